@@ -1,0 +1,1 @@
+"""mlproject: a laboratory for vision scaling laws."""

@@ -1,0 +1,64 @@
+"""Errors that a person can act on, each with the exit status that the command line ends with.
+
+A message says what is wrong, where, which rule it breaks and what to do, in one line.
+
+    Problem             1  some cells failed, the rest is done and recorded
+    ├── WrongUse        2  an argument or a plan that cannot be built; nothing was started
+    ├── BadInput        3  images, weights or tables that were refused
+    ├── StoreAway       4  the tracking store is out of reach or damaged
+    ├── NoRoom          5  the disk is full
+    └── DigestMismatch  6  bytes that are not what was recorded
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class Problem(Exception):
+    """A failure with a one-line message for people; its traceback is shown only with ``--debug``."""
+
+    status = 1
+
+
+class WrongUse(Problem):
+    """An argument, knob or plan key that cannot be used."""
+
+    status = 2
+
+
+class BadInput(Problem):
+    """Data or weights that were read and refused."""
+
+    status = 3
+
+
+class StoreAway(Problem):
+    """The tracking store cannot be reached or is damaged."""
+
+    status = 4
+
+
+class NoRoom(Problem):
+    """No room is left on a disk."""
+
+    status = 5
+
+
+class DigestMismatch(Problem):
+    """Bytes differ from the digest that was recorded or pinned for them."""
+
+    status = 6
+
+
+def unknown(kind: str, value: object, known: Iterable[str]) -> WrongUse:
+    """The error for a name that does not exist, with its near matches or all that do.
+
+    >>> print(unknown("model", "resnet5", ["resnet50", "vit_b_16"]))
+    unknown model 'resnet5'; did you mean resnet50?
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(str(value), names, n=3, cutoff=0.6)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
+    return WrongUse(f"unknown {kind} {str(value)!r}; {hint}")
