@@ -1,0 +1,131 @@
+"""Cell: one point of a scaling study and the knobs it is run with.
+
+A cell is a value. Its ``key`` is a hash of all that changes its result and of nothing else, so two
+machines that hold the same images and weights give the same cell the same name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any, Literal, get_args
+
+
+from mlproject.errors import WrongUse, unknown
+
+Knob = str | int | float | bool
+Draw = Literal["balanced", "prefix"]
+Region = Literal["full"]
+
+PREFIX = "cell."
+LABELS_ONLY = ("data", "weights")
+"""Fields that name something whose digest is a field of its own: kept for people, not in the key."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A point on the scaling grid: what is trained, on which images, from which seed.
+
+    ``dataset_size`` counts training images; ``eval_size`` counts held-out images, and 0 declares the
+    in-sample protocol (losses of the training images themselves). ``draw`` says how the training
+    images are taken from the pool: ``balanced`` (a seeded permutation per class, taken in turn) or
+    ``prefix`` (natural order). Both are nested: a larger size contains the smaller ones.
+    ``image_scales`` are multiples of the model's input side (S2, arXiv 2403.13043).
+
+    Raises: WrongUse, naming field, rule and value.
+    """
+
+    recipe: str
+    model: str
+    weights: str
+    weights_digest: str
+    data: str
+    data_digest: str
+    dataset_size: int
+    eval_size: int
+    draw: str = "balanced"
+    region: str = "full"
+    image_scales: tuple[float, ...] = (1.0,)
+    seed: int = 0
+    knobs: Mapping[str, Knob] = field(default_factory=dict)
+    recipe_version: int = 1
+
+    def __post_init__(self) -> None:
+        scales = tuple(float(scale) for scale in self.image_scales)
+        object.__setattr__(self, "image_scales", scales)
+        object.__setattr__(self, "knobs", MappingProxyType(dict(sorted(self.knobs.items()))))
+        _require(self.dataset_size >= 1, "dataset_size", "must be at least 1", self.dataset_size)
+        _require(self.eval_size >= 0, "eval_size", "must be 0 (in-sample) or more", self.eval_size)
+        _require(self.seed >= 0, "seed", "must be 0 or more", self.seed)
+        _require(bool(scales), "image_scales", "must hold at least one scale", scales)
+        _require(all(0 < s < math.inf for s in scales), "image_scales", "must be positive", scales)
+        _require(len(set(scales)) == len(scales), "image_scales", "must not repeat a scale", scales)
+        for name, known in (("draw", get_args(Draw)), ("region", get_args(Region))):
+            if getattr(self, name) not in known:
+                raise unknown(name, getattr(self, name), known)
+        for name, value in self.knobs.items():
+            finite = not isinstance(value, float) or math.isfinite(value)
+            _require(finite, name, "must be finite", value)
+
+    @property
+    def key(self) -> str:
+        """16 hexadecimal digits: SHA-256 of all that changes the result."""
+        content = {k: v for k, v in self.to_dict().items() if k not in LABELS_ONLY}
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def coordinates(self) -> dict[str, Any]:
+        """Everything but the knobs: where the cell lies on the grid."""
+        return {k: v for k, v in self.to_dict().items() if k != "knobs"}
+
+    @property
+    def in_sample(self) -> bool:
+        """Whether losses are those of the training images, for want (or by choice) of held-out ones."""
+        return self.eval_size == 0
+
+    @property
+    def random_features(self) -> bool:
+        """Whether the backbone carries declared random weights."""
+        return self.weights.partition(":")[0] == "random"
+
+    @property
+    def label(self) -> str:
+        """The run's name as a person would say it."""
+        model = f"{self.model} (random)" if self.random_features else self.model
+        data = self.data.rstrip("/").rpartition("/")[2]
+        parts = [model, f"{self.dataset_size} images", data, f"seed {self.seed}"]
+        if self.image_scales != (1.0,):
+            parts.insert(1, "scales " + ",".join(f"{s:g}" for s in self.image_scales))
+        return " · ".join(parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; ``Cell.from_dict`` gives the same cell back."""
+        shallow = {f.name: getattr(self, f.name) for f in fields(self)}
+        return shallow | {"knobs": dict(self.knobs), "image_scales": list(self.image_scales)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Cell:
+        """The cell that ``to_dict`` was called on."""
+        return cls(**{**values, "image_scales": tuple(values["image_scales"])})
+
+    def to_params(self) -> dict[str, str]:
+        """Run parameters, prefixed so that they never meet what the launcher logs."""
+        values = self.to_dict()
+        knobs = values.pop("knobs")
+        values["image_scales"] = ",".join(f"{s:g}" for s in self.image_scales)
+        flat = values | {f"knobs.{name}": value for name, value in knobs.items()}
+        return {PREFIX + name: _text(value) for name, value in flat.items()}
+
+
+def _text(value: object) -> str:
+    return json.dumps(value) if isinstance(value, (bool, float)) else str(value)
+
+
+def _require(holds: bool, name: str, rule: str, value: object) -> None:
+    if not holds:
+        raise WrongUse(f"{name} {rule}, not {value!r}")
