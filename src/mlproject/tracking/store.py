@@ -1,48 +1,32 @@
-"""The one module that knows MLflow: open a store, run under its eye, read finished runs back.
-
-A cell is done when a run of its key is FINISHED, carries the tag ``cell.complete`` (set last) and its
-losses match their logged digest. An attempt is always a new run. Whoever runs a cell holds its lock; a
-RUNNING run whose lock is free has lost its owner and is closed as KILLED.
-"""
+"""A store's experiment: run under its eye, find what is done, read finished runs back."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import os
-import re
-import sqlite3
 import time
 import traceback
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from mlproject import table
 from mlproject.cell import Cell
-from mlproject.errors import BadInput, DigestMismatch, Problem, StoreAway
-from mlproject.files import locked, sha256, try_locked
+from mlproject.errors import DigestMismatch
+from mlproject.files import try_locked
 from mlproject.losses import Observation, PerImageLosses
 from mlproject.signals import Stopped
+from mlproject.tracking.context import context_tags
+from mlproject.tracking.trouble import one_line, reaching
 
-DEFAULT_URI = "sqlite:///mlflow.db"
 COMPLETE = "cell.complete"
 LOSSES_DIGEST = "losses.digest"
 LOSSES_FILE = "losses.parquet"
 PAGE = 1000
 BATCH_METRICS = 900
-_SETTINGS = {
-    "MLFLOW_TRUNCATE_LONG_VALUES": "false",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "GIT_PYTHON_REFRESH": "quiet",
-}
+_FINISHED = f"attributes.status = 'FINISHED' and tags.`{COMPLETE}` = 'true'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +107,7 @@ class Store:
             self._end(run, "KILLED", {"failure": "stopped by a signal"})
             raise
         except BaseException as error:
-            self._end(run, "FAILED", {"failure": _one_line(error)}, trace=traceback.format_exc())
+            self._end(run, "FAILED", {"failure": one_line(error)}, trace=traceback.format_exc())
             raise
         with reaching(self.uri):
             self.client.set_terminated(run.run_id, "FINISHED")
@@ -132,16 +116,17 @@ class Store:
     def done(self, keys: Iterable[str] | None = None) -> dict[str, str]:
         """Run id of every finished cell, by key (of ``keys`` alone when given)."""
         wanted = None if keys is None else set(keys)
+        clause = _FINISHED
+        if wanted is not None and len(wanted) == 1:
+            clause += f" and tags.`cell.key` = '{next(iter(wanted))}'"
         found: dict[str, str] = {}
-        for run in self._search(f"tags.kind = 'cell' and {_FINISHED}"):
+        for run in self._search(f"tags.kind = 'cell' and {clause}"):
             key = run.data.tags.get("cell.key", "")
             if wanted is None or key in wanted:
                 found.setdefault(key, run.info.run_id)
         return found
 
-    def observations(
-        self, *, keys: Iterable[str] | None = None, where: str = ""
-    ) -> Iterator[Observation]:
+    def observations(self, *, keys: Iterable[str] | None = None, where: str = "") -> Iterator[Observation]:
         """Finished cells read back page by page; losses are read when asked for.
 
         ``where`` is MLflow's own filter language, added to ours.
@@ -199,7 +184,7 @@ class Store:
 
     def _start(self, name: str, tags: dict[str, str], adopt: bool) -> Run:
         if not self._context:
-            self._context.update(_context_tags())
+            self._context.update(context_tags())
         tags = {**self._context, **tags, "attempt": uuid.uuid4().hex}
         if adopt and self.launcher_run:
             run = Run(run_id=self.launcher_run, client=self.client)
@@ -254,151 +239,3 @@ class Store:
                 f"losses of run {run.info.run_id} ({path}) are not what was logged; delete that run"
             )
         return losses
-
-
-_FINISHED = f"attributes.status = 'FINISHED' and tags.`{COMPLETE}` = 'true'"
-
-
-def open_store(experiment: str | None = None, *, create: bool = True) -> Store:
-    """The store that MLflow's environment names (default: ``mlflow.db`` here) and its experiment.
-
-    Raises: StoreAway when it cannot be reached, or is not there and ``create`` is false.
-    """
-    for name, value in _SETTINGS.items():
-        os.environ.setdefault(name, value)
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
-    path = _sqlite_path(uri)
-    if path is not None and not path.exists() and not create:
-        raise StoreAway(f"no tracking store at {path}; run a cell first, or set MLFLOW_TRACKING_URI")
-    import mlflow
-    from mlflow import MlflowClient
-
-    with reaching(uri):
-        if path is not None:
-            _build_sqlite(path)
-        launcher = os.environ.pop("MLFLOW_RUN_ID", None)
-        client = MlflowClient(tracking_uri=uri)
-        found = client.get_run(launcher).info.experiment_id if launcher else None
-        found = found or _experiment_id(client, experiment)
-    mlflow.set_tracking_uri(uri)
-    return Store(
-        uri=uri, experiment_id=found, client=client, locks=_lock_folder(uri), launcher_run=launcher
-    )
-
-
-def peek_done(experiment: str | None = None) -> set[str] | None:
-    """Keys of finished cells straight from a SQLite store, without importing MLflow (3 CPU-seconds).
-
-    None when the store is not a SQLite file. For display only: ``Store.done`` decides.
-    """
-    path = _sqlite_path(os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI)
-    if path is None:
-        return None
-    if not path.exists():
-        return set()
-    query = (
-        "select k.value from runs r join experiments e on e.experiment_id = r.experiment_id"
-        " join tags k on k.run_uuid = r.run_uuid and k.key = 'cell.key'"
-        " join tags c on c.run_uuid = r.run_uuid and c.key = ? and c.value = 'true'"
-        " where r.status = 'FINISHED' and r.lifecycle_stage = 'active' and e.name = ?"
-    )
-    try:
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-            return {row[0] for row in connection.execute(query, (COMPLETE, _name(experiment)))}
-    except sqlite3.Error as error:
-        raise StoreAway(f"tracking store {path} cannot be read: {error}") from error
-
-
-@contextlib.contextmanager
-def reaching(uri: str) -> Iterator[None]:
-    """Turn what a store, a database or a network raises into one line."""
-    try:
-        yield
-    except (Problem, Stopped):
-        raise
-    except Exception as error:
-        module = type(error).__module__.partition(".")[0]
-        if module in {"mlflow", "sqlalchemy", "requests", "urllib3", "sqlite3", "alembic"}:
-            raise StoreAway(f"tracking store {_masked(uri)}: {_one_line(error)}") from error
-        raise
-
-
-def _build_sqlite(path: Path) -> None:
-    """Build a new store under another name and link it in: a start that is killed leaves no ruin."""
-    if path.exists():
-        return
-    from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    with locked(_lock_folder(f"sqlite:///{path}") / "store.lock"):
-        if path.exists():
-            return
-        stub = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
-        try:
-            new = SqlAlchemyStore(f"sqlite:///{stub}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
-            new.engine.dispose()
-            os.link(stub, path)
-        finally:
-            for leftover in path.parent.glob(f"{stub.name}*"):
-                leftover.unlink()
-
-
-def _experiment_id(client: Any, experiment: str | None) -> str:
-    name = _name(experiment)
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        return str(client.create_experiment(name))
-    if found.lifecycle_stage != "active":
-        raise BadInput(f"experiment {name!r} was deleted; restore it or choose another name")
-    return str(found.experiment_id)
-
-
-def _name(experiment: str | None) -> str:
-    return experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or "Default"
-
-
-def _sqlite_path(uri: str) -> Path | None:
-    return Path(uri.removeprefix("sqlite:///")).absolute() if uri.startswith("sqlite:///") else None
-
-
-def _lock_folder(uri: str) -> Path:
-    """Beside a SQLite store; for a server, a folder of this machine and user."""
-    path = _sqlite_path(uri)
-    if path is not None:
-        return path.with_name(path.name + ".locks")
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "mlproject" / "locks" / sha256(uri.encode())[:16]
-
-
-@cache
-def _context_tags() -> dict[str, str]:
-    """User, source and git commit as MLflow itself records them, and whether the tree was changed."""
-    from mlflow.tracking.context.registry import resolve_tags
-
-    tags = {name: str(value) for name, value in resolve_tags().items()}
-    return tags | code_version()
-
-
-def code_version() -> dict[str, str]:
-    """The commit of the code that runs and whether it carries uncommitted changes."""
-    import subprocess
-
-    from mlproject import __version__
-
-    folder = Path(__file__).resolve().parent
-    command = ["git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no"]
-    version = {"code.version": __version__}
-    try:
-        status = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return version
-    return version | {"code.dirty": "true" if status.stdout.strip() else "false"}
-
-
-def _masked(uri: str) -> str:
-    return re.sub(r"//[^/@]*@", "//***@", uri)
-
-
-def _one_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
