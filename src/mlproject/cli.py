@@ -32,9 +32,7 @@ ANY_KNOB = {"allow_extra_args": True, "ignore_unknown_options": True, "token_nor
 Experiment = Annotated[
     str, typer.Option(help="MLflow experiment (default: MLFLOW_EXPERIMENT_NAME or Default).")
 ]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Print the cells and what is already done; run nothing.")
-]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the cells and what is done; run nothing.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 

@@ -135,6 +135,4 @@ def warn_of(cells: Sequence[Cell]) -> None:
             " named and tagged so, and never fitted together with pretrained ones"
         )
     if any(cell.in_sample for cell in cells):
-        err.print(
-            "[yellow]note:[/] in-sample losses: judged on the training images themselves, none held out"
-        )
+        err.print("[yellow]note:[/] in-sample losses, of the training images themselves: none are held out")

@@ -45,11 +45,7 @@ def _device() -> Iterator[Finding]:
 
 
 def _device_text(kind: str) -> str:
-    return (
-        kind
-        if kind != "cpu"
-        else "cpu (no GPU found: features come from onnxruntime, large networks are slow)"
-    )
+    return kind if kind != "cpu" else "cpu (no GPU found; features come from onnxruntime)"
 
 
 def _weights() -> Iterator[Finding]:

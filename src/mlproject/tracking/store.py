@@ -145,12 +145,12 @@ class Store:
 
     def artifact(self, run_id: str, name: str) -> Path:
         """A local path of an artifact, downloaded when the store is not on this machine."""
-        with reaching(self.uri):
-            return Path(self.client.download_artifacts(run_id, name))
+        return self._fetch(run_id, self.artifact_uri(run_id), name)
 
     def artifact_uri(self, run_id: str) -> str:
         """Where a run's artifacts lie."""
-        return str(self.client.get_run(run_id).info.artifact_uri)
+        with reaching(self.uri):
+            return str(self.client.get_run(run_id).info.artifact_uri)
 
     def records(self) -> Iterator[dict[str, Any]]:
         """One plain record for every cell run of the experiment, whatever became of it."""
@@ -223,19 +223,23 @@ class Store:
             run_id=run.info.run_id,
             metrics=dict(run.data.metrics),
             losses_digest=digest,
-            load_losses=lambda: self._losses(run, digest),
+            load_losses=lambda: self._losses(run.info, digest),
         )
 
-    def _losses(self, run: Any, digest: str) -> PerImageLosses:
-        root = str(run.info.artifact_uri).removeprefix("file://")
-        local = Path(root) / LOSSES_FILE
-        path = local if local.exists() else self.artifact(run.info.run_id, LOSSES_FILE)
+    def _fetch(self, run_id: str, artifact_uri: str, name: str) -> Path:
+        local = Path(artifact_uri.removeprefix("file://")) / name
+        if local.exists():
+            return local
+        with reaching(self.uri):
+            return Path(self.client.download_artifacts(run_id, name))
+
+    def _losses(self, info: Any, digest: str) -> PerImageLosses:
+        run_id = info.run_id
+        path = self._fetch(run_id, info.artifact_uri, LOSSES_FILE)
         try:
             losses = table.read_losses(path)
         except (OSError, ValueError) as error:
-            raise DigestMismatch(f"losses of run {run.info.run_id} cannot be read: {error}") from error
+            raise DigestMismatch(f"losses of run {run_id} cannot be read: {error}") from error
         if losses.digest != digest:
-            raise DigestMismatch(
-                f"losses of run {run.info.run_id} ({path}) are not what was logged; delete that run"
-            )
+            raise DigestMismatch(f"losses of run {run_id} ({path}) are not what was logged; delete that run")
         return losses

@@ -20,13 +20,13 @@ def reaching(uri: str) -> Iterator[None]:
     except Exception as error:
         module = type(error).__module__.partition(".")[0]
         if module in {"mlflow", "sqlalchemy", "requests", "urllib3", "sqlite3", "alembic"}:
-            raise StoreAway(f"tracking store {masked(uri)}: {one_line(error)}") from error
+            raise StoreAway(masked(f"tracking store {uri}: {one_line(error)}")) from error
         raise
 
 
-def masked(uri: str) -> str:
-    """The address without its user and password."""
-    return re.sub(r"//[^/@]*@", "//***@", uri)
+def masked(text: str) -> str:
+    """The text with users and passwords taken out of its addresses."""
+    return re.sub(r"//[^/@]*@", "//***@", text)
 
 
 def one_line(error: BaseException) -> str:
