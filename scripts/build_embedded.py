@@ -1,4 +1,4 @@
-"""Build the embedded images from Fashion-MNIST's IDX files. The same input gives the same bytes.
+"""Build the embedded images from Fashion-MNIST's IDX files. The same input and zlib give the same bytes.
 
     python scripts/build_embedded.py /usr/share/datasets/fashion-mnist
 
@@ -96,4 +96,6 @@ def _json(rows: list[Row], npz_sha256: str) -> bytes:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        raise SystemExit(__doc__)
     main(Path(sys.argv[1]))
