@@ -27,7 +27,7 @@ def test_a_cell_survives_its_dictionary_and_keeps_its_key(
     [
         {"recipe": "other"}, {"recipe_version": 2}, {"model": "resnet50"}, {"weights_digest": "random:1"},
         {"data_digest": "e" * 64}, {"dataset_size": 101}, {"eval_size": 0}, {"draw": "prefix"},
-        {"image_scales": (1, 2)}, {"seed": 1}, {"knobs": {"lr": 1e-4, "target": "labels"}},
+        {"image_scales": (1.0, 2.0)}, {"seed": 1}, {"knobs": {"lr": 1e-4, "target": "labels"}},
     ],
 )  # fmt: skip
 def test_whatever_changes_the_result_changes_the_key(change: dict[str, object]) -> None:
@@ -44,8 +44,8 @@ def test_where_the_images_lie_does_not_change_the_key() -> None:
         ({"dataset_size": 0}, "dataset_size must be at least 1, not 0"),
         ({"eval_size": -1}, "eval_size must be 0 .* not -1"),
         ({"image_scales": ()}, "image_scales must hold at least one"),
-        ({"image_scales": (1, -2)}, "image_scales must be positive"),
-        ({"image_scales": (2, 2)}, "must not repeat"),
+        ({"image_scales": (1.0, -2.0)}, "image_scales must be positive"),
+        ({"image_scales": (2.0, 2.0)}, "must not repeat"),
         ({"draw": "balance"}, "unknown draw 'balance'; did you mean balanced"),
         ({"knobs": {"lr": float("nan")}}, "lr must be finite"),
     ],

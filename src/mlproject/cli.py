@@ -198,11 +198,9 @@ def _work(plan: Any, experiment: str, dry_run: bool, *, fit: bool) -> None:
 
 
 def _show_fit(fitted: Any) -> None:
-    from rich.markdown import Markdown
-
     from mlproject.console import out
 
-    out.print(Markdown(fitted.markdown))
+    out.print(fitted.text, markup=False, highlight=False, soft_wrap=True)
     out.print(f"Tables and figures: {fitted.where}", soft_wrap=True)
 
 

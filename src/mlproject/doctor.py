@@ -71,13 +71,13 @@ def _data() -> Iterator[Finding]:
 
 
 def _cache() -> Iterator[Finding]:
-    from mlproject.features import cache_root, list_tables
+    from mlproject.features import cache_folder, list_tables
 
-    root = cache_root()
+    root = cache_folder()
     there = next(p for p in (root, *root.parents) if p.exists())
     free = shutil.disk_usage(there).free
     tables = list(list_tables())
-    size = sum(int(row["bytes"]) for row in tables)
+    size = sum(row.n_bytes for row in tables)
     detail = f"{root}, {len(tables)} tables, {size / 2**20:.0f} MiB; {free / 2**30:.0f} GiB free"
     yield free > ROOM, "feature cache", detail
 

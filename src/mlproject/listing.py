@@ -89,18 +89,19 @@ def print_cache() -> None:
     """Tables of the feature cache."""
     from mlproject.features import list_tables
 
-    table = Table("table", "model", "weights", "scale", "engine", "images", "MiB", box=None)
+    table = Table("table", "model", "weights", "scale", "engine", "precision", "MiB", box=None)
     for row in list_tables():
-        table.add_row(*(str(row[name]) for name in ("name", "model", "weights", "scale", "engine", "images")),
-                      f"{row['bytes'] / MIB:.1f}")  # fmt: skip
+        words = (row.name, row.model, row.weights, f"{row.image_scale:g}", row.engine, row.precision)
+        table.add_row(*words, f"{row.n_bytes / MIB:.1f}")
     out.print(table)
 
 
 def prune_cache(model: str) -> None:
-    """Delete tables of the feature cache."""
+    """Delete tables of the feature cache, of one model or all."""
     from mlproject.features import prune
 
-    out.print(f"{prune(model) / MIB:.1f} MiB freed")
+    gone = prune(model=model or None)
+    out.print(f"{len(gone)} tables deleted, {sum(row.n_bytes for row in gone) / MIB:.1f} MiB freed")
 
 
 def _number(value: float | None) -> str:

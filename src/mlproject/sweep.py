@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from mlproject.aggregate import VERSION, aggregate
+from mlproject import __version__
+from mlproject.aggregate import Study, aggregate
 from mlproject.cell import Cell
 from mlproject.errors import BadInput, NoRoom, Problem, StoreAway
 from mlproject.files import try_locked
 from mlproject.plan import Plan
 from mlproject.progress import Report
 from mlproject.report import write_report
+from mlproject.report.terminal import as_text
+from mlproject.report.words import preferred
 from mlproject.run import CellRun, run_cell
 from mlproject.tracking import Store
 
+TEXT = "exponents.txt"
+NOTE_LENGTH = 7900
 FATAL = (StoreAway, NoRoom)
 """Failures that the next cell would only repeat."""
 
@@ -36,10 +42,10 @@ class Watcher(Report, Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """The tracked run that holds a study, its summary in Markdown, and where its artifacts lie."""
+    """The tracked run that holds a study, its table for a terminal, and where its artifacts lie."""
 
     run_id: str
-    markdown: str
+    text: str
     where: str
 
 
@@ -75,12 +81,12 @@ def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, whe
     if not observations:
         raise BadInput("nothing to aggregate: the experiment holds no finished cell; run some cells first")
     rows = sorted([seen.cell.key, seen.losses_digest, seen.run_id] for seen in observations)
-    content = repr(([row[:2] for row in rows], VERSION))
+    content = repr(([row[:2] for row in rows], __version__))
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]
     earlier = store.finished(kind="fit", tags={"fit.key": digest})
     if earlier and not store.launcher_run:
-        text = store.artifact(earlier, "summary.md").read_text("utf-8")
-        return Fitted(run_id=earlier, markdown=text, where=store.artifact_uri(earlier))
+        text = store.artifact(earlier, TEXT).read_text("utf-8")
+        return Fitted(run_id=earlier, text=text, where=store.artifact_uri(earlier))
     lock = f"fit-{digest}"
     with (
         try_locked(store.lock_path(lock)),
@@ -88,11 +94,25 @@ def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, whe
         tempfile.TemporaryDirectory(prefix="mlproject-") as folder,
     ):
         study = aggregate(observations)
-        write_report(study, Path(folder))
+        summary, *_ = write_report(study, Path(folder))
+        text = as_text(study)
+        (Path(folder) / TEXT).write_text(text, "utf-8")
         _write_rows(Path(folder) / "runs.csv", ["cell", "losses_digest", "run_id"], rows)
-        run.log(metrics=study.metrics | {"runs": len(rows)}, tags={"mlflow.note.content": study.markdown})
+        note = summary.read_text("utf-8")[:NOTE_LENGTH]
+        run.log(metrics=_fit_metrics(study) | {"runs": len(rows)}, tags={"mlflow.note.content": note})
         run.log_files(Path(folder))
-    return Fitted(run_id=run.run_id, markdown=study.markdown, where=store.artifact_uri(run.run_id))
+    return Fitted(run_id=run.run_id, text=text, where=store.artifact_uri(run.run_id))
+
+
+def _fit_metrics(study: Study) -> dict[str, float]:
+    """The exponents of the mean loss that were identified, for sorting in the UI."""
+    found = {}
+    for curve in study.curves:
+        verdict = preferred(curve, "mean")
+        if verdict and verdict.fit and verdict.verdict == "scaling":
+            name = re.sub(r"[^\w./ -]", "", f"alpha.{curve.axis.name}.{curve.series}")
+            found[name] = verdict.fit.parameters["alpha"].value
+    return found
 
 
 def _run_one(cell: Cell, plan: Plan, store: Store, watcher: Watcher, *, adopt: bool) -> CellRun:
