@@ -63,26 +63,17 @@ def load_backbone(model: Model, weights: Weights) -> Module:
     return load(model, weights)
 
 
-def _resnet(
-    name: str,
-    depths: tuple[int, int, int, int],
-    n_params: int,
-    sha256: str,
-    *,
-    bottleneck: bool = True,
-    groups: int = 1,
-    group_width: int = 64,
-) -> Model:
+def _resnet(name: str, width: int, n_params: int, sha256: str) -> Model:
     def build() -> Module:
-        from mlproject.models.resnet import ResNet
+        from mlproject.models.resnet import resnet
 
-        return ResNet(depths, bottleneck=bottleneck, groups=groups, group_width=group_width)
+        return resnet(name)
 
     return Model(
         name=name,
-        family="resnet" if groups == 1 else "resnext",
+        family=name.partition("_")[0].rstrip("0123456789"),
         side=224,
-        width=2048 if bottleneck else 512,
+        width=width,
         preprocess=Preprocess(resize=256, crop=224),
         n_params_body=n_params,
         imagenet=_torchvision_v1(name, sha256),
@@ -155,11 +146,11 @@ def _table(*models: Model) -> dict[str, Model]:
 
 
 MODELS: dict[str, Model] = _table(
-    _resnet("resnet18", (2, 2, 2, 2), 11_176_512, "f37072fd", bottleneck=False),
-    _resnet("resnet50", (3, 4, 6, 3), 23_508_032, "0676ba61"),
-    _resnet("resnet101", (3, 4, 23, 3), 42_500_160, "63fe2227"),
-    _resnet("resnext50_32x4d", (3, 4, 6, 3), 22_979_904, "7cdf4587", groups=32, group_width=4),
-    _resnet("resnext101_32x8d", (3, 4, 23, 3), 86_742_336, "8ba56ff5", groups=32, group_width=8),
+    _resnet("resnet18", 512, 11_176_512, "f37072fd"),
+    _resnet("resnet50", 2048, 23_508_032, "0676ba61"),
+    _resnet("resnet101", 2048, 42_500_160, "63fe2227"),
+    _resnet("resnext50_32x4d", 2048, 22_979_904, "7cdf4587"),
+    _resnet("resnext101_32x8d", 2048, 86_742_336, "8ba56ff5"),
     _vit_b_16(),
     _efficientnet_lite(
         0, 224, (1.0, 1.0), 3_371_008, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"

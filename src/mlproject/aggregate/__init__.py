@@ -1,0 +1,129 @@
+"""Aggregation: finished runs read back, grouped by what is comparable, and turned into curves and fits.
+
+    observations -> runs -> pools (images in one order) -> replicates -> groups -> curves -> study
+
+Nothing here knows where runs are kept or how results are drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from mlproject.aggregate.axes import AXES, Axis
+from mlproject.aggregate.bootstrap import Replicates, over_seeds, replicates
+from mlproject.aggregate.correlate import correlations, distribution
+from mlproject.aggregate.fits import per_image, verdicts
+from mlproject.aggregate.groups import Group, groups, names, worth_drawing
+from mlproject.aggregate.notes import notes
+from mlproject.aggregate.runs import Pool, Run, pools, read
+from mlproject.aggregate.study import STATISTICS, Curve, Floats, Point, Study
+from mlproject.losses import Observation
+
+__all__ = ["AXES", "Axis", "Curve", "Study", "aggregate"]
+
+
+def aggregate(observations: Iterable[Observation], *, n_draws: int = 1000, seed: int = 0) -> Study:
+    """All curves and fits that finished runs carry, whatever order they come in.
+
+    Raises: BadInput when there is no run, DigestMismatch when two runs of one cell differ.
+    """
+    runs, n_left_out = read(observations)
+    found = pools(runs)
+    curves = [curve for pool in found for curve in _curves(pool, n_draws=n_draws, seed=seed)]
+    curves = _named(curves)
+    said = notes(curves, n_left_out=n_left_out, pool_notes=[pool.note for pool in found if pool.note])
+    return Study(
+        curves=tuple(curves),
+        notes=said,
+        run_ids=tuple(run.observation.run_id for run in runs),
+        n_left_out=n_left_out,
+        n_draws=n_draws,
+    )
+
+
+def _curves(pool: Pool, *, n_draws: int, seed: int) -> list[tuple[Group, Curve]]:
+    """The curves of one pool, all under the same image weights."""
+    drawn = replicates(pool, n_draws=n_draws, seed=seed)
+    found = [group for axis in AXES.values() for group in groups(pool.runs, axis) if worth_drawing(group)]
+    return [(group, _curve(group, pool, drawn, seed)) for group in found]
+
+
+def _named(pairs: Sequence[tuple[Group, Curve]]) -> list[Curve]:
+    """Curves with labels that tell them apart, in the order that people read them."""
+    labels = names([group for group, _ in pairs])
+    curves = [
+        replace(curve, series=series, family=family)
+        for (_, curve), (series, family) in zip(pairs, labels, strict=True)
+    ]
+    axes = list(AXES.values())
+    return sorted(curves, key=lambda c: (axes.index(c.axis), c.family, c.random, _size(c), c.series))
+
+
+def _size(curve: Curve) -> int:
+    return int(curve.fixed.get("dataset_size", 0))
+
+
+def _curve(group: Group, pool: Pool, drawn: Mapping[str, Replicates], seed: int) -> Curve:
+    """A group's points, fits and tables; its label comes later, when all groups are known."""
+    by_x: dict[float, list[Run]] = {}
+    for run in group.runs:
+        by_x.setdefault(group.axis.value(run.observation), []).append(run)
+    rng = np.random.default_rng([seed, 1])
+    scales = sorted(by_x)
+    columns = [_average(by_x[x], len(pool.image_ids)) for x in scales]
+    points = tuple(
+        _point(group.axis, x, by_x[x], column, drawn, rng) for x, column in zip(scales, columns, strict=True)
+    )
+    losses = np.stack(columns, axis=1)
+    curve = Curve(
+        axis=group.axis,
+        series="",
+        family="",
+        fixed=group.fixed,
+        points=points,
+        image_ids=pool.image_ids,
+        losses=losses,
+        correlations=correlations(tuple(point.name for point in points), losses),
+    )
+    exponents = per_image(curve) if group.axis is AXES["images"] else None
+    return replace(curve, verdicts=verdicts(curve), image_exponents=exponents)
+
+
+def _average(runs: Sequence[Run], n_images: int) -> Floats:
+    """Per-image losses [images of the pool] averaged over runs; NaN where no run judged the image."""
+    total, count = np.zeros(n_images), np.zeros(n_images)
+    for run in runs:
+        total[run.rows] += run.losses
+        count[run.rows] += 1
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _point(
+    axis: Axis,
+    x: float,
+    runs: Sequence[Run],
+    losses: Floats,
+    drawn: Mapping[str, Replicates],
+    rng: np.random.Generator,
+) -> Point:
+    judged = losses[~np.isnan(losses)]
+    seeds = {
+        "mean": tuple(float(run.losses.mean()) for run in runs),
+        "median": tuple(float(np.median(run.losses)) for run in runs),
+    }
+    return Point(
+        name=_point_name(axis, runs[0]),
+        x=x,
+        run_ids=tuple(run.observation.run_id for run in runs),
+        n_images=len(judged),
+        seeds={statistic: seeds[statistic] for statistic in STATISTICS},
+        draws=over_seeds([drawn[run.observation.run_id] for run in runs], rng),
+        distribution=distribution(judged),
+    )
+
+
+def _point_name(axis: Axis, run: Run) -> str:
+    return run.cell.model if axis is AXES["params"] else str(run.cell.dataset_size)

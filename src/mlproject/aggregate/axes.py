@@ -1,0 +1,66 @@
+"""Axes: what a scaling curve is drawn against, and what may vary along it.
+
+A fit along an axis holds every other coordinate and every knob fixed. Compute is an axis along data
+only, and only where it is not proportional to the images: where it is, its exponent is that of the
+images, and a second row would count one finding twice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mlproject.losses import Observation
+
+MODEL_FIELDS = frozenset({"model", "weights", "weights_digest"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """A coordinate of a law: its name, symbol and unit, the cell fields that move along it, its value.
+
+    ``value`` gives NaN for an observation that does not know it; such a run stays off this axis.
+    """
+
+    name: str
+    symbol: str
+    unit: str
+    varies: frozenset[str]
+    value: Callable[[Observation], float]
+
+    @property
+    def label(self) -> str:
+        """The axis as a figure writes it."""
+        return f"{self.name}, ${self.symbol}$ [{self.unit}]"
+
+    @property
+    def slug(self) -> str:
+        """The axis in a file name."""
+        return self.name.replace(" ", "_")
+
+
+def _metric(name: str) -> Callable[[Observation], float]:
+    def value(observation: Observation) -> float:
+        number = observation.metrics.get(name, math.nan)
+        return number if number > 0 else math.nan
+
+    return value
+
+
+def _images(observation: Observation) -> float:
+    return float(observation.cell.dataset_size)
+
+
+AXES = {
+    "images": Axis(
+        name="training images", symbol="D", unit="images", varies=frozenset({"dataset_size"}), value=_images
+    ),
+    "params": Axis(
+        name="model size", symbol="N", unit="parameters", varies=MODEL_FIELDS, value=_metric("params")
+    ),
+    "flops": Axis(
+        name="compute", symbol="C", unit="FLOP", varies=frozenset({"dataset_size"}), value=_metric("flops")
+    ),
+}
+"""All axes, by the metric or field that they read."""

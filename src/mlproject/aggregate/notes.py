@@ -1,0 +1,88 @@
+"""Notes: what has to be said with a study's numbers, in whole sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mlproject.aggregate.axes import AXES
+from mlproject.aggregate.fits import DECADE, shortcomings
+from mlproject.aggregate.study import Curve
+
+IDENTITY_TARGETS = ("features", "pixels")
+
+
+def notes(curves: Sequence[Curve], *, n_left_out: int, pool_notes: Sequence[str]) -> tuple[str, ...]:
+    """Sentences for a study, the ones that change how its numbers are read first."""
+    said = [*_identity(curves), *_models(curves), *_in_sample(curves), *_random(curves), *_design(curves)]
+    said += [f"{note[0].upper()}{note[1:]}." for note in dict.fromkeys(pool_notes)]
+    if n_left_out:
+        said.append(f"Left out: {n_left_out} runs that repeat a cell with the same losses.")
+    if not any(curve.verdicts for curve in curves):
+        said.append("No law is fitted: no group has two sizes or two models; add some to get a curve.")
+    return tuple(said)
+
+
+def _identity(curves: Sequence[Curve]) -> Iterator[str]:
+    mine = [curve for curve in curves if curve.target in IDENTITY_TARGETS]
+    for target in sorted({curve.target for curve in mine}):
+        equal_steps = {bool(c.fixed["knobs"].get("steps", 0)) for c in mine if c.target == target}
+        for steps in sorted(equal_steps):
+            yield _identity_sentence(target, steps)
+
+
+def _identity_sentence(target: str, equal_steps: bool) -> str:
+    why = (
+        f"Target `{target}`: the best loss is the same at every dataset size, so the exponent measures "
+        "optimiser steps, not learning from data. "
+    )
+    if equal_steps:
+        return why + "Steps are equal here: what is left is how many different images the same steps are spread over."
+    return why + "Epochs are equal here, so the steps grow with the size; compare with a run at equal steps."
+
+
+def _models(curves: Sequence[Curve]) -> Iterator[str]:
+    along = [curve for curve in curves if curve.axis is AXES["params"] and len(curve.points) > 1]
+    refused = [curve for curve in along if shortcomings(curve, 2) is not None]
+    if not refused:
+        return
+    counts = sorted({len(curve.points) for curve in refused})
+    models = " or ".join(str(n) for n in counts)
+    why = shortcomings(refused[0], 2)
+    assert why is not None
+    verb = "fitted" if all(_never_fitted(curve) for curve in refused) else "identified"
+    yield (
+        f"No model-size law is {verb} from {models} models ({len(refused)} of {len(along)} groups): {why.text}. "
+        "Their losses are compared image by image instead."
+    )
+
+
+def _never_fitted(curve: Curve) -> bool:
+    return all(verdict.fit is None for verdict in curve.verdicts)
+
+
+def _in_sample(curves: Sequence[Curve]) -> Iterator[str]:
+    n = sum(curve.split == "in-sample" for curve in curves)
+    if n:
+        yield (
+            f"In-sample: {n} of {len(curves)} groups judge the training images themselves, and sizes share only "
+            "the images of the smaller; they say nothing about new images."
+        )
+
+
+def _random(curves: Sequence[Curve]) -> Iterator[str]:
+    if any(curve.random for curve in curves):
+        yield "Groups marked random have backbones with random weights: a control, never pooled with pretrained ones."
+
+
+def _design(curves: Sequence[Curve]) -> Iterator[str]:
+    """What the curves over sizes lack of the usual minimum: 5 sizes, a decade, 3 seeds."""
+    sizes = [curve for curve in curves if curve.axis is AXES["images"] and len(curve.points) > 1]
+    lacks = {
+        "have fewer than 5 sizes": sum(len(curve.points) < 5 for curve in sizes),
+        "span less than a decade of sizes": sum(curve.x[-1] / curve.x[0] < DECADE for curve in sizes),
+        "have fewer than 3 seeds at some size": sum(curve.n_seeds[0] < 3 for curve in sizes),
+        "have a size with one seed, whose interval covers images only": sum(c.n_seeds[0] == 1 for c in sizes),
+    }
+    for what, n in lacks.items():
+        if n:
+            yield f"{n} of {len(sizes)} curves over dataset size {what}."

@@ -1,0 +1,168 @@
+"""Study: everything that an aggregation computed, as one frozen value that reports read.
+
+A ``Curve`` is one group of comparable cells along one axis: its points, its per-image losses, its
+fits. Nothing in it depends on where the runs were kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlproject.aggregate.axes import Axis
+from mlproject.scaling import Fit
+
+Floats = NDArray[np.float64]
+Statistic = Literal["mean", "median"]
+STATISTICS: tuple[Statistic, ...] = ("mean", "median")
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One scale of a curve. Losses are averaged over seeds; ``draws`` are bootstrap replicates.
+
+    ``seeds`` holds, per statistic, the value of every run. ``distribution`` describes the per-image
+    losses (averaged over seeds first): sd, minimum, quantiles, maximum.
+    """
+
+    name: str
+    x: float
+    run_ids: tuple[str, ...]
+    n_images: int
+    seeds: Mapping[Statistic, tuple[float, ...]]
+    draws: Mapping[Statistic, Floats]
+    distribution: Mapping[str, float]
+
+    @property
+    def n_seeds(self) -> int:
+        """How many runs stand behind the point."""
+        return len(self.run_ids)
+
+    def value(self, statistic: Statistic) -> float:
+        """The mean over seeds of each run's mean or median loss."""
+        return float(np.mean(self.seeds[statistic]))
+
+    def interval(self, statistic: Statistic) -> tuple[float, float]:
+        """The 95 % percentile interval over images and seeds."""
+        low, high = np.percentile(self.draws[statistic], (2.5, 97.5))
+        return float(low), float(high)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What is said of one law on one statistic; ``fit`` is None where fitting would be a pretence."""
+
+    statistic: Statistic
+    law: str
+    fit: Fit | None
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Correlation:
+    """Two scales of a curve, compared over the images that both judged."""
+
+    first: str
+    second: str
+    n_images: int
+    pearson: float
+    spearman: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageExponents:
+    """An exponent per image across the sizes of a curve, with what pooling makes of it.
+
+    Shapes: every array is [images]. ``scales`` says whether the image's loss changes with size after
+    the false-discovery rate is held at 5 %.
+    """
+
+    image_ids: tuple[str, ...]
+    exponent: Floats
+    standard_error: Floats
+    shrunk: Floats
+    scales: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """Comparable cells along one axis.
+
+    ``series`` tells curves of one figure apart (a model, a dataset size), ``family`` the figures.
+    ``fixed`` is what all cells of the curve share.
+    Shapes: ``losses`` is [images, points], NaN where a point did not judge an image.
+    """
+
+    axis: Axis
+    series: str
+    family: str
+    fixed: Mapping[str, Any]
+    points: tuple[Point, ...]
+    image_ids: tuple[str, ...]
+    losses: Floats
+    verdicts: tuple[Verdict, ...] = ()
+    correlations: tuple[Correlation, ...] = ()
+    image_exponents: ImageExponents | None = None
+
+    @property
+    def label(self) -> str:
+        """The name of the group in every table."""
+        return f"{self.series} · {self.family}"
+
+    @property
+    def split(self) -> str:
+        """``eval``, or ``in-sample`` where losses are those of the training images."""
+        return "in-sample" if self.fixed["split"] == "train" else str(self.fixed["split"])
+
+    @property
+    def random(self) -> bool:
+        """Whether the backbones carry random weights."""
+        return bool(self.fixed["weights_kind"] == "random")
+
+    @property
+    def target(self) -> str:
+        """The knob ``target``, or nothing where the recipe has none."""
+        return str(self.fixed["knobs"].get("target", ""))
+
+    @property
+    def x(self) -> Floats:
+        """The scales, ascending and distinct."""
+        return np.array([point.x for point in self.points])
+
+    @property
+    def n_seeds(self) -> tuple[int, int]:
+        """The fewest and the most seeds that a point has."""
+        counts = [point.n_seeds for point in self.points]
+        return min(counts), max(counts)
+
+    def values(self, statistic: Statistic) -> Floats:
+        """The losses of the points."""
+        return np.array([point.value(statistic) for point in self.points])
+
+    def verdict(self, statistic: Statistic, law: str) -> Verdict | None:
+        """What is said of one law, where anything was."""
+        found = (v for v in self.verdicts if (v.statistic, v.law) == (statistic, law))
+        return next(found, None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """Curves and what has to be said with them. ``notes`` are sentences, most important first."""
+
+    curves: tuple[Curve, ...]
+    notes: tuple[str, ...]
+    run_ids: tuple[str, ...]
+    n_left_out: int
+    n_draws: int
+
+    def along(self, axis: str) -> tuple[Curve, ...]:
+        """The curves along one axis of ``AXES``."""
+        from mlproject.aggregate.axes import AXES
+
+        return tuple(curve for curve in self.curves if curve.axis is AXES[axis])

@@ -1,0 +1,27 @@
+"""The report of a study: tables, LaTeX, Markdown and figures in one folder, and a table for the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlproject.aggregate.study import Study
+from mlproject.files import write_atomic
+
+__all__ = ["write_report"]
+
+
+def write_report(study: Study, folder: Path) -> list[Path]:
+    """Write every artifact of a study into a folder; returns their paths, the summary first.
+
+    matplotlib is imported here, not before: a command line that draws nothing starts without it.
+    """
+    from mlproject.report.figures import figures
+    from mlproject.report.latex import exponents_tex
+    from mlproject.report.summary import summary_md
+    from mlproject.report.tables import tables
+
+    contents = tables(study) | {"exponents.tex": exponents_tex(study)} | dict(figures(study))
+    contents = {"summary.md": summary_md(study, list(contents)), **contents}
+    for name, content in contents.items():
+        write_atomic(folder / name, content)
+    return [folder / name for name in contents]

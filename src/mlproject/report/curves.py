@@ -1,0 +1,126 @@
+"""Scaling curves: points with error bars, both laws, the 95 % band of the preferred one, residuals below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from mlproject.aggregate.study import Curve, Floats, Statistic, Verdict
+from mlproject.report.escape import figure_text
+from mlproject.report.style import COLUMN, Look, faint_grid, log_axis, looks, point_axis
+from mlproject.report.words import interval, loss_label, parameter, preferred
+
+
+def scaling_figure(curves: Sequence[Curve], statistic: Statistic) -> Figure:
+    """The curves of one family on one statistic of their losses."""
+    fitted = [curve for curve in curves if preferred(curve, statistic) is not None]
+    figure = Figure(figsize=(COLUMN, 2.5 + 0.15 * len(curves) + (0.75 if fitted else 0.0)), layout="constrained")
+    ratios = [3.4, 1.0] if fitted else [1.0]
+    grid = figure.subplots(len(ratios), 1, sharex=True, squeeze=False, height_ratios=ratios)
+    top = grid[0, 0]
+    for curve, look in zip(curves, looks(curves), strict=True):
+        _draw(top, curve, statistic, look)
+        if fitted:
+            _residuals(grid[1, 0], curve, statistic, look)
+    _dress(grid[:, 0].tolist(), curves, statistic)
+    figure.suptitle(figure_text(_title(curves[0])), fontsize=7, x=0.02, ha="left")
+    handles = [_handle(curve, look, statistic) for curve, look in zip(curves, looks(curves), strict=True)]
+    figure.legend(handles=[*handles, *(_law_handles() if fitted else [])], loc="outside lower left", ncols=1)
+    return figure
+
+
+def _title(curve: Curve) -> str:
+    """The family over two lines, the protocol always among its words."""
+    parts = curve.family.split(" · ")
+    half = (len(parts) + 1) // 2
+    return " · ".join(parts[:half]) + " ·\n" + " · ".join(parts[half:])
+
+
+def _draw(ax: Axes, curve: Curve, statistic: Statistic, look: Look) -> None:
+    values = curve.values(statistic)
+    bars = np.array([point.interval(statistic) for point in curve.points]).T
+    reach = np.maximum([values - bars[0], bars[1] - values], 0.0)
+    ax.errorbar(
+        curve.x, values, yerr=reach, linestyle="none", marker=look.marker, markersize=4, color=look.color,
+        markerfacecolor=look.face, markeredgewidth=0.9, elinewidth=0.9, capsize=1.8, capthick=0.7, zorder=4,
+    )  # fmt: skip
+    chosen = preferred(curve, statistic)
+    if chosen is None:
+        ax.plot(curve.x, values, color=look.color, linewidth=0.6, linestyle=":", zorder=2)
+        return
+    x = _along(curve)
+    for verdict in curve.verdicts:
+        if verdict.statistic == statistic and verdict.fit is not None:
+            _law(ax, x, verdict, look, main=verdict is chosen)
+
+
+def _along(curve: Curve) -> Floats:
+    margin = (curve.x[-1] / curve.x[0]) ** 0.08
+    return np.geomspace(curve.x[0] / margin, curve.x[-1] * margin, 80)
+
+
+def _law(ax: Axes, x: Floats, verdict: Verdict, look: Look, *, main: bool) -> None:
+    assert verdict.fit is not None
+    told = verdict.fit.predict(x)
+    if not main:
+        ax.plot(x, told.mean, color=look.color, linewidth=0.8, linestyle=(0, (1, 1.6)), zorder=2)
+        return
+    ax.plot(x, told.mean, color=look.color, linestyle=look.dash, zorder=3)
+    ax.fill_between(x, told.low, told.high, color=look.color, alpha=0.18, linewidth=0, zorder=1)
+
+
+def _residuals(ax: Axes, curve: Curve, statistic: Statistic, look: Look) -> None:
+    """How far the points lie from both laws, in percent; the law without a floor is the thin line."""
+    chosen = preferred(curve, statistic)
+    for verdict in curve.verdicts:
+        if verdict.statistic != statistic or verdict.fit is None:
+            continue
+        off = 100 * np.log(curve.values(statistic) / verdict.fit.predict(curve.x).mean)
+        if verdict is chosen:
+            ax.plot(
+                curve.x, off, linestyle="none", marker=look.marker, markersize=3, color=look.color,
+                markerfacecolor=look.face, markeredgewidth=0.8, zorder=3,
+            )  # fmt: skip
+        else:
+            ax.plot(curve.x, off, linewidth=0.8, linestyle=(0, (1, 1.6)), color=look.color, zorder=2)
+
+
+def _dress(axes: list[Axes], curves: Sequence[Curve], statistic: Statistic) -> None:
+    top = axes[0]
+    top.set_xscale("log")
+    top.set_yscale("log")
+    seen = [np.array([point.interval(statistic) for point in curve.points]) for curve in curves]
+    low, high = min(v.min() for v in seen), max(v.max() for v in seen)
+    margin = (high / low) ** 0.08
+    top.set_ylim(low / margin, high * margin)
+    log_axis(top.yaxis, low / margin, high * margin)
+    top.set_ylabel(loss_label(curves[0], statistic))
+    point_axis(axes[-1].xaxis, sorted({float(x) for curve in curves for x in curve.x}))
+    axes[-1].set_xlabel(curves[0].axis.label)
+    for ax in axes:
+        faint_grid(ax)
+    if len(axes) > 1:
+        axes[1].axhline(0.0, color="#8a8a8a", linewidth=0.6, zorder=1)
+        axes[1].set_ylabel("residual [%]")
+
+
+def _handle(curve: Curve, look: Look, statistic: Statistic) -> Line2D:
+    chosen = preferred(curve, statistic)
+    if chosen is None:
+        said, dash = "no law fitted", ":"
+    else:
+        said, dash = f"α = {interval(parameter(chosen, 'alpha'))}", look.dash
+        if chosen.verdict != "scaling":
+            said += f", {chosen.verdict}"
+    return Line2D(
+        [], [], color=look.color, linestyle=dash, marker=look.marker, markersize=4, markerfacecolor=look.face,
+        linewidth=1.0, label=figure_text(f"{curve.series}: {said}"),
+    )  # fmt: skip
+
+
+def _law_handles() -> list[Line2D]:
+    return [Line2D([], [], color="#333333", linewidth=0.8, linestyle=(0, (1, 1.6)), label="the other law")]

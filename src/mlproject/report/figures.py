@@ -1,0 +1,57 @@
+"""All figures of a study, each as PNG and PDF, split by family so that a figure never mixes protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from mlproject.aggregate.axes import AXES
+from mlproject.aggregate.study import Curve, Study
+from mlproject.report.curves import scaling_figure
+from mlproject.report.escape import slug
+from mlproject.report.panels import correlation_figure, distribution_figure
+from mlproject.report.style import RC, encode
+
+MOST = 6
+"""Curves that a figure holds before the next one begins: as many as there are colours."""
+
+
+def figures(study: Study) -> Iterator[tuple[str, bytes]]:
+    """File name and content of every figure, one at a time."""
+    with matplotlib.rc_context(RC):
+        for name, figure in _drawn(study):
+            for kind in ("png", "pdf"):
+                yield f"{name}.{kind}", encode(figure, kind)
+
+
+def _drawn(study: Study) -> Iterator[tuple[str, Figure]]:
+    for key, axis in AXES.items():
+        for suffix, family in _families(study.along(key)):
+            several = [curve for curve in family if len(curve.points) > 1]
+            for statistic in ("mean", "median"):
+                yield from _paged(
+                    f"scaling_{axis.slug}_{statistic}{suffix}", several, lambda c, s=statistic: scaling_figure(c, s)
+                )
+            if key != "flops":
+                yield from _paged(f"distribution_{axis.slug}{suffix}", several or family, distribution_figure)
+                related = [curve for curve in several if curve.correlations]
+                yield from _paged(f"correlation_{axis.slug}{suffix}", related, correlation_figure)
+
+
+def _families(curves: Sequence[Curve]) -> list[tuple[str, list[Curve]]]:
+    found: dict[str, list[Curve]] = {}
+    for curve in curves:
+        found.setdefault(curve.family, []).append(curve)
+    if len(found) == 1:
+        return [("", next(iter(found.values())))]
+    return [(f"_{i}_{slug(name)}", found[name]) for i, name in enumerate(found, start=1)]
+
+
+def _paged(
+    name: str, curves: Sequence[Curve], draw: Callable[[Sequence[Curve]], Figure]
+) -> Iterator[tuple[str, Figure]]:
+    for page, start in enumerate(range(0, len(curves), MOST), start=1):
+        suffix = "" if len(curves) <= MOST else f"_page{page}"
+        yield name + suffix, draw(curves[start : start + MOST])

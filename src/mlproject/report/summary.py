@@ -1,0 +1,73 @@
+"""The summary: a Markdown page with the exponents, what has to be said with them, and the list of files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mlproject.aggregate.study import Curve, Study, Verdict
+from mlproject.report.escape import markdown
+from mlproject.report.tables import seeds
+from mlproject.report.words import FORMULAS, fitted, interval, parameter, unfitted
+
+HEAD = (
+    "| group | axis | loss | law | α [95 %] | E [95 %] | verdict | scales | seeds | images |\n"
+    "| --- | --- | --- | --- | --- | --- | --- | --: | --: | --: |\n"
+)
+
+
+def summary_md(study: Study, files: Sequence[str]) -> bytes:
+    """The whole page; ``files`` are the other artifacts, by name."""
+    figures = [name for name in files if name.endswith(".png")]
+    parts = [_opening(study), _table(study), *_refused(study), _verdicts(study), _caveats(study)]
+    parts += [_list("Figures", figures), _list("Tables", [f for f in files if not f.endswith((".png", ".pdf"))])]
+    return ("\n\n".join(part for part in parts if part) + "\n").encode()
+
+
+def _opening(study: Study) -> str:
+    n = sum(bool(curve.verdicts) for curve in study.curves)
+    return (
+        f"# Scaling fits\n\n{len(study.run_ids)} runs in {n} groups with two or more scales. "
+        "Loss L against scale x: L = k x^-α, and L = E + k x^-α with the irreducible loss E; a positive α means "
+        f"that loss falls. Intervals are 95 %, from {study.n_draws:,} bootstrap draws over images "
+        "(paired where scales share them) and seeds."
+    )
+
+
+def _table(study: Study) -> str:
+    rows = [_row(curve, verdict) for curve, verdict in fitted(study)]
+    return f"## Exponents\n\n{HEAD}" + "\n".join(rows) if rows else ""
+
+
+def _row(curve: Curve, verdict: Verdict) -> str:
+    alpha, floor = (interval(parameter(verdict, name)) for name in ("alpha", "E"))
+    n_images = max(point.n_images for point in curve.points)
+    cells = [markdown(curve.label), f"{curve.axis.name} {curve.axis.symbol}", verdict.statistic]
+    cells += [FORMULAS[verdict.law], alpha, floor, verdict.verdict, str(len(curve.points)), seeds(curve), f"{n_images:,}"]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _refused(study: Study) -> Iterator[str]:
+    lines = [f"- {markdown(c.label)}: {markdown(c.verdicts[0].reason)}." for c in unfitted(study)]
+    if lines:
+        yield "## Not fitted\n\n" + "\n".join(lines)
+
+
+def _verdicts(study: Study) -> str:
+    lines = [
+        f"- **{markdown(curve.label)}**, {v.statistic}, {FORMULAS[v.law]}: {v.verdict}. {_sentence(v.reason)}"
+        for curve, v in fitted(study)
+    ]
+    return "## Verdicts\n\n" + "\n".join(lines) if lines else ""
+
+
+def _sentence(reason: str) -> str:
+    text = markdown(reason.strip())
+    return "" if not text else f"{text[0].upper()}{text[1:].rstrip('.')}."
+
+
+def _caveats(study: Study) -> str:
+    return "## Read with this in mind\n\n" + "\n".join(f"- {note}" for note in study.notes) if study.notes else ""
+
+
+def _list(title: str, names: Sequence[str]) -> str:
+    return f"## {title}\n\n" + "\n".join(f"- `{name}`" for name in names) if names else ""

@@ -1,0 +1,183 @@
+"""Tables as CSV and JSON: losses, exponents, correlations, distributions, exponents per image."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mlproject.aggregate.axes import AXES
+from mlproject.aggregate.study import STATISTICS, Curve, Point, Study, Verdict
+from mlproject.report.escape import csv_cell
+
+Row = Mapping[str, object]
+PARAMETERS = ("alpha", "k", "E")
+ESTIMATOR = "least squares; bootstrap over images (paired where shared) and seeds"
+
+
+def tables(study: Study) -> dict[str, bytes]:
+    """All tables of a study, by file name."""
+    sizes, models = study.along("images"), study.along("params")
+    return {
+        "losses_by_size.csv": losses_csv(sizes),
+        "losses_by_model.csv": losses_csv(models),
+        "exponents.csv": to_csv(exponent_rows(study)),
+        "correlations_by_size.csv": to_csv(_correlation_rows(sizes), CORRELATION),
+        "correlations_by_model.csv": to_csv(_correlation_rows(models), CORRELATION),
+        "distributions.csv": to_csv(_distribution_rows(study.curves)),
+        "image_exponents.csv": to_csv(_image_rows(sizes), IMAGES),
+        "fits.json": fits_json(study),
+    }
+
+
+def to_csv(rows: Iterable[Row], columns: Sequence[str] = ()) -> bytes:
+    """Rows as CSV in UTF-8; a missing or non-finite number is an empty cell."""
+    listed = list(rows)
+    header = list(columns) or list(dict.fromkeys(name for row in listed for name in row))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([_cell(row.get(name)) for name in header] for row in listed)
+    return text.getvalue().encode()
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, float):
+        return repr(float(value)) if math.isfinite(value) else ""
+    return csv_cell(value) if isinstance(value, str) else value
+
+
+def losses_csv(curves: Sequence[Curve]) -> bytes:
+    """One row for each group and image; one column ``loss_<size or model>`` for each scale, ascending."""
+    scales = {point.name: point.x for curve in curves for point in curve.points}
+    columns = ["image_name", "group", *(f"loss_{name}" for name in sorted(scales, key=lambda n: (scales[n], n)))]
+    return to_csv((row for curve in curves for row in _loss_rows(curve)), columns)
+
+
+def _loss_rows(curve: Curve) -> Iterable[Row]:
+    columns = [f"loss_{point.name}" for point in curve.points]
+    for image, losses in zip(curve.image_ids, curve.losses.tolist(), strict=True):
+        if not all(math.isnan(loss) for loss in losses):
+            yield {"image_name": image, "group": curve.label, **dict(zip(columns, losses, strict=True))}
+
+
+def exponent_rows(study: Study) -> list[dict[str, object]]:
+    """One row for each group, statistic and law."""
+    return [_exponent_row(curve, verdict) for curve in study.curves for verdict in curve.verdicts]
+
+
+def _exponent_row(curve: Curve, verdict: Verdict) -> dict[str, object]:
+    fit = verdict.fit
+    row: dict[str, object] = {"group": curve.label, "axis": curve.axis.name, "statistic": verdict.statistic}
+    row |= {"law": verdict.law, "verdict": verdict.verdict, "reason": verdict.reason}
+    for name in PARAMETERS:
+        found = None if fit is None else fit.parameters.get(name)
+        row[name] = None if found is None else found.value
+        row[f"{name}_low"] = None if found is None else found.low
+        row[f"{name}_high"] = None if found is None else found.high
+    row |= {"held_out_error": None if fit is None else fit.held_out_error, "dof": None if fit is None else fit.dof}
+    row |= {"n_scales": len(curve.points), "x_min": float(curve.x[0]), "x_max": float(curve.x[-1])}
+    row |= {"n_seeds": seeds(curve), "n_images": max(point.n_images for point in curve.points)}
+    row |= {"split": curve.split, "weights": curve.fixed["weights_kind"], "target": curve.target}
+    space = "" if fit is None else f" in {fit.space} space"
+    return row | {"loss": curve.fixed["kind"], "estimator": ESTIMATOR.replace(";", f"{space};", 1)}
+
+
+def seeds(curve: Curve) -> str:
+    """How many seeds the points have: ``3``, or ``1 to 3``."""
+    low, high = curve.n_seeds
+    return str(low) if low == high else f"{low} to {high}"
+
+
+CORRELATION = ("group", "first", "second", "n_images", "pearson", "spearman")
+IMAGES = ("image_name", "group", "exponent", "standard_error", "shrunk", "scales")
+
+
+def _correlation_rows(curves: Sequence[Curve]) -> Iterable[Row]:
+    for curve in curves:
+        for pair in curve.correlations:
+            yield {"group": curve.label, **{name: getattr(pair, name) for name in CORRELATION[1:]}}
+
+
+def _distribution_rows(curves: Sequence[Curve]) -> Iterable[Row]:
+    for curve in curves:
+        if curve.axis is not AXES["flops"]:
+            for point in curve.points:
+                counts = {"n_images": point.n_images, "n_seeds": point.n_seeds}
+                row: dict[str, object] = {"group": curve.label, "axis": curve.axis.name, "scale": point.name}
+                yield row | {"x": point.x} | counts | dict(point.distribution)
+
+
+def _image_rows(curves: Sequence[Curve]) -> Iterable[Row]:
+    for curve in curves:
+        found = curve.image_exponents
+        if found is not None:
+            for i, image in enumerate(found.image_ids):
+                yield {
+                    "image_name": image,
+                    "group": curve.label,
+                    "exponent": float(found.exponent[i]),
+                    "standard_error": float(found.standard_error[i]),
+                    "shrunk": float(found.shrunk[i]),
+                    "scales": bool(found.scales[i]),
+                }
+
+
+def fits_json(study: Study) -> bytes:
+    """Everything but the images, for programs; a number that is not finite is null."""
+    content = {
+        "n_runs": len(study.run_ids),
+        "n_left_out": study.n_left_out,
+        "n_draws": study.n_draws,
+        "notes": list(study.notes),
+        "curves": [_curve_json(curve) for curve in study.curves],
+    }
+    return (json.dumps(_finite(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
+
+
+def _curve_json(curve: Curve) -> dict[str, Any]:
+    return {
+        "group": curve.label,
+        "axis": {"name": curve.axis.name, "symbol": curve.axis.symbol, "unit": curve.axis.unit},
+        "split": curve.split,
+        "random": curve.random,
+        "fixed": dict(curve.fixed),
+        "points": [_point_json(point) for point in curve.points],
+        "fits": [_verdict_json(verdict) for verdict in curve.verdicts],
+    }
+
+
+def _point_json(point: Point) -> dict[str, Any]:
+    losses = {
+        statistic: {
+            "value": point.value(statistic),
+            "interval": list(point.interval(statistic)),
+            "seeds": list(point.seeds[statistic]),
+        }
+        for statistic in STATISTICS
+    }
+    head = {"name": point.name, "x": point.x, "run_ids": list(point.run_ids), "n_images": point.n_images}
+    return head | losses | {"distribution": dict(point.distribution)}
+
+
+def _verdict_json(verdict: Verdict) -> dict[str, Any]:
+    fit = verdict.fit
+    said = {"statistic": verdict.statistic, "law": verdict.law, "verdict": verdict.verdict, "reason": verdict.reason}
+    if fit is None:
+        return said | {"parameters": None}
+    parameters = {n: {"value": e.value, "low": e.low, "high": e.high} for n, e in fit.parameters.items()}
+    rest = {"space": fit.space, "dof": fit.dof, "residuals": fit.residuals.tolist()}
+    return said | {"parameters": parameters, "held_out_error": fit.held_out_error} | rest
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,61 @@
+"""Words and numbers as reports write them: intervals, laws, which curves a reader wants first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from mlproject.aggregate.study import Curve, Statistic, Study, Verdict
+from mlproject.scaling import Estimate
+
+FORMULAS = {"power": "k x^-α", "power_floor": "E + k x^-α"}
+TEX_FORMULAS = {"power": r"$k x^{-\alpha}$", "power_floor": r"$E + k x^{-\alpha}$"}
+UNITS = {"cross_entropy": "nats"}
+
+
+def number(value: float) -> str:
+    """Three significant digits; open ends of intervals as infinities."""
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    return "–" if math.isnan(value) else f"{value:.3g}"
+
+
+def interval(estimate: Estimate | None) -> str:
+    """``0.55 [0.51, 0.60]``."""
+    if estimate is None:
+        return "–"
+    return f"{number(estimate.value)} [{number(estimate.low)}, {number(estimate.high)}]"
+
+
+def parameter(verdict: Verdict, name: str) -> Estimate | None:
+    """A parameter of the fit, None without a fit or in a law that has no such parameter."""
+    return None if verdict.fit is None else verdict.fit.parameters.get(name)
+
+
+def loss_label(curve: Curve, statistic: Statistic) -> str:
+    """``mean cross entropy [nats]``."""
+    kind = str(curve.fixed["kind"])
+    unit = f" [{UNITS[kind]}]" if kind in UNITS else ""
+    return f"{statistic} {kind.replace('_', ' ')}{unit}"
+
+
+def preferred(curve: Curve, statistic: Statistic) -> Verdict | None:
+    """The verdict that is drawn with its interval: the law with a floor where it holds, else the one that does."""
+    fitted = [v for v in curve.verdicts if v.statistic == statistic and v.fit is not None]
+    fitted.sort(key=lambda v: (v.verdict == "not identifiable", v.law != "power_floor"))
+    return fitted[0] if fitted else None
+
+
+def fitted(study: Study) -> Iterator[tuple[Curve, Verdict]]:
+    """Every verdict that has a fit, with its curve."""
+    for curve in study.curves:
+        for verdict in curve.verdicts:
+            if verdict.fit is not None:
+                yield curve, verdict
+
+
+def unfitted(study: Study) -> Iterator[Curve]:
+    """Curves with several points that no law was fitted to."""
+    for curve in study.curves:
+        if curve.verdicts and all(verdict.fit is None for verdict in curve.verdicts):
+            yield curve

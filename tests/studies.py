@@ -1,0 +1,62 @@
+"""Observations made in memory: planted laws, images that are hard in every cell, seeds that differ."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+from mlproject.cell import Cell
+from mlproject.losses import Observation, PerImageLosses
+
+PARAMS = {"lite0": 3.37e6, "lite1": 4.14e6, "lite2": 4.81e6, "resnet18": 11.2e6}
+
+
+def cell(model="lite0", size=100, seed=0, **fields):
+    weights = fields.pop("weights", "imagenet")
+    known = {
+        "recipe": "probe",
+        "weights_digest": f"{model}-{weights}",
+        "data": "fashion-mnist",
+        "data_digest": "d0",
+        "eval_size": 200,
+        "knobs": {"target": "labels", "lr": 1e-3},
+    }
+    return Cell(model=model, weights=weights, dataset_size=size, seed=seed, **(known | fields))
+
+
+def observe(this, losses, *, ids=None, kind="cross_entropy", run_id=None, params=None, flops=None):
+    ids = ids or tuple(f"img_{i:04d}.png" for i in range(len(losses)))
+    split = "train" if this.in_sample else "eval"
+    table = PerImageLosses(
+        kind=kind, image_ids=tuple(ids), splits=(split,) * len(ids), values={kind: np.asarray(losses, float)}
+    )
+    n_params = PARAMS.get(this.model, 1e6) if params is None else params
+    metrics = {"params": n_params, "flops": flops or 4e8 * this.dataset_size, "eval.loss": float(np.mean(losses))}
+    return Observation(
+        cell=this,
+        run_id=run_id or f"run-{this.key}",
+        metrics=metrics,
+        losses_digest=table.digest,
+        load_losses=lambda: table,
+    )
+
+
+def planted(this, *, n=200, alpha=0.5, k=6.0, floor=0.25, noise=0.02, images=0.8):
+    """Losses around E + k D^-alpha: the image's own difficulty is shared by all cells, the rest is noise."""
+    hard = np.random.default_rng(7).normal(size=n)
+    hard = np.exp(images * (hard - hard.mean()))
+    own = np.random.default_rng(zlib.crc32(this.key.encode()))
+    mean = (floor + k * this.dataset_size**-alpha) * np.exp(noise * own.normal())
+    losses = hard * np.exp(0.2 * own.normal(size=n))
+    return observe(this, mean * losses / hard.mean())
+
+
+def default_study(n=200, sizes=(100, 200, 400, 700, 1200, 2000), seeds=3):
+    """Three pretrained models and a random control over sizes and seeds, as `make run` makes them."""
+    floors = {"lite0": (0.25, 6.0), "lite1": (0.23, 5.9), "lite2": (0.26, 6.1)}
+    for size in sizes:
+        for seed in range(seeds):
+            for model, (floor, k) in floors.items():
+                yield planted(cell(model, size, seed), n=n, floor=floor, k=k)
+            yield planted(cell("resnet18", size, seed, weights="random"), n=n, floor=0.52, k=9.0, alpha=0.44)
