@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tiny import RANDOM, Loud, Pictures, tiny_model
 
 from mlproject.errors import BadInput, WrongUse
@@ -124,6 +125,35 @@ def test_an_engine_that_disagrees_is_left_aloud_and_for_good(store, monkeypatch,
     assert features.provenance["engine"] == "eager"
     assert store.n_forwards == 20
     assert ask(FeatureStore(store.root), range(20), engine="onnx").n_forwards == 0
+
+
+class Attends(torch.nn.Module):
+    """Attention over four patches of an image of 16 pixels."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = torch.nn.Conv2d(3, 8, 8, stride=8)
+        self.attention = torch.nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, x):
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        return self.attention(tokens, tokens, tokens, need_weights=False)[0].mean(1)
+
+
+def test_attention_goes_through_onnx_too(store):
+    features = ask(store, range(10), engine="onnx", model=tiny_model(name="attends", build=Attends))
+    assert features.provenance["engine"] == "onnx"
+
+
+class Bessel(torch.nn.Module):
+    def forward(self, x):
+        return torch.special.i0(x.mean((2, 3)).repeat(1, 3)[:, :8])
+
+
+def test_a_network_that_onnx_cannot_hold_runs_in_torch(store, caplog):
+    features = ask(store, range(10), engine="onnx", model=tiny_model(name="bessel", build=Bessel))
+    assert features.provenance["engine"] == "eager"
+    assert "cannot run this network" in caplog.text
 
 
 def test_auto_is_onnx_on_a_cpu_and_torch_for_mixed_precision(store, monkeypatch):

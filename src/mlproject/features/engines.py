@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from mlproject.device import Device, Precision, find_n_threads, inference, move, send
 from mlproject.features.fold import fold_batchnorm
+from mlproject.models.counting import plain_attention
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ def relative_distance(found: Floats, expected: Floats) -> float:
 
 def _exported(net: nn.Module, example: Tensor) -> bytes:
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), plain_attention():
         # The exporter announces its successor (ten times slower) and every size it takes as constant.
         warnings.simplefilter("ignore")
         torch.onnx.export(
