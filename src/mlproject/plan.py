@@ -109,7 +109,7 @@ def _merge(grid: Mapping[str, Any], overrides: Mapping[str, Any], *, named_weigh
     for key in flat:
         if named_weights and key not in (*DEFAULTS, "model"):
             raise unknown("key", key, [*DEFAULTS, "model", "knobs"])
-    merged = DEFAULTS | flat | knobs | overrides
+    merged: dict[str, Any] = {**DEFAULTS, **flat, **knobs, **overrides}
     if "model" not in merged:
         raise WrongUse("model is missing; name one, for example model=resnet50")
     if named_weights and ("weights" not in flat and "weights" not in overrides):

@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,16 @@ def cache_folder() -> Path:
     own = os.environ.get("MLPROJECT_CACHE")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(own) if own else cache / "mlproject" / "features"
+
+
+def shared_store() -> FeatureStore:
+    """The store of this process: a network that one cell loaded serves the next."""
+    return _store_at(cache_folder())
+
+
+@cache
+def _store_at(root: Path) -> FeatureStore:
+    return FeatureStore(root)
 
 
 class FeatureStore:
