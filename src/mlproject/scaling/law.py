@@ -1,0 +1,101 @@
+"""What a scaling law is: a value that gives the mean loss as amplitudes times shapes.
+
+Source: variable projection, Golub and Pereyra, Inverse Problems 19 (2003) R1; used for scaling laws by
+Czech et al. 2026 (a two-dimensional search over exponents, amplitudes by non-negative least squares).
+
+Every law here reads
+
+    L(x) = sum_j  a_j  b_j(x; s),      a_j >= 0
+
+with few *shape* parameters ``s`` (exponents, shifts, breaks) that enter non-linearly and *amplitudes*
+``a`` (E, k, A, B) that enter linearly. Given the shape, the amplitudes have a closed form; so a search
+only ever happens over the shape, on a grid that covers it, and there is no start to choose.
+
+Laws see scaled data: ``x`` divided by its geometric mean along each axis, losses by theirs; locations
+along an axis (shifts, breaks) are natural logarithms of scaled ``x``. ``physical`` puts units back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Basis = Callable[[NDArray[np.inexact], Array], NDArray[np.inexact]]
+Physical = Callable[[Array, Array, float], dict[str, Array]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """A non-linear parameter: its bounds and the coarse grid that the search starts from."""
+
+    name: str
+    low: float
+    high: float
+    grid: tuple[float, ...]
+    unit: str = "1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScalingLaw:
+    """A law of one or more axes; ``basis(shape [g, q], log_x [m, axes])`` gives [g, m, amplitudes].
+
+    ``physical(theta [g, q + amplitudes], log_unit [axes], loss_unit)`` gives parameters in the units of
+    the data, by name. ``ceiling`` names the amplitude that a known uninformed loss fixes.
+    """
+
+    name: str
+    formula: str
+    reference: str
+    shapes: tuple[Shape, ...]
+    amplitudes: tuple[str, ...]
+    basis: Basis
+    physical: Physical
+    axes: int = 1
+    ceiling: str | None = None
+    units: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def n_shapes(self) -> int:
+        """How many parameters enter non-linearly."""
+        return len(self.shapes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The scaled parameters in their order: shapes, then amplitudes."""
+        return tuple(shape.name for shape in self.shapes) + self.amplitudes
+
+    def mean(self, theta: NDArray[np.inexact], log_x: Array) -> NDArray[np.inexact]:
+        """The scaled mean loss [g, m] at scaled parameters [g, q + amplitudes]."""
+        basis = self.basis(theta[:, : self.n_shapes], log_x)
+        return np.asarray(np.einsum("gma,ga->gm", basis, theta[:, self.n_shapes :]))
+
+    def bounds(self) -> tuple[Array, Array]:
+        """Lower and upper bounds of the scaled parameters; amplitudes are not negative."""
+        low = [shape.low for shape in self.shapes] + [0.0] * len(self.amplitudes)
+        high = [shape.high for shape in self.shapes] + [np.inf] * len(self.amplitudes)
+        return np.array(low), np.array(high)
+
+    def grid(self) -> Array:
+        """All combinations of the shapes' coarse values [g, q]."""
+        mesh = np.meshgrid(*[np.array(shape.grid) for shape in self.shapes], indexing="ij")
+        return np.stack([axis.ravel() for axis in mesh], axis=1)
+
+    def n_free(self, ceiling: float | None = None) -> int:
+        """How many parameters are fitted when the ceiling is known or not."""
+        return len(self.names) - int(self.ceiling is not None and ceiling is not None)
+
+
+def exponent(name: str, low: float = -2.0, high: float = 5.0, n: int = 24) -> Shape:
+    """An exponent with a grid that is dense around zero and covers its bounds."""
+    inside = np.sinh(np.linspace(np.arcsinh(low / 0.3), np.arcsinh(high / 0.3), n + 2)[1:-1]) * 0.3
+    return Shape(name=name, low=low, high=high, grid=tuple(inside[np.abs(inside) > 1e-3].tolist()))
+
+
+def location(name: str, low: float, high: float, n: int) -> Shape:
+    """A place along the axis, as the natural logarithm of scaled x."""
+    inside = np.linspace(low, high, n + 2)[1:-1]
+    return Shape(name=name, low=low, high=high, grid=tuple(inside.tolist()), unit="ln x")

@@ -1,0 +1,129 @@
+"""Whether the data can answer: *scaling*, *flat* or *not identifiable*, with the reason and the remedy.
+
+A verdict never drops a number: exponents below zero, floors at zero and exponents at their bounds are
+flags beside it. Source of the rules: a fit with fewer distinct scales than parameters + 1 has no check
+(Besiroglu et al. 2024; Kricheli et al. 2026, arXiv 2605.08541); a profile that does not close means that
+the data do not bound the parameter (Raue et al. 2009, Bioinformatics 25, 1923).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from .intervals import Estimate, Noise, Profile, linear_errors, read_noise, t_interval
+from .law import Array, ScalingLaw
+from .laws import POWER
+from .points import Points
+from .solve import Problem, solve
+
+FLAT_WITHIN = 0.1  # an average slope inside -/+ this is flat: at most a fifth of the loss per decade
+WIDEST = 2.0  # an exponent's interval may be this many times as wide as its value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A verdict, one plain sentence of reason, and flags."""
+
+    verdict: str
+    reason: str
+    flags: tuple[str, ...] = ()
+
+
+def judge(
+    points: Points,
+    law: ScalingLaw,
+    problem: Problem,
+    theta: Array,
+    parameters: Mapping[str, Estimate],
+    profiles: Profile,
+    noise: Noise,
+) -> Judged:
+    """The verdict on a fitted law."""
+    flags = tuple(find_flags(law, problem, theta, profiles, noise))
+    slope = average_slope(points)
+    needed = law.n_free(points.ceiling) + 1 - points.n_scales
+    if slope is not None and slope.holds(0.0) and max(-slope.low, slope.high) <= FLAT_WITHIN:
+        text = f"the average slope {_show(slope)} holds 0 and nothing steeper than {FLAT_WITHIN:g}"
+        return Judged(verdict="flat", reason=text, flags=flags)
+    if needed > 0:
+        return Judged(verdict="not identifiable", reason=_too_few(points, law, needed), flags=flags)
+    trouble = _first_trouble(points, law, theta, parameters, profiles)
+    if trouble is not None:
+        rest = "" if slope is None else f"; the average slope is {_show(slope)}"
+        return Judged(verdict="not identifiable", reason=trouble + rest, flags=flags)
+    steep = ", ".join(f"{name} {_show(parameters[name])}" for name in exponents(law))
+    rising = any(parameters[name].high < 0 for name in exponents(law))
+    text = f"{steep}: the loss {'rises' if rising else 'falls'} with scale" + (
+        "" if not flags else f"; {flags[0]}"
+    )
+    return Judged(verdict="scaling", reason=text, flags=flags)
+
+
+def exponents(law: ScalingLaw) -> tuple[str, ...]:
+    """The shapes that are exponents of an axis (the others are places, sharpnesses, couplings)."""
+    return tuple(shape.name for shape in law.shapes if shape.name in ("alpha", "beta", "alpha1"))
+
+
+def average_slope(points: Points) -> Estimate | None:
+    """Minus the slope of the straight line in log-log space, with its interval; one axis only."""
+    if points.x.shape[1] != 1 or points.n_scales < 2:
+        return None
+    problem = points.problem(POWER)
+    theta = solve(problem)[0]
+    noise = read_noise(float(problem.cost(theta[None])[0]), len(points.y) - 2, known=points.noise_known)
+    if not np.isfinite(noise.factor):
+        return None
+    error = float(linear_errors(problem, theta)[0] * np.sqrt(noise.variance))
+    return t_interval(float(theta[0]), error, noise.dof)
+
+
+def find_flags(law: ScalingLaw, problem: Problem, theta: Array, profiles: Profile, noise: Noise) -> list[str]:
+    """Facts that a reader must see beside the parameters."""
+    low, high = problem.bounds()
+    names, flags = law.names, []
+    for j, name in enumerate(names):
+        if low[j] == high[j]:
+            continue
+        if name in {"E"} and theta[j] <= 0.0:
+            flags.append("E is at zero: no floor is seen within the data")
+        elif theta[j] <= low[j] or theta[j] >= high[j]:
+            flags.append(f"{name} is at its bound {theta[j]:.3g}")
+    flags += [f"{name} is negative" for name in exponents(law) if theta[names.index(name)] < 0]
+    if noise.rejected:
+        flags.append("residuals are larger than the known noise: intervals use the residuals")
+    return flags
+
+
+def _first_trouble(
+    points: Points, law: ScalingLaw, theta: Array, parameters: Mapping[str, Estimate], profiles: Profile
+) -> str | None:
+    for name in exponents(law):
+        estimate, j = parameters[name], law.names.index(name)
+        if not np.isfinite(estimate.width):
+            return f"no degree of freedom is left to judge {name}; {_remedy(points)}"
+        if profiles.open_low[j] or profiles.open_high[j]:
+            side = "below" if profiles.open_low[j] else "above"
+            return f"the data do not bound {name} from {side} {_show(estimate)}; {_remedy(points)}"
+        if estimate.holds(0.0) or estimate.width > WIDEST * abs(estimate.value):
+            return f"the interval of {name} {_show(estimate)} is too wide to tell; {_remedy(points)}"
+    return None
+
+
+def _too_few(points: Points, law: ScalingLaw, needed: int) -> str:
+    free = law.n_free(points.ceiling)
+    more = "one more scale" if needed == 1 else f"{needed} more scales"
+    beyond = "" if points.x.shape[1] > 1 else f", best above {points.x.max():,.4g}"
+    return f"{points.n_scales} distinct scales cannot carry the {free} parameters of {law.name} and a check; add {more}{beyond}"
+
+
+def _remedy(points: Points) -> str:
+    if points.x.shape[1] > 1:
+        return "more cells further apart on both axes, or more seeds and images, would tell"
+    return f"two more scales above {points.x.max():,.4g}, or more seeds and images, would tell"
+
+
+def _show(estimate: Estimate) -> str:
+    return f"{estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"
