@@ -32,8 +32,7 @@ def aggregate(observations: Iterable[Observation], *, n_draws: int = 1000, seed:
     """
     runs, n_left_out = read(observations)
     found = pools(runs)
-    curves = [curve for pool in found for curve in _curves(pool, n_draws=n_draws, seed=seed)]
-    curves = _named(curves)
+    curves = _named([pair for pool in found for pair in _curves(pool, n_draws=n_draws, seed=seed)])
     said = notes(curves, n_left_out=n_left_out, pool_notes=[pool.note for pool in found if pool.note])
     return Study(
         curves=tuple(curves),

@@ -97,5 +97,3 @@ def per_image(curve: Curve) -> ImageExponents | None:
         shrunk=found.shrunk,
         scales=found.discoveries,
     )
-
-

@@ -36,7 +36,10 @@ def _identity_sentence(target: str, equal_steps: bool) -> str:
         "optimiser steps, not learning from data. "
     )
     if equal_steps:
-        return why + "Steps are equal here: what is left is how many different images the same steps are spread over."
+        return (
+            why
+            + "Steps are equal here: what is left is how many different images the same steps are spread over."
+        )
     return why + "Epochs are equal here, so the steps grow with the size; compare with a run at equal steps."
 
 
@@ -64,14 +67,14 @@ def _in_sample(curves: Sequence[Curve]) -> Iterator[str]:
     n = sum(curve.split == "in-sample" for curve in curves)
     if n:
         yield (
-            f"In-sample: {n} of {len(curves)} groups judge the training images themselves, and sizes share only "
-            "the images of the smaller; they say nothing about new images."
+            f"In-sample: {n} of {len(curves)} groups judge the training images themselves, and sizes share "
+            "only the images of the smaller; they say nothing about new images."
         )
 
 
 def _random(curves: Sequence[Curve]) -> Iterator[str]:
     if any(curve.random for curve in curves):
-        yield "Groups marked random have backbones with random weights: a control, never pooled with pretrained ones."
+        yield "Groups marked random have random backbones: a control, never pooled with pretrained ones."
 
 
 def _design(curves: Sequence[Curve]) -> Iterator[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import matplotlib
 from matplotlib.figure import Figure
 
 from mlproject.aggregate.axes import AXES
-from mlproject.aggregate.study import Curve, Study
+from mlproject.aggregate.study import STATISTICS, Curve, Study
 from mlproject.report.curves import scaling_figure
 from mlproject.report.escape import slug
 from mlproject.report.panels import correlation_figure, distribution_figure
@@ -30,10 +31,9 @@ def _drawn(study: Study) -> Iterator[tuple[str, Figure]]:
     for key, axis in AXES.items():
         for suffix, family in _families(study.along(key)):
             several = [curve for curve in family if len(curve.points) > 1]
-            for statistic in ("mean", "median"):
-                yield from _paged(
-                    f"scaling_{axis.slug}_{statistic}{suffix}", several, lambda c, s=statistic: scaling_figure(c, s)
-                )
+            for statistic in STATISTICS:
+                draw = partial(scaling_figure, statistic=statistic)
+                yield from _paged(f"scaling_{axis.slug}_{statistic}{suffix}", several, draw)
             if key != "flops":
                 yield from _paged(f"distribution_{axis.slug}{suffix}", several or family, distribution_figure)
                 related = [curve for curve in several if curve.correlations]

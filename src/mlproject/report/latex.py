@@ -28,7 +28,14 @@ def exponents_tex(study: Study) -> bytes:
 
 def _row(curve: Curve, verdict: Verdict) -> str:
     alpha, floor = (_estimate(parameter(verdict, name)) for name in ("alpha", "E"))
-    cells = [tex(curve.label), verdict.statistic, TEX_FORMULAS[verdict.law], alpha, floor, tex(verdict.verdict)]
+    cells = [
+        tex(curve.label),
+        verdict.statistic,
+        TEX_FORMULAS[verdict.law],
+        alpha,
+        floor,
+        tex(verdict.verdict),
+    ]
     return " & ".join([*cells, str(len(curve.points)), seeds(curve)]) + r" \\"
 
 

@@ -6,9 +6,11 @@ Colours: Okabe and Ito 2008. Random features are grey, dashed and hollow everywh
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Any, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -19,13 +21,14 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLo
 
 from mlproject.aggregate.axes import AXES
 from mlproject.aggregate.study import Curve
+from mlproject.report.escape import figure_text
 
 COLUMN = 3.4
 PAGE = 7.0
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 GREY = "#5f5f5f"
-RC: dict[str, object] = {
+RC: dict[Any, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -59,7 +62,7 @@ class Look:
         return "white" if self.hollow else self.color
 
     @property
-    def dash(self) -> str:
+    def dash(self) -> Literal["--", "-"]:
         """The line of its law: dashed for random features."""
         return "--" if self.hollow else "-"
 
@@ -90,7 +93,9 @@ def _ramp(n: int) -> tuple[str, ...]:
 def log_axis(ruler: Ruler, low: float, high: float) -> None:
     """Ticks with plain numbers on a log axis, also where it spans less than a decade."""
     span = math.log10(high / low)
-    digits = (1, 2, 3, 5, 7) if span < 0.5 else (1, 2, 3, 5) if span < 1.1 else (1, 2, 5) if span < 2 else (1,)
+    digits = (
+        (1, 1.5, 2, 3, 4, 5, 7) if span < 0.8 else (1, 2, 3, 5) if span < 1.1 else (1, 2, 5) if span < 2 else (1,)
+    )
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [d * 10.0**e for e in decades for d in digits if low <= d * 10.0**e <= high]
     if len(ticks) < 2:
@@ -123,6 +128,19 @@ def short(value: float) -> str:
     if value >= 1000 or value == int(value):
         return f"{value:,.0f}"
     return f"{value:.3g}" if value >= 1e-3 else f"{value:.0e}"
+
+
+def point_labels(curve: Curve) -> list[str]:
+    """The names of a curve's scales: models as they are called, sizes with thousands apart."""
+    if curve.axis is AXES["params"]:
+        return [figure_text(point.name) for point in curve.points]
+    return [f"{int(point.name):,}" for point in curve.points]
+
+
+def family_title(figure: Figure, curve: Curve) -> None:
+    """The family above a figure, wrapped to its width; the protocol is always among its words."""
+    lines = textwrap.wrap(figure_text(curve.family), width=int(19 * figure.get_figwidth()))
+    figure.suptitle("\n".join(lines), fontsize=7, x=0.02, ha="left")
 
 
 def scale_label(curve: Curve) -> str:

@@ -19,7 +19,10 @@ def summary_md(study: Study, files: Sequence[str]) -> bytes:
     """The whole page; ``files`` are the other artifacts, by name."""
     figures = [name for name in files if name.endswith(".png")]
     parts = [_opening(study), _table(study), *_refused(study), _verdicts(study), _caveats(study)]
-    parts += [_list("Figures", figures), _list("Tables", [f for f in files if not f.endswith((".png", ".pdf"))])]
+    parts += [
+        _list("Figures", figures),
+        _list("Tables", [f for f in files if not f.endswith((".png", ".pdf"))]),
+    ]
     return ("\n\n".join(part for part in parts if part) + "\n").encode()
 
 
@@ -27,8 +30,8 @@ def _opening(study: Study) -> str:
     n = sum(bool(curve.verdicts) for curve in study.curves)
     return (
         f"# Scaling fits\n\n{len(study.run_ids)} runs in {n} groups with two or more scales. "
-        "Loss L against scale x: L = k x^-α, and L = E + k x^-α with the irreducible loss E; a positive α means "
-        f"that loss falls. Intervals are 95 %, from {study.n_draws:,} bootstrap draws over images "
+        "Loss L against scale x: L = k x^-α, and L = E + k x^-α with the irreducible loss E; a positive α "
+        f"means that loss falls. Intervals are 95 %, from {study.n_draws:,} bootstrap draws over images "
         "(paired where scales share them) and seeds."
     )
 
@@ -42,7 +45,15 @@ def _row(curve: Curve, verdict: Verdict) -> str:
     alpha, floor = (interval(parameter(verdict, name)) for name in ("alpha", "E"))
     n_images = max(point.n_images for point in curve.points)
     cells = [markdown(curve.label), f"{curve.axis.name} {curve.axis.symbol}", verdict.statistic]
-    cells += [FORMULAS[verdict.law], alpha, floor, verdict.verdict, str(len(curve.points)), seeds(curve), f"{n_images:,}"]
+    cells += [
+        FORMULAS[verdict.law],
+        alpha,
+        floor,
+        verdict.verdict,
+        str(len(curve.points)),
+        seeds(curve),
+        f"{n_images:,}",
+    ]
     return "| " + " | ".join(cells) + " |"
 
 
@@ -66,7 +77,11 @@ def _sentence(reason: str) -> str:
 
 
 def _caveats(study: Study) -> str:
-    return "## Read with this in mind\n\n" + "\n".join(f"- {note}" for note in study.notes) if study.notes else ""
+    return (
+        "## Read with this in mind\n\n" + "\n".join(f"- {note}" for note in study.notes)
+        if study.notes
+        else ""
+    )
 
 
 def _list(title: str, names: Sequence[str]) -> str:

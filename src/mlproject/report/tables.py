@@ -53,7 +53,11 @@ def _cell(value: object) -> object:
 def losses_csv(curves: Sequence[Curve]) -> bytes:
     """One row for each group and image; one column ``loss_<size or model>`` for each scale, ascending."""
     scales = {point.name: point.x for curve in curves for point in curve.points}
-    columns = ["image_name", "group", *(f"loss_{name}" for name in sorted(scales, key=lambda n: (scales[n], n)))]
+    columns = [
+        "image_name",
+        "group",
+        *(f"loss_{name}" for name in sorted(scales, key=lambda n: (scales[n], n))),
+    ]
     return to_csv((row for curve in curves for row in _loss_rows(curve)), columns)
 
 
@@ -78,7 +82,10 @@ def _exponent_row(curve: Curve, verdict: Verdict) -> dict[str, object]:
         row[name] = None if found is None else found.value
         row[f"{name}_low"] = None if found is None else found.low
         row[f"{name}_high"] = None if found is None else found.high
-    row |= {"held_out_error": None if fit is None else fit.held_out_error, "dof": None if fit is None else fit.dof}
+    row |= {
+        "held_out_error": None if fit is None else fit.held_out_error,
+        "dof": None if fit is None else fit.dof,
+    }
     row |= {"n_scales": len(curve.points), "x_min": float(curve.x[0]), "x_max": float(curve.x[-1])}
     row |= {"n_seeds": seeds(curve), "n_images": max(point.n_images for point in curve.points)}
     row |= {"split": curve.split, "weights": curve.fixed["weights_kind"], "target": curve.target}
@@ -165,7 +172,12 @@ def _point_json(point: Point) -> dict[str, Any]:
 
 def _verdict_json(verdict: Verdict) -> dict[str, Any]:
     fit = verdict.fit
-    said = {"statistic": verdict.statistic, "law": verdict.law, "verdict": verdict.verdict, "reason": verdict.reason}
+    said = {
+        "statistic": verdict.statistic,
+        "law": verdict.law,
+        "verdict": verdict.verdict,
+        "reason": verdict.reason,
+    }
     if fit is None:
         return said | {"parameters": None}
     parameters = {n: {"value": e.value, "low": e.low, "high": e.high} for n, e in fit.parameters.items()}
