@@ -25,7 +25,7 @@ class Images(Protocol):
     def digests(self) -> Sequence[str]:
         """SHA-256 of each image."""
 
-    def read(self, i: int) -> NDArray[np.uint8]:
+    def read(self, i: int, /) -> NDArray[np.uint8]:
         """Pixels of one image, [H, W, 3]."""
 
 
