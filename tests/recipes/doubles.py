@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from mlproject.cell import Cell, Knob
 from mlproject.recipes import build_recipe, full_knobs
@@ -88,7 +87,7 @@ def install(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
     parts: dict[str, dict[str, Any]] = {
         "features": {"FeatureStore": lambda: store},
         "models": {"find_model": SimpleNamespace, "find_weights": lambda model, name: name},
-        "device": {"pick_device": lambda: torch.device("cpu")},
+        "device": {"find_device": lambda: "cpu"},
     }
     parts["models"]["find_model"] = lambda name: SimpleNamespace(name=name)
     for name, values in parts.items():
