@@ -94,7 +94,13 @@ def log_axis(ruler: Ruler, low: float, high: float) -> None:
     """Ticks with plain numbers on a log axis, also where it spans less than a decade."""
     span = math.log10(high / low)
     digits = (
-        (1, 1.5, 2, 3, 4, 5, 7) if span < 0.8 else (1, 2, 3, 5) if span < 1.1 else (1, 2, 5) if span < 2 else (1,)
+        (1, 1.5, 2, 3, 4, 5, 7)
+        if span < 0.8
+        else (1, 2, 3, 5)
+        if span < 1.1
+        else (1, 2, 5)
+        if span < 2
+        else (1,)
     )
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [d * 10.0**e for e in decades for d in digits if low <= d * 10.0**e <= high]
