@@ -92,7 +92,7 @@ def run_probe(probe: Probe, cell: Cell, images: ImageSet, report: Report) -> Out
 
 def _examples(probe: Probe, cell: Cell, images: ImageSet, report: Report) -> Examples:
     from mlproject.device import find_device
-    from mlproject.features import shared_store
+    from mlproject.features import FeatureStore
     from mlproject.models import find_model, find_weights
 
     train = images.draw(
@@ -100,7 +100,7 @@ def _examples(probe: Probe, cell: Cell, images: ImageSet, report: Report) -> Exa
     )
     judged = train[:0] if cell.in_sample else images.evaluation(cell.eval_size)
     rows = np.concatenate([train, judged])
-    model, store, device = find_model(cell.model), shared_store(), find_device()
+    model, store, device = find_model(cell.model), FeatureStore(), find_device()
     features = store.features(
         model,
         find_weights(model, cell.weights),
