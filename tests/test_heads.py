@@ -86,9 +86,13 @@ def test_training_by_hand_equals_autograd(
     torch.testing.assert_close(means, plain, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("together", [2, 3])
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_stacked_heads_equal_single_ones(optimizer: str, loss: str):
+def test_stacked_heads_equal_single_ones(
+    optimizer: str, loss: str, together: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(heads, "BLOCK_BYTES", 2 * together * 4 * WIDTH * N_OUT)
     inputs, targets = examples(loss)
     start = [initial_head(WIDTH, N_OUT, generator(seed, "init")) for seed in range(3)]
     trainings = [

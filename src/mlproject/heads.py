@@ -147,21 +147,38 @@ def train_stacked(
     epochs: Epochs,
     trainings: Sequence[Training],
 ) -> Tensor:
-    """Train small heads at once, as one matrix [heads x out, in]; each keeps its own lr and weight decay.
+    """Train many heads as few wide ones, [heads x out, in]; each keeps its own lr and weight decay.
 
     They share inputs, targets, batches, loss and optimiser, and have no dropout. Trained in place, as
-    ``train_head`` would one by one; gives losses [images seen, heads]. Pays below about 10⁵ weights a head.
+    ``train_head`` would one by one: two to three times as fast with ten outputs, no slower with many.
+    Shapes: inputs [n, in], targets [n, out], result [images seen, heads].
     Raises: Diverged, ValueError when loss or optimiser differ.
     """
-    first = trainings[0]
-    if len({(t.loss, t.optimizer, t.dropout) for t in trainings}) > 1 or first.dropout:
+    if len({(t.loss, t.optimizer) for t in trainings}) > 1 or any(t.dropout for t in trainings):
         raise ValueError("stacked heads share loss and optimizer, and have no dropout")
+    together = max(1, BLOCK_BYTES // 2 // (4 * heads[0].weight.numel()))
+    parts = []
+    for start in range(0, len(heads), together):
+        group = slice(start, start + together)
+        parts.append(_train_group(heads[group], inputs, targets, epochs, trainings[group]))
+    return torch.cat(parts, 1)
+
+
+def _train_group(
+    heads: Sequence[LinearHead],
+    inputs: Tensor,
+    targets: Tensor,
+    epochs: Epochs,
+    trainings: Sequence[Training],
+) -> Tensor:
+    if len(heads) == 1:
+        return train_head(heads[0], inputs, targets, epochs, trainings[0])[:, None]
     width = len(heads[0].bias)
     wide = LinearHead(weight=torch.cat([h.weight for h in heads]), bias=torch.cat([h.bias for h in heads]))
     rates = [torch.tensor([t.lr for t in trainings]), torch.tensor([t.weight_decay for t in trainings])]
     lr, decay = (r.repeat_interleave(width)[:, None].to(inputs.device) for r in rates)
     seen = torch.zeros(sum(len(b) for e in epochs for b in e), len(heads), device=inputs.device)
-    loop = _Loop(wide, inputs, targets, first, width=width, lr=lr, decay=decay, heads=len(heads))
+    loop = _Loop(wide, inputs, targets, trainings[0], width=width, lr=lr, decay=decay, heads=len(heads))
     loop.run(epochs, seen, lambda: None)
     for i, head in enumerate(heads):
         head.weight.copy_(wide.weight[i * width : (i + 1) * width])
