@@ -21,7 +21,7 @@ from mlproject.heads import (
     Training,
     batch_gradient,
     initial_head,
-    loss_and_gradient,
+    losses_by_kind,
     n_blocks,
     train_head,
 )
@@ -236,7 +236,8 @@ def _judge(probe: Probe, trained: Trained, examples: Examples) -> dict[str, Floa
         part = slice(start, start + CHUNK)
         outputs = trained.head(examples.inputs[part]).double()
         targets = examples.targets
-        parts.append(_kinds(probe, outputs, outputs if targets is None else targets[part].double()))
+        wanted = outputs if targets is None else targets[part].double()
+        parts.append(losses_by_kind(probe.loss, outputs, wanted, labels=probe.target == "labels"))
     losses = {name: torch.cat([p[name] for p in parts]).cpu().numpy() for name in parts[0]}
     targets = examples.train[1]
     spread = 0.0 if targets is None else targets.double().var(0, correction=0).mean().item()
@@ -246,19 +247,6 @@ def _judge(probe: Probe, trained: Trained, examples: Examples) -> dict[str, Floa
         unseen = np.full(len(examples.rows) - examples.n_train, np.nan)
         losses[f"online_{probe.loss}"] = np.concatenate([trained.online, unseen])
     return losses
-
-
-def _kinds(probe: Probe, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-    """Every loss that makes sense. Brier (1950): Σ (p - y)² over classes; error is 0 or 1."""
-    kinds = {}
-    if probe.loss == "cross_entropy":
-        kinds["cross_entropy"] = loss_and_gradient("cross_entropy", outputs, targets)[0]
-        kinds["brier"] = (outputs.softmax(1) - targets).square().sum(1)
-    else:
-        kinds = {kind: loss_and_gradient(kind, outputs, targets)[0] for kind in ("mse", "mae", "huber")}
-    if probe.target == "labels":
-        kinds["error"] = (outputs.argmax(1) != targets.argmax(1)).double()
-    return kinds
 
 
 def _outcome(
