@@ -94,7 +94,13 @@ def log_axis(ruler: Ruler, low: float, high: float) -> None:
     """Ticks with plain numbers on a log axis, also where it spans less than a decade."""
     span = math.log10(high / low)
     digits = (
-        (1, 1.5, 2, 3, 4, 5, 7) if span < 0.8 else (1, 2, 3, 5) if span < 1.1 else (1, 2, 5) if span < 2 else (1,)
+        (1, 1.5, 2, 3, 4, 5, 7)
+        if span < 0.8
+        else (1, 2, 3, 5)
+        if span < 1.1
+        else (1, 2, 5)
+        if span < 2
+        else (1,)
     )
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [d * 10.0**e for e in decades for d in digits if low <= d * 10.0**e <= high]
@@ -133,13 +139,14 @@ def short(value: float) -> str:
 def point_labels(curve: Curve) -> list[str]:
     """The names of a curve's scales: models as they are called, sizes with thousands apart."""
     if curve.axis is AXES["params"]:
-        return [figure_text(point.name) for point in curve.points]
+        return [figure_text(point.name, 18) for point in curve.points]
     return [f"{int(point.name):,}" for point in curve.points]
 
 
 def family_title(figure: Figure, curve: Curve) -> None:
     """The family above a figure, wrapped to its width; the protocol is always among its words."""
-    lines = textwrap.wrap(figure_text(curve.family), width=int(19 * figure.get_figwidth()))
+    width = int(19 * figure.get_figwidth())
+    lines = textwrap.wrap(figure_text(curve.family, 3 * width), width=width)
     figure.suptitle("\n".join(lines), fontsize=7, x=0.02, ha="left")
 
 
