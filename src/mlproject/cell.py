@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-
 from mlproject.errors import WrongUse, unknown
 
 Knob = str | int | float | bool

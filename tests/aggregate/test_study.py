@@ -134,4 +134,6 @@ def test_importing_the_aggregation_starts_neither_torch_nor_mlflow_nor_matplotli
         "bad = {'torch', 'mlflow', 'matplotlib', 'pandas'} & set(sys.modules);"
         "sys.exit(str(bad) if bad else 0)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(Path(mlproject.__file__).parents[1])})
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(Path(mlproject.__file__).parents[1])}
+    )

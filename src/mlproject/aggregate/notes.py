@@ -32,7 +32,7 @@ def _identity(curves: Sequence[Curve]) -> Iterator[str]:
 
 def _closed(curve: Curve) -> bool:
     """Whether the head was solved in closed form, where no steps are taken."""
-    return curve.fixed["knobs"].get("solver") == "ridge"
+    return bool(curve.fixed["knobs"].get("solver") == "ridge")
 
 
 def _identity_sentence(target: str, equal_steps: bool) -> str:

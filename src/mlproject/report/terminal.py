@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Group
+from io import StringIO
+
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
@@ -27,6 +29,14 @@ def exponents(study: Study, *, statistic: Statistic = "mean") -> Group:
     for curve, verdict in chosen:
         table.add_row(*_row(curve.series if shared else curve.label, curve, verdict))
     return Group(*([table] if chosen else []), *(Text(f"• {note}") for note in study.notes))
+
+
+def as_text(study: Study, *, width: int = 118) -> str:
+    """The same as plain text, as it is kept beside the fit."""
+    console = Console(file=StringIO(), width=width)
+    console.print(exponents(study))
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text
 
 
 def _row(name: str, curve: Curve, verdict: Verdict) -> list[Text]:

@@ -1,0 +1,22 @@
+# run: the default study · test: the tests · check: ruff, mypy, import contracts
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.PHONY: run test check
+
+run: .venv/installed
+	$(BIN)/mlproject sweep --plan sweeps/embedded.toml
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+check: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@

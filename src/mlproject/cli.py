@@ -1,0 +1,249 @@
+"""The command line: words -> one verb; nothing else happens here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mlproject.errors import Problem, WrongUse
+from mlproject.signals import Stopped, stop_cleanly
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="A laboratory for vision scaling laws: run cells, sweep plans, fit exponents.",
+    epilog="Exit status: 0 done · 1 some cells failed · 2 wrong use · 3 bad input · 4 store away · 5 no room"
+    " · 6 digest mismatch. Runs are kept where MLFLOW_TRACKING_URI says (default: mlflow.db here).",
+)
+cache_app = typer.Typer(no_args_is_help=True, help="The feature cache: what it holds, and making room.")
+app.add_typer(cache_app, name="cache")
+
+
+def _dashes(word: str) -> str:
+    return word.replace("_", "-") if word.startswith("--") else word
+
+
+ANY_KNOB = {"allow_extra_args": True, "ignore_unknown_options": True, "token_normalize_func": _dashes}
+Experiment = Annotated[
+    str, typer.Option(help="MLflow experiment (default: MLFLOW_EXPERIMENT_NAME or Default).")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the cells and what is done; run nothing.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+@app.command(context_settings=ANY_KNOB)
+def cell(
+    context: typer.Context,
+    model: Annotated[str, typer.Option(help="Backbone, or a comma list: resnet18,resnet50.")],
+    dataset_size: Annotated[str, typer.Option(help="Training images, or a comma list: 100,200,300.")] = "",
+    data: Annotated[str, typer.Option(help="embedded, embedded:sneaker, mnist, cifar10 … or a folder.")] = "",
+    weights: Annotated[str, typer.Option(help="auto, imagenet, random, random:7 or a checkpoint.")] = "",
+    image_scales: Annotated[str, typer.Option(help="Multiples (1,2) or pixels (224,448) of the input.")] = "",
+    seed: Annotated[str, typer.Option(help="Seed of draw and head, or a comma list: 0,1,2.")] = "",
+    eval_size: Annotated[str, typer.Option(help="Held-out images, auto, or in-sample.")] = "",
+    experiment: Experiment = "",
+    dry_run: DryRun = False,
+    debug: Debug = False,
+) -> None:
+    """Run one cell (or the cells of a product of comma lists), each as a tracked run.
+
+    Any knob of the recipe is an option too: `--lr 1e-3 --epochs 50 --target labels --batch-size 32`.
+    """
+    named = dict(model=model, dataset_size=dataset_size, data=data, weights=weights, seed=seed)
+    given = named | dict(image_scales=image_scales, eval_size=eval_size) | _extra(context.args)
+    from mlproject.plan import plan_of
+
+    _work(plan_of(model, {k: v for k, v in given.items() if v != ""}), experiment, dry_run, fit=False)
+
+
+@app.command(context_settings=ANY_KNOB)
+def sweep(
+    context: typer.Context,
+    plan: Annotated[Path, typer.Option(help="A TOML plan: sweeps/embedded.toml.")],
+    experiment: Experiment = "",
+    dry_run: DryRun = False,
+    debug: Debug = False,
+) -> None:
+    """Run what is missing of a plan, then fit exponents over its cells.
+
+    Coordinates and knobs of the plan can be replaced: `--data /path/to/images --epochs 10`.
+    """
+    from mlproject.plan import read_plan
+
+    overrides = {k: v for k, v in _extra(context.args).items() if v != ""}
+    _work(read_plan(plan, overrides), experiment, dry_run, fit=True)
+
+
+@app.command()
+def aggregate(
+    experiment: Experiment = "",
+    where: Annotated[str, typer.Option(help="MLflow filter, such as: tags.sweep = 'embedded'")] = "",
+    debug: Debug = False,
+) -> None:
+    """Fit exponents over the finished cells of the experiment; the fit is a tracked run itself."""
+    from mlproject.sweep import fit_study
+    from mlproject.tracking import open_store
+
+    store = open_store(experiment, create=False)
+    _show_fit(fit_study(store, name=where or "all cells", where=where))
+
+
+@app.command()
+def ls(
+    experiment: Experiment = "",
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON list of the runs that count.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Failed, killed and running ones too.")] = False,
+    debug: Debug = False,
+) -> None:
+    """List the cells of the experiment."""
+    from mlproject import listing
+    from mlproject.tracking import open_store
+
+    rows = listing.records(open_store(experiment, create=False), everything=everything)
+    listing.print_json(rows) if as_json else listing.print_table(rows)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A cell's key or a run id (or the beginning of one).")],
+    experiment: Experiment = "",
+    debug: Debug = False,
+) -> None:
+    """Show one cell: coordinates, knobs, numbers, and where its artifacts lie."""
+    from mlproject import listing
+    from mlproject.tracking import open_store
+
+    listing.print_one(open_store(experiment, create=False), name)
+
+
+@app.command()
+def doctor(debug: Debug = False) -> None:
+    """Say what this machine has (device, weights, data, store, room) and what will not work."""
+    from mlproject.doctor import examine
+
+    raise typer.Exit(examine())
+
+
+@app.command()
+def fetch(
+    models: Annotated[list[str], typer.Argument(help="Models: resnet18 resnet50 …")],
+    debug: Debug = False,
+) -> None:
+    """Download pretrained weights (on a machine with internet) and verify them."""
+    from mlproject.console import out
+    from mlproject.models import fetch_weights, find_model
+
+    for model in models:
+        out.print(f"{model}: {fetch_weights(find_model(model))}")
+
+
+@cache_app.command("ls")
+def cache_ls(debug: Debug = False) -> None:
+    """List the feature tables: model, scale, images, size."""
+    from mlproject import listing
+
+    listing.print_cache()
+
+
+@cache_app.command("prune")
+def cache_prune(
+    model: Annotated[str, typer.Option(help="Only tables of this model (default: all).")] = "",
+    debug: Debug = False,
+) -> None:
+    """Delete feature tables; they are computed again when needed."""
+    from mlproject import listing
+
+    listing.prune_cache(model)
+
+
+def main() -> None:
+    """Run the command line; errors become one line and an exit status."""
+    debug = "--debug" in sys.argv or bool(os.environ.get("MLPROJECT_DEBUG"))
+    stop_cleanly()
+    try:
+        app()
+    except Stopped as stop:
+        _say(f"{stop}; what is finished is kept, the same command goes on from there")
+        sys.exit(stop.status)
+    except Problem as problem:
+        if debug:
+            raise
+        _say(f"error: {problem}")
+        sys.exit(problem.status)
+    except Exception as error:
+        if debug:
+            raise
+        _say(f"unexpected {type(error).__name__}: {error} (a defect of mlproject; --debug shows where)")
+        sys.exit(1)
+
+
+def _work(plan: Any, experiment: str, dry_run: bool, *, fit: bool) -> None:
+    from mlproject import console
+
+    console.warn_of(plan.cells)
+    if dry_run:
+        from mlproject import listing
+
+        return listing.print_plan(plan, experiment)
+    from mlproject.sweep import fit_study, run_plan
+    from mlproject.tracking import open_store
+
+    store = open_store(experiment)
+    with console.watching(len(plan.cells)) as watcher:
+        results = run_plan(plan, store, watcher, summary=fit or len(plan.cells) > 1)
+    failed = [r for r in results if r.status == "failed"]
+    if fit and len(failed) < len(results):
+        _show_fit(fit_study(store, name=plan.name, keys=[cell.key for cell in plan.cells]))
+    _close(results, failed, plan.cells)
+
+
+def _show_fit(fitted: Any) -> None:
+    from mlproject.console import out
+
+    out.print(fitted.text, markup=False, highlight=False, soft_wrap=True)
+    out.print(f"Tables and figures: {fitted.where}", soft_wrap=True)
+
+
+def _close(results: Any, failed: Any, cells: Any) -> None:
+    from mlproject import console
+
+    counts = [f"{sum(r.status == s for r in results)} {s}" for s in console.STYLES]
+    console.out.print(f"Cells: {', '.join(counts)}.")
+    if len(results) == 1 and results[0].run_id:
+        console.out.print(f"Run {results[0].run_id}: {results[0].cell.label}")
+    console.warn_of(cells)
+    console.out.print(
+        "Compare runs: mlflow ui, then http://127.0.0.1:5000/#/experiments?workflowType=machine_learning"
+    )
+    if failed:
+        raise typer.Exit(1)
+
+
+def _extra(words: list[str]) -> dict[str, str]:
+    """Options that are not declared: knobs and coordinates, as ``--name value`` or ``--name=value``."""
+    found: dict[str, str] = {}
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--") or word == "--":
+            raise WrongUse(f"unexpected argument {word!r}; options are written --name=value")
+        name, equals, value = word[2:].partition("=")
+        if not equals:
+            if not rest:
+                raise WrongUse(f"option --{name} has no value; write --{name}=value")
+            value = rest.pop(0)
+        found[name.replace("-", "_")] = value
+    return found
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

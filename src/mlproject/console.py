@@ -1,0 +1,138 @@
+"""What a person sees in the terminal: progress bars where there is one, a line per cell elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from mlproject.cell import Cell
+    from mlproject.run import CellRun
+
+out = Console()
+err = Console(stderr=True)
+
+UNITS = {"features": "images", "head": "epochs"}
+STYLES = {"done": "green", "was done": "dim", "busy": "yellow", "failed": "red"}
+
+
+class Bars:
+    """Progress of a plan on a terminal: cells done of all, and the stage at work with its speed."""
+
+    def __init__(self, progress: Progress, n_cells: int) -> None:
+        self.progress = progress
+        self.cells = progress.add_task("cells", total=n_cells, unit="cells")
+        self.work = progress.add_task("", total=None, visible=False, unit="")
+
+    def begin(self, cell: Cell) -> None:
+        """Show which cell is at work."""
+        self.progress.update(self.cells, description=cell.label)
+
+    def end(self, result: CellRun) -> None:
+        """Count the cell; a failure is printed above the bars."""
+        self.progress.update(self.work, visible=False)
+        self.progress.advance(self.cells)
+        if result.status in ("failed", "busy"):
+            self.progress.console.print(line(result))
+
+    def stage(self, name: str, total: int) -> None:
+        """Start the second bar anew."""
+        self.progress.reset(
+            self.work, total=total, description=f"  {name}", visible=total > 0, unit=UNITS.get(name, "")
+        )
+
+    def advance(self, count: int) -> None:
+        """Move the second bar."""
+        self.progress.advance(self.work, count)
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Bars show no numbers of training."""
+
+
+class Lines:
+    """Progress where nobody sees bars move: one line for every cell, with its time."""
+
+    def __init__(self, n_cells: int) -> None:
+        self.n_cells = n_cells
+        self.n_done = 0
+        self.start = time.monotonic()
+
+    def begin(self, cell: Cell) -> None:
+        """Wait for the end of the cell."""
+
+    def end(self, result: CellRun) -> None:
+        """One line: how many of how many, what became of it."""
+        self.n_done += 1
+        if result.status != "was done" or self.n_done == self.n_cells:
+            out.print(f"[{self.n_done}/{self.n_cells}] {time.monotonic() - self.start:.0f} s", line(result))
+
+    def stage(self, name: str, total: int) -> None:
+        """Stages are not shown."""
+
+    def advance(self, count: int) -> None:
+        """Stages are not shown."""
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Numbers of training are in the run."""
+
+
+@contextlib.contextmanager
+def watching(n_cells: int) -> Iterator[Bars | Lines]:
+    """Bars on a terminal, lines elsewhere."""
+    if not out.is_terminal:
+        yield Lines(n_cells)
+        return
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Speed(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=out,
+        transient=True,
+    ) as progress:
+        yield Bars(progress, n_cells)
+
+
+class _Speed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        unit = task.fields.get("unit", "")
+        return Text(f"{task.speed:.1f} {unit}/s" if task.speed else unit, style="cyan")
+
+
+def line(result: CellRun) -> Text:
+    """One line on a cell: what became of it, its name, its loss or the reason."""
+    text = Text.assemble((result.status, STYLES[result.status]), "  ", result.cell.label)
+    if result.status == "done":
+        text.append(f"  loss {result.loss:.4g}", "cyan")
+    return text.append(f"  {result.reason}") if result.reason else text
+
+
+def warn_of(cells: Sequence[Cell]) -> None:
+    """Say aloud what a reader of the results must know: random features, in-sample losses."""
+    random = sorted({cell.model for cell in cells if cell.random_features})
+    if random:
+        err.print(
+            f"[yellow]note:[/] {', '.join(random)}: declared RANDOM weights, not pretrained ones; runs are"
+            " named and tagged so, and never fitted together with pretrained ones"
+        )
+    if any(cell.in_sample for cell in cells):
+        err.print("[yellow]note:[/] in-sample losses, of the training images themselves: none are held out")

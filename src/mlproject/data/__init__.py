@@ -1,0 +1,43 @@
+"""Images to learn from: the embedded set, a folder, or a set that torchvision knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mlproject.data.embedded import load_embedded
+from mlproject.data.image_set import ImageSet, Skipped
+from mlproject.data.published import load_published
+from mlproject.errors import unknown
+
+__all__ = ["DATASETS", "ImageSet", "Skipped", "load_images"]
+
+DATASETS: dict[str, Callable[[bool], ImageSet]] = {
+    "embedded": lambda _: load_embedded(),
+    "fashion-mnist-subset": lambda _: load_embedded(),
+    "mnist": lambda download: load_published("mnist", download=download),
+    "fashion-mnist": lambda download: load_published("fashion-mnist", download=download),
+    "cifar10": lambda download: load_published("cifar10", download=download),
+    "cifar100": lambda download: load_published("cifar100", download=download),
+}
+"""Sets known by name, each a function of whether it may be downloaded."""
+
+
+def load_images(spec: str, *, max_bad: int = 0, download: bool = False) -> ImageSet:
+    """The images that ``spec`` names: a set (``embedded``), a class of it (``embedded:sneaker``), a folder.
+
+    A name wins over a folder of that name (say ``./mnist`` for the folder). ``max_bad`` is how many bad
+    images of a folder may be left out.
+
+    Raises: WrongUse for an unknown name, BadInput for images that are not there or refused.
+    """
+    name, _, one_class = spec.partition(":")
+    if name in DATASETS:
+        images = DATASETS[name](download)
+        return images.only(one_class) if one_class else images
+    folder = Path(spec).expanduser()
+    if "/" not in spec and not folder.is_dir() and not spec.startswith((".", "~")):
+        raise unknown("data set or folder", name, DATASETS)
+    from mlproject.data.folder import load_folder
+
+    return load_folder(folder, max_bad=max_bad)

@@ -1,0 +1,154 @@
+"""ImageSet: named images in a fixed order, their digests, labels and split, and how to read one.
+
+All choices (draws, evaluation prefix) rank images by hashes of their content, never by a library's
+random stream or a position in a listing: they are the same on every machine and with every version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlproject.cell import Draw
+from mlproject.errors import BadInput, unknown
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skipped:
+    """A file that is not in the set, and why. ``bad`` ones count against ``max_bad``."""
+
+    id: str
+    reason: str
+    bad: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageSet:
+    """Images that a cell draws from; pixels are read one at a time and nothing else is kept.
+
+    ``ids`` are unique printable texts in natural order (``2.png`` before ``10.png``); ``digests`` are
+    SHA-256 of each image's content (file bytes, or shape and pixels of an array); ``labels`` index
+    ``classes`` (all 0 where a folder is flat); ``held_out`` marks the fixed evaluation split.
+    ``read(index)`` gives an upright RGB image; ``source`` is a line on licence and origin.
+
+    Shapes: ``ids``, ``digests``, ``labels``, ``held_out`` have length n; ``read`` gives [height, width, 3].
+    Raises: ValueError on lengths, ids or labels that cannot be; ``read`` raises DigestMismatch when an
+    image is no longer what was loaded.
+    """
+
+    name: str
+    ids: tuple[str, ...] = field(repr=False)
+    digests: tuple[str, ...] = field(repr=False)
+    labels: NDArray[np.int64] = field(repr=False)
+    classes: tuple[str, ...]
+    held_out: NDArray[np.bool_] = field(repr=False)
+    read: Callable[[int], NDArray[np.uint8]] = field(repr=False)
+    skipped: tuple[Skipped, ...] = field(default=(), repr=False)
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        n = len(self.ids)
+        if not len(self.digests) == len(self.labels) == len(self.held_out) == n:
+            raise ValueError("ids, digests, labels and split differ in length")
+        if len(set(self.ids)) != n:
+            raise ValueError("an id stands twice")
+        if n and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
+            raise ValueError(f"labels must index the {len(self.classes)} classes")
+        self.labels.setflags(write=False)
+        self.held_out.setflags(write=False)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over ids, digests, labels and split: the same wherever the images lie."""
+        rows = zip(self.ids, self.digests, self.labels.tolist(), self.held_out.tolist(), strict=True)
+        text = "\n".join(f"{id_}\t{digest}\t{label}\t{held:d}" for id_, digest, label, held in rows)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def n_held_out(self) -> int:
+        """How many images the fixed evaluation split has; 0 where only in-sample cells are possible."""
+        return int(self.held_out.sum())
+
+    def n_pool(self, *, in_sample: bool = False) -> int:
+        """How many images training may draw from."""
+        return len(self) if in_sample else len(self) - self.n_held_out
+
+    def draw(self, size: int, *, seed: int, how: Draw, in_sample: bool = False) -> Indices:
+        """Indices of ``size`` training images; a larger draw begins with the smaller ones.
+
+        ``prefix`` takes them in natural order; ``balanced`` takes one of each class in turn, each class
+        in an order of its own that ``seed`` decides, so that a class has size // n_classes images or one
+        more (as long as it lasts). The pool is all that is not held out, or everything when ``in_sample``.
+
+        Raises: BadInput when the pool has fewer images.
+        """
+        pool = np.arange(len(self)) if in_sample else np.flatnonzero(~self.held_out)
+        self._require(size, len(pool), "to train on")
+        return pool[:size] if how == "prefix" else self._in_turn(pool, f"draw {seed}")[:size]
+
+    def evaluation(self, size: int) -> Indices:
+        """Indices of ``size`` held-out images, class-balanced and nested, the same for every seed.
+
+        Raises: BadInput when fewer are held out.
+        """
+        held = np.flatnonzero(self.held_out)
+        self._require(size, len(held), "held out for evaluation")
+        return self._in_turn(held, "evaluation")[:size]
+
+    def only(self, wanted: str) -> ImageSet:
+        """The images of one class, given by name or number; it becomes the one class of the set.
+
+        Raises: WrongUse naming the near matches.
+        """
+        by_number = {str(i): i for i in range(len(self.classes))}
+        by_name = {name: i for i, name in enumerate(self.classes)}
+        label = by_name.get(wanted, by_number.get(wanted))
+        if label is None:
+            raise unknown(f"class of {self.name}", wanted, self.classes)
+        keep = np.flatnonzero(self.labels == label)
+        return ImageSet(
+            name=f"{self.name}:{self.classes[label]}",
+            ids=tuple(self.ids[i] for i in keep),
+            digests=tuple(self.digests[i] for i in keep),
+            labels=np.zeros(len(keep), np.int64),
+            classes=(self.classes[label],),
+            held_out=self.held_out[keep],
+            read=lambda index: self.read(int(keep[index])),
+            skipped=self.skipped,
+            source=self.source,
+        )
+
+    def _in_turn(self, indices: Indices, salt: str) -> Indices:
+        """One of each class in turn; within a class, in the order of salted content hashes."""
+        order = sorted(indices.tolist(), key=lambda i: _salted(salt, self.digests[i]))
+        turn = np.zeros(len(self), np.int64)
+        n_seen = [0] * len(self.classes)
+        for index in order:
+            label = int(self.labels[index])
+            turn[index] = n_seen[label]
+            n_seen[label] += 1
+        return indices[np.lexsort((self.labels[indices], turn[indices]))]
+
+    def _require(self, size: int, n_there: int, what: str) -> None:
+        if not 1 <= size <= n_there:
+            raise BadInput(f"{self.name} has {n_there:,} images {what}, not {size:,}")
+
+
+def digest_of_pixels(image: NDArray[np.uint8]) -> str:
+    """SHA-256 of an image that has no file: its shape and its pixels."""
+    shape = "x".join(map(str, image.shape))
+    return hashlib.sha256(f"{shape}:".encode() + image.tobytes()).hexdigest()
+
+
+def _salted(salt: str, digest: str) -> bytes:
+    return hashlib.sha256(f"{salt}:{digest}".encode()).digest()

@@ -1,0 +1,164 @@
+"""The one place that opens a picture: bytes of a file in, upright RGB pixels or a reason out.
+
+A file is opened without following links or blocking, and must be plain, of 1 byte to 64 MB. Its first
+bytes decide the format, not its name. Limits on pixels are checked before anything is decoded; a
+decoder alone would take 16-bit gray for white, leave EXIF-turned pictures turned, and fill what a
+short PNG lacks with black. Flipped bits inside JPEG, lossy WebP and BMP cannot be seen: a digest can.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import stat
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlproject.data.png import check_png
+from mlproject.errors import BadInput
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Pixels = NDArray[np.uint8]
+
+MAX_BYTES = 64_000_000
+MAX_PIXELS = 50_000_000
+MAX_SIDE = 32_768
+SIGNATURES = {
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
+    b"BM": "BMP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+}
+UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda a: np.rot90(a, 1),
+}
+"""EXIF orientation to the turn that makes an image upright."""
+
+_EXIF_ORIENTATION = 0x0112
+_header_lock = threading.Lock()
+
+
+class BadImage(BadInput):
+    """A file that gives no image; the message is the reason, without the file's name."""
+
+
+def read_bytes(path: str) -> bytes:
+    """The content of one plain file of 1 byte to 64 MB.
+
+    Raises: BadImage for links, pipes, devices, empty, large and unreadable files.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise BadImage("not a plain file")
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise BadImage(f"cannot be opened ({error.strerror})") from error
+    if not content:
+        raise BadImage("empty file")
+    if len(content) > MAX_BYTES:
+        raise BadImage(f"over {MAX_BYTES // 1_000_000} MB")
+    return content
+
+
+def decode(content: bytes) -> Pixels:
+    """The first frame as upright RGB, [height, width, 3].
+
+    16-bit gray is scaled to 8 bits, transparency is composited on white, CMYK is converted. An
+    orientation that cannot be read counts as upright.
+
+    Raises: BadImage with the reason.
+    """
+    kind = _format(content)
+    try:
+        image = _open(content, kind)
+        _check_size(*image.size)
+        if kind == "PNG":
+            check_png(content)
+        image.load()
+        turn = UPRIGHT.get(_orientation(image), np.asarray)
+        return np.ascontiguousarray(turn(_rgb(image)))
+    except (BadImage, MemoryError):
+        raise
+    except Exception as error:  # a decoder may raise anything on bytes that are no image
+        raise BadImage(f"cannot be decoded as {kind}: {_one_line(error)}") from error
+
+
+def _format(content: bytes) -> str:
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "WEBP"
+    for signature, kind in SIGNATURES.items():
+        if content.startswith(signature):
+            return kind
+    raise BadImage("not an image (none of PNG, JPEG, WEBP, BMP, GIF, TIFF)")
+
+
+def _open(content: bytes, kind: str) -> Image.Image:
+    from PIL import Image
+
+    with _quiet():
+        return Image.open(io.BytesIO(content), formats=[kind])
+
+
+def _check_size(width: int, height: int) -> None:
+    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+        limits = f"{MAX_PIXELS // 1_000_000} million pixels, {MAX_SIDE:,} a side"
+        raise BadImage(f"{width:,} x {height:,} is over the limit ({limits})")
+
+
+def _orientation(image: Image.Image) -> int:
+    with contextlib.suppress(Exception), _quiet():
+        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+    return 1
+
+
+def _rgb(image: Image.Image) -> Pixels:
+    """Pixels of any mode as RGB, writable."""
+    from PIL import Image
+
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+        wide = np.asarray(image).astype(np.uint32)
+        gray = ((wide + 128) // 257).astype(np.uint8)
+        return np.repeat(gray[..., np.newaxis], 3, axis=-1)
+    if image.mode in ("I", "F"):
+        raise BadImage("32-bit pixels, whose white is not known")
+    if image.has_transparency_data:
+        front = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", front.size, "white"), front)
+    return np.array(image.convert("RGB"))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Pillow's warning of a bomb is an error; others are of no use to a reader of a folder.
+
+    Filters belong to the process, so only one thread at a time may change them.
+    """
+    from PIL import Image
+
+    with _header_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

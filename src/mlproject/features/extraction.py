@@ -1,0 +1,96 @@
+"""What decides the numbers of a feature row, and the value that a request for features gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlproject import multiscale
+from mlproject.errors import BadInput
+from mlproject.models.model import PREPROCESS_VERSION, Model, Preprocess, Weights
+from mlproject.models.weights import RANDOM_VERSION
+
+LAYER = "pooled"
+
+
+@runtime_checkable
+class Images(Protocol):
+    """What the store needs of a set of images: a digest for each, and its pixels when asked."""
+
+    @property
+    def digests(self) -> Sequence[str]:
+        """SHA-256 of each image."""
+
+    def read(self, i: int, /) -> NDArray[np.uint8]:
+        """Pixels of one image, [H, W, 3]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extraction:
+    """One backbone at one scale: everything that changes a feature, and nothing else.
+
+    Raises: BadInput when the scale does not divide, or the model takes no other input side.
+    """
+
+    model: Model
+    weights: Weights
+    image_scale: float
+    precision: str
+    engine: str
+
+    def __post_init__(self) -> None:
+        if self.model.fixed_side and self.crop_side != self.model.side:
+            raise BadInput(
+                f"{self.model.name} takes {self.model.side} pixels only, and image scale "
+                f"{self.image_scale:g} gives crops of {self.crop_side}; use whole scales"
+            )
+
+    @property
+    def crop_side(self) -> int:
+        """Pixels a side that the backbone sees."""
+        return multiscale.crop_side(self.model.side, self.image_scale)
+
+    @property
+    def n_crops(self) -> int:
+        """Backbone passes for one image."""
+        return multiscale.n_crops(self.model.side, (self.image_scale,))
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """The ingredients of the cache key, as JSON values."""
+        return {
+            "model": self.model.name,
+            "weights": self.weights.digest,
+            "preprocess": preprocess_values(self.model.preprocess),
+            "image_scale": self.image_scale,
+            "precision": self.precision,
+            "engine": self.engine,
+            "layer": LAYER,
+            "random_version": RANDOM_VERSION,
+        }
+
+
+def preprocess_values(preprocess: Preprocess) -> dict[str, Any]:
+    """A preprocessing as JSON values, with the version of the code that carries it out."""
+    return {**asdict(preprocess), "version": PREPROCESS_VERSION}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """Frozen features of some images and what they cost.
+
+    Shapes: ``matrix`` is [n, width * number of scales], float32, rows in the order that was asked for.
+    Units: ``flops_per_image`` of one forward pass over all scales and crops (a multiply-add is two);
+    ``n_forwards`` images were embedded for this request (per scale), in ``n_crops`` backbone passes.
+    """
+
+    matrix: NDArray[np.float32]
+    n_params: int
+    flops_per_image: float
+    provenance: dict[str, str]
+    n_forwards: int
+    n_crops: int

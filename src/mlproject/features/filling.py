@@ -1,0 +1,86 @@
+"""Rows that a request needs: those there are, and those still to be computed, shard by shard."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlproject.device import find_batch_size, find_device
+from mlproject.errors import BadInput
+from mlproject.features.extraction import Images
+from mlproject.features.table import SHARD_ROWS, Table
+from mlproject.models.model import Preprocess
+from mlproject.models.preprocess import normalise, prepare
+from mlproject.progress import Report
+
+log = logging.getLogger(__name__)
+
+Floats = NDArray[np.float32]
+Compute = Callable[[list[int]], Floats]
+"""From places in the image set to their rows, one batch at a time."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """``images`` at ``indices``, whose rows go to ``out``, [n, width], in this order."""
+
+    images: Images
+    indices: NDArray[np.int64]
+    out: Floats
+    report: Report
+
+    @property
+    def digests(self) -> list[str]:
+        """SHA-256 of each image asked for."""
+        return [self.images.digests[int(i)] for i in self.indices]
+
+
+def complete(table: Table, request: Request, compute: Compute) -> None:
+    """Fill ``request.out``, computing the rows that the table lacks, each image once.
+
+    A shard is on disk before the next one is begun, so that a killed process loses one at most.
+    Raises: BadInput when a row is not finite; what ``compute`` raises.
+    """
+    digests = request.digests
+    while True:
+        missing = table.missing(digests)
+        if missing:
+            request.report.stage("features", len(missing))
+            with table.writing():
+                # Asked again: another process may have filled them while we waited.
+                _add(table, table.missing(missing), request, compute)
+        try:
+            return table.read(digests, request.out)
+        except KeyError:
+            log.info("%s lost rows while it was read; they are computed again", table.folder.name)
+
+
+def read_inputs(preprocess: Preprocess, images: Images, rows: list[int]) -> Floats:
+    """Normalised inputs of some images: [B, 3, S, S]."""
+    return normalise(preprocess, np.stack([prepare(preprocess, images.read(i)) for i in rows]))
+
+
+def _add(table: Table, missing: list[str], request: Request, compute: Compute) -> None:
+    place = dict(zip(request.digests, (int(i) for i in request.indices), strict=True))
+    step = find_batch_size(find_device())
+    for start in range(0, len(missing), SHARD_ROWS):
+        digests = missing[start : start + SHARD_ROWS]
+        blocks = []
+        for first in range(0, len(digests), step):
+            batch = digests[first : first + step]
+            blocks.append(compute([place[digest] for digest in batch]))
+            request.report.advance(len(batch))
+        matrix = np.concatenate(blocks)
+        _require_finite(matrix, digests)
+        table.add(digests, matrix)
+
+
+def _require_finite(matrix: Floats, digests: list[str]) -> None:
+    bad = ~np.isfinite(matrix).all(axis=1)
+    if bad.any():
+        first = digests[int(np.argmax(bad))]
+        raise BadInput(f"features of {bad.sum()} images are not finite (first: SHA-256 {first})")

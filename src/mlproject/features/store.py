@@ -1,0 +1,240 @@
+"""FeatureStore: frozen features computed once per (weights, preprocessing, image, scale).
+
+A second request for an image, from whatever dataset size, seed, target or trial, reads it from disk
+and needs no torch.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlproject.device import find_device, find_precision
+from mlproject.errors import WrongUse, unknown
+from mlproject.features.extraction import Extraction, Features, Images, preprocess_values
+from mlproject.features.filling import Request, complete, read_inputs
+from mlproject.features.table import Table
+from mlproject.models.model import Model, Weights
+from mlproject.progress import Report
+
+if TYPE_CHECKING:
+    from mlproject.features.engines import Engine
+else:
+    Engine = Any
+
+log = logging.getLogger(__name__)
+
+ENGINES = ("auto", "onnx", "eager")
+
+Floats = NDArray[np.float32]
+Indices = NDArray[np.int64]
+
+
+def cache_folder() -> Path:
+    """Where features are kept: ``MLPROJECT_CACHE``, else mlproject/features in the XDG cache."""
+    own = os.environ.get("MLPROJECT_CACHE")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(own) if own else cache / "mlproject" / "features"
+
+
+def shared_store() -> FeatureStore:
+    """The store of this process: a network that one cell loaded serves the next."""
+    return _store_at(cache_folder())
+
+
+@cache
+def _store_at(root: Path) -> FeatureStore:
+    return FeatureStore(root)
+
+
+class FeatureStore:
+    """Features by image digest, kept below ``root`` (default: ``cache_folder()``).
+
+    ``n_forwards`` counts images embedded (once per scale), ``n_crops`` the backbone passes that this
+    took, ``n_checks`` the passes of eager torch that onnxruntime was compared with.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = root or cache_folder()
+        self.n_forwards = self.n_crops = self.n_checks = 0
+        self._tables: dict[str, Table] = {}
+        self._engine: tuple[Extraction, Engine] | None = None
+
+    def features(
+        self,
+        model: Model,
+        weights: Weights,
+        images: Images,
+        indices: Indices,
+        *,
+        image_scales: Sequence[float] = (1.0,),
+        precision: str = "fp32",
+        engine: str = "auto",
+        report: Report,
+    ) -> Features:
+        """Features of ``images`` at ``indices``; only images that were never seen are embedded.
+
+        Raises: WrongUse (unknown engine or precision), BadInput (a scale that does not divide, pixels
+        or features that cannot be used), NoRoom, and what loading the weights raises.
+        """
+        name = _engine_name(engine, precision)
+        before = self.n_forwards, self.n_crops
+        matrix = np.empty((len(indices), model.width * len(image_scales)), np.float32)
+        metas = []
+        for i, image_scale in enumerate(image_scales):
+            extraction = Extraction(
+                model=model, weights=weights, image_scale=float(image_scale), precision=precision, engine=name
+            )
+            block = matrix[:, i * model.width : (i + 1) * model.width]
+            metas.append(self._fetch(extraction, Request(images, indices, block, report)))
+        done = self.n_forwards - before[0]
+        return Features(
+            matrix=matrix,
+            n_params=int(metas[0]["n_params"]),
+            flops_per_image=float(sum(meta["flops_per_image"] for meta in metas)),
+            provenance=_provenance(weights, metas[0], done),
+            n_forwards=done,
+            n_crops=self.n_crops - before[1],
+        )
+
+    def pixels(
+        self, model: Model, images: Images, indices: Indices, *, count: int = 512, report: Report
+    ) -> Floats:
+        """The first ``count`` values of the normalised input ([3, S, S] flattened): [n, count].
+
+        Raises: WrongUse when the input has fewer values.
+        """
+        preprocess = model.preprocess
+        if not 1 <= count <= 3 * preprocess.crop**2:
+            raise WrongUse(f"count must lie in 1..{3 * preprocess.crop**2}, not {count}")
+        table = self._table({"pixels": count, "preprocess": preprocess_values(preprocess)}, count)
+        if table.read_meta() is None:
+            table.write_meta({})
+
+        def compute(rows: list[int]) -> Floats:
+            return read_inputs(preprocess, images, rows).reshape(len(rows), -1)[:, :count]
+
+        matrix = np.empty((len(indices), count), np.float32)
+        complete(table, Request(images, indices, matrix, report), compute)
+        return matrix
+
+    def _fetch(self, extraction: Extraction, request: Request) -> dict[str, Any]:
+        table = self._table(extraction.key, extraction.model.width)
+        meta = table.read_meta() or {}
+        if "refused" in meta:
+            return self._fetch(replace(extraction, engine="eager"), request)
+
+        def compute(rows: list[int]) -> Floats:
+            nonlocal meta
+            inputs = _crops(extraction, read_inputs(extraction.model.preprocess, request.images, rows))
+            engine = self._ready(extraction, inputs)
+            meta = meta or _describe(table, extraction, engine.note)
+            self.n_forwards += len(rows)
+            self.n_crops += len(inputs)
+            return _embed(engine, inputs, len(rows))
+
+        try:
+            complete(table, request, compute)
+        except _Refused as refusal:
+            log.warning("onnxruntime is not used for %s: %s; torch is", extraction.model.name, refusal)
+            table.write_meta({"refused": str(refusal)})
+            return self._fetch(replace(extraction, engine="eager"), request)
+        return meta or _describe(table, extraction, "not recorded")
+
+    def _table(self, key: dict[str, Any], width: int) -> Table:
+        table = Table(self.root, key, width)
+        return self._tables.setdefault(table.folder.name, table)
+
+    def _ready(self, extraction: Extraction, inputs: Floats) -> Engine:
+        # A torch engine takes crops of any side; an exported one has its side built in.
+        same = replace(extraction, image_scale=1.0) if extraction.engine == "eager" else extraction
+        if self._engine is None or self._engine[0] != same:
+            self._engine = None  # frees the last network before the next one is loaded
+            self._engine = same, self._make(extraction, inputs)
+        return self._engine[1]
+
+    def _make(self, extraction: Extraction, inputs: Floats) -> Engine:
+        from mlproject.features.engines import N_CHECKED, Disagreement, eager_engine, onnx_engine
+        from mlproject.models.loading import load
+
+        backbone = load(extraction.model, extraction.weights)
+        if extraction.engine == "eager":
+            return eager_engine(backbone, find_device(), find_precision(extraction.precision))
+        self.n_checks += min(N_CHECKED, len(inputs))
+        try:
+            return onnx_engine(backbone, inputs)
+        except Disagreement as error:
+            raise _Refused(str(error)) from error
+
+
+class _Refused(Exception):
+    """onnxruntime cannot be used for this network."""
+
+
+def _engine_name(engine: str, precision: str) -> str:
+    find_precision(precision)
+    if engine not in ENGINES:
+        raise unknown("engine", engine, ENGINES)
+    if engine == "auto":
+        return "onnx" if find_device() == "cpu" and precision == "fp32" else "eager"
+    if engine == "onnx" and precision != "fp32":
+        raise WrongUse(f"engine onnx computes in fp32 only, not {precision}; use engine=eager")
+    return engine
+
+
+def _crops(extraction: Extraction, inputs: Floats) -> Floats:
+    if extraction.image_scale == 1.0:
+        return inputs
+    import torch
+
+    from mlproject.multiscale import split
+
+    return np.asarray(split(torch.from_numpy(inputs), extraction.image_scale).numpy())
+
+
+def _embed(engine: Engine, crops: Floats, n_images: int) -> Floats:
+    # As many crops at once as images, then the mean over the crops of each image.
+    starts = range(0, len(crops), n_images)
+    blocks = [engine.forward(np.ascontiguousarray(crops[i : i + n_images])) for i in starts]
+    return np.asarray(np.stack(blocks).mean(axis=0, dtype=np.float32))
+
+
+def _describe(table: Table, extraction: Extraction, engine_note: str) -> dict[str, Any]:
+    from mlproject.models.counting import count
+    from mlproject.models.loading import weights_sha256
+
+    counted = count(extraction.model, extraction.crop_side)
+    described = {
+        "n_params": counted.n_params,
+        "flops_per_image": counted.flops * extraction.n_crops,
+        "n_crops": extraction.n_crops,
+        "weights_label": extraction.weights.label,
+        "weights_sha256": weights_sha256(extraction.model, extraction.weights),
+        "engine_note": engine_note,
+    }
+    table.write_meta(described)
+    return {"key": table.key, **described}
+
+
+def _provenance(weights: Weights, meta: dict[str, Any], n_forwards: int) -> dict[str, str]:
+    key = meta["key"]
+    return {
+        "weights": weights.label,
+        "weights_digest": weights.digest,
+        "weights_sha256": str(meta["weights_sha256"]),
+        "engine": str(key["engine"]),
+        "engine_note": str(meta["engine_note"]),
+        "precision": str(key["precision"]),
+        "layer": str(key["layer"]),
+        "preprocess": json.dumps(key["preprocess"], sort_keys=True),
+        "forwards_done_now": str(n_forwards),
+    }

@@ -1,0 +1,177 @@
+"""A table of feature rows on disk, keyed by image digest.
+
+    <root>/<name>/meta.json            what the rows are: the key's ingredients, parameters, FLOPs
+    <root>/<name>/<rows>.safetensors   at most 256 rows; digests and the payload's SHA-256 in its header
+    <root>/<name>.lock                 held by whoever adds rows; the kernel frees it when they die
+
+Shards appear whole or not at all and never change, so readers need no lock. The folder may be deleted
+at any time; a damaged shard is moved aside, said once, and its rows are missing again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from mlproject.files import STUB_SUFFIX, locked, sha256, try_locked, write_atomic
+
+log = logging.getLogger(__name__)
+
+SHARD_ROWS = 256
+SHARD_SUFFIX = ".safetensors"
+ASIDE_SUFFIX = ".damaged"
+
+Floats = NDArray[np.float32]
+
+
+class Table:
+    """Rows of ``width`` float32 values each, found by the digest of their image.
+
+    Every shard is verified when this object first opens it.
+    """
+
+    def __init__(self, root: Path, key: Mapping[str, Any], width: int) -> None:
+        self.key = dict(key)
+        self.width = width
+        self.folder = root / table_name(key)
+        self._shards: dict[str, dict[str, int]] = {}
+        self._where: dict[str, str] = {}
+
+    def missing(self, digests: Sequence[str]) -> list[str]:
+        """The digests that have no row yet, each once, in order."""
+        self._look()
+        return [digest for digest in dict.fromkeys(digests) if digest not in self._where]
+
+    def read(self, digests: Sequence[str], out: Floats) -> None:
+        """Copy the rows of ``digests`` into ``out``, [n, width]; one shard is in memory at a time.
+
+        Raises: KeyError when a row went away since ``missing`` was asked.
+        """
+        wanted: dict[str, list[int]] = {}
+        for i, digest in enumerate(digests):
+            wanted.setdefault(self._where[digest], []).append(i)
+        for shard, places in wanted.items():
+            try:
+                matrix, _ = _open(self.folder / shard)
+            except (OSError, SafetensorError, ValueError) as error:
+                self._forget(shard)
+                raise KeyError(shard) from error
+            rows = self._shards[shard]
+            out[places] = matrix[[rows[digests[i]] for i in places]]
+
+    def add(self, digests: Sequence[str], matrix: Floats) -> None:
+        """Write one shard of rows, [n, width]; the caller holds ``writing``."""
+        content = np.ascontiguousarray(matrix, dtype="<f4")
+        names = list(digests)
+        metadata = {"digests": json.dumps(names), "sha256": _digest(names, content)}
+        name = sha256("\n".join(names).encode())[:16] + SHARD_SUFFIX
+        write_atomic(self.folder / name, save({"rows": content}, metadata))
+        self._accept(name, names)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the right to add rows, waiting for another process that does; sweeps its stubs."""
+        lock = self.folder.with_name(self.folder.name + ".lock")
+        with contextlib.ExitStack() as stack:
+            if not stack.enter_context(try_locked(lock)):
+                log.info("waiting for another process that fills %s", self.folder.name)
+                stack.enter_context(locked(lock))
+            for stub in self.folder.glob(f"*{STUB_SUFFIX}"):
+                stub.unlink(missing_ok=True)
+            yield
+
+    def read_meta(self) -> dict[str, Any] | None:
+        """What ``write_meta`` was given, or None when it is absent or damaged; counts as a use."""
+        found = read_meta(self.folder)
+        if found is not None:
+            with contextlib.suppress(OSError):
+                os.utime(self.folder / "meta.json")
+        return found
+
+    def write_meta(self, content: Mapping[str, Any]) -> None:
+        """Describe the table; the key's ingredients are added."""
+        described = {"key": self.key, "width": self.width, **content}
+        text = json.dumps(described, sort_keys=True, allow_nan=False)
+        signed = {"content": described, "sha256": sha256(text.encode())}
+        write_atomic(self.folder / "meta.json", json.dumps(signed, indent=1, sort_keys=True).encode())
+
+    def _look(self) -> None:
+        found = {path.name for path in self.folder.glob(f"*{SHARD_SUFFIX}")}
+        for gone in self._shards.keys() - found:
+            self._forget(gone)
+        for name in sorted(found - self._shards.keys()):
+            try:
+                self._verify(name)
+            except FileNotFoundError:
+                continue
+            except (OSError, SafetensorError, ValueError) as error:
+                self._set_aside(name, error)
+
+    def _verify(self, name: str) -> None:
+        matrix, metadata = _open(self.folder / name)
+        digests = json.loads(metadata["digests"])
+        if matrix.shape != (len(digests), self.width):
+            raise ValueError(f"{matrix.shape} rows and columns for {len(digests)} images of {self.width}")
+        if _digest(digests, matrix) != metadata["sha256"]:
+            raise ValueError("SHA-256 differs from the recorded one")
+        self._accept(name, digests)
+
+    def _accept(self, name: str, digests: Sequence[str]) -> None:
+        self._shards[name] = {digest: row for row, digest in enumerate(digests)}
+        self._where.update(dict.fromkeys(digests, name))
+
+    def _forget(self, name: str) -> None:
+        for digest in self._shards.pop(name, {}):
+            if self._where.get(digest) == name:
+                del self._where[digest]
+
+    def _set_aside(self, name: str, error: Exception) -> None:
+        path = self.folder / name
+        with contextlib.suppress(OSError):
+            path.rename(path.with_suffix(ASIDE_SUFFIX))
+        log.warning("%s is damaged (%s); moved aside, its rows are computed again", path, error)
+
+
+def table_name(key: Mapping[str, Any]) -> str:
+    """The folder of a key: the model for people, then 16 digits of the key's SHA-256."""
+    text = json.dumps(key, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    label = "".join(c if c.isalnum() or c in "_-" else "-" for c in str(key.get("model", "pixels")))
+    return f"{label}-{sha256(text.encode())[:16]}"
+
+
+def read_meta(folder: Path) -> dict[str, Any] | None:
+    """The description of a table's folder, or None when it is absent or damaged."""
+    try:
+        signed = json.loads((folder / "meta.json").read_bytes())
+        content: dict[str, Any] = signed["content"]
+        text = json.dumps(content, sort_keys=True, allow_nan=False)
+        return content if sha256(text.encode()) == signed["sha256"] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _open(path: Path) -> tuple[Floats, dict[str, str]]:
+    if not path.exists():
+        raise FileNotFoundError(path)
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata() or {}
+        if not {"digests", "sha256"} <= metadata.keys():
+            raise ValueError("no digests in the header")
+        return file.get_tensor("rows"), metadata
+
+
+def _digest(digests: Sequence[str], matrix: Floats) -> str:
+    sha = hashlib.sha256(json.dumps(list(digests)).encode())
+    sha.update(np.ascontiguousarray(matrix, dtype="<f4").tobytes())
+    return sha.hexdigest()

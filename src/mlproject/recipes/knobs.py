@@ -1,0 +1,78 @@
+"""Knobs of a recipe: read from text, checked against the type of the field that holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from mlproject.cell import Knob
+from mlproject.errors import WrongUse, unknown
+
+TRUTH = {"true": True, "false": False}
+
+
+def parsed(recipe: type[Any], knobs: Mapping[str, Knob]) -> dict[str, Knob]:
+    """Every knob as its field's type; text (``'1e-3'``, ``'true'``) is read as a value.
+
+    Raises: WrongUse for a knob that does not exist (with near matches) or cannot be read.
+    """
+    hints = {f.name: get_type_hints(recipe)[f.name] for f in fields(recipe)}
+    for name in knobs:
+        if name not in hints:
+            raise unknown(f"knob of {recipe.__name__.lower()}", name, hints)
+    return {name: _parse(name, hints[name], value) for name, value in knobs.items()}
+
+
+def check_choices(recipe: Any) -> None:
+    """Refuse a field whose value is not one of the names that its type lists."""
+    for name, hint in get_type_hints(type(recipe)).items():
+        if get_origin(hint) is Literal:
+            _choice(name, hint, getattr(recipe, name))
+
+
+def require(holds: bool, name: str, rule: str, value: object) -> None:
+    """Refuse a knob, saying its name, the rule that it breaks and its value."""
+    if not holds:
+        raise WrongUse(f"{name} {rule}, not {value!r}")
+
+
+def _parse(name: str, hint: Any, value: Knob) -> Knob:
+    if get_origin(hint) is Literal:
+        return _choice(name, hint, value)
+    if hint == bool | Literal["auto"]:
+        return value if value == "auto" else _truth(name, value, "must be auto, true or false")
+    return _READERS[hint](name, value)
+
+
+def _choice(name: str, hint: Any, value: Knob) -> Knob:
+    if value not in get_args(hint):
+        raise unknown(name, value, get_args(hint))
+    return value
+
+
+def _truth(name: str, value: Knob, rule: str = "must be true or false") -> bool:
+    known = TRUTH.get(value.lower()) if isinstance(value, str) else value
+    require(isinstance(known, bool), name, rule, value)
+    return bool(known)
+
+
+def _whole(name: str, value: Knob) -> int:
+    number = _number(name, value, "must be a whole number")
+    require(number.is_integer(), name, "must be a whole number", value)
+    return int(number)
+
+
+def _real(name: str, value: Knob) -> float:
+    return _number(name, value, "must be a number")
+
+
+def _number(name: str, value: Knob, rule: str) -> float:
+    try:
+        require(not isinstance(value, bool), name, rule, value)
+        return float(value)
+    except ValueError:
+        raise WrongUse(f"{name} {rule}, not {value!r}") from None
+
+
+_READERS = {bool: _truth, int: _whole, float: _real}

@@ -1,0 +1,59 @@
+"""A tracking store for the whole session; every test has an experiment of its own in it."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlproject.cell import Cell
+from mlproject.losses import PerImageLosses
+from mlproject.tracking import Store, open_store
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Neither the developer's store nor their feature cache is touched by a test."""
+    folder = tmp_path_factory.mktemp("work")
+    kept = dict(os.environ)
+    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
+        os.environ.pop(name, None)
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
+    os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
+    os.environ["MLPROJECT_CACHE"] = str(folder / "features")
+    here = Path.cwd()
+    os.chdir(folder)
+    yield folder
+    os.chdir(here)
+    os.environ.clear()
+    os.environ.update(kept)
+
+
+@pytest.fixture
+def store() -> Store:
+    """An empty experiment."""
+    return open_store(f"test-{uuid.uuid4().hex[:8]}")
+
+
+def make_cell(**changes: object) -> Cell:
+    """A cell that needs no image and no network."""
+    values = dict(
+        recipe="probe", model="resnet18", weights="random", weights_digest="random:0", data="embedded",
+        data_digest="d" * 64, dataset_size=100, eval_size=20, knobs={"lr": 1e-3, "target": "labels"},
+    )  # fmt: skip
+    return Cell(**(values | changes))  # type: ignore[arg-type]
+
+
+def make_losses(n: int = 20, seed: int = 0) -> PerImageLosses:
+    """Losses of n held-out images and of as many training images."""
+    values = np.random.default_rng(seed).gamma(2.0, size=2 * n)
+    return PerImageLosses(
+        kind="mse",
+        image_ids=tuple(f"{i}.png" for i in range(2 * n)),
+        splits=("train",) * n + ("eval",) * n,
+        values={"mse": values, "mae": np.sqrt(values)},
+    )

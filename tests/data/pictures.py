@@ -1,0 +1,41 @@
+"""Files that tests put into folders: good pictures, and each kind of bad one."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def picture(seed=0, size=(6, 4)):
+    """A small RGB picture that differs by seed; size is (width, height)."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def encoded(image, kind="PNG", **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def fill(folder: Path, names, first_seed=0):
+    """One small PNG a name, all different."""
+    for seed, name in enumerate(names, first_seed):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded(picture(seed)))
+    return folder
+
+
+def png(width, height, rows, *, depth=8, colour=0, flip_checksum_of=None):
+    """A PNG made by hand, so that it can lie: ``rows`` is the inflated pixel data."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    content = b"\x89PNG\r\n\x1a\n"
+    for name, data in chunks:
+        checksum = zlib.crc32(name + data) ^ (name == flip_checksum_of)
+        content += struct.pack(">I", len(data)) + name + data + struct.pack(">I", checksum)
+    return content

@@ -1,0 +1,79 @@
+"""What every set known by name keeps to; a new row of DATASETS is covered without a new test."""
+
+import pickle
+import struct
+
+import numpy as np
+import pytest
+
+from mlproject.data import DATASETS, load_images
+from mlproject.data.names import natural
+
+N_TRAIN, N_TEST = 20, 10
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A data root with a tiny copy of each published set, in the files that torchvision reads."""
+    for name in ("MNIST", "FashionMNIST"):
+        write_mnist(tmp_path / name / "raw")
+    write_cifar(tmp_path / "cifar-10-batches-py", [f"data_batch_{i}" for i in range(1, 6)], "test_batch")
+    write_cifar(tmp_path / "cifar-100-python", ["train"], "test")
+    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
+    monkeypatch.setenv("MLPROJECT_DATA", str(tmp_path))
+
+
+@pytest.fixture(params=DATASETS)
+def images(request, root):
+    return load_images(request.param)
+
+
+def test_ids_are_unique_and_in_numeric_order(images):
+    assert list(images.ids) == sorted(set(images.ids), key=natural)
+
+
+def test_draws_are_nested_and_apart_from_the_evaluation(images):
+    larger = images.draw(20, seed=3, how="balanced")
+    np.testing.assert_array_equal(larger[:7], images.draw(7, seed=3, how="balanced"))
+    assert not set(larger) & set(images.evaluation(10))
+
+
+def test_pixels_are_rgb_bytes_that_may_be_written_to(images):
+    pixels = images.read(len(images) - 1)
+    assert (pixels.ndim, pixels.shape[2], pixels.dtype) == (3, 3, np.uint8)
+    before = pixels.copy()
+    pixels[:] = 0
+    np.testing.assert_array_equal(images.read(len(images) - 1), before)
+
+
+def test_the_origin_is_stated_and_classes_have_names(images):
+    assert images.source
+    assert len(set(images.classes)) == len(images.classes) >= 10
+    assert images.labels.max() < len(images.classes)
+
+
+def write_mnist(raw):
+    raw.mkdir(parents=True)
+    for prefix, n in (("train", N_TRAIN), ("t10k", N_TEST)):
+        write_idx(raw / f"{prefix}-images-idx3-ubyte", noise(n, 28, 28))
+        write_idx(raw / f"{prefix}-labels-idx1-ubyte", (np.arange(n) % 10).astype(np.uint8))
+
+
+def write_idx(path, values):
+    header = struct.pack(f">BBBB{values.ndim}I", 0, 0, 8, values.ndim, *values.shape)
+    path.write_bytes(header + values.tobytes())
+
+
+def write_cifar(folder, train, test):
+    folder.mkdir()
+    for name, n in ((test, N_TEST), *((name, N_TRAIN // len(train)) for name in train)):
+        labels = [i % 10 for i in range(n)]
+        batch = {"data": noise(n, 3 * 32 * 32), "labels": labels, "fine_labels": labels}
+        (folder / name).write_bytes(pickle.dumps(batch))
+    names = {"label_names": list("abcdefghij"), "fine_label_names": list("abcdefghij")}
+    for name in ("batches.meta", "meta"):
+        (folder / name).write_bytes(pickle.dumps(names))
+
+
+def noise(*shape):
+    return np.random.default_rng(sum(shape)).integers(0, 256, shape, np.uint8)

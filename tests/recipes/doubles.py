@@ -1,0 +1,116 @@
+"""Tiny doubles: images that are only names, and a store whose features are drawn once."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mlproject.cell import Cell, Knob
+from mlproject.recipes import build_recipe, full_knobs
+
+N_PIXELS = 512
+
+
+@dataclass
+class Images:
+    """n images: every fourth is held out, labels go round."""
+
+    n: int = 160
+    n_classes: int = 4
+    name: str = "doubles"
+
+    def __post_init__(self) -> None:
+        self.ids = tuple(f"{i}.png" for i in range(self.n))
+        self.labels = np.arange(self.n) // 4 % self.n_classes
+        self.classes = tuple(f"class {i}" for i in range(self.n_classes))
+        self.held_out = np.arange(self.n) % 4 == 3
+
+    def draw(self, size: int, *, seed: int, how: str, in_sample: bool = False) -> Any:
+        return np.arange(self.n)[:size] if in_sample else np.flatnonzero(~self.held_out)[:size]
+
+    def evaluation(self, size: int) -> Any:
+        return np.flatnonzero(self.held_out)[:size]
+
+
+@dataclass
+class Store:
+    """Features that lean towards the label of an image; ``calls`` counts requests."""
+
+    width: int = 20
+    constant: bool = False
+    calls: list[str] = field(default_factory=list)
+
+    def features(self, model: Any, weights: Any, images: Images, indices: Any, **_: Any) -> Any:
+        self.calls.append("features")
+        draw = np.random.default_rng(0)
+        centres = draw.standard_normal((images.n_classes, self.width))
+        matrix = draw.standard_normal((images.n, self.width)) + 2 * centres[images.labels]
+        matrix = np.zeros_like(matrix) if self.constant else matrix
+        chosen = matrix.astype(np.float32)[indices]
+        chosen.setflags(write=False)
+        return SimpleNamespace(
+            matrix=chosen, n_params=1000, flops_per_image=50.0, provenance={"engine": "double"}
+        )
+
+    def pixels(self, model: Any, images: Images, indices: Any, **_: Any) -> Any:
+        self.calls.append("pixels")
+        values = np.random.default_rng(1).standard_normal((images.n, N_PIXELS))
+        return values.astype(np.float32)[indices]
+
+
+@dataclass
+class Listener:
+    """A report that keeps what it was told."""
+
+    stages: list[tuple[str, int]] = field(default_factory=list)
+    done: int = 0
+    points: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+
+    def stage(self, name: str, total: int) -> None:
+        self.stages.append((name, total))
+        self.done = 0
+
+    def advance(self, count: int) -> None:
+        self.done += count
+
+    def metrics(self, step: int, values: Any) -> None:
+        self.points.append((step, dict(values)))
+
+
+def install(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
+    """Put the double where recipes look for features, models and the device."""
+    parts: dict[str, dict[str, Any]] = {
+        "features": {"FeatureStore": lambda: store},
+        "models": {"find_model": SimpleNamespace, "find_weights": lambda model, name: name},
+        "device": {"find_device": lambda: "cpu"},
+    }
+    parts["models"]["find_model"] = lambda name: SimpleNamespace(name=name)
+    for name, values in parts.items():
+        module = ModuleType(f"mlproject.{name}")
+        vars(module).update(values)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
+def cell_of(
+    recipe: str = "probe", *, size: int = 96, eval_size: int = 32, seed: int = 0, **knobs: Knob
+) -> Cell:
+    """A cell of the doubles with every knob resolved."""
+    built = build_recipe(recipe, knobs)
+    return Cell(
+        recipe=recipe,
+        model="double",
+        weights="random:0",
+        weights_digest="w",
+        data="doubles",
+        data_digest="d",
+        dataset_size=size,
+        eval_size=eval_size,
+        seed=seed,
+        knobs=full_knobs(built),
+        recipe_version=built.version,
+    )

@@ -1,0 +1,70 @@
+"""What every recipe keeps to, whatever it is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError, fields
+
+import numpy as np
+import pytest
+from doubles import Images, Listener, Store, cell_of, install
+
+from mlproject.recipes import RECIPES, build_recipe, full_knobs
+
+pytestmark = pytest.mark.parametrize("name", RECIPES)
+
+
+@pytest.fixture
+def outcome_of(name: str, monkeypatch: pytest.MonkeyPatch):
+    install(monkeypatch, Store())
+    return lambda **changes: build_recipe(name, {}).run(cell_of(name, **changes), Images(), Listener())
+
+
+def test_the_same_cell_gives_the_same_losses_bit_for_bit(outcome_of):
+    assert outcome_of().losses.digest == outcome_of().losses.digest
+
+
+def test_another_seed_gives_other_losses(outcome_of):
+    assert outcome_of().losses.digest != outcome_of(seed=1).losses.digest
+
+
+def test_every_image_has_one_finite_loss_and_splits_are_disjoint(outcome_of):
+    losses = outcome_of().losses
+    assert len(losses.image_ids) == len(set(losses.image_ids)) == 96 + 32
+    assert losses.splits == ("train",) * 96 + ("eval",) * 32
+    assert np.isfinite(losses.loss).all()
+
+
+def test_in_sample_cells_have_training_rows_only(outcome_of):
+    losses = outcome_of(eval_size=0).losses
+    assert set(losses.splits) == {"train"}
+    assert losses.judged_split == "train"
+
+
+def test_counts_are_positive_and_consistent(outcome_of):
+    outcome = outcome_of()
+    assert 0 < outcome.n_params_trained <= outcome.n_params
+    assert 0 < outcome.flops_per_image * 96 <= outcome.flops_total
+
+
+def test_knobs_are_concrete_and_build_the_recipe_again(name: str):
+    recipe = build_recipe(name, {})
+    knobs = full_knobs(recipe)
+    assert set(knobs) == {f.name for f in fields(recipe)}
+    assert "auto" not in knobs.values()
+    assert build_recipe(name, json.loads(json.dumps(knobs))) == recipe
+    with pytest.raises(FrozenInstanceError):
+        recipe.lr = 1.0
+
+
+def test_it_says_where_it_comes_from(name: str):
+    assert RECIPES[name].reference
+    assert RECIPES[name].version >= 1
+
+
+def test_building_it_imports_no_torch(name: str):
+    code = f"import sys; from mlproject.recipes import build_recipe; build_recipe({name!r}, {{}}); "
+    code += "sys.exit('torch' in sys.modules or 'mlflow' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,61 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlproject.cell import Cell
+from mlproject.errors import WrongUse
+from tests.conftest import make_cell
+
+KNOBS = st.dictionaries(
+    st.text("abcdef_", min_size=1, max_size=8),
+    st.one_of(st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text()),
+)
+
+
+@given(knobs=KNOBS, size=st.integers(1, 10**6), seed=st.integers(0, 2**31))
+def test_a_cell_survives_its_dictionary_and_keeps_its_key(
+    knobs: dict[str, object], size: int, seed: int
+) -> None:
+    cell = make_cell(knobs=knobs, dataset_size=size, seed=seed)
+    again = Cell.from_dict(cell.to_dict())
+    assert again == cell
+    assert again.key == cell.key
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"recipe": "other"}, {"recipe_version": 2}, {"model": "resnet50"}, {"weights_digest": "random:1"},
+        {"data_digest": "e" * 64}, {"dataset_size": 101}, {"eval_size": 0}, {"draw": "prefix"},
+        {"image_scales": (1.0, 2.0)}, {"seed": 1}, {"knobs": {"lr": 1e-4, "target": "labels"}},
+    ],
+)  # fmt: skip
+def test_whatever_changes_the_result_changes_the_key(change: dict[str, object]) -> None:
+    assert make_cell(**change).key != make_cell().key
+
+
+def test_where_the_images_lie_does_not_change_the_key() -> None:
+    assert make_cell(data="/somewhere/else").key == make_cell().key
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dataset_size": 0}, "dataset_size must be at least 1, not 0"),
+        ({"eval_size": -1}, "eval_size must be 0 .* not -1"),
+        ({"image_scales": ()}, "image_scales must hold at least one"),
+        ({"image_scales": (1.0, -2.0)}, "image_scales must be positive"),
+        ({"image_scales": (2.0, 2.0)}, "must not repeat"),
+        ({"draw": "balance"}, "unknown draw 'balance'; did you mean balanced"),
+        ({"knobs": {"lr": float("nan")}}, "lr must be finite"),
+    ],
+)
+def test_a_bad_value_cannot_be_built(change: dict[str, object], message: str) -> None:
+    with pytest.raises(WrongUse, match=message):
+        make_cell(**change)
+
+
+def test_the_name_says_what_a_person_would_say() -> None:
+    cell = make_cell(model="resnet50", weights="imagenet", dataset_size=200, data="/data/tench")
+    assert cell.label == "resnet50 · 200 images · tench · seed 0"
+    assert "(random)" in make_cell().label
