@@ -19,7 +19,7 @@ from mlproject.aggregate.fits import per_image, verdicts
 from mlproject.aggregate.groups import Group, groups, names, worth_drawing
 from mlproject.aggregate.notes import notes
 from mlproject.aggregate.runs import Pool, Run, pools, read
-from mlproject.aggregate.study import STATISTICS, Curve, Floats, Point, Study
+from mlproject.aggregate.study import Curve, Floats, Point, Study
 from mlproject.losses import Observation
 
 __all__ = ["AXES", "Axis", "Curve", "Study", "aggregate"]
@@ -71,18 +71,18 @@ def _curve(group: Group, pool: Pool, drawn: Mapping[str, Replicates], seed: int)
     for run in group.runs:
         by_x.setdefault(group.axis.value(run.observation), []).append(run)
     rng = np.random.default_rng([seed, 1])
-    scales = sorted(by_x)
-    columns = [_average(by_x[x], len(pool.image_ids)) for x in scales]
-    points = tuple(
-        _point(group.axis, x, by_x[x], column, drawn, rng) for x, column in zip(scales, columns, strict=True)
-    )
-    losses = np.stack(columns, axis=1)
+    columns = {x: _average(by_x[x], len(pool.image_ids)) for x in sorted(by_x)}
+    points = []
+    for x, column in columns.items():
+        draws = over_seeds([drawn[run.observation.run_id] for run in by_x[x]], rng)
+        points.append(_point(group.axis, by_x[x], column, draws))
+    losses = np.stack(list(columns.values()), axis=1)
     curve = Curve(
         axis=group.axis,
         series="",
         family="",
         fixed=group.fixed,
-        points=points,
+        points=tuple(points),
         image_ids=pool.image_ids,
         losses=losses,
         correlations=correlations(tuple(point.name for point in points), losses),
@@ -100,26 +100,18 @@ def _average(runs: Sequence[Run], n_images: int) -> Floats:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _point(
-    axis: Axis,
-    x: float,
-    runs: Sequence[Run],
-    losses: Floats,
-    drawn: Mapping[str, Replicates],
-    rng: np.random.Generator,
-) -> Point:
+def _point(axis: Axis, runs: Sequence[Run], losses: Floats, draws: Replicates) -> Point:
     judged = losses[~np.isnan(losses)]
-    seeds = {
-        "mean": tuple(float(run.losses.mean()) for run in runs),
-        "median": tuple(float(np.median(run.losses)) for run in runs),
-    }
     return Point(
         name=_point_name(axis, runs[0]),
-        x=x,
+        x=axis.value(runs[0].observation),
         run_ids=tuple(run.observation.run_id for run in runs),
         n_images=len(judged),
-        seeds={statistic: seeds[statistic] for statistic in STATISTICS},
-        draws=over_seeds([drawn[run.observation.run_id] for run in runs], rng),
+        seeds={
+            "mean": tuple(float(run.losses.mean()) for run in runs),
+            "median": tuple(float(np.median(run.losses)) for run in runs),
+        },
+        draws=draws,
         distribution=distribution(judged),
     )
 

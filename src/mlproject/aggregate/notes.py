@@ -23,11 +23,16 @@ def notes(curves: Sequence[Curve], *, n_left_out: int, pool_notes: Sequence[str]
 
 
 def _identity(curves: Sequence[Curve]) -> Iterator[str]:
-    mine = [curve for curve in curves if curve.target in IDENTITY_TARGETS]
+    mine = [curve for curve in curves if curve.target in IDENTITY_TARGETS and not _closed(curve)]
     for target in sorted({curve.target for curve in mine}):
         equal_steps = {bool(c.fixed["knobs"].get("steps", 0)) for c in mine if c.target == target}
         for steps in sorted(equal_steps):
             yield _identity_sentence(target, steps)
+
+
+def _closed(curve: Curve) -> bool:
+    """Whether the head was solved in closed form, where no steps are taken."""
+    return bool(curve.fixed["knobs"].get("solver") == "ridge")
 
 
 def _identity_sentence(target: str, equal_steps: bool) -> str:
@@ -36,10 +41,7 @@ def _identity_sentence(target: str, equal_steps: bool) -> str:
         "optimiser steps, not learning from data. "
     )
     if equal_steps:
-        return (
-            why
-            + "Steps are equal here: what is left is how many different images the same steps are spread over."
-        )
+        return why + "Steps are equal here: what is left is how many images the same steps are spread over."
     return why + "Epochs are equal here, so the steps grow with the size; compare with a run at equal steps."
 
 
@@ -54,8 +56,8 @@ def _models(curves: Sequence[Curve]) -> Iterator[str]:
     assert why is not None
     verb = "fitted" if all(_never_fitted(curve) for curve in refused) else "identified"
     yield (
-        f"No model-size law is {verb} from {models} models ({len(refused)} of {len(along)} groups): {why.text}. "
-        "Their losses are compared image by image instead."
+        f"No model-size law is {verb} from {models} models ({len(refused)} of {len(along)} groups): "
+        f"{why.text}. Their losses are compared image by image instead."
     )
 
 

@@ -118,7 +118,7 @@ def _handles(curves: Sequence[Curve], statistic: Statistic) -> list[Line2D]:
 
 
 def _why_none(curve: Curve) -> list[str]:
-    return textwrap.wrap(f"No law: {figure_text(curve.verdicts[0].reason)}.", width=54)
+    return textwrap.wrap(f"No law: {figure_text(curve.verdicts[0].reason, 200)}.", width=54)
 
 
 def _text(line: str) -> Line2D:
@@ -133,5 +133,5 @@ def _handle(curve: Curve, look: Look, statistic: Statistic) -> Line2D:
         said += f", {chosen.verdict}" if chosen.verdict != "scaling" else ""
     return Line2D(
         [], [], color=look.color, linestyle=look.dash if chosen else ":", marker=look.marker, markersize=4,
-        markerfacecolor=look.face, linewidth=1.0, label=figure_text(curve.series + said),
+        markerfacecolor=look.face, linewidth=1.0, label=figure_text(curve.series, 28) + said,
     )  # fmt: skip

@@ -83,7 +83,7 @@ def _panels(
 def _title(ax: Axes, curve: Curve) -> None:
     low, high = curve.n_seeds
     seeds = f"{low} seed{'s' if high > 1 else ''}" if low == high else f"{low} to {high} seeds"
-    ax.set_title(figure_text(f"{curve.series}, {seeds}"), loc="left", fontsize=7.5)
+    ax.set_title(f"{figure_text(curve.series, 28)}, {seeds}", loc="left", fontsize=7.5)
 
 
 def _positive(losses: Floats) -> Floats:

@@ -139,13 +139,14 @@ def short(value: float) -> str:
 def point_labels(curve: Curve) -> list[str]:
     """The names of a curve's scales: models as they are called, sizes with thousands apart."""
     if curve.axis is AXES["params"]:
-        return [figure_text(point.name) for point in curve.points]
+        return [figure_text(point.name, 18) for point in curve.points]
     return [f"{int(point.name):,}" for point in curve.points]
 
 
 def family_title(figure: Figure, curve: Curve) -> None:
     """The family above a figure, wrapped to its width; the protocol is always among its words."""
-    lines = textwrap.wrap(figure_text(curve.family), width=int(19 * figure.get_figwidth()))
+    width = int(19 * figure.get_figwidth())
+    lines = textwrap.wrap(figure_text(curve.family, 3 * width), width=width)
     figure.suptitle("\n".join(lines), fontsize=7, x=0.02, ha="left")
 
 

@@ -17,17 +17,18 @@ STYLES = {"scaling": "green", "flat": "yellow", "not identifiable": "dim"}
 
 def exponents(study: Study, *, statistic: Statistic = "mean") -> Group:
     """A Rich table with one row for each fitted curve (its preferred law), and the study's notes."""
-    table = Table(title=f"Exponents of the {statistic} loss, 95 % intervals", title_justify="left")
+    chosen = [(curve, v) for curve in study.curves if (v := preferred(curve, statistic)) is not None]
+    families = {curve.family for curve, _ in chosen}
+    shared = families.pop() if len(families) == 1 else ""
+    title = f"Exponents of the {statistic} loss, 95 % intervals"
+    table = Table(title=Text(f"{title}\n{shared}".rstrip()), title_justify="left")
     for name in ("group", "axis", "law", "α", "E", "verdict"):
         table.add_column(name, overflow="fold")
     for name in ("scales", "seeds", "images"):
         table.add_column(name, justify="right")
-    for curve in study.curves:
-        chosen = preferred(curve, statistic)
-        if chosen is not None:
-            table.add_row(*_row(curve, chosen))
-    notes = [Text(f"• {note}") for note in study.notes]
-    return Group(*([table] if table.row_count else []), *notes)
+    for curve, verdict in chosen:
+        table.add_row(*_row(curve.series if shared else curve.label, curve, verdict))
+    return Group(*([table] if chosen else []), *(Text(f"• {note}") for note in study.notes))
 
 
 def as_text(study: Study, *, width: int = 118) -> str:
@@ -38,9 +39,9 @@ def as_text(study: Study, *, width: int = 118) -> str:
     return text
 
 
-def _row(curve: Curve, verdict: Verdict) -> list[Text]:
+def _row(name: str, curve: Curve, verdict: Verdict) -> list[Text]:
     n_images = max(point.n_images for point in curve.points)
-    plain = [curve.label, curve.axis.symbol, FORMULAS[verdict.law]]
+    plain = [name, curve.axis.symbol, FORMULAS[verdict.law]]
     plain += [interval(parameter(verdict, "alpha")), interval(parameter(verdict, "E"))]
     said = Text(verdict.verdict, style=STYLES.get(verdict.verdict, ""))
     counts = [str(len(curve.points)), seeds(curve), f"{n_images:,}"]
