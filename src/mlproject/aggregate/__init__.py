@@ -7,6 +7,7 @@ Nothing here knows where runs are kept or how results are drawn.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -58,11 +59,13 @@ def _named(pairs: Sequence[tuple[Group, Curve]]) -> list[Curve]:
         for (_, curve), (series, family) in zip(pairs, labels, strict=True)
     ]
     axes = list(AXES.values())
-    return sorted(curves, key=lambda c: (axes.index(c.axis), c.family, c.random, _size(c), c.series))
+    return sorted(curves, key=lambda c: (axes.index(c.axis), c.family, c.random, _natural(c.series)))
 
 
-def _size(curve: Curve) -> int:
-    return int(curve.fixed.get("dataset_size", 0))
+def _natural(name: str) -> list[tuple[int, str]]:
+    """``resnet50`` before ``resnet101``, ``200 images`` before ``1,000 images``."""
+    parts = re.split(r"(\d+)", name.replace(",", ""))
+    return [(int(part), "") if part.isdigit() else (0, part) for part in parts]
 
 
 def _curve(group: Group, pool: Pool, drawn: Mapping[str, Replicates], seed: int) -> Curve:

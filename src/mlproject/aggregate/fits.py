@@ -58,7 +58,7 @@ def shortcomings(curve: Curve, n_parameters: int) -> Shortcomings | None:
         return None
     said = [_few(n, n_parameters)] if few else []
     if factor < DECADE:
-        said.append(f"{curve.axis.name} spans a factor of {factor:.2g}, under a decade")
+        said.append(f"the range of {curve.axis.name} is a factor of {factor:.2g}, under a decade")
     hopeless = narrow or n < n_parameters + 1
     return Shortcomings("; ".join(said) + ("; not fitted" if hopeless else ""), hopeless)
 
