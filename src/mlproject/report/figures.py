@@ -35,7 +35,8 @@ def _drawn(study: Study) -> Iterator[tuple[str, Figure]]:
                 draw = partial(scaling_figure, statistic=statistic)
                 yield from _paged(f"scaling_{axis.slug}_{statistic}{suffix}", several, draw)
             if key != "flops":
-                yield from _paged(f"distribution_{axis.slug}{suffix}", several or family, distribution_figure)
+                spread = several or (family if key == "images" else [])
+                yield from _paged(f"distribution_{axis.slug}{suffix}", spread, distribution_figure)
                 related = [curve for curve in several if curve.correlations]
                 yield from _paged(f"correlation_{axis.slug}{suffix}", related, correlation_figure)
 

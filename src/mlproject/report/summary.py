@@ -50,7 +50,7 @@ def _row(curve: Curve, verdict: Verdict) -> str:
         alpha,
         floor,
         verdict.verdict,
-        str(len(curve.points)),
+        str(curve.n_scales),
         seeds(curve),
         f"{n_images:,}",
     ]

@@ -50,5 +50,5 @@ def _row(name: str, curve: Curve, verdict: Verdict) -> list[Text]:
     plain = [name, curve.axis.symbol, FORMULAS[verdict.law]]
     plain += [interval(parameter(verdict, "alpha")), interval(parameter(verdict, "E"))]
     said = Text(verdict.verdict, style=STYLES.get(verdict.verdict, ""))
-    counts = [str(len(curve.points)), seeds(curve), f"{n_images:,}"]
+    counts = [str(curve.n_scales), seeds(curve), f"{n_images:,}"]
     return [*map(Text, plain), said, *map(Text, counts)]
