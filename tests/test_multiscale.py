@@ -27,7 +27,7 @@ IMAGES = wave((2, 3, 32, 32), step=0.173).float()
 
 
 @pytest.mark.parametrize(
-    ("image_scales", "recorded_sum"), [((1,), 2.0009987875819206), ((1, 2), 1.9878877252340317)]
+    ("image_scales", "recorded_sum"), [((1.0,), 2.0009987875819206), ((1.0, 2.0), 1.9878877252340317)]
 )
 def test_pooled_features_have_the_sum_that_the_wrapper_gave(image_scales, recorded_sum):
     # The record is of 16 tokens an image; their mean is what we keep.
@@ -37,14 +37,14 @@ def test_pooled_features_have_the_sum_that_the_wrapper_gave(image_scales, record
 
 
 def test_scale_one_is_the_plain_model():
-    assert torch.equal(embed(tokens, IMAGES, (1,)), tokens(IMAGES))
+    assert torch.equal(embed(tokens, IMAGES, (1.0,)), tokens(IMAGES))
 
 
 def test_a_constant_image_gives_equal_blocks():
     def mean_colour(x):
         return x.mean((2, 3))
 
-    one, two, three = embed(mean_colour, torch.full((1, 3, 32, 32), 0.7), (1, 2, 3)).split(3, dim=1)
+    one, two, three = embed(mean_colour, torch.full((1, 3, 32, 32), 0.7), (1.0, 2.0, 3.0)).split(3, dim=1)
     assert torch.allclose(one, two, atol=1e-6)
     assert torch.allclose(one, three, atol=1e-6)
 
@@ -60,13 +60,13 @@ def test_crops_are_ordered_by_row_column_image():
 
 
 def test_crops_are_counted_as_the_sum_of_squares():
-    assert n_crops(224, (1, 2, 3)) == 14
-    assert n_crops(224, (0.5, 1)) == 2
+    assert n_crops(224, (1.0, 2.0, 3.0)) == 14
+    assert n_crops(224, (0.5, 1.0)) == 2
 
 
 def test_sizes_truncate_and_crops_share_them_evenly():
     assert (scaled_side(224, 1.1), scaled_side(224, 2.3)) == (246, 515)
-    assert (crop_side(224, 1.5), crop_side(224, 2)) == (168, 224)
+    assert (crop_side(224, 1.5), crop_side(224, 2.0)) == (168, 224)
     with pytest.raises(BadInput, match="try"):
         crop_side(32, 1.6)
     with pytest.raises(BadInput, match="square"):

@@ -65,9 +65,7 @@ def test_scales_in_pixels_are_multiples_of_the_input_side() -> None:
         (f'[[grid]]\n{LITE}data = "nowhere/at/all"', "nowhere/at/all"),
     ],
 )
-def test_a_bad_plan_is_refused_with_the_place_and_the_rule(
-    tmp_path: Path, text: str, message: str
-) -> None:
+def test_a_bad_plan_is_refused_with_the_place_and_the_rule(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(Problem, match=message):
         plan(tmp_path, text)
 
@@ -90,5 +88,7 @@ def test_images_without_a_held_out_split_are_declared_in_sample(tmp_path: Path) 
 
     for i in range(3):
         Image.new("RGB", (8, 8), (40 * i, 0, 0)).save(tmp_path / f"{i}.png")
-    (cell,) = plan_of("x", {"model": "resnet18", "weights": "random", "data": str(tmp_path), "dataset_size": 3}).cells
+    (cell,) = plan_of(
+        "x", {"model": "resnet18", "weights": "random", "data": str(tmp_path), "dataset_size": 3}
+    ).cells
     assert cell.in_sample

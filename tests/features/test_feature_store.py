@@ -53,6 +53,13 @@ def test_a_new_image_costs_one_forward_and_a_new_scale_only_its_own(store):
     assert both.flops_per_image == 5 * ask(store, range(1)).flops_per_image
 
 
+def test_stores_of_one_process_share_the_network_and_its_check(store):
+    ask(store, range(10), engine="onnx")
+    other = FeatureStore(store.root)
+    ask(other, range(20), engine="onnx")
+    assert (other.n_forwards, other.n_checks) == (10, 0)
+
+
 def test_duplicates_are_embedded_once(store):
     images = Pictures([7, 7, 8, 7])
     features = ask(store, [0, 1, 2, 3, 2, 0], images=images)
@@ -149,7 +156,7 @@ def test_features_that_are_not_finite_are_refused(store):
         return net
 
     with pytest.raises(BadInput, match="2 images are not finite"):
-        ask(store, range(2), model=tiny_model(build=broken))
+        ask(store, range(2), model=tiny_model(name="broken", build=broken))
 
 
 def test_progress_counts_only_what_is_computed(store):
@@ -183,7 +190,8 @@ from tiny import *
 from mlproject.features import FeatureStore
 from mlproject.models import find_model, find_weights
 find_weights(find_model("resnet18"), "random")
-f = FeatureStore().features(tiny_model(), RANDOM, Pictures([1, 2]), np.arange(2), engine="eager", report=Loud())
+two = Pictures([1, 2])
+f = FeatureStore().features(tiny_model(), RANDOM, two, np.arange(2), engine="eager", report=Loud())
 print(f.n_forwards, *sorted({"torch", "torchvision", "onnxruntime", "mlflow"} & set(sys.modules)))
 """
 

@@ -51,10 +51,11 @@ class Store:
         centres = draw.standard_normal((images.n_classes, self.width))
         matrix = draw.standard_normal((images.n, self.width)) + 2 * centres[images.labels]
         matrix = np.zeros_like(matrix) if self.constant else matrix
-        chosen = matrix.astype(np.float32)[indices]
-        chosen.setflags(write=False)
         return SimpleNamespace(
-            matrix=chosen, n_params=1000, flops_per_image=50.0, provenance={"engine": "double"}
+            matrix=matrix.astype(np.float32)[indices],
+            n_params=1000,
+            flops_per_image=50.0,
+            provenance={"engine": "double"},
         )
 
     def pixels(self, model: Any, images: Images, indices: Any, **_: Any) -> Any:

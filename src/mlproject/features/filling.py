@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,11 @@ from mlproject.features.extraction import Images
 from mlproject.features.table import SHARD_ROWS, Table
 from mlproject.models.model import Preprocess
 from mlproject.models.preprocess import normalise, prepare
-from mlproject.progress import Report
+
+if TYPE_CHECKING:
+    from mlproject.progress import Report
+else:
+    Report = Any
 
 log = logging.getLogger(__name__)
 

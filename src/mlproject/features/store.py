@@ -11,7 +11,6 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +23,12 @@ from mlproject.features.extraction import Extraction, Features, Images, preproce
 from mlproject.features.filling import Request, complete, read_inputs
 from mlproject.features.table import Table
 from mlproject.models.model import Model, Weights
-from mlproject.progress import Report
 
 if TYPE_CHECKING:
     from mlproject.features.engines import Engine
+    from mlproject.progress import Report
 else:
-    Engine = Any
+    Engine = Report = Any
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +36,10 @@ ENGINES = ("auto", "onnx", "eager")
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
+
+# Shared by all stores of the process, so that a cell that opens its own pays for neither again.
+_TABLES: dict[Path, Table] = {}
+_ENGINE: dict[Extraction, Engine] = {}
 
 
 def cache_folder() -> Path:
@@ -46,18 +49,17 @@ def cache_folder() -> Path:
     return Path(own) if own else cache / "mlproject" / "features"
 
 
-def shared_store() -> FeatureStore:
-    """The store of this process: a network that one cell loaded serves the next."""
-    return _store_at(cache_folder())
-
-
-@cache
-def _store_at(root: Path) -> FeatureStore:
-    return FeatureStore(root)
+def forget() -> None:
+    """Let go of the network that is loaded and of all opened tables, which are then verified again."""
+    _TABLES.clear()
+    _ENGINE.clear()
 
 
 class FeatureStore:
     """Features by image digest, kept below ``root`` (default: ``cache_folder()``).
+
+    Stores are cheap: the network that is loaded and the tables that were verified belong to the
+    process, not to a store.
 
     ``n_forwards`` counts images embedded (once per scale), ``n_crops`` the backbone passes that this
     took, ``n_checks`` the passes of eager torch that onnxruntime was compared with.
@@ -66,8 +68,6 @@ class FeatureStore:
     def __init__(self, root: Path | None = None) -> None:
         self.root = root or cache_folder()
         self.n_forwards = self.n_crops = self.n_checks = 0
-        self._tables: dict[str, Table] = {}
-        self._engine: tuple[Extraction, Engine] | None = None
 
     def features(
         self,
@@ -152,15 +152,15 @@ class FeatureStore:
 
     def _table(self, key: dict[str, Any], width: int) -> Table:
         table = Table(self.root, key, width)
-        return self._tables.setdefault(table.folder.name, table)
+        return _TABLES.setdefault(table.folder, table)
 
     def _ready(self, extraction: Extraction, inputs: Floats) -> Engine:
         # A torch engine takes crops of any side; an exported one has its side built in.
         same = replace(extraction, image_scale=1.0) if extraction.engine == "eager" else extraction
-        if self._engine is None or self._engine[0] != same:
-            self._engine = None  # frees the last network before the next one is loaded
-            self._engine = same, self._make(extraction, inputs)
-        return self._engine[1]
+        if same not in _ENGINE:
+            _ENGINE.clear()  # frees the last network before the next one is loaded
+            _ENGINE[same] = self._make(extraction, inputs)
+        return _ENGINE[same]
 
     def _make(self, extraction: Extraction, inputs: Floats) -> Engine:
         from mlproject.features.engines import N_CHECKED, Disagreement, eager_engine, onnx_engine

@@ -75,7 +75,9 @@ def _cut(net: nn.Module, path: str) -> nn.Module:
 def _published(name: str) -> tuple[Pinned | None, Preprocess]:
     sets = torchvision.models.get_model_weights(name).__members__
     chosen = sets.get(SET_NAME)
-    preset = (chosen or next(iter(sets.values()))).transforms()
+    # Without V1, the set of the smallest side is the one that fits the network as built.
+    presets = [member.transforms() for member in ([chosen] if chosen else sets.values())]
+    preset = min(presets, key=lambda found: found.crop_size[0])
     crop = int(preset.crop_size[0])
     preprocess = Preprocess(
         resize=max(int(preset.resize_size[0]), crop),

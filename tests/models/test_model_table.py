@@ -1,0 +1,130 @@
+"""Every backbone of the table keeps the same promises; counts are torchvision's and the papers'."""
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mlproject.errors import BadInput, WrongUse
+from mlproject.models import MODELS, find_model
+from mlproject.models.counting import count
+
+# GMAC of the whole classifier for one image: torchvision's own table; the Lite papers' for the last three.
+GMAC = {
+    "resnet18": 1.814,
+    "resnet50": 4.089,
+    "resnet101": 7.801,
+    "resnext50_32x4d": 4.230,
+    "resnext101_32x8d": 16.414,
+    "vit_b_16": 17.564,
+    "efficientnet_lite0": 0.385,
+    "efficientnet_lite1": 0.600,
+    "efficientnet_lite2": 0.860,
+}
+# Parameters of the whole classifier; EfficientNet-Lite's are published in millions.
+N_PARAMS = {
+    "resnet18": 11_689_512,
+    "resnet50": 25_557_032,
+    "resnet101": 44_549_160,
+    "resnext50_32x4d": 25_028_904,
+    "resnext101_32x8d": 88_791_336,
+    "vit_b_16": 86_567_656,
+    "efficientnet_lite0": 4_652_008,
+    "efficientnet_lite1": 5_416_680,
+    "efficientnet_lite2": 6_092_072,
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_counts_with_a_classifier_of_1000_are_the_published_ones(name):
+    model = MODELS[name]
+    counted = count(model, model.side)
+    head = model.width * 1000
+    assert counted.n_params == model.n_params_body
+    assert counted.n_params + head + 1000 == N_PARAMS[name]
+    assert (counted.flops / 2 + head) / 1e9 == pytest.approx(GMAC[name], abs=6e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_gives_one_row_of_its_width_for_each_image(name):
+    model = MODELS[name]
+    with torch.device("meta"):
+        rows = model.build().eval()(torch.empty(2, 3, model.side, model.side))
+    assert rows.shape == (2, model.width)
+    assert model.preprocess.crop == model.side
+    assert model.name == name
+
+
+def test_doubling_the_side_costs_four_times_as_much():
+    model = MODELS["resnet18"]
+    assert count(model, 448).flops == pytest.approx(4 * count(model, 224).flops, rel=1e-3)
+
+
+def test_pretrained_sets_are_never_mixed():
+    sets = {m.imagenet.set_name for m in MODELS.values() if m.family != "efficientnet_lite"}
+    assert sets == {"IMAGENET1K_V1"}
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnext50_32x4d"])
+def test_our_resnet_is_torchvisions(name):
+    import torchvision
+
+    theirs = torchvision.models.get_model(name, weights=None).eval()
+    state = {k: v for k, v in theirs.state_dict().items() if not k.startswith("fc.")}
+    ours = MODELS[name].build().eval()
+    ours.load_state_dict(state, strict=True)
+    theirs.fc = torch.nn.Identity()
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(ours(images), theirs(images), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "classifier", "set_name"),
+    [
+        ("mobilenet_v3_small", 1024, "classifier.3.", "IMAGENET1K_V1"),
+        ("squeezenet1_1", 512, "classifier.1.", "IMAGENET1K_V1"),
+        ("vit_h_14", 1280, "heads.head.", None),
+    ],
+)
+def test_any_torchvision_classifier_works_by_name(name, width, classifier, set_name):
+    model = find_model(name)
+    assert (model.width, model.classifier) == (width, classifier)
+    assert (model.imagenet.set_name if model.imagenet else None) == set_name
+    with torch.device("meta"):
+        rows = model.build().eval()(torch.empty(2, 3, model.side, model.side))
+    assert rows.shape == (2, width)
+
+
+def test_an_unknown_model_is_named_with_its_near_matches():
+    with pytest.raises(WrongUse, match="did you mean resnet50"):
+        find_model("resnet5")
+
+
+def test_timm_is_asked_for_by_name_where_it_is_absent():
+    if (spec := __import__("importlib.util").util.find_spec("timm")) is not None:
+        pytest.skip(f"timm is here: {spec.origin}")
+    with pytest.raises(BadInput, match=r"pip install 'mlproject\[timm\]'"):
+        find_model("timm:resnet10t")
+
+
+def test_names_and_weights_are_found_without_torch():
+    code = (
+        "import sys; from mlproject.models import *; find_weights(find_model('efficientnet_lite0'), 'auto')\n"
+        "assert not {'torch', 'torchvision', 'PIL', 'safetensors'} & set(sys.modules)"
+    )
+    source = Path(__file__).parents[2] / "src"
+    subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(source)!r})\n{code}"], check=True
+    )
+
+
+def test_side_of_maps_is_the_ceiling_of_half():
+    from mlproject.models.efficientnet_lite import SamePad
+
+    for size in (15, 16, 33):
+        padded = SamePad(5, 2)(torch.zeros(1, 1, size, size))
+        assert (padded.shape[-1] - 5) // 2 + 1 == math.ceil(size / 2)
