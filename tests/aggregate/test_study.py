@@ -137,3 +137,17 @@ def test_importing_the_aggregation_starts_neither_torch_nor_mlflow_nor_matplotli
     subprocess.run(
         [sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(Path(mlproject.__file__).parents[1])}
     )
+
+
+def test_two_models_of_one_size_are_two_points_and_one_scale():
+    models = [("a", "w1"), ("a", "w2"), ("b", "w3"), ("c", "w4")]
+    runs = [
+        observe(
+            cell(m, weights=f"/{d}.pth", weights_digest=d), [1.0, 2.0, 3.0], params={"c": 9e6}.get(m, 1e6)
+        )
+        for m, d in models
+    ]
+    (curve,) = aggregate(runs, n_draws=20).along("params")
+    assert [point.name for point in curve.points] == ["a [w1]", "a [w2]", "b", "c"]
+    assert curve.n_scales == 2
+    assert all(point.n_seeds == 1 for point in curve.points)

@@ -60,7 +60,7 @@ def test_pictures_are_not_blank(folder):
 
 
 def test_the_same_runs_give_the_same_bytes_in_any_order(tmp_path):
-    runs = [planted(cell(size=size), n=30) for size in SIZES]
+    runs = [planted(cell(size=size), n=30) for size in SIZES[:3]]
     first = write_report(aggregate(runs, n_draws=20), tmp_path / "first")
     second = write_report(aggregate(reversed(runs), n_draws=20), tmp_path / "second")
     for one, other in zip(first, second, strict=True):

@@ -7,6 +7,7 @@ Nothing here knows where runs are kept or how results are drawn.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -58,24 +59,24 @@ def _named(pairs: Sequence[tuple[Group, Curve]]) -> list[Curve]:
         for (_, curve), (series, family) in zip(pairs, labels, strict=True)
     ]
     axes = list(AXES.values())
-    return sorted(curves, key=lambda c: (axes.index(c.axis), c.family, c.random, _size(c), c.series))
+    return sorted(curves, key=lambda c: (axes.index(c.axis), c.family, c.random, _natural(c.series)))
 
 
-def _size(curve: Curve) -> int:
-    return int(curve.fixed.get("dataset_size", 0))
+def _natural(name: str) -> list[tuple[int, str]]:
+    """``resnet50`` before ``resnet101``, ``200 images`` before ``1,000 images``."""
+    parts = re.split(r"(\d+)", name.replace(",", ""))
+    return [(int(part), "") if part.isdigit() else (0, part) for part in parts]
 
 
 def _curve(group: Group, pool: Pool, drawn: Mapping[str, Replicates], seed: int) -> Curve:
     """A group's points, fits and tables; its label comes later, when all groups are known."""
-    by_x: dict[float, list[Run]] = {}
-    for run in group.runs:
-        by_x.setdefault(group.axis.value(run.observation), []).append(run)
+    scales = _scales(group)
     rng = np.random.default_rng([seed, 1])
-    columns = {x: _average(by_x[x], len(pool.image_ids)) for x in sorted(by_x)}
+    columns = {name: _average(runs, len(pool.image_ids)) for name, runs in scales.items()}
     points = []
-    for x, column in columns.items():
-        draws = over_seeds([drawn[run.observation.run_id] for run in by_x[x]], rng)
-        points.append(_point(group.axis, by_x[x], column, draws))
+    for name, runs in scales.items():
+        draws = over_seeds([drawn[run.observation.run_id] for run in runs], rng)
+        points.append(_point(name, group.axis, runs, columns[name], draws))
     losses = np.stack(list(columns.values()), axis=1)
     curve = Curve(
         axis=group.axis,
@@ -91,6 +92,19 @@ def _curve(group: Group, pool: Pool, drawn: Mapping[str, Replicates], seed: int)
     return replace(curve, verdicts=verdicts(curve), image_exponents=exponents)
 
 
+def _scales(group: Group) -> dict[str, list[Run]]:
+    """A group's runs by scale, ascending, under names that differ: two checkpoints are no two seeds."""
+    found: dict[tuple[float, str, str], list[Run]] = {}
+    for run in group.runs:
+        model = (run.cell.model, run.cell.weights_digest) if group.axis is AXES["params"] else ("", "")
+        found.setdefault((group.axis.value(run.observation), *model), []).append(run)
+    runs = [found[key] for key in sorted(found)]
+    plain = [_scale_name(group.axis, some[0]) for some in runs]
+    details = [some[0].cell.weights_digest[:12] for some in runs]
+    names = [n if plain.count(n) == 1 else f"{n} [{d}]" for n, d in zip(plain, details, strict=True)]
+    return dict(zip(names, runs, strict=True))
+
+
 def _average(runs: Sequence[Run], n_images: int) -> Floats:
     """Per-image losses [images of the pool] averaged over runs; NaN where no run judged the image."""
     total, count = np.zeros(n_images), np.zeros(n_images)
@@ -100,10 +114,10 @@ def _average(runs: Sequence[Run], n_images: int) -> Floats:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _point(axis: Axis, runs: Sequence[Run], losses: Floats, draws: Replicates) -> Point:
+def _point(name: str, axis: Axis, runs: Sequence[Run], losses: Floats, draws: Replicates) -> Point:
     judged = losses[~np.isnan(losses)]
     return Point(
-        name=_point_name(axis, runs[0]),
+        name=name,
         x=axis.value(runs[0].observation),
         run_ids=tuple(run.observation.run_id for run in runs),
         n_images=len(judged),
@@ -116,5 +130,5 @@ def _point(axis: Axis, runs: Sequence[Run], losses: Floats, draws: Replicates) -
     )
 
 
-def _point_name(axis: Axis, run: Run) -> str:
+def _scale_name(axis: Axis, run: Run) -> str:
     return run.cell.model if axis is AXES["params"] else str(run.cell.dataset_size)

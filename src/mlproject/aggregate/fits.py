@@ -24,7 +24,7 @@ DECADE = 10.0
 
 def verdicts(curve: Curve) -> tuple[Verdict, ...]:
     """What each law says of each statistic; nothing for a curve of one point."""
-    if len(curve.points) < 2:
+    if curve.n_scales < 2:
         return ()
     return tuple(_verdict(curve, statistic, law) for statistic in STATISTICS for law in LAWS)
 
@@ -52,13 +52,13 @@ class Shortcomings:
 
 def shortcomings(curve: Curve, n_parameters: int) -> Shortcomings | None:
     """What a curve lacks for a law with so many parameters, or None."""
-    n, factor = len(curve.points), float(curve.x[-1] / curve.x[0])
+    n, factor = curve.n_scales, float(curve.x[-1] / curve.x[0])
     few, narrow = n < n_parameters + 2, factor < NARROW
     if not few and not narrow:
         return None
     said = [_few(n, n_parameters)] if few else []
     if factor < DECADE:
-        said.append(f"{curve.axis.name} spans a factor of {factor:.2g}, under a decade")
+        said.append(f"the range of {curve.axis.name} is a factor of {factor:.2g}, under a decade")
     hopeless = narrow or n < n_parameters + 1
     return Shortcomings("; ".join(said) + ("; not fitted" if hopeless else ""), hopeless)
 
@@ -79,7 +79,7 @@ def _fit(curve: Curve, statistic: Statistic, law: str) -> tuple[Fit | None, str]
 
 def per_image(curve: Curve) -> ImageExponents | None:
     """Exponents per image; None below three sizes, or where no image was judged at every size."""
-    if len(curve.points) < 3 or np.isnan(curve.losses).any(axis=1).all():
+    if curve.n_scales < 3 or np.isnan(curve.losses).any(axis=1).all():
         return None
     try:
         return image_exponents(curve.x, curve.losses)

@@ -46,11 +46,11 @@ def _identity_sentence(target: str, equal_steps: bool) -> str:
 
 
 def _models(curves: Sequence[Curve]) -> Iterator[str]:
-    along = [curve for curve in curves if curve.axis is AXES["params"] and len(curve.points) > 1]
+    along = [curve for curve in curves if curve.axis is AXES["params"] and curve.n_scales > 1]
     refused = [curve for curve in along if shortcomings(curve, 2) is not None]
     if not refused:
         return
-    counts = sorted({len(curve.points) for curve in refused})
+    counts = sorted({curve.n_scales for curve in refused})
     models = " or ".join(str(n) for n in counts)
     why = shortcomings(refused[0], 2)
     assert why is not None
@@ -81,9 +81,9 @@ def _random(curves: Sequence[Curve]) -> Iterator[str]:
 
 def _design(curves: Sequence[Curve]) -> Iterator[str]:
     """What the curves over sizes lack of the usual minimum: 5 sizes, a decade, 3 seeds."""
-    sizes = [curve for curve in curves if curve.axis is AXES["images"] and len(curve.points) > 1]
+    sizes = [curve for curve in curves if curve.axis is AXES["images"] and curve.n_scales > 1]
     lacks = {
-        "have fewer than 5 sizes": sum(len(curve.points) < 5 for curve in sizes),
+        "have fewer than 5 sizes": sum(curve.n_scales < 5 for curve in sizes),
         "span less than a decade of sizes": sum(curve.x[-1] / curve.x[0] < DECADE for curve in sizes),
         "have fewer than 3 seeds at some size": sum(curve.n_seeds[0] < 3 for curve in sizes),
         "have a size with one seed, whose interval covers images only": sum(c.n_seeds[0] == 1 for c in sizes),

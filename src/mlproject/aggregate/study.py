@@ -118,8 +118,13 @@ class Curve:
 
     @property
     def x(self) -> Floats:
-        """The scales, ascending and distinct."""
+        """The scales, ascending; two models of one size are two points."""
         return np.array([point.x for point in self.points])
+
+    @property
+    def n_scales(self) -> int:
+        """How many distinct scales the curve has."""
+        return len({point.x for point in self.points})
 
     @property
     def n_seeds(self) -> tuple[int, int]:

@@ -101,6 +101,7 @@ def _dress(axes: list[Axes], curves: Sequence[Curve], statistic: Statistic) -> N
     for ax in axes:
         faint_grid(ax)
     if len(axes) > 1:
+        axes[1].margins(y=0.25)
         axes[1].axhline(0.0, color="#8a8a8a", linewidth=0.6, zorder=1)
         axes[1].set_ylabel("residual [%]")
 
@@ -108,13 +109,26 @@ def _dress(axes: list[Axes], curves: Sequence[Curve], statistic: Statistic) -> N
 def _handles(curves: Sequence[Curve], statistic: Statistic) -> list[Line2D]:
     """The legend: every curve with its exponent, then which line is which law, or why there is none."""
     shown = [_handle(curve, look, statistic) for curve, look in zip(curves, looks(curves), strict=True)]
-    chosen = {v.law for curve in curves if (v := preferred(curve, statistic)) is not None}
+    chosen = [v for curve in curves if (v := preferred(curve, statistic)) is not None]
     if not chosen:
         return [*shown, *(_text(line) for line in _why_none(curves[0]))]
-    band = " or ".join(FORMULAS[law] for law in sorted(chosen, reverse=True))
-    thin = " or ".join(FORMULAS[law] for law in FORMULAS if chosen != {law})
-    wide = Line2D([], [], color="#333333", label=f"{band}, 95 % band")
-    return [*shown, wide, Line2D([], [], color="#333333", linewidth=0.8, linestyle=THIN, label=thin)]
+    return [*shown, *_law_handles(curves, chosen), *_footnote(chosen)]
+
+
+def _law_handles(curves: Sequence[Curve], chosen: Sequence[Verdict]) -> list[Line2D]:
+    """The preferred laws as the line with the band, the others as dots, where they are drawn."""
+    main = {verdict.law for verdict in chosen}
+    drawn = [verdict for curve in curves for verdict in curve.verdicts if verdict.fit is not None]
+    other = {v.law for v in drawn if v.statistic == chosen[0].statistic and all(v is not c for c in chosen)}
+    band = " or ".join(FORMULAS[law] for law in FORMULAS if law in main)
+    thin = " or ".join(FORMULAS[law] for law in FORMULAS if law in other)
+    dots = Line2D([], [], color="#333333", linewidth=0.8, linestyle=THIN, label=thin)
+    return [Line2D([], [], color="#333333", label=f"{band}, 95 % band"), *([dots] if thin else [])]
+
+
+def _footnote(chosen: Sequence[Verdict]) -> list[Line2D]:
+    unsure = any(verdict.verdict == "not identifiable" for verdict in chosen)
+    return [_text("* not identifiable: see the summary")] if unsure else []
 
 
 def _why_none(curve: Curve) -> list[str]:
@@ -130,7 +144,7 @@ def _handle(curve: Curve, look: Look, statistic: Statistic) -> Line2D:
     said = ""
     if chosen is not None:
         said = f": α = {interval(parameter(chosen, 'alpha'))}"
-        said += f", {chosen.verdict}" if chosen.verdict != "scaling" else ""
+        said += {"scaling": "", "not identifiable": " *"}.get(chosen.verdict, f", {chosen.verdict}")
     return Line2D(
         [], [], color=look.color, linestyle=look.dash if chosen else ":", marker=look.marker, markersize=4,
         markerfacecolor=look.face, linewidth=1.0, label=figure_text(curve.series, 28) + said,

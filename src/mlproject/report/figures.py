@@ -35,18 +35,23 @@ def _drawn(study: Study) -> Iterator[tuple[str, Figure]]:
                 draw = partial(scaling_figure, statistic=statistic)
                 yield from _paged(f"scaling_{axis.slug}_{statistic}{suffix}", several, draw)
             if key != "flops":
-                yield from _paged(f"distribution_{axis.slug}{suffix}", several or family, distribution_figure)
+                spread = several or (family if key == "images" else [])
+                yield from _paged(f"distribution_{axis.slug}{suffix}", spread, distribution_figure)
                 related = [curve for curve in several if curve.correlations]
                 yield from _paged(f"correlation_{axis.slug}{suffix}", related, correlation_figure)
 
 
 def _families(curves: Sequence[Curve]) -> list[tuple[str, list[Curve]]]:
+    """Curves by family, with an ending for the file's name: what tells this family from the others."""
     found: dict[str, list[Curve]] = {}
     for curve in curves:
         found.setdefault(curve.family, []).append(curve)
-    if len(found) == 1:
-        return [("", next(iter(found.values())))]
-    return [(f"_{i}_{slug(name)}", found[name]) for i, name in enumerate(found, start=1)]
+    common = set.intersection(*(set(name.split(" · ")) for name in found)) if found else set()
+    own = {name: slug("_".join(p for p in name.split(" · ") if p not in common)) for name in found}
+    endings = {name: f"_{ending}" if ending else "" for name, ending in own.items()}
+    if len(set(endings.values())) < len(found):
+        endings = {name: f"_{i}{endings[name]}" for i, name in enumerate(found, start=1)}
+    return [(endings[name], family) for name, family in found.items()]
 
 
 def _paged(

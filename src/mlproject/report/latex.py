@@ -36,12 +36,12 @@ def _row(curve: Curve, verdict: Verdict) -> str:
         floor,
         tex(verdict.verdict),
     ]
-    return " & ".join([*cells, str(len(curve.points)), seeds(curve)]) + r" \\"
+    return " & ".join([*cells, str(curve.n_scales), seeds(curve)]) + r" \\"
 
 
 def _refused(curve: Curve) -> str:
     cells = [tex(curve.label), "both", "both", "--", "--", tex(curve.verdicts[0].verdict)]
-    return " & ".join([*cells, str(len(curve.points)), seeds(curve)]) + r" \\"
+    return " & ".join([*cells, str(curve.n_scales), seeds(curve)]) + r" \\"
 
 
 def _estimate(estimate: Estimate | None) -> str:

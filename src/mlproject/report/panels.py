@@ -53,7 +53,7 @@ def correlation_figure(curves: Sequence[Curve]) -> Figure:
         _name_cells(ax, point_labels(curve))
         _title(ax, curve)
     bar = figure.colorbar(shown, ax=axes[: len(curves)], shrink=0.8, aspect=30, pad=0.02)
-    bar.set_label("correlation (above: Pearson, below: Spearman)", fontsize=7)
+    bar.set_label("above: Pearson\nbelow: Spearman", fontsize=7)
     bar.outline.set_visible(False)
     family_title(figure, curves[0])
     return figure

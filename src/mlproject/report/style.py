@@ -28,6 +28,14 @@ PAGE = 7.0
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 GREY = "#5f5f5f"
+DIGITS: tuple[tuple[float, tuple[float, ...]], ...] = (
+    (0.35, (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9)),
+    (0.8, (1, 1.5, 2, 3, 4, 5, 7)),
+    (1.1, (1, 2, 3, 5)),
+    (2.0, (1, 2, 5)),
+    (math.inf, (1,)),
+)
+"""Leading digits of the ticks of a log axis, by how many decades it spans at most."""
 RC: dict[Any, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -93,15 +101,7 @@ def _ramp(n: int) -> tuple[str, ...]:
 def log_axis(ruler: Ruler, low: float, high: float) -> None:
     """Ticks with plain numbers on a log axis, also where it spans less than a decade."""
     span = math.log10(high / low)
-    digits = (
-        (1, 1.5, 2, 3, 4, 5, 7)
-        if span < 0.8
-        else (1, 2, 3, 5)
-        if span < 1.1
-        else (1, 2, 5)
-        if span < 2
-        else (1,)
-    )
+    digits = next(digits for widest, digits in DIGITS if span < widest)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [d * 10.0**e for e in decades for d in digits if low <= d * 10.0**e <= high]
     if len(ticks) < 2:
@@ -167,4 +167,5 @@ def encode(figure: Figure, kind: str) -> bytes:
     buffer = BytesIO()
     stamp = {"CreationDate": None} if kind == "pdf" else {"Software": None}
     figure.savefig(buffer, format=kind, metadata=stamp)
+    figure.set_layout_engine("none")  # laid out once: the second format reuses the places
     return buffer.getvalue()

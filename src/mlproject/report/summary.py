@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from mlproject.aggregate.study import Curve, Study, Verdict
 from mlproject.report.escape import markdown
 from mlproject.report.tables import seeds
-from mlproject.report.words import FORMULAS, fitted, interval, parameter, unfitted
+from mlproject.report.words import FORMULAS, fitted, interval, parameter, preferred, unfitted
 
 HEAD = (
     "| group | axis | loss | law | α [95 %] | E [95 %] | verdict | scales | seeds | images |\n"
@@ -50,7 +50,7 @@ def _row(curve: Curve, verdict: Verdict) -> str:
         alpha,
         floor,
         verdict.verdict,
-        str(len(curve.points)),
+        str(curve.n_scales),
         seeds(curve),
         f"{n_images:,}",
     ]
@@ -64,9 +64,11 @@ def _refused(study: Study) -> Iterator[str]:
 
 
 def _verdicts(study: Study) -> str:
+    """One sentence for each curve: its preferred law on the mean; all others are in exponents.csv."""
+    chosen = [(curve, v) for curve in study.curves if (v := preferred(curve, "mean")) is not None]
     lines = [
-        f"- **{markdown(curve.label)}**, {v.statistic}, {FORMULAS[v.law]}: {v.verdict}. {_sentence(v.reason)}"
-        for curve, v in fitted(study)
+        f"- **{markdown(curve.label)}**, {FORMULAS[v.law]}: {v.verdict}. {_sentence(v.reason)}"
+        for curve, v in chosen
     ]
     return "## Verdicts\n\n" + "\n".join(lines) if lines else ""
 

@@ -86,7 +86,7 @@ def _exponent_row(curve: Curve, verdict: Verdict) -> dict[str, object]:
         "held_out_error": None if fit is None else fit.held_out_error,
         "dof": None if fit is None else fit.dof,
     }
-    row |= {"n_scales": len(curve.points), "x_min": float(curve.x[0]), "x_max": float(curve.x[-1])}
+    row |= {"n_scales": curve.n_scales, "x_min": float(curve.x[0]), "x_max": float(curve.x[-1])}
     row |= {"n_seeds": seeds(curve), "n_images": max(point.n_images for point in curve.points)}
     row |= {"split": curve.split, "weights": curve.fixed["weights_kind"], "target": curve.target}
     space = "" if fit is None else f" in {fit.space}"
