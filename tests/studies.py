@@ -32,7 +32,11 @@ def observe(this, losses, *, ids=None, kind="cross_entropy", run_id=None, params
         kind=kind, image_ids=tuple(ids), splits=(split,) * len(ids), values={kind: np.asarray(losses, float)}
     )
     n_params = PARAMS.get(this.model, 1e6) if params is None else params
-    metrics = {"params": n_params, "flops": flops or 4e8 * this.dataset_size, "eval.loss": float(np.mean(losses))}
+    metrics = {
+        "params": n_params,
+        "flops": flops or 4e8 * this.dataset_size,
+        "eval.loss": float(np.mean(losses)),
+    }
     return Observation(
         cell=this,
         run_id=run_id or f"run-{this.key}",

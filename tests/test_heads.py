@@ -7,7 +7,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mlproject import heads
 from mlproject.heads import (
     Diverged,
     LinearHead,
@@ -74,7 +73,7 @@ def plainly(head: LinearHead, training: Training) -> tuple[nn.Linear, torch.Tens
 def test_training_by_hand_equals_autograd(
     optimizer: str, loss: str, dropout: float, block: int, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(heads, "BLOCK_BYTES", block)
+    monkeypatch.setattr("mlproject.heads.loop.BLOCK_BYTES", block)
     training = Training(loss=loss, optimizer=optimizer, lr=0.01, weight_decay=0.02, dropout=dropout)
     head = initial_head(WIDTH, N_OUT, generator(0, "init"))
     linear, plain = plainly(head, training)
@@ -86,9 +85,13 @@ def test_training_by_hand_equals_autograd(
     torch.testing.assert_close(means, plain, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("together", [2, 3])
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_stacked_heads_equal_single_ones(optimizer: str, loss: str):
+def test_stacked_heads_equal_single_ones(
+    optimizer: str, loss: str, together: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("mlproject.heads.loop.BLOCK_BYTES", 2 * together * 4 * WIDTH * N_OUT)
     inputs, targets = examples(loss)
     start = [initial_head(WIDTH, N_OUT, generator(seed, "init")) for seed in range(3)]
     trainings = [
@@ -109,6 +112,18 @@ def test_stacked_heads_must_share_loss_and_optimizer():
     different = [Training(loss="mse", optimizer=name, lr=0.1) for name in ("adam", "sgd")]
     with pytest.raises(ValueError, match="share"):
         train_stacked(start, *examples("mse"), epochs(), different)
+
+
+@pytest.mark.parametrize("together", [1, 2])
+def test_a_stacked_head_that_diverges_leaves_the_others_alone(together: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("mlproject.heads.loop.BLOCK_BYTES", 2 * together * 4 * WIDTH * N_OUT)
+    start = [initial_head(WIDTH, N_OUT, generator(seed, "init")) for seed in range(2)]
+    sound = copy(start[1])
+    trainings = [Training(loss="mse", optimizer="sgd", lr=lr) for lr in (1e30, 0.01)]
+    seen = train_stacked(start, *examples("mse"), epochs(9), trainings)
+    train_head(sound, *examples("mse"), epochs(9), trainings[1])
+    assert not seen[-1, 0].isfinite()
+    torch.testing.assert_close(start[1].weight, sound.weight, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("loss", LOSSES)

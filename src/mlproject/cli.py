@@ -175,6 +175,11 @@ def main() -> None:
             raise
         _say(f"error: {problem}")
         sys.exit(problem.status)
+    except Exception as error:
+        if debug:
+            raise
+        _say(f"unexpected {type(error).__name__}: {error} (a defect of mlproject; --debug shows where)")
+        sys.exit(1)
 
 
 def _work(plan: Any, experiment: str, dry_run: bool, *, fit: bool) -> None:

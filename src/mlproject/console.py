@@ -80,7 +80,11 @@ class Lines:
         """One line: how many of how many, what became of it."""
         self.n_done += 1
         if result.status != "was done" or self.n_done == self.n_cells:
-            out.print(f"[{self.n_done}/{self.n_cells}] {time.monotonic() - self.start:.0f} s", line(result))
+            out.print(
+                f"[{self.n_done}/{self.n_cells}] {time.monotonic() - self.start:.0f} s",
+                line(result),
+                soft_wrap=True,
+            )
 
     def stage(self, name: str, total: int) -> None:
         """Stages are not shown."""

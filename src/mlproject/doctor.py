@@ -38,10 +38,10 @@ def _packages() -> Iterator[Finding]:
 
 
 def _device() -> Iterator[Finding]:
-    from mlproject.device import pick_device
+    from mlproject.device import find_device
 
-    device = pick_device()
-    yield (True if device.type == "cuda" else None), "device", _device_text(device.type)
+    device = find_device()
+    yield (None if device == "cpu" else True), "device", _device_text(device)
 
 
 def _device_text(kind: str) -> str:

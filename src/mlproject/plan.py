@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from mlproject.data import load_images
 from mlproject.data.image_set import ImageSet
 from mlproject.errors import Problem, WrongUse, unknown
 from mlproject.models import find_model, find_weights
-from mlproject.recipes import build_recipe, full_knobs
+from mlproject.recipes import RECIPES, build_recipe, full_knobs
 
 LISTS = ("model", "dataset_size", "seed")
 """Coordinates for which a command line may give a comma list."""
@@ -109,7 +109,7 @@ def _merge(grid: Mapping[str, Any], overrides: Mapping[str, Any], *, named_weigh
     for key in flat:
         if named_weights and key not in (*DEFAULTS, "model"):
             raise unknown("key", key, [*DEFAULTS, "model", "knobs"])
-    merged = DEFAULTS | flat | knobs | overrides
+    merged: dict[str, Any] = {**DEFAULTS, **flat, **knobs, **overrides}
     if "model" not in merged:
         raise WrongUse("model is missing; name one, for example model=resnet50")
     if named_weights and ("weights" not in flat and "weights" not in overrides):
@@ -119,8 +119,20 @@ def _merge(grid: Mapping[str, Any], overrides: Mapping[str, Any], *, named_weigh
     return merged
 
 
+def _check_names(merged: Mapping[str, Any]) -> None:
+    """Refuse a word that is neither a coordinate nor a knob, with the near matches among both."""
+    recipe = RECIPES.get(str(merged["recipe"]))
+    if recipe is None:
+        raise unknown("recipe", merged["recipe"], RECIPES)
+    known = {*DEFAULTS, "model", *(knob.name for knob in fields(recipe))}
+    for name in merged:
+        if name not in known:
+            raise unknown(f"coordinate or knob of {merged['recipe']}", name, known)
+
+
 def _cells(merged: Mapping[str, Any]) -> Iterator[tuple[Cell, ImageSet]]:
     """Cells of the product: model slowest (its features are computed together), then size, then seed."""
+    _check_names(merged)
     coordinates = {k: _values(k, v) for k, v in merged.items() if k in (*DEFAULTS, "model")}
     knobs = {k: _values(k, v) for k, v in merged.items() if k not in coordinates}
     order = sorted(coordinates, key=lambda k: {"data": 0, "model": 1, "dataset_size": 8, "seed": 9}.get(k, 5))

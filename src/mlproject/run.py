@@ -65,7 +65,7 @@ class _Timed:
 
     report: Report
     history: list[tuple[int, Mapping[str, float]]] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=lambda: {"features": 0.0, "head": 0.0})
     _stage: tuple[str, float] | None = None
 
     def stage(self, name: str, total: int) -> None:

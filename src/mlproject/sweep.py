@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mlproject import __version__
 from mlproject.aggregate import Study, aggregate
@@ -30,6 +30,7 @@ FATAL = (StoreAway, NoRoom)
 """Failures that the next cell would only repeat."""
 
 
+@runtime_checkable
 class Watcher(Report, Protocol):
     """Progress of a plan: a report that is also told where one cell ends and the next begins."""
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from mlproject.cell import Cell, Knob
 from mlproject.recipes import build_recipe, full_knobs
@@ -52,10 +51,11 @@ class Store:
         centres = draw.standard_normal((images.n_classes, self.width))
         matrix = draw.standard_normal((images.n, self.width)) + 2 * centres[images.labels]
         matrix = np.zeros_like(matrix) if self.constant else matrix
-        chosen = matrix.astype(np.float32)[indices]
-        chosen.setflags(write=False)
         return SimpleNamespace(
-            matrix=chosen, n_params=1000, flops_per_image=50.0, provenance={"engine": "double"}
+            matrix=matrix.astype(np.float32)[indices],
+            n_params=1000,
+            flops_per_image=50.0,
+            provenance={"engine": "double"},
         )
 
     def pixels(self, model: Any, images: Images, indices: Any, **_: Any) -> Any:
@@ -88,7 +88,7 @@ def install(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
     parts: dict[str, dict[str, Any]] = {
         "features": {"FeatureStore": lambda: store},
         "models": {"find_model": SimpleNamespace, "find_weights": lambda model, name: name},
-        "device": {"pick_device": lambda: torch.device("cpu")},
+        "device": {"find_device": lambda: "cpu"},
     }
     parts["models"]["find_model"] = lambda name: SimpleNamespace(name=name)
     for name, values in parts.items():

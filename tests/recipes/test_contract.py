@@ -9,9 +9,9 @@ from dataclasses import FrozenInstanceError, fields
 
 import numpy as np
 import pytest
-from doubles import Images, Listener, Store, cell_of, install
 
 from mlproject.recipes import RECIPES, build_recipe, full_knobs
+from tests.recipes.doubles import Images, Listener, Store, cell_of, install
 
 pytestmark = pytest.mark.parametrize("name", RECIPES)
 

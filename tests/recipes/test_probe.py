@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from doubles import N_PIXELS, Images, Listener, Store, cell_of, install
 
 from mlproject.errors import Problem, WrongUse
 from mlproject.heads import LinearHead
 from mlproject.losses import Outcome
 from mlproject.recipes import build_recipe, full_knobs
 from mlproject.recipes.probe import Probe
+from tests.recipes.doubles import N_PIXELS, Images, Listener, Store, cell_of, install
 
 
 @pytest.fixture

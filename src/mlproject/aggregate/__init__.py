@@ -7,6 +7,7 @@ Nothing here knows where runs are kept or how results are drawn.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -19,7 +20,7 @@ from mlproject.aggregate.fits import per_image, verdicts
 from mlproject.aggregate.groups import Group, groups, names, worth_drawing
 from mlproject.aggregate.notes import notes
 from mlproject.aggregate.runs import Pool, Run, pools, read
-from mlproject.aggregate.study import STATISTICS, Curve, Floats, Point, Study
+from mlproject.aggregate.study import Curve, Floats, Point, Study
 from mlproject.losses import Observation
 
 __all__ = ["AXES", "Axis", "Curve", "Study", "aggregate"]
@@ -32,8 +33,7 @@ def aggregate(observations: Iterable[Observation], *, n_draws: int = 1000, seed:
     """
     runs, n_left_out = read(observations)
     found = pools(runs)
-    curves = [curve for pool in found for curve in _curves(pool, n_draws=n_draws, seed=seed)]
-    curves = _named(curves)
+    curves = _named([pair for pool in found for pair in _curves(pool, n_draws=n_draws, seed=seed)])
     said = notes(curves, n_left_out=n_left_out, pool_notes=[pool.note for pool in found if pool.note])
     return Study(
         curves=tuple(curves),
@@ -59,37 +59,50 @@ def _named(pairs: Sequence[tuple[Group, Curve]]) -> list[Curve]:
         for (_, curve), (series, family) in zip(pairs, labels, strict=True)
     ]
     axes = list(AXES.values())
-    return sorted(curves, key=lambda c: (axes.index(c.axis), c.family, c.random, _size(c), c.series))
+    return sorted(curves, key=lambda c: (axes.index(c.axis), c.family, c.random, _natural(c.series)))
 
 
-def _size(curve: Curve) -> int:
-    return int(curve.fixed.get("dataset_size", 0))
+def _natural(name: str) -> list[tuple[int, str]]:
+    """``resnet50`` before ``resnet101``, ``200 images`` before ``1,000 images``."""
+    parts = re.split(r"(\d+)", name.replace(",", ""))
+    return [(int(part), "") if part.isdigit() else (0, part) for part in parts]
 
 
 def _curve(group: Group, pool: Pool, drawn: Mapping[str, Replicates], seed: int) -> Curve:
     """A group's points, fits and tables; its label comes later, when all groups are known."""
-    by_x: dict[float, list[Run]] = {}
-    for run in group.runs:
-        by_x.setdefault(group.axis.value(run.observation), []).append(run)
+    scales = _scales(group)
     rng = np.random.default_rng([seed, 1])
-    scales = sorted(by_x)
-    columns = [_average(by_x[x], len(pool.image_ids)) for x in scales]
-    points = tuple(
-        _point(group.axis, x, by_x[x], column, drawn, rng) for x, column in zip(scales, columns, strict=True)
-    )
-    losses = np.stack(columns, axis=1)
+    columns = {name: _average(runs, len(pool.image_ids)) for name, runs in scales.items()}
+    points = []
+    for name, runs in scales.items():
+        draws = over_seeds([drawn[run.observation.run_id] for run in runs], rng)
+        points.append(_point(name, group.axis, runs, columns[name], draws))
+    losses = np.stack(list(columns.values()), axis=1)
     curve = Curve(
         axis=group.axis,
         series="",
         family="",
         fixed=group.fixed,
-        points=points,
+        points=tuple(points),
         image_ids=pool.image_ids,
         losses=losses,
         correlations=correlations(tuple(point.name for point in points), losses),
     )
     exponents = per_image(curve) if group.axis is AXES["images"] else None
     return replace(curve, verdicts=verdicts(curve), image_exponents=exponents)
+
+
+def _scales(group: Group) -> dict[str, list[Run]]:
+    """A group's runs by scale, ascending, under names that differ: two checkpoints are no two seeds."""
+    found: dict[tuple[float, str, str], list[Run]] = {}
+    for run in group.runs:
+        model = (run.cell.model, run.cell.weights_digest) if group.axis is AXES["params"] else ("", "")
+        found.setdefault((group.axis.value(run.observation), *model), []).append(run)
+    runs = [found[key] for key in sorted(found)]
+    plain = [_scale_name(group.axis, some[0]) for some in runs]
+    details = [some[0].cell.weights_digest[:12] for some in runs]
+    names = [n if plain.count(n) == 1 else f"{n} [{d}]" for n, d in zip(plain, details, strict=True)]
+    return dict(zip(names, runs, strict=True))
 
 
 def _average(runs: Sequence[Run], n_images: int) -> Floats:
@@ -101,29 +114,21 @@ def _average(runs: Sequence[Run], n_images: int) -> Floats:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _point(
-    axis: Axis,
-    x: float,
-    runs: Sequence[Run],
-    losses: Floats,
-    drawn: Mapping[str, Replicates],
-    rng: np.random.Generator,
-) -> Point:
+def _point(name: str, axis: Axis, runs: Sequence[Run], losses: Floats, draws: Replicates) -> Point:
     judged = losses[~np.isnan(losses)]
-    seeds = {
-        "mean": tuple(float(run.losses.mean()) for run in runs),
-        "median": tuple(float(np.median(run.losses)) for run in runs),
-    }
     return Point(
-        name=_point_name(axis, runs[0]),
-        x=x,
+        name=name,
+        x=axis.value(runs[0].observation),
         run_ids=tuple(run.observation.run_id for run in runs),
         n_images=len(judged),
-        seeds={statistic: seeds[statistic] for statistic in STATISTICS},
-        draws=over_seeds([drawn[run.observation.run_id] for run in runs], rng),
+        seeds={
+            "mean": tuple(float(run.losses.mean()) for run in runs),
+            "median": tuple(float(np.median(run.losses)) for run in runs),
+        },
+        draws=draws,
         distribution=distribution(judged),
     )
 
 
-def _point_name(axis: Axis, run: Run) -> str:
+def _scale_name(axis: Axis, run: Run) -> str:
     return run.cell.model if axis is AXES["params"] else str(run.cell.dataset_size)

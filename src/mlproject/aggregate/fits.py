@@ -1,8 +1,8 @@
 """Fits of a curve: both laws on the mean and the median loss, and when not to fit at all.
 
-A law of p parameters needs p + 2 scales before its verdict can be anything but *not identifiable*, and
-p + 1 before it is fitted; below a factor of two in x nothing is fitted, as no exponent could be told
-from the noise of the points. Three close models are refused twice over.
+A law of p parameters needs p + 2 scales before it may be called *scaling*, and p + 1 before it is
+fitted; below a factor of two in x nothing is fitted, as no exponent could be told from the noise of the
+points. Three close models are refused twice over.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlproject.aggregate.study import STATISTICS, Curve, Floats, ImageExponents, Statistic, Verdict
+from mlproject.aggregate.study import STATISTICS, Curve, Statistic, Verdict
 from mlproject.errors import Problem
-from mlproject.scaling import Fit, fit, image_exponents
+from mlproject.scaling import Fit, ImageExponents, fit, image_exponents
 
 LAWS = {"power": 2, "power_floor": 3}
 """The laws that are fitted, and how many parameters each has."""
@@ -24,25 +24,21 @@ DECADE = 10.0
 
 def verdicts(curve: Curve) -> tuple[Verdict, ...]:
     """What each law says of each statistic; nothing for a curve of one point."""
-    if len(curve.points) < 2:
+    if curve.n_scales < 2:
         return ()
     return tuple(_verdict(curve, statistic, law) for statistic in STATISTICS for law in LAWS)
 
 
 def _verdict(curve: Curve, statistic: Statistic, law: str) -> Verdict:
     why = shortcomings(curve, LAWS[law])
-    fitted: Fit | None = None
-    if why is None or not why.hopeless:
-        fitted, refusal = _fit(curve, statistic, law)
-        if fitted is None:
-            return _said(statistic, law, None, UNIDENTIFIABLE, refusal)
-    if why is not None:
-        return _said(statistic, law, fitted, UNIDENTIFIABLE, why.text)
-    assert fitted is not None
-    return _said(statistic, law, fitted, fitted.verdict, fitted.reason)
-
-
-def _said(statistic: Statistic, law: str, fitted: Fit | None, verdict: str, reason: str) -> Verdict:
+    fitted, refusal = (None, "") if why is not None and why.hopeless else _fit(curve, statistic, law)
+    if fitted is None:
+        verdict, reason = UNIDENTIFIABLE, refusal if why is None else why.text
+    elif why is None:
+        verdict, reason = fitted.verdict, fitted.reason
+    else:
+        verdict = UNIDENTIFIABLE if fitted.verdict == "scaling" else fitted.verdict
+        reason = f"{why.text}; {fitted.reason}"
     return Verdict(statistic=statistic, law=law, fit=fitted, verdict=verdict, reason=reason)
 
 
@@ -56,13 +52,13 @@ class Shortcomings:
 
 def shortcomings(curve: Curve, n_parameters: int) -> Shortcomings | None:
     """What a curve lacks for a law with so many parameters, or None."""
-    n, factor = len(curve.points), float(curve.x[-1] / curve.x[0])
+    n, factor = curve.n_scales, float(curve.x[-1] / curve.x[0])
     few, narrow = n < n_parameters + 2, factor < NARROW
     if not few and not narrow:
         return None
     said = [_few(n, n_parameters)] if few else []
     if factor < DECADE:
-        said.append(f"{curve.axis.name} spans a factor of {factor:.2g}, under a decade")
+        said.append(f"the range of {curve.axis.name} is a factor of {factor:.2g}, under a decade")
     hopeless = narrow or n < n_parameters + 1
     return Shortcomings("; ".join(said) + ("; not fitted" if hopeless else ""), hopeless)
 
@@ -70,7 +66,7 @@ def shortcomings(curve: Curve, n_parameters: int) -> Shortcomings | None:
 def _few(n: int, n_parameters: int) -> str:
     freedom = n - n_parameters
     text = f"{n} scales for {n_parameters} parameters, at least {n_parameters + 2} needed"
-    return f"{text} (one degree of freedom: t = 12.7)" if freedom == 1 else text
+    return f"{text} (one degree of freedom is left: t = 12.7)" if freedom == 1 else text
 
 
 def _fit(curve: Curve, statistic: Statistic, law: str) -> tuple[Fit | None, str]:
@@ -82,20 +78,10 @@ def _fit(curve: Curve, statistic: Statistic, law: str) -> tuple[Fit | None, str]
 
 
 def per_image(curve: Curve) -> ImageExponents | None:
-    """Exponents per image over the images that every size judged; needs three sizes and three images."""
-    complete = ~np.isnan(curve.losses).any(axis=1)
-    losses: Floats = curve.losses[complete]
-    positive = (losses > 0).all(axis=1)
-    if len(curve.points) < 3 or positive.sum() < 3:
+    """Exponents per image; None below three sizes, or where no image was judged at every size."""
+    if curve.n_scales < 3 or np.isnan(curve.losses).any(axis=1).all():
         return None
-    ids = np.array(curve.image_ids, dtype=object)[complete][positive]
-    found = image_exponents(curve.x, losses[positive])
-    return ImageExponents(
-        image_ids=tuple(ids),
-        exponent=found.exponents,
-        standard_error=found.standard_errors,
-        shrunk=found.shrunk,
-        scales=found.discoveries,
-    )
-
-
+    try:
+        return image_exponents(curve.x, curve.losses)
+    except Problem:
+        return None

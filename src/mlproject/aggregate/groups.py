@@ -16,7 +16,17 @@ from mlproject.aggregate.axes import AXES, Axis
 from mlproject.aggregate.runs import Run
 from mlproject.cell import LABELS_ONLY, Cell
 
-SHOWN = ("model", "data", "weights", "weights_digest", "dataset_size", "recipe", "split", "kind", "weights_kind")
+SHOWN = (
+    "model",
+    "data",
+    "weights",
+    "weights_digest",
+    "dataset_size",
+    "recipe",
+    "split",
+    "kind",
+    "weights_kind",
+)
 """Fixed fields that a label shows anyway, or shows only to tell two equal labels apart."""
 
 
@@ -71,7 +81,9 @@ def names(found: Sequence[Group]) -> list[tuple[str, str]]:
     for field in ("weights", "weights_digest", "data_digest"):
         counts = {label: labels.count(label) for label in labels}
         labels = [
-            label if counts[label] == 1 or field not in group.fixed else _add(label, str(group.fixed[field])[:24])
+            label
+            if counts[label] == 1 or field not in group.fixed
+            else _add(label, str(group.fixed[field])[:24])
             for label, group in zip(labels, found, strict=True)
         ]
     return labels
@@ -98,7 +110,7 @@ def _flat(fixed: Mapping[str, Any]) -> dict[str, Any]:
 def _series(group: Group) -> str:
     """What the axis holds still: the model of a curve over sizes, the size of a curve over models."""
     fixed = group.fixed
-    name = str(fixed["model"]) if "model" in fixed else f"{fixed['dataset_size']} images"
+    name = str(fixed["model"]) if "model" in fixed else f"{fixed['dataset_size']:,} images"
     kind = fixed["weights_kind"]
     return f"{name} ({kind})" if kind == "random" or "model" not in fixed else name
 
@@ -111,7 +123,9 @@ def _family(group: Group, differing: set[str]) -> str:
     parts.append(str(fixed["kind"]))
     told = {"knobs.target", "knobs.loss", "eval_size", "data_digest"}
     flat = _flat(fixed)
-    parts += [f"{name.removeprefix('knobs.')}={flat[name]}" for name in sorted(differing - told) if name in flat]
+    parts += [
+        f"{name.removeprefix('knobs.')}={flat[name]}" for name in sorted(differing - told) if name in flat
+    ]
     return " · ".join([*parts, _protocol(fixed, differing)])
 
 

@@ -23,11 +23,16 @@ def notes(curves: Sequence[Curve], *, n_left_out: int, pool_notes: Sequence[str]
 
 
 def _identity(curves: Sequence[Curve]) -> Iterator[str]:
-    mine = [curve for curve in curves if curve.target in IDENTITY_TARGETS]
+    mine = [curve for curve in curves if curve.target in IDENTITY_TARGETS and not _closed(curve)]
     for target in sorted({curve.target for curve in mine}):
         equal_steps = {bool(c.fixed["knobs"].get("steps", 0)) for c in mine if c.target == target}
         for steps in sorted(equal_steps):
             yield _identity_sentence(target, steps)
+
+
+def _closed(curve: Curve) -> bool:
+    """Whether the head was solved in closed form, where no steps are taken."""
+    return bool(curve.fixed["knobs"].get("solver") == "ridge")
 
 
 def _identity_sentence(target: str, equal_steps: bool) -> str:
@@ -36,23 +41,23 @@ def _identity_sentence(target: str, equal_steps: bool) -> str:
         "optimiser steps, not learning from data. "
     )
     if equal_steps:
-        return why + "Steps are equal here: what is left is how many different images the same steps are spread over."
+        return why + "Steps are equal here: what is left is how many images the same steps are spread over."
     return why + "Epochs are equal here, so the steps grow with the size; compare with a run at equal steps."
 
 
 def _models(curves: Sequence[Curve]) -> Iterator[str]:
-    along = [curve for curve in curves if curve.axis is AXES["params"] and len(curve.points) > 1]
+    along = [curve for curve in curves if curve.axis is AXES["params"] and curve.n_scales > 1]
     refused = [curve for curve in along if shortcomings(curve, 2) is not None]
     if not refused:
         return
-    counts = sorted({len(curve.points) for curve in refused})
+    counts = sorted({curve.n_scales for curve in refused})
     models = " or ".join(str(n) for n in counts)
     why = shortcomings(refused[0], 2)
     assert why is not None
     verb = "fitted" if all(_never_fitted(curve) for curve in refused) else "identified"
     yield (
-        f"No model-size law is {verb} from {models} models ({len(refused)} of {len(along)} groups): {why.text}. "
-        "Their losses are compared image by image instead."
+        f"No model-size law is {verb} from {models} models ({len(refused)} of {len(along)} groups): "
+        f"{why.text}. Their losses are compared image by image instead."
     )
 
 
@@ -64,21 +69,21 @@ def _in_sample(curves: Sequence[Curve]) -> Iterator[str]:
     n = sum(curve.split == "in-sample" for curve in curves)
     if n:
         yield (
-            f"In-sample: {n} of {len(curves)} groups judge the training images themselves, and sizes share only "
-            "the images of the smaller; they say nothing about new images."
+            f"In-sample: {n} of {len(curves)} groups judge the training images themselves, and sizes share "
+            "only the images of the smaller; they say nothing about new images."
         )
 
 
 def _random(curves: Sequence[Curve]) -> Iterator[str]:
     if any(curve.random for curve in curves):
-        yield "Groups marked random have backbones with random weights: a control, never pooled with pretrained ones."
+        yield "Groups marked random have random backbones: a control, never pooled with pretrained ones."
 
 
 def _design(curves: Sequence[Curve]) -> Iterator[str]:
     """What the curves over sizes lack of the usual minimum: 5 sizes, a decade, 3 seeds."""
-    sizes = [curve for curve in curves if curve.axis is AXES["images"] and len(curve.points) > 1]
+    sizes = [curve for curve in curves if curve.axis is AXES["images"] and curve.n_scales > 1]
     lacks = {
-        "have fewer than 5 sizes": sum(len(curve.points) < 5 for curve in sizes),
+        "have fewer than 5 sizes": sum(curve.n_scales < 5 for curve in sizes),
         "span less than a decade of sizes": sum(curve.x[-1] / curve.x[0] < DECADE for curve in sizes),
         "have fewer than 3 seeds at some size": sum(curve.n_seeds[0] < 3 for curve in sizes),
         "have a size with one seed, whose interval covers images only": sum(c.n_seeds[0] == 1 for c in sizes),

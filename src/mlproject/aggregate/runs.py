@@ -123,7 +123,9 @@ def _pool(runs: list[Run]) -> Pool:
     if 2 * len(common) < smallest:
         note = f"runs judged different images and share {len(common)}: intervals pair only those"
         return _place(runs, union, aligned=False, note=note)
-    note = f"runs judged different images: all is computed on the {len(common)} of {len(union)} that they share"
+    note = (
+        f"runs judged different images: all is computed on the {len(common)} of {len(union)} that they share"
+    )
     return _place(runs, common, aligned=True, note=note)
 
 
@@ -132,7 +134,10 @@ def _place(runs: list[Run], ids: frozenset[str], *, aligned: bool, note: str = "
     position = {image: i for i, image in enumerate(order)}
     rows = {own: _rows(own, position) for own in {run.image_ids for run in runs}}
     return Pool(
-        image_ids=order, runs=tuple(_sorted(run, rows[run.image_ids]) for run in runs), aligned=aligned, note=note
+        image_ids=order,
+        runs=tuple(_sorted(run, rows[run.image_ids]) for run in runs),
+        aligned=aligned,
+        note=note,
     )
 
 

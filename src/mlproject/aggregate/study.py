@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlproject.aggregate.axes import Axis
-from mlproject.scaling import Fit
+from mlproject.scaling import Fit, ImageExponents
 
 Floats = NDArray[np.float64]
 Statistic = Literal["mean", "median"]
@@ -76,27 +76,13 @@ class Correlation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageExponents:
-    """An exponent per image across the sizes of a curve, with what pooling makes of it.
-
-    Shapes: every array is [images]. ``scales`` says whether the image's loss changes with size after
-    the false-discovery rate is held at 5 %.
-    """
-
-    image_ids: tuple[str, ...]
-    exponent: Floats
-    standard_error: Floats
-    shrunk: Floats
-    scales: NDArray[np.bool_]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Curve:
     """Comparable cells along one axis.
 
     ``series`` tells curves of one figure apart (a model, a dataset size), ``family`` the figures.
     ``fixed`` is what all cells of the curve share.
-    Shapes: ``losses`` is [images, points], NaN where a point did not judge an image.
+    Shapes: ``losses`` is [images, points], NaN where a point did not judge an image; the arrays of
+    ``image_exponents`` are [images].
     """
 
     axis: Axis
@@ -132,8 +118,13 @@ class Curve:
 
     @property
     def x(self) -> Floats:
-        """The scales, ascending and distinct."""
+        """The scales, ascending; two models of one size are two points."""
         return np.array([point.x for point in self.points])
+
+    @property
+    def n_scales(self) -> int:
+        """How many distinct scales the curve has."""
+        return len({point.x for point in self.points})
 
     @property
     def n_seeds(self) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import stat
 import threading
@@ -53,6 +54,7 @@ UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
 
 _EXIF_ORIENTATION = 0x0112
 _header_lock = threading.Lock()
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it says of a bad file is in the reason
 
 
 class BadImage(BadInput):

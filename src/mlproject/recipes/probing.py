@@ -6,7 +6,6 @@ Kept apart from the knobs so that plans are built without torch.
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,7 +21,7 @@ from mlproject.heads import (
     Training,
     batch_gradient,
     initial_head,
-    loss_and_gradient,
+    losses_by_kind,
     n_blocks,
     train_head,
 )
@@ -91,7 +90,7 @@ def run_probe(probe: Probe, cell: Cell, images: ImageSet, report: Report) -> Out
 
 
 def _examples(probe: Probe, cell: Cell, images: ImageSet, report: Report) -> Examples:
-    from mlproject.device import pick_device
+    from mlproject.device import find_device
     from mlproject.features import FeatureStore
     from mlproject.models import find_model, find_weights
 
@@ -100,7 +99,8 @@ def _examples(probe: Probe, cell: Cell, images: ImageSet, report: Report) -> Exa
     )
     judged = train[:0] if cell.in_sample else images.evaluation(cell.eval_size)
     rows = np.concatenate([train, judged])
-    model, store, device = find_model(cell.model), FeatureStore(), pick_device()
+    model, store = find_model(cell.model), FeatureStore()
+    device = "cuda" if find_device() == "cuda" else "cpu"  # losses are float64, which mps lacks
     features = store.features(
         model,
         find_weights(model, cell.weights),
@@ -110,7 +110,7 @@ def _examples(probe: Probe, cell: Cell, images: ImageSet, report: Report) -> Exa
         precision=probe.precision,
         report=report,
     )
-    inputs = _tensor(features.matrix).to(device)
+    inputs = torch.from_numpy(features.matrix).to(device)
     mean, std = torch.zeros_like(inputs[0]), torch.ones_like(inputs[0])
     if probe.standardize:
         mean, std = _statistics(inputs[: len(train)])
@@ -121,7 +121,7 @@ def _examples(probe: Probe, cell: Cell, images: ImageSet, report: Report) -> Exa
     elif probe.target == "labels":
         targets = torch.eye(len(images.classes))[torch.from_numpy(images.labels[rows])].to(device)
     elif probe.target == "pixels":
-        targets = _tensor(store.pixels(model, images, rows, report=report)).to(device)
+        targets = torch.from_numpy(store.pixels(model, images, rows, report=report)).to(device)
     return Examples(
         rows=rows,
         n_train=len(train),
@@ -131,12 +131,6 @@ def _examples(probe: Probe, cell: Cell, images: ImageSet, report: Report) -> Exa
         std=std,
         features=features,
     )
-
-
-def _tensor(matrix: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Tensor:
-    with warnings.catch_warnings():  # features come read-only from their file; nothing here writes to them
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        return torch.from_numpy(np.asarray(matrix))
 
 
 def _statistics(inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -242,7 +236,8 @@ def _judge(probe: Probe, trained: Trained, examples: Examples) -> dict[str, Floa
         part = slice(start, start + CHUNK)
         outputs = trained.head(examples.inputs[part]).double()
         targets = examples.targets
-        parts.append(_kinds(probe, outputs, outputs if targets is None else targets[part].double()))
+        wanted = outputs if targets is None else targets[part].double()
+        parts.append(losses_by_kind(probe.loss, outputs, wanted, labels=probe.target == "labels"))
     losses = {name: torch.cat([p[name] for p in parts]).cpu().numpy() for name in parts[0]}
     targets = examples.train[1]
     spread = 0.0 if targets is None else targets.double().var(0, correction=0).mean().item()
@@ -252,19 +247,6 @@ def _judge(probe: Probe, trained: Trained, examples: Examples) -> dict[str, Floa
         unseen = np.full(len(examples.rows) - examples.n_train, np.nan)
         losses[f"online_{probe.loss}"] = np.concatenate([trained.online, unseen])
     return losses
-
-
-def _kinds(probe: Probe, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-    """Every loss that makes sense. Brier (1950): Σ (p - y)² over classes; error is 0 or 1."""
-    kinds = {}
-    if probe.loss == "cross_entropy":
-        kinds["cross_entropy"] = loss_and_gradient("cross_entropy", outputs, targets)[0]
-        kinds["brier"] = (outputs.softmax(1) - targets).square().sum(1)
-    else:
-        kinds = {kind: loss_and_gradient(kind, outputs, targets)[0] for kind in ("mse", "mae", "huber")}
-    if probe.target == "labels":
-        kinds["error"] = (outputs.argmax(1) != targets.argmax(1)).double()
-    return kinds
 
 
 def _outcome(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,33 +12,29 @@ from matplotlib.lines import Line2D
 
 from mlproject.aggregate.study import Curve, Floats, Statistic, Verdict
 from mlproject.report.escape import figure_text
-from mlproject.report.style import COLUMN, Look, faint_grid, log_axis, looks, point_axis
+from mlproject.report.style import COLUMN, Look, faint_grid, family_title, log_axis, looks, point_axis
 from mlproject.report.words import interval, loss_label, parameter, preferred
+
+THIN = (0, (1, 1.6))
+"""The dots of the law that is not preferred."""
+FORMULAS = {"power_floor": r"$E + k\,x^{-\alpha}$", "power": r"$k\,x^{-\alpha}$"}
 
 
 def scaling_figure(curves: Sequence[Curve], statistic: Statistic) -> Figure:
     """The curves of one family on one statistic of their losses."""
-    fitted = [curve for curve in curves if preferred(curve, statistic) is not None]
-    figure = Figure(figsize=(COLUMN, 2.5 + 0.15 * len(curves) + (0.75 if fitted else 0.0)), layout="constrained")
+    fitted = any(preferred(curve, statistic) is not None for curve in curves)
+    handles = _handles(curves, statistic)
+    figure = Figure(figsize=(COLUMN, 2.4 + 0.15 * len(handles) + 0.75 * fitted), layout="constrained")
     ratios = [3.4, 1.0] if fitted else [1.0]
-    grid = figure.subplots(len(ratios), 1, sharex=True, squeeze=False, height_ratios=ratios)
-    top = grid[0, 0]
+    axes = figure.subplots(len(ratios), 1, sharex=True, squeeze=False, height_ratios=ratios)[:, 0].tolist()
     for curve, look in zip(curves, looks(curves), strict=True):
-        _draw(top, curve, statistic, look)
+        _draw(axes[0], curve, statistic, look)
         if fitted:
-            _residuals(grid[1, 0], curve, statistic, look)
-    _dress(grid[:, 0].tolist(), curves, statistic)
-    figure.suptitle(figure_text(_title(curves[0])), fontsize=7, x=0.02, ha="left")
-    handles = [_handle(curve, look, statistic) for curve, look in zip(curves, looks(curves), strict=True)]
-    figure.legend(handles=[*handles, *(_law_handles() if fitted else [])], loc="outside lower left", ncols=1)
+            _residuals(axes[1], curve, statistic, look)
+    _dress(axes, curves, statistic)
+    family_title(figure, curves[0])
+    figure.legend(handles=handles, loc="outside lower left", ncols=1)
     return figure
-
-
-def _title(curve: Curve) -> str:
-    """The family over two lines, the protocol always among its words."""
-    parts = curve.family.split(" · ")
-    half = (len(parts) + 1) // 2
-    return " · ".join(parts[:half]) + " ·\n" + " · ".join(parts[half:])
 
 
 def _draw(ax: Axes, curve: Curve, statistic: Statistic, look: Look) -> None:
@@ -67,7 +64,7 @@ def _law(ax: Axes, x: Floats, verdict: Verdict, look: Look, *, main: bool) -> No
     assert verdict.fit is not None
     told = verdict.fit.predict(x)
     if not main:
-        ax.plot(x, told.mean, color=look.color, linewidth=0.8, linestyle=(0, (1, 1.6)), zorder=2)
+        ax.plot(x, told.mean, color=look.color, linewidth=0.8, linestyle=THIN, zorder=2)
         return
     ax.plot(x, told.mean, color=look.color, linestyle=look.dash, zorder=3)
     ax.fill_between(x, told.low, told.high, color=look.color, alpha=0.18, linewidth=0, zorder=1)
@@ -86,7 +83,7 @@ def _residuals(ax: Axes, curve: Curve, statistic: Statistic, look: Look) -> None
                 markerfacecolor=look.face, markeredgewidth=0.8, zorder=3,
             )  # fmt: skip
         else:
-            ax.plot(curve.x, off, linewidth=0.8, linestyle=(0, (1, 1.6)), color=look.color, zorder=2)
+            ax.plot(curve.x, off, linewidth=0.8, linestyle=THIN, color=look.color, zorder=2)
 
 
 def _dress(axes: list[Axes], curves: Sequence[Curve], statistic: Statistic) -> None:
@@ -104,23 +101,51 @@ def _dress(axes: list[Axes], curves: Sequence[Curve], statistic: Statistic) -> N
     for ax in axes:
         faint_grid(ax)
     if len(axes) > 1:
+        axes[1].margins(y=0.25)
         axes[1].axhline(0.0, color="#8a8a8a", linewidth=0.6, zorder=1)
         axes[1].set_ylabel("residual [%]")
 
 
+def _handles(curves: Sequence[Curve], statistic: Statistic) -> list[Line2D]:
+    """The legend: every curve with its exponent, then which line is which law, or why there is none."""
+    shown = [_handle(curve, look, statistic) for curve, look in zip(curves, looks(curves), strict=True)]
+    chosen = [v for curve in curves if (v := preferred(curve, statistic)) is not None]
+    if not chosen:
+        return [*shown, *(_text(line) for line in _why_none(curves[0]))]
+    return [*shown, *_law_handles(curves, chosen), *_footnote(chosen)]
+
+
+def _law_handles(curves: Sequence[Curve], chosen: Sequence[Verdict]) -> list[Line2D]:
+    """The preferred laws as the line with the band, the others as dots, where they are drawn."""
+    main = {verdict.law for verdict in chosen}
+    drawn = [verdict for curve in curves for verdict in curve.verdicts if verdict.fit is not None]
+    other = {v.law for v in drawn if v.statistic == chosen[0].statistic and all(v is not c for c in chosen)}
+    band = " or ".join(FORMULAS[law] for law in FORMULAS if law in main)
+    thin = " or ".join(FORMULAS[law] for law in FORMULAS if law in other)
+    dots = Line2D([], [], color="#333333", linewidth=0.8, linestyle=THIN, label=thin)
+    return [Line2D([], [], color="#333333", label=f"{band}, 95 % band"), *([dots] if thin else [])]
+
+
+def _footnote(chosen: Sequence[Verdict]) -> list[Line2D]:
+    unsure = any(verdict.verdict == "not identifiable" for verdict in chosen)
+    return [_text("* not identifiable: see the summary")] if unsure else []
+
+
+def _why_none(curve: Curve) -> list[str]:
+    return textwrap.wrap(f"No law: {figure_text(curve.verdicts[0].reason, 200)}.", width=54)
+
+
+def _text(line: str) -> Line2D:
+    return Line2D([], [], linestyle="none", label=line)
+
+
 def _handle(curve: Curve, look: Look, statistic: Statistic) -> Line2D:
     chosen = preferred(curve, statistic)
-    if chosen is None:
-        said, dash = "no law fitted", ":"
-    else:
-        said, dash = f"α = {interval(parameter(chosen, 'alpha'))}", look.dash
-        if chosen.verdict != "scaling":
-            said += f", {chosen.verdict}"
+    said = ""
+    if chosen is not None:
+        said = f": α = {interval(parameter(chosen, 'alpha'))}"
+        said += {"scaling": "", "not identifiable": " *"}.get(chosen.verdict, f", {chosen.verdict}")
     return Line2D(
-        [], [], color=look.color, linestyle=dash, marker=look.marker, markersize=4, markerfacecolor=look.face,
-        linewidth=1.0, label=figure_text(f"{curve.series}: {said}"),
+        [], [], color=look.color, linestyle=look.dash if chosen else ":", marker=look.marker, markersize=4,
+        markerfacecolor=look.face, linewidth=1.0, label=figure_text(curve.series, 28) + said,
     )  # fmt: skip
-
-
-def _law_handles() -> list[Line2D]:
-    return [Line2D([], [], color="#333333", linewidth=0.8, linestyle=(0, (1, 1.6)), label="the other law")]

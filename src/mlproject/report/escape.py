@@ -35,9 +35,11 @@ def markdown(text: str) -> str:
     return re.sub(r"([\\`*_\[\]|#>~$])", r"\\\1", plain)
 
 
-def figure_text(text: str) -> str:
-    """Text for a figure: a dollar sign starts no formula there."""
-    return CONTROL.sub(" ", text).replace("$", r"\$")
+def figure_text(text: str, longest: int = 48) -> str:
+    """Text for a figure: a dollar sign starts no formula there, and no name is longer than its place."""
+    plain = CONTROL.sub(" ", text)
+    short = plain if len(plain) <= longest else plain[: longest - 1] + "…"
+    return short.replace("$", r"\$")
 
 
 def slug(text: str, longest: int = 80) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import matplotlib
 from matplotlib.figure import Figure
 
 from mlproject.aggregate.axes import AXES
-from mlproject.aggregate.study import Curve, Study
+from mlproject.aggregate.study import STATISTICS, Curve, Study
 from mlproject.report.curves import scaling_figure
 from mlproject.report.escape import slug
 from mlproject.report.panels import correlation_figure, distribution_figure
@@ -30,23 +31,27 @@ def _drawn(study: Study) -> Iterator[tuple[str, Figure]]:
     for key, axis in AXES.items():
         for suffix, family in _families(study.along(key)):
             several = [curve for curve in family if len(curve.points) > 1]
-            for statistic in ("mean", "median"):
-                yield from _paged(
-                    f"scaling_{axis.slug}_{statistic}{suffix}", several, lambda c, s=statistic: scaling_figure(c, s)
-                )
+            for statistic in STATISTICS:
+                draw = partial(scaling_figure, statistic=statistic)
+                yield from _paged(f"scaling_{axis.slug}_{statistic}{suffix}", several, draw)
             if key != "flops":
-                yield from _paged(f"distribution_{axis.slug}{suffix}", several or family, distribution_figure)
+                spread = several or (family if key == "images" else [])
+                yield from _paged(f"distribution_{axis.slug}{suffix}", spread, distribution_figure)
                 related = [curve for curve in several if curve.correlations]
                 yield from _paged(f"correlation_{axis.slug}{suffix}", related, correlation_figure)
 
 
 def _families(curves: Sequence[Curve]) -> list[tuple[str, list[Curve]]]:
+    """Curves by family, with an ending for the file's name: what tells this family from the others."""
     found: dict[str, list[Curve]] = {}
     for curve in curves:
         found.setdefault(curve.family, []).append(curve)
-    if len(found) == 1:
-        return [("", next(iter(found.values())))]
-    return [(f"_{i}_{slug(name)}", found[name]) for i, name in enumerate(found, start=1)]
+    common = set.intersection(*(set(name.split(" · ")) for name in found)) if found else set()
+    own = {name: slug("_".join(p for p in name.split(" · ") if p not in common)) for name in found}
+    endings = {name: f"_{ending}" if ending else "" for name, ending in own.items()}
+    if len(set(endings.values())) < len(found):
+        endings = {name: f"_{i}{endings[name]}" for i, name in enumerate(found, start=1)}
+    return [(endings[name], family) for name, family in found.items()]
 
 
 def _paged(

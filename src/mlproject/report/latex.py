@@ -28,13 +28,20 @@ def exponents_tex(study: Study) -> bytes:
 
 def _row(curve: Curve, verdict: Verdict) -> str:
     alpha, floor = (_estimate(parameter(verdict, name)) for name in ("alpha", "E"))
-    cells = [tex(curve.label), verdict.statistic, TEX_FORMULAS[verdict.law], alpha, floor, tex(verdict.verdict)]
-    return " & ".join([*cells, str(len(curve.points)), seeds(curve)]) + r" \\"
+    cells = [
+        tex(curve.label),
+        verdict.statistic,
+        TEX_FORMULAS[verdict.law],
+        alpha,
+        floor,
+        tex(verdict.verdict),
+    ]
+    return " & ".join([*cells, str(curve.n_scales), seeds(curve)]) + r" \\"
 
 
 def _refused(curve: Curve) -> str:
     cells = [tex(curve.label), "both", "both", "--", "--", tex(curve.verdicts[0].verdict)]
-    return " & ".join([*cells, str(len(curve.points)), seeds(curve)]) + r" \\"
+    return " & ".join([*cells, str(curve.n_scales), seeds(curve)]) + r" \\"
 
 
 def _estimate(estimate: Estimate | None) -> str:

@@ -4,60 +4,76 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mlproject.aggregate.study import Curve, Floats
 from mlproject.report.escape import figure_text
-from mlproject.report.style import COLUMN, PAGE, Look, faint_grid, log_axis, looks, scale_label
+from mlproject.report.style import (
+    COLUMN,
+    PAGE,
+    Look,
+    faint_grid,
+    family_title,
+    log_axis,
+    looks,
+    point_labels,
+    scale_label,
+)
 from mlproject.report.words import loss_label
 
 
 def distribution_figure(curves: Sequence[Curve]) -> Figure:
-    """Densities of log loss by scale; bar: middle half, white dot: median, diamond: mean, caps: 5 to 95 %."""
-    figure, axes = _panels(curves, height=1.75, sharey=True)
+    """Densities of log loss by scale; bar: middle half, white dot: median, diamond: mean, line: 5 to 95 %."""
+    figure, axes = _panels(curves, height=1.75, width=PAGE, sharey=True)
     for ax, curve, look in zip(axes, curves, looks(curves), strict=False):
-        columns = [_positive(curve.losses[:, j]) for j in range(len(curve.points))]
-        for j, losses in enumerate(columns):
-            _violin(ax, j, losses, look)
-        ax.set_xticks(range(len(columns)), [figure_text(point.name) for point in curve.points])
+        for j in range(len(curve.points)):
+            _violin(ax, j, _positive(curve.losses[:, j]), look)
+        ax.set_xticks(range(len(curve.points)), point_labels(curve))
         _title(ax, curve)
     _log_losses(axes[0], curves)
     figure.supylabel(loss_label(curves[0], "mean").replace("mean", "per-image"), fontsize=8)
     figure.supxlabel(scale_label(curves[0]), fontsize=8)
-    figure.suptitle(figure_text(curves[0].family), fontsize=7, x=0.02, ha="left")
+    family_title(figure, curves[0])
     return figure
 
 
 def correlation_figure(curves: Sequence[Curve]) -> Figure:
     """Matrices of correlations: Pearson above the diagonal, Spearman below."""
-    figure, axes = _panels(curves, height=2.5 if len(curves[0].points) > 3 else 1.9, sharey=False)
+    figure, axes = _panels(curves, height=2.2 if len(curves[0].points) > 3 else 1.6, width=6.0, sharey=False)
     grids = [_matrix(curve) for curve in curves]
-    low = min(float(np.nanmin(grid)) for grid in grids)
-    low = min(0.9, np.floor(low * 10) / 10)
+    lowest = min(float(np.nanmin(grid, initial=0.95)) for grid in grids)
+    low = max(-1.0, np.floor(lowest * 20) / 20)
+    colors = matplotlib.colormaps["cividis"].with_extremes(bad="#eeeeee")
     for ax, curve, grid in zip(axes, curves, grids, strict=False):
-        shown = ax.imshow(grid, vmin=low, vmax=1.0, cmap="cividis")
+        shown = ax.imshow(grid, vmin=low, vmax=1.0, cmap=colors)
         _annotate(ax, grid, low)
-        names = [figure_text(point.name) for point in curve.points]
-        tilt = {"rotation": 30, "ha": "right"} if max(map(len, names)) > 6 else {}
-        ax.set_xticks(range(len(names)), names, **tilt)
-        ax.set_yticks(range(len(names)), names)
-        ax.tick_params(length=0)
-        ax.spines[:].set_visible(False)
+        _name_cells(ax, point_labels(curve))
         _title(ax, curve)
-    bar = figure.colorbar(shown, ax=list(axes[: len(curves)]), shrink=0.8, aspect=30, pad=0.02)
-    bar.set_label("correlation (above: Pearson, below: Spearman)", fontsize=7)
+    bar = figure.colorbar(shown, ax=axes[: len(curves)], shrink=0.8, aspect=30, pad=0.02)
+    bar.set_label("above: Pearson\nbelow: Spearman", fontsize=7)
     bar.outline.set_visible(False)
-    figure.suptitle(figure_text(curves[0].family), fontsize=7, x=0.02, ha="left")
+    family_title(figure, curves[0])
     return figure
 
 
-def _panels(curves: Sequence[Curve], *, height: float, sharey: bool) -> tuple[Figure, list[Axes]]:
+def _name_cells(ax: Axes, names: Sequence[str]) -> None:
+    tilted = max(map(len, names)) > 6
+    ax.set_xticks(range(len(names)), names, rotation=30 if tilted else 0, ha="right" if tilted else "center")
+    ax.set_yticks(range(len(names)), names)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+
+
+def _panels(
+    curves: Sequence[Curve], *, height: float, width: float, sharey: bool
+) -> tuple[Figure, list[Axes]]:
     n = len(curves)
     columns = 1 if n == 1 else 3 if n in (3, 5, 6) else 2
     rows = -(-n // columns)
-    figure = Figure(figsize=(COLUMN if n == 1 else PAGE, 0.7 + height * rows), layout="constrained")
+    figure = Figure(figsize=(COLUMN if n == 1 else width, 0.7 + height * rows), layout="constrained")
     axes = list(figure.subplots(rows, columns, sharey=sharey, squeeze=False).ravel())
     for ax in axes[n:]:
         ax.set_visible(False)
@@ -67,7 +83,7 @@ def _panels(curves: Sequence[Curve], *, height: float, sharey: bool) -> tuple[Fi
 def _title(ax: Axes, curve: Curve) -> None:
     low, high = curve.n_seeds
     seeds = f"{low} seed{'s' if high > 1 else ''}" if low == high else f"{low} to {high} seeds"
-    ax.set_title(figure_text(f"{curve.series}, {seeds}"), loc="left", fontsize=7.5)
+    ax.set_title(f"{figure_text(curve.series, 28)}, {seeds}", loc="left", fontsize=7.5)
 
 
 def _positive(losses: Floats) -> Floats:
@@ -79,11 +95,15 @@ def _positive(losses: Floats) -> Floats:
 
 def _violin(ax: Axes, at: int, losses: Floats, look: Look) -> None:
     levels, widths = _density(np.log10(losses))
-    ax.fill_betweenx(10**levels, at - 0.4 * widths, at + 0.4 * widths, color=look.color, alpha=0.3, linewidth=0)
+    ax.fill_betweenx(
+        10**levels, at - 0.4 * widths, at + 0.4 * widths, color=look.color, alpha=0.3, linewidth=0
+    )
     q05, q25, q50, q75, q95 = np.quantile(losses, (0.05, 0.25, 0.5, 0.75, 0.95))
     ax.vlines(at, q05, q95, color=look.color, linewidth=0.7)
     ax.vlines(at, q25, q75, color=look.color, linewidth=2.6)
-    ax.plot(at, q50, "o", color="white", markersize=2.4, markeredgecolor=look.color, markeredgewidth=0.7, zorder=4)
+    ax.plot(
+        at, q50, "o", color="white", markersize=2.4, markeredgecolor=look.color, markeredgewidth=0.7, zorder=4
+    )
     ax.plot(at, losses.mean(), "D", color="#222222", markersize=2.2, zorder=4)
 
 
@@ -114,7 +134,7 @@ def _log_losses(ax: Axes, curves: Sequence[Curve]) -> None:
 
 def _matrix(curve: Curve) -> Floats:
     names = [point.name for point in curve.points]
-    grid = np.eye(len(names))
+    grid = np.full((len(names), len(names)), np.nan)
     for pair in curve.correlations:
         i, j = names.index(pair.first), names.index(pair.second)
         grid[i, j], grid[j, i] = pair.pearson, pair.spearman
@@ -123,7 +143,7 @@ def _matrix(curve: Curve) -> Floats:
 
 def _annotate(ax: Axes, grid: Floats, low: float) -> None:
     for (i, j), value in np.ndenumerate(grid):
-        if i != j and np.isfinite(value):
+        if np.isfinite(value):
             light = (value - low) / (1.0 - low) < 0.5
             text = f"{value:.2f}".replace("0.", ".", 1)
             ax.text(j, i, text, ha="center", va="center", fontsize=6.5, color="white" if light else "black")

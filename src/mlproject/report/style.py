@@ -6,9 +6,11 @@ Colours: Okabe and Ito 2008. Random features are grey, dashed and hollow everywh
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Any, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -19,13 +21,22 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLo
 
 from mlproject.aggregate.axes import AXES
 from mlproject.aggregate.study import Curve
+from mlproject.report.escape import figure_text
 
 COLUMN = 3.4
 PAGE = 7.0
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 GREY = "#5f5f5f"
-RC: dict[str, object] = {
+DIGITS: tuple[tuple[float, tuple[float, ...]], ...] = (
+    (0.35, (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9)),
+    (0.8, (1, 1.5, 2, 3, 4, 5, 7)),
+    (1.1, (1, 2, 3, 5)),
+    (2.0, (1, 2, 5)),
+    (math.inf, (1,)),
+)
+"""Leading digits of the ticks of a log axis, by how many decades it spans at most."""
+RC: dict[Any, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -59,7 +70,7 @@ class Look:
         return "white" if self.hollow else self.color
 
     @property
-    def dash(self) -> str:
+    def dash(self) -> Literal["--", "-"]:
         """The line of its law: dashed for random features."""
         return "--" if self.hollow else "-"
 
@@ -90,7 +101,7 @@ def _ramp(n: int) -> tuple[str, ...]:
 def log_axis(ruler: Ruler, low: float, high: float) -> None:
     """Ticks with plain numbers on a log axis, also where it spans less than a decade."""
     span = math.log10(high / low)
-    digits = (1, 2, 3, 5, 7) if span < 0.5 else (1, 2, 3, 5) if span < 1.1 else (1, 2, 5) if span < 2 else (1,)
+    digits = next(digits for widest, digits in DIGITS if span < widest)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [d * 10.0**e for e in decades for d in digits if low <= d * 10.0**e <= high]
     if len(ticks) < 2:
@@ -125,6 +136,20 @@ def short(value: float) -> str:
     return f"{value:.3g}" if value >= 1e-3 else f"{value:.0e}"
 
 
+def point_labels(curve: Curve) -> list[str]:
+    """The names of a curve's scales: models as they are called, sizes with thousands apart."""
+    if curve.axis is AXES["params"]:
+        return [figure_text(point.name, 18) for point in curve.points]
+    return [f"{int(point.name):,}" for point in curve.points]
+
+
+def family_title(figure: Figure, curve: Curve) -> None:
+    """The family above a figure, wrapped to its width; the protocol is always among its words."""
+    width = int(19 * figure.get_figwidth())
+    lines = textwrap.wrap(figure_text(curve.family, 3 * width), width=width)
+    figure.suptitle("\n".join(lines), fontsize=7, x=0.02, ha="left")
+
+
 def scale_label(curve: Curve) -> str:
     """What the scales of a curve are, with their unit."""
     return curve.axis.label if curve.axis is not AXES["params"] else "model, by parameters"
@@ -142,4 +167,5 @@ def encode(figure: Figure, kind: str) -> bytes:
     buffer = BytesIO()
     stamp = {"CreationDate": None} if kind == "pdf" else {"Software": None}
     figure.savefig(buffer, format=kind, metadata=stamp)
+    figure.set_layout_engine("none")  # laid out once: the second format reuses the places
     return buffer.getvalue()

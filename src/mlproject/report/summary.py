@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from mlproject.aggregate.study import Curve, Study, Verdict
 from mlproject.report.escape import markdown
 from mlproject.report.tables import seeds
-from mlproject.report.words import FORMULAS, fitted, interval, parameter, unfitted
+from mlproject.report.words import FORMULAS, fitted, interval, parameter, preferred, unfitted
 
 HEAD = (
     "| group | axis | loss | law | α [95 %] | E [95 %] | verdict | scales | seeds | images |\n"
@@ -19,7 +19,10 @@ def summary_md(study: Study, files: Sequence[str]) -> bytes:
     """The whole page; ``files`` are the other artifacts, by name."""
     figures = [name for name in files if name.endswith(".png")]
     parts = [_opening(study), _table(study), *_refused(study), _verdicts(study), _caveats(study)]
-    parts += [_list("Figures", figures), _list("Tables", [f for f in files if not f.endswith((".png", ".pdf"))])]
+    parts += [
+        _list("Figures", figures),
+        _list("Tables", [f for f in files if not f.endswith((".png", ".pdf"))]),
+    ]
     return ("\n\n".join(part for part in parts if part) + "\n").encode()
 
 
@@ -27,8 +30,8 @@ def _opening(study: Study) -> str:
     n = sum(bool(curve.verdicts) for curve in study.curves)
     return (
         f"# Scaling fits\n\n{len(study.run_ids)} runs in {n} groups with two or more scales. "
-        "Loss L against scale x: L = k x^-α, and L = E + k x^-α with the irreducible loss E; a positive α means "
-        f"that loss falls. Intervals are 95 %, from {study.n_draws:,} bootstrap draws over images "
+        "Loss L against scale x: L = k x^-α, and L = E + k x^-α with the irreducible loss E; a positive α "
+        f"means that loss falls. Intervals are 95 %, from {study.n_draws:,} bootstrap draws over images "
         "(paired where scales share them) and seeds."
     )
 
@@ -42,7 +45,15 @@ def _row(curve: Curve, verdict: Verdict) -> str:
     alpha, floor = (interval(parameter(verdict, name)) for name in ("alpha", "E"))
     n_images = max(point.n_images for point in curve.points)
     cells = [markdown(curve.label), f"{curve.axis.name} {curve.axis.symbol}", verdict.statistic]
-    cells += [FORMULAS[verdict.law], alpha, floor, verdict.verdict, str(len(curve.points)), seeds(curve), f"{n_images:,}"]
+    cells += [
+        FORMULAS[verdict.law],
+        alpha,
+        floor,
+        verdict.verdict,
+        str(curve.n_scales),
+        seeds(curve),
+        f"{n_images:,}",
+    ]
     return "| " + " | ".join(cells) + " |"
 
 
@@ -53,9 +64,11 @@ def _refused(study: Study) -> Iterator[str]:
 
 
 def _verdicts(study: Study) -> str:
+    """One sentence for each curve: its preferred law on the mean; all others are in exponents.csv."""
+    chosen = [(curve, v) for curve in study.curves if (v := preferred(curve, "mean")) is not None]
     lines = [
-        f"- **{markdown(curve.label)}**, {v.statistic}, {FORMULAS[v.law]}: {v.verdict}. {_sentence(v.reason)}"
-        for curve, v in fitted(study)
+        f"- **{markdown(curve.label)}**, {FORMULAS[v.law]}: {v.verdict}. {_sentence(v.reason)}"
+        for curve, v in chosen
     ]
     return "## Verdicts\n\n" + "\n".join(lines) if lines else ""
 
@@ -66,7 +79,11 @@ def _sentence(reason: str) -> str:
 
 
 def _caveats(study: Study) -> str:
-    return "## Read with this in mind\n\n" + "\n".join(f"- {note}" for note in study.notes) if study.notes else ""
+    return (
+        "## Read with this in mind\n\n" + "\n".join(f"- {note}" for note in study.notes)
+        if study.notes
+        else ""
+    )
 
 
 def _list(title: str, names: Sequence[str]) -> str:

@@ -53,7 +53,11 @@ def _cell(value: object) -> object:
 def losses_csv(curves: Sequence[Curve]) -> bytes:
     """One row for each group and image; one column ``loss_<size or model>`` for each scale, ascending."""
     scales = {point.name: point.x for curve in curves for point in curve.points}
-    columns = ["image_name", "group", *(f"loss_{name}" for name in sorted(scales, key=lambda n: (scales[n], n)))]
+    columns = [
+        "image_name",
+        "group",
+        *(f"loss_{name}" for name in sorted(scales, key=lambda n: (scales[n], n))),
+    ]
     return to_csv((row for curve in curves for row in _loss_rows(curve)), columns)
 
 
@@ -78,11 +82,14 @@ def _exponent_row(curve: Curve, verdict: Verdict) -> dict[str, object]:
         row[name] = None if found is None else found.value
         row[f"{name}_low"] = None if found is None else found.low
         row[f"{name}_high"] = None if found is None else found.high
-    row |= {"held_out_error": None if fit is None else fit.held_out_error, "dof": None if fit is None else fit.dof}
-    row |= {"n_scales": len(curve.points), "x_min": float(curve.x[0]), "x_max": float(curve.x[-1])}
+    row |= {
+        "held_out_error": None if fit is None else fit.held_out_error,
+        "dof": None if fit is None else fit.dof,
+    }
+    row |= {"n_scales": curve.n_scales, "x_min": float(curve.x[0]), "x_max": float(curve.x[-1])}
     row |= {"n_seeds": seeds(curve), "n_images": max(point.n_images for point in curve.points)}
     row |= {"split": curve.split, "weights": curve.fixed["weights_kind"], "target": curve.target}
-    space = "" if fit is None else f" in {fit.space} space"
+    space = "" if fit is None else f" in {fit.space}"
     return row | {"loss": curve.fixed["kind"], "estimator": ESTIMATOR.replace(";", f"{space};", 1)}
 
 
@@ -93,7 +100,7 @@ def seeds(curve: Curve) -> str:
 
 
 CORRELATION = ("group", "first", "second", "n_images", "pearson", "spearman")
-IMAGES = ("image_name", "group", "exponent", "standard_error", "shrunk", "scales")
+IMAGES = ("image_name", "group", "exponent", "standard_error", "shrunk", "q_value", "scales", "rises")
 
 
 def _correlation_rows(curves: Sequence[Curve]) -> Iterable[Row]:
@@ -112,18 +119,14 @@ def _distribution_rows(curves: Sequence[Curve]) -> Iterable[Row]:
 
 
 def _image_rows(curves: Sequence[Curve]) -> Iterable[Row]:
+    """Images that every size judged with a positive loss; the others have no exponent."""
     for curve in curves:
         found = curve.image_exponents
         if found is not None:
-            for i, image in enumerate(found.image_ids):
-                yield {
-                    "image_name": image,
-                    "group": curve.label,
-                    "exponent": float(found.exponent[i]),
-                    "standard_error": float(found.standard_error[i]),
-                    "shrunk": float(found.shrunk[i]),
-                    "scales": bool(found.scales[i]),
-                }
+            columns = {name: getattr(found, name).tolist() for name in IMAGES[2:]}
+            for i in found.valid.nonzero()[0].tolist():
+                row: dict[str, object] = {"image_name": curve.image_ids[i], "group": curve.label}
+                yield row | {name: values[i] for name, values in columns.items()}
 
 
 def fits_json(study: Study) -> bytes:
@@ -165,11 +168,16 @@ def _point_json(point: Point) -> dict[str, Any]:
 
 def _verdict_json(verdict: Verdict) -> dict[str, Any]:
     fit = verdict.fit
-    said = {"statistic": verdict.statistic, "law": verdict.law, "verdict": verdict.verdict, "reason": verdict.reason}
+    said = {
+        "statistic": verdict.statistic,
+        "law": verdict.law,
+        "verdict": verdict.verdict,
+        "reason": verdict.reason,
+    }
     if fit is None:
         return said | {"parameters": None}
     parameters = {n: {"value": e.value, "low": e.low, "high": e.high} for n, e in fit.parameters.items()}
-    rest = {"space": fit.space, "dof": fit.dof, "residuals": fit.residuals.tolist()}
+    rest = {"space": fit.space, "flags": list(fit.flags), "dof": fit.dof, "residuals": fit.residuals.tolist()}
     return said | {"parameters": parameters, "held_out_error": fit.held_out_error} | rest
 
 

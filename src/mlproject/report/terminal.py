@@ -8,6 +8,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from mlproject.aggregate.axes import AXES
 from mlproject.aggregate.study import Curve, Statistic, Study, Verdict
 from mlproject.report.tables import seeds
 from mlproject.report.words import FORMULAS, interval, parameter, preferred
@@ -17,17 +18,18 @@ STYLES = {"scaling": "green", "flat": "yellow", "not identifiable": "dim"}
 
 def exponents(study: Study, *, statistic: Statistic = "mean") -> Group:
     """A Rich table with one row for each fitted curve (its preferred law), and the study's notes."""
-    table = Table(title=f"Exponents of the {statistic} loss, 95 % intervals", title_justify="left")
+    chosen = [(curve, v) for curve in study.curves if (v := preferred(curve, statistic)) and _shown(curve, v)]
+    families = {curve.family for curve, _ in chosen}
+    shared = families.pop() if len(families) == 1 else ""
+    title = f"Exponents of the {statistic} loss, 95 % intervals"
+    table = Table(title=Text(f"{title}\n{shared}".rstrip()), title_justify="left")
     for name in ("group", "axis", "law", "α", "E", "verdict"):
         table.add_column(name, overflow="fold")
     for name in ("scales", "seeds", "images"):
         table.add_column(name, justify="right")
-    for curve in study.curves:
-        chosen = preferred(curve, statistic)
-        if chosen is not None:
-            table.add_row(*_row(curve, chosen))
-    notes = [Text(f"• {note}") for note in study.notes]
-    return Group(*([table] if table.row_count else []), *notes)
+    for curve, verdict in chosen:
+        table.add_row(*_row(curve.series if shared else curve.label, curve, verdict))
+    return Group(*([table] if chosen else []), *(Text(f"• {note}") for note in study.notes))
 
 
 def as_text(study: Study, *, width: int = 118) -> str:
@@ -38,10 +40,15 @@ def as_text(study: Study, *, width: int = 118) -> str:
     return text
 
 
-def _row(curve: Curve, verdict: Verdict) -> list[Text]:
+def _shown(curve: Curve, verdict: Verdict) -> bool:
+    """Model sizes that carry no law are told in a note, not in a row for each dataset size."""
+    return curve.axis is not AXES["params"] or verdict.verdict != "not identifiable"
+
+
+def _row(name: str, curve: Curve, verdict: Verdict) -> list[Text]:
     n_images = max(point.n_images for point in curve.points)
-    plain = [curve.label, curve.axis.symbol, FORMULAS[verdict.law]]
+    plain = [name, curve.axis.symbol, FORMULAS[verdict.law]]
     plain += [interval(parameter(verdict, "alpha")), interval(parameter(verdict, "E"))]
     said = Text(verdict.verdict, style=STYLES.get(verdict.verdict, ""))
-    counts = [str(len(curve.points)), seeds(curve), f"{n_images:,}"]
+    counts = [str(curve.n_scales), seeds(curve), f"{n_images:,}"]
     return [*map(Text, plain), said, *map(Text, counts)]

@@ -40,7 +40,7 @@ def loss_label(curve: Curve, statistic: Statistic) -> str:
 
 
 def preferred(curve: Curve, statistic: Statistic) -> Verdict | None:
-    """The verdict that is drawn with its interval: the law with a floor where it holds, else the one that does."""
+    """The verdict that is drawn with its band: with a floor where that holds, else the other."""
     fitted = [v for v in curve.verdicts if v.statistic == statistic and v.fit is not None]
     fitted.sort(key=lambda v: (v.verdict == "not identifiable", v.law != "power_floor"))
     return fitted[0] if fitted else None

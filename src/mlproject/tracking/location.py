@@ -86,7 +86,8 @@ def _build_sqlite(path: Path) -> None:
             return
         stub = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
         try:
-            new = SqlAlchemyStore(f"sqlite:///{stub}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
+            make: Any = SqlAlchemyStore  # MLflow does not type its constructor
+            new = make(f"sqlite:///{stub}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
             new.engine.dispose()
             os.link(stub, path)
         finally:

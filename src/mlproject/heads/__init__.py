@@ -1,0 +1,26 @@
+"""Linear heads on cached features."""
+
+from __future__ import annotations
+
+from mlproject.heads.linear import (
+    LinearHead,
+    batch_gradient,
+    initial_head,
+    loss_and_gradient,
+    losses_by_kind,
+)
+from mlproject.heads.loop import Diverged, Epochs, Training, n_blocks, train_head, train_stacked
+
+__all__ = [
+    "Diverged",
+    "Epochs",
+    "LinearHead",
+    "Training",
+    "batch_gradient",
+    "initial_head",
+    "loss_and_gradient",
+    "losses_by_kind",
+    "n_blocks",
+    "train_head",
+    "train_stacked",
+]

@@ -1,0 +1,199 @@
+"""Training linear heads on cached features: one large head, or many small ones, without autograd.
+
+A step is two matrix products into buffers that are kept and one optimiser kernel. mse, mae and huber are
+separable over outputs: rows of W never meet. A large head is therefore trained a block of rows at a time
+*through the whole schedule*, with the block and its Adam state held in the processor's cache.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mlproject.errors import Problem
+from mlproject.heads.linear import LinearHead, loss_and_gradient
+from mlproject.heads.updates import UPDATES
+
+BLOCK_BYTES = 1 << 21
+"""Weights trained at once on a CPU; with Adam's two moments and the gradient four times this."""
+
+Epochs = Sequence[Sequence[Tensor]]
+
+
+class Diverged(Problem):
+    """Training left the finite numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What a step does. ``dropout`` is the chance that an input is set to zero (others are scaled up)."""
+
+    loss: str
+    optimizer: str
+    lr: float
+    weight_decay: float = 0.0
+    dropout: float = 0.0
+
+
+def train_head(
+    head: LinearHead,
+    inputs: Tensor,
+    targets: Tensor | None,
+    epochs: Epochs,
+    training: Training,
+    *,
+    dropout: torch.Generator | None = None,
+    after_epoch: Callable[[], None] = lambda: None,
+) -> Tensor:
+    """Train ``head`` in place; gives the loss of every image at the moment before its step.
+
+    Shapes: inputs [n, in], targets [n, out] (one-hot for cross-entropy; None: the head's own output),
+    result [images seen] in the order of ``epochs``. ``after_epoch`` is called ``n_blocks`` times per epoch.
+    Raises: Diverged at the end of the first epoch whose losses are not finite.
+    """
+    seen = torch.zeros(_n_seen(epochs), device=inputs.device)
+    width = len(head.bias)
+    for rows in _blocks(head, training):
+        part = LinearHead(weight=head.weight[rows], bias=head.bias[rows])
+        wanted = None if targets is None else targets[:, rows]
+        loop = _Loop(part, inputs, wanted, training, width=width, dropout=dropout)
+        loop.run(epochs, seen, _guarded(training, after_epoch))
+    return seen
+
+
+def n_blocks(head: LinearHead, training: Training) -> int:
+    """How many blocks of rows the head is trained in."""
+    return len(_blocks(head, training))
+
+
+def train_stacked(
+    heads: Sequence[LinearHead],
+    inputs: Tensor,
+    targets: Tensor,
+    epochs: Epochs,
+    trainings: Sequence[Training],
+) -> Tensor:
+    """Train many heads as few wide ones, [heads x out, in]; each keeps its own lr and weight decay.
+
+    They share inputs, targets, batches, loss and optimiser, and have no dropout. Trained in place, as
+    ``train_head`` would one by one: two to three times as fast with ten outputs, no slower with many.
+    A head that diverges has losses that are not finite and leaves the others as they are.
+    Shapes: inputs [n, in], targets [n, out], result [images seen, heads].
+    Raises: ValueError when loss or optimiser differ.
+    """
+    if len({(t.loss, t.optimizer) for t in trainings}) > 1 or any(t.dropout for t in trainings):
+        raise ValueError("stacked heads share loss and optimizer, and have no dropout")
+    together = max(1, BLOCK_BYTES // 2 // (4 * heads[0].weight.numel()))
+    parts = []
+    for start in range(0, len(heads), together):
+        group = slice(start, start + together)
+        parts.append(_train_group(heads[group], inputs, targets, epochs, trainings[group]))
+    return torch.cat(parts, 1)
+
+
+def _train_group(
+    heads: Sequence[LinearHead],
+    inputs: Tensor,
+    targets: Tensor,
+    epochs: Epochs,
+    trainings: Sequence[Training],
+) -> Tensor:
+    n_seen, width = _n_seen(epochs), len(heads[0].bias)
+    if len(heads) == 1:
+        try:
+            return train_head(heads[0], inputs, targets, epochs, trainings[0])[:, None]
+        except Diverged:
+            return torch.full((n_seen, 1), math.nan, device=inputs.device)
+    wide = LinearHead(weight=torch.cat([h.weight for h in heads]), bias=torch.cat([h.bias for h in heads]))
+    rates = [torch.tensor([t.lr for t in trainings]), torch.tensor([t.weight_decay for t in trainings])]
+    lr, decay = (r.repeat_interleave(width)[:, None].to(inputs.device) for r in rates)
+    seen = torch.zeros(n_seen, len(heads), device=inputs.device)
+    loop = _Loop(wide, inputs, targets, trainings[0], width=width, lr=lr, decay=decay, heads=len(heads))
+    loop.run(epochs, seen)
+    for i, head in enumerate(heads):
+        head.weight.copy_(wide.weight[i * width : (i + 1) * width])
+        head.bias.copy_(wide.bias[i * width : (i + 1) * width])
+    return seen
+
+
+def _guarded(training: Training, after_epoch: Callable[[], None]) -> Callable[[int, Tensor], None]:
+    def check(epoch: int, losses: Tensor) -> None:
+        if not math.isfinite(losses.sum().item()):
+            raise Diverged(
+                f"training diverged in epoch {epoch}: {training.optimizer} with lr={training.lr:g}; "
+                "try a smaller lr"
+            )
+        after_epoch()
+
+    return check
+
+
+def _n_seen(epochs: Epochs) -> int:
+    return sum(len(batch) for batches in epochs for batch in batches)
+
+
+def _blocks(head: LinearHead, training: Training) -> list[slice]:
+    rows, n_in = head.weight.shape
+    whole = training.loss == "cross_entropy" or training.dropout > 0 or head.weight.is_cuda
+    step = rows if whole else max(1, BLOCK_BYTES // (4 * n_in))
+    n = max(1, round(rows / step))
+    return [slice(i * rows // n, (i + 1) * rows // n) for i in range(n)]
+
+
+class _Loop:
+    """The training of some rows of a head: what is fixed for all steps, and the buffers."""
+
+    def __init__(
+        self,
+        head: LinearHead,
+        inputs: Tensor,
+        targets: Tensor | None,
+        training: Training,
+        *,
+        width: int,
+        dropout: torch.Generator | None = None,
+        lr: Tensor | None = None,
+        decay: Tensor | None = None,
+        heads: int = 0,
+    ) -> None:
+        self.head, self.inputs, self.targets, self.training = head, inputs, targets, training
+        self.width, self.dropout, self.heads = width, dropout, heads
+        self.values = [head.weight, head.bias[:, None]]
+        self.gradients = [torch.empty_like(v) for v in self.values]
+        rates = (training.lr if lr is None else lr, training.weight_decay if decay is None else decay)
+        self.update = UPDATES[training.optimizer, heads > 0](self.values, *rates)
+
+    def run(
+        self, epochs: Epochs, seen: Tensor, after_epoch: Callable[[int, Tensor], None] | None = None
+    ) -> None:
+        start = 0
+        for number, batches in enumerate(epochs, 1):
+            begin = start
+            for rows in batches:
+                seen[start : start + len(rows)] += self._step(rows)
+                start += len(rows)
+            if after_epoch is not None:
+                after_epoch(number, seen[begin:start])
+
+    def _step(self, rows: Tensor) -> Tensor:
+        x = self.inputs.index_select(0, rows)
+        if self.training.dropout:
+            x.mul_(self._mask(x))
+        t = None if self.targets is None else self.targets.index_select(0, rows)
+        y = self.head(x)
+        if self.heads:
+            y, t = y.view(len(rows), self.heads, -1), t if t is None else t[:, None]
+        losses, gradient = loss_and_gradient(self.training.loss, y, t, self.width)
+        gradient = gradient.div_(len(rows)).view(len(rows), -1)
+        torch.mm(gradient.T, x, out=self.gradients[0])
+        torch.sum(gradient, 0, out=self.gradients[1].view(-1))
+        self.update(self.gradients)
+        return losses
+
+    def _mask(self, x: Tensor) -> Tensor:
+        keep = 1 - self.training.dropout
+        return torch.empty(x.shape).bernoulli_(keep, generator=self.dropout).div_(keep).to(x.device)

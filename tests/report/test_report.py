@@ -1,0 +1,188 @@
+"""A study on disk: every artifact is there, says what it must, and lets no name break it."""
+
+import csv
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from rich.console import Console
+
+from mlproject.aggregate import aggregate
+from mlproject.report import write_report
+from mlproject.report.escape import csv_cell, figure_text, markdown, slug, tex
+from mlproject.report.latex import exponents_tex
+from mlproject.report.summary import summary_md
+from mlproject.report.tables import tables
+from mlproject.report.terminal import exponents
+from tests.studies import cell, default_study, observe, planted
+
+SIZES = (100, 200, 400, 800, 1600)
+
+
+@pytest.fixture(scope="module")
+def study():
+    return aggregate(default_study(n=60, sizes=SIZES, seeds=2), n_draws=100)
+
+
+@pytest.fixture(scope="module")
+def folder(study, tmp_path_factory):
+    where = tmp_path_factory.mktemp("report")
+    write_report(study, where)
+    return where
+
+
+def rows(content):
+    return list(csv.DictReader(io.StringIO(content.decode())))
+
+
+def test_every_artifact_of_the_contract_is_written(study, folder):
+    names = {path.name for path in folder.iterdir()}
+    assert {"losses_by_size.csv", "losses_by_model.csv", "exponents.csv", "exponents.tex"} <= names
+    assert {"fits.json", "summary.md", "image_exponents.csv", "distributions.csv"} <= names
+    assert {"correlations_by_size.csv", "correlations_by_model.csv"} <= names
+    pictures = {name.removesuffix(".png") for name in names if name.endswith(".png")}
+    assert {"scaling_training_images_mean", "correlation_model_size"} <= pictures
+    assert {f"{picture}.pdf" for picture in pictures} <= names
+
+
+def test_pictures_are_not_blank(folder):
+    for path in folder.glob("*.png"):
+        pixels = imread(path)[..., :3]
+        ink = np.mean(pixels.min(axis=2) < 0.9)
+        assert min(pixels.shape[:2]) > 300, path.name
+        assert 0.005 < ink < 0.95, path.name
+        edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+        assert edge.min() > 0.9, f"{path.name} is cut off"
+    assert all(path.read_bytes().startswith(b"%PDF") for path in folder.glob("*.pdf"))
+
+
+def test_the_same_runs_give_the_same_bytes_in_any_order(tmp_path):
+    runs = [planted(cell(size=size), n=30) for size in SIZES[:3]]
+    first = write_report(aggregate(runs, n_draws=20), tmp_path / "first")
+    second = write_report(aggregate(reversed(runs), n_draws=20), tmp_path / "second")
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes(), one.name
+
+
+def test_losses_by_size_has_the_columns_of_the_contract(study, folder):
+    table = rows((folder / "losses_by_size.csv").read_bytes())
+    assert list(table[0]) == ["image_name", "group", *(f"loss_{size}" for size in SIZES)]
+    assert len(table) == 4 * 60
+    curve = next(c for c in study.along("images") if c.series == "lite0")
+    mine = [float(row["loss_400"]) for row in table if row["group"] == curve.label]
+    assert mine == curve.losses[:, 2].tolist()
+
+
+def test_losses_by_model_keeps_random_apart(folder):
+    table = rows((folder / "losses_by_model.csv").read_bytes())
+    assert list(table[0])[:2] == ["image_name", "group"]
+    for row in table:
+        assert bool(row["loss_resnet18"]) == ("(random)" in row["group"])
+        assert bool(row["loss_lite1"]) != ("(random)" in row["group"])
+
+
+def test_exponents_have_one_row_for_each_group_statistic_and_law(study):
+    table = rows(tables(study)["exponents.csv"])
+    assert len(table) == 4 * (4 + len(SIZES))
+    assert {row["weights"] for row in table if "(random)" in row["group"]} == {"random"}
+    needed = {"alpha", "alpha_low", "alpha_high", "E", "verdict", "reason", "n_scales", "n_seeds", "n_images"}
+    assert needed | {"split", "weights", "estimator"} <= set(table[0])
+    assert all(row["alpha"] == "" for row in table if row["axis"] == "model size")
+
+
+def test_fits_are_strict_json(folder):
+    def refuse(name):
+        raise AssertionError(name)
+
+    content = json.loads((folder / "fits.json").read_text(), parse_constant=refuse)
+    assert content["curves"][0]["points"][0]["mean"]["interval"][0] > 0
+
+
+def test_the_summary_tells_what_is_not_fitted_and_why(folder):
+    text = (folder / "summary.md").read_text()
+    assert "No model-size law is fitted" in text
+    assert "resnet18 (random)" in text
+    widths = {line.count(" | ") for line in text.splitlines() if line.startswith("| ") and "---" not in line}
+    assert len(widths) == 1
+
+
+def test_in_sample_is_said_in_every_table_and_page():
+    runs = []
+    for size in (20, 40, 60, 80, 120):
+        whole = planted(cell(size=size, eval_size=0), n=120).load_losses()
+        runs.append(observe(cell(size=size, eval_size=0), whole.loss[:size], ids=whole.image_ids[:size]))
+    study = aggregate(runs, n_draws=50)
+    content = tables(study)
+    for name in ("losses_by_size", "losses_by_model", "exponents", "image_exponents", "distributions"):
+        assert all("in-sample" in row["group"] for row in rows(content[f"{name}.csv"])), name
+    assert {row["split"] for row in rows(content["exponents.csv"])} == {"in-sample"}
+    assert "in-sample" in exponents_tex(study).decode()
+    assert "In-sample" in summary_md(study, []).decode()
+
+
+EVIL = "=cmd|' /C calc'!A0 & 5% of $x_1 {a} #~^\\ <b>|*[x](y)`\n+1"
+
+
+def test_names_from_files_cannot_break_a_table(tmp_path):
+    runs = [
+        observe(cell(EVIL, size, data=f"/d/{EVIL}"), [1.0, 2.0, 3.0 + size / 100], ids=(EVIL, "@b", "-c"))
+        for size in SIZES
+    ]
+    study = aggregate(runs, n_draws=50)
+    written = {path.name: path for path in write_report(study, tmp_path)}
+    table = rows(written["losses_by_size.csv"].read_bytes())
+    assert {row["image_name"] for row in table} == {"'" + EVIL, "'@b", "'-c"}
+    for name in ("losses_by_size.csv", "exponents.csv", "distributions.csv"):
+        for row in rows(written[name].read_bytes()):
+            assert not any(value[:1] in "=+@" for value in row.values() if value)
+    balanced(written["exponents.tex"].read_text())
+    assert "<b>" not in written["summary.md"].read_text()
+
+
+def balanced(text):
+    """Braces, dollars and environments close; every row has the columns that the table declares."""
+    plain = re.sub(r"^%.*$", "", text, flags=re.M)
+    assert len(re.findall(r"(?<!\\)\{", plain)) == len(re.findall(r"(?<!\\)\}", plain))
+    assert len(re.findall(r"(?<!\\)\$", plain)) % 2 == 0
+    assert re.findall(r"\\begin\{(\w+)\}", plain) == re.findall(r"\\end\{(\w+)\}", plain) == ["tabular"]
+    body = plain.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
+    assert body
+    assert all(line.endswith(r"\\") and len(re.findall(r"(?<!\\)&", line)) == 7 for line in body)
+
+
+def test_the_latex_table_is_balanced(study):
+    balanced(exponents_tex(study).decode())
+
+
+def test_the_terminal_table_shows_exponents_and_notes(study):
+    console = Console(width=150, file=io.StringIO())
+    console.print(exponents(study))
+    text = console.file.getvalue()
+    assert "resnet18 (random)" in text
+    assert "held-out" in text
+    assert "No model-size law" in text
+
+
+def test_a_study_of_one_cell_is_written_without_curves(tmp_path):
+    names = {path.name for path in write_report(aggregate([planted(cell())], n_draws=20), tmp_path)}
+    assert "distribution_training_images.png" in names
+    assert not any(name.startswith(("scaling", "correlation_t")) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("escape", "text", "want"),
+    [
+        (csv_cell, "=1+1", "'=1+1"),
+        (csv_cell, "a=1", "a=1"),
+        (tex, "a_b & 50%", r"a\_b \& 50\%"),
+        (tex, "\\x", r"\textbackslash{}x"),
+        (markdown, "a|b <i>", r"a\|b &lt;i\>"),
+        (figure_text, "$x$", r"\$x\$"),
+        (slug, "A · b/c", "a-b-c"),
+    ],
+)
+def test_escapes(escape, text, want):
+    assert escape(text) == want

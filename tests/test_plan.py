@@ -1,0 +1,94 @@
+from pathlib import Path
+
+import pytest
+
+from mlproject.errors import Problem, WrongUse
+from mlproject.plan import Plan, plan_of, read_plan
+
+SWEEPS = sorted((Path(__file__).parents[1] / "sweeps").glob("*.toml"))
+LITE = 'model = "efficientnet_lite0"\nweights = "imagenet"\n'
+
+
+def plan(tmp_path: Path, text: str, **overrides: object) -> Plan:
+    path = tmp_path / "plan.toml"
+    path.write_text(text)
+    return read_plan(path, overrides)
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_every_plan_in_the_repository_builds_its_cells(path: Path) -> None:
+    found = read_plan(path, {})
+    assert found.name == path.stem
+    assert len({cell.key for cell in found.cells}) == len(found.cells) > 0
+
+
+def test_lists_make_a_product_with_model_slowest_and_seed_fastest(tmp_path: Path) -> None:
+    text = '[[grid]]\nweights = "random"\nmodel = ["resnet18", "resnet50"]\nseed = [0, 1]\n'
+    cells = plan(tmp_path, text + "dataset_size = [10, 20]\n").cells
+    found = [(c.model, c.dataset_size, c.seed) for c in cells]
+    assert found == sorted(found, key=lambda c: (c[0], c[1], c[2]))
+    assert len(found) == 8
+
+
+def test_a_knob_may_be_a_list_too(tmp_path: Path) -> None:
+    cells = plan(tmp_path, f"[[grid]]\n{LITE}knobs = {{ lr = [1e-3, 1e-2] }}\n").cells
+    assert [cell.knobs["lr"] for cell in cells] == [1e-3, 1e-2]
+
+
+def test_an_override_replaces_a_value_in_every_grid(tmp_path: Path) -> None:
+    text = f"[[grid]]\n{LITE}[[grid]]\n{LITE}dataset_size = 30\n"
+    cells = plan(tmp_path, text, dataset_size="40,50", epochs="7").cells
+    assert [(c.dataset_size, c.knobs["epochs"]) for c in cells] == [(40, 7), (50, 7)]
+
+
+def test_scales_in_pixels_are_multiples_of_the_input_side() -> None:
+    by_pixels = plan_of("x", {"model": "resnet18", "weights": "random", "image_scales": "224,448"})
+    by_multiple = plan_of("x", {"model": "resnet18", "weights": "random", "image_scales": "1,2"})
+    assert by_pixels.cells == by_multiple.cells
+    assert by_pixels.cells[0].image_scales == (1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model = 3 = 4", "is not a TOML plan"),
+        ('name = "x"', r"at least one \[\[grid\]\]"),
+        (f"[[grid]]\n{LITE}dataset_sise = 3", "unknown key 'dataset_sise'; did you mean dataset_size"),
+        (f"[[grid]]\n{LITE}knobs = {{ learning = 1 }}", "unknown coordinate or knob of probe 'learning'"),
+        ('[[grid]]\nmodel = "resnet18"', "weights is missing"),
+        ('[[grid]]\nmodel = "resnet18"\nweights = "auto"', "must be imagenet, random or a path"),
+        ('[[grid]]\nmodel = "resnet19"\nweights = "random"', "unknown model 'resnet19'; did you mean"),
+        (f"[[grid]]\n{LITE}dataset_size = 1000000", "dataset_size must be at most 3,200"),
+        (f"[[grid]]\n{LITE}dataset_size = []", "must not be an empty list"),
+        (f'[[grid]]\n{LITE}dataset_size = "many"', "dataset_size must be a whole number, not 'many'"),
+        (f'[[grid]]\n{LITE}image_scales = "big"', "image_scales must be numbers"),
+        (f'[[grid]]\n{LITE}data = "nowhere/at/all"', "nowhere/at/all"),
+    ],
+)
+def test_a_bad_plan_is_refused_with_the_place_and_the_rule(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(Problem, match=message):
+        plan(tmp_path, text)
+
+
+def test_all_faults_of_a_plan_are_told_at_once(tmp_path: Path) -> None:
+    text = f'[[grid]]\n{LITE}dataset_sise = 3\n[[grid]]\n{LITE}recipe = "prob"'
+    with pytest.raises(WrongUse) as caught:
+        plan(tmp_path, text)
+    assert "grid 1: unknown key" in str(caught.value)
+    assert "grid 2: unknown recipe 'prob'; did you mean probe" in str(caught.value)
+
+
+def test_a_plan_that_is_not_there_says_where_plans_are(tmp_path: Path) -> None:
+    with pytest.raises(WrongUse, match="no plan at"):
+        read_plan(tmp_path / "none.toml", {})
+
+
+def test_images_without_a_held_out_split_are_declared_in_sample(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for i in range(3):
+        Image.new("RGB", (8, 8), (40 * i, 0, 0)).save(tmp_path / f"{i}.png")
+    (cell,) = plan_of(
+        "x", {"model": "resnet18", "weights": "random", "data": str(tmp_path), "dataset_size": 3}
+    ).cells
+    assert cell.in_sample
