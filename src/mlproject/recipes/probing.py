@@ -94,42 +94,29 @@ def _examples(probe: Probe, cell: Cell, images: ImageSet, report: Report) -> Exa
     from mlproject.features import FeatureStore
     from mlproject.models import find_model, find_weights
 
-    train = images.draw(
-        cell.dataset_size, seed=cell.seed, how=cast(Draw, cell.draw), in_sample=cell.in_sample
-    )
+    how = cast(Draw, cell.draw)
+    train = images.draw(cell.dataset_size, seed=cell.seed, how=how, in_sample=cell.in_sample)
     judged = train[:0] if cell.in_sample else images.evaluation(cell.eval_size)
     rows = np.concatenate([train, judged])
     model, store = find_model(cell.model), FeatureStore()
-    device = "cuda" if find_device() == "cuda" else "cpu"  # losses are float64, which mps lacks
+    scales, precision = cell.image_scales, probe.precision
+    weights = find_weights(model, cell.weights)
     features = store.features(
-        model,
-        find_weights(model, cell.weights),
-        images,
-        rows,
-        image_scales=cell.image_scales,
-        precision=probe.precision,
-        report=report,
+        model, weights, images, rows, image_scales=scales, precision=precision, report=report
     )
+    device = "cuda" if find_device() == "cuda" else "cpu"  # losses are float64, which mps lacks
     inputs = torch.from_numpy(features.matrix).to(device)
     mean, std = torch.zeros_like(inputs[0]), torch.ones_like(inputs[0])
     if probe.standardize:
         mean, std = _statistics(inputs[: len(train)])
         inputs = (inputs - mean).div_(std)
-    targets: Tensor | None = None
-    if probe.target == "features":
-        targets = inputs
-    elif probe.target == "labels":
+    targets = None if probe.target == "self" else inputs
+    if probe.target == "labels":
         targets = torch.eye(len(images.classes))[torch.from_numpy(images.labels[rows])].to(device)
     elif probe.target == "pixels":
         targets = torch.from_numpy(store.pixels(model, images, rows, report=report)).to(device)
     return Examples(
-        rows=rows,
-        n_train=len(train),
-        inputs=inputs,
-        targets=targets,
-        mean=mean,
-        std=std,
-        features=features,
+        rows=rows, n_train=len(train), inputs=inputs, targets=targets, mean=mean, std=std, features=features
     )
 
 
@@ -142,6 +129,7 @@ def _statistics(inputs: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _solve(probe: Probe, cell: Cell, examples: Examples, report: Report) -> Trained:
+    """The closed form; its compute is counted as that of one epoch."""
     inputs, targets = examples.train
     assert targets is not None
     report.stage("head", 1)
