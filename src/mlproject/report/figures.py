@@ -15,8 +15,9 @@ from mlproject.report.escape import slug
 from mlproject.report.panels import correlation_figure, distribution_figure
 from mlproject.report.style import RC, encode
 
-MOST = 6
-"""Curves that a figure holds before the next one begins: as many as there are colours."""
+Draw = Callable[[Sequence[Curve]], Figure]
+MOST = {"images": 6, "params": 9, "flops": 6}
+"""Curves that a figure holds before the next one begins: models by hue are fewer than sizes by shade."""
 
 
 def figures(study: Study) -> Iterator[tuple[str, bytes]]:
@@ -29,16 +30,23 @@ def figures(study: Study) -> Iterator[tuple[str, bytes]]:
 
 def _drawn(study: Study) -> Iterator[tuple[str, Figure]]:
     for key, axis in AXES.items():
-        for suffix, family in _families(study.along(key)):
-            several = [curve for curve in family if len(curve.points) > 1]
-            for statistic in STATISTICS:
-                draw = partial(scaling_figure, statistic=statistic)
-                yield from _paged(f"scaling_{axis.slug}_{statistic}{suffix}", several, draw)
-            if key != "flops":
-                spread = several or (family if key == "images" else [])
-                yield from _paged(f"distribution_{axis.slug}{suffix}", spread, distribution_figure)
-                related = [curve for curve in several if curve.correlations]
-                yield from _paged(f"correlation_{axis.slug}{suffix}", related, correlation_figure)
+        for ending, family in _families(study.along(key)):
+            for name, (draw, curves) in _kinds(key, family).items():
+                yield from _paged(name.format(axis.slug) + ending, draw, curves, MOST[key])
+
+
+def _kinds(key: str, family: Sequence[Curve]) -> dict[str, tuple[Draw, Sequence[Curve]]]:
+    """What is drawn of a family, and of which of its curves."""
+    several = [curve for curve in family if len(curve.points) > 1]
+    kinds: dict[str, tuple[Draw, Sequence[Curve]]] = {
+        f"scaling_{{}}_{statistic}": (partial(scaling_figure, statistic=statistic), several)
+        for statistic in STATISTICS
+    }
+    if key != "flops":
+        spread = several or (family if key == "images" else [])
+        kinds["distribution_{}"] = (distribution_figure, spread)
+        kinds["correlation_{}"] = (correlation_figure, [curve for curve in several if curve.correlations])
+    return kinds
 
 
 def _families(curves: Sequence[Curve]) -> list[tuple[str, list[Curve]]]:
@@ -54,9 +62,9 @@ def _families(curves: Sequence[Curve]) -> list[tuple[str, list[Curve]]]:
     return [(endings[name], family) for name, family in found.items()]
 
 
-def _paged(
-    name: str, curves: Sequence[Curve], draw: Callable[[Sequence[Curve]], Figure]
-) -> Iterator[tuple[str, Figure]]:
-    for page, start in enumerate(range(0, len(curves), MOST), start=1):
-        suffix = "" if len(curves) <= MOST else f"_page{page}"
-        yield name + suffix, draw(curves[start : start + MOST])
+def _paged(name: str, draw: Draw, curves: Sequence[Curve], most: int) -> Iterator[tuple[str, Figure]]:
+    """One figure, or pages of equal length where there are too many curves for one."""
+    n_pages = -(-len(curves) // most)
+    for page in range(n_pages):
+        part = curves[page * len(curves) // n_pages : (page + 1) * len(curves) // n_pages]
+        yield name + (f"_page{page + 1}" if n_pages > 1 else ""), draw(part)

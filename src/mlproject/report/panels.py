@@ -42,7 +42,7 @@ def distribution_figure(curves: Sequence[Curve]) -> Figure:
 
 def correlation_figure(curves: Sequence[Curve]) -> Figure:
     """Matrices of correlations: Pearson above the diagonal, Spearman below."""
-    figure, axes = _panels(curves, height=2.2 if len(curves[0].points) > 3 else 1.6, width=6.0, sharey=False)
+    figure, axes = _panels(curves, height=2.2 if len(curves[0].points) > 3 else 1.6, width=6.6, sharey=False)
     grids = [_matrix(curve) for curve in curves]
     lowest = min(float(np.nanmin(grid, initial=0.95)) for grid in grids)
     low = max(-1.0, np.floor(lowest * 20) / 20)
@@ -51,7 +51,7 @@ def correlation_figure(curves: Sequence[Curve]) -> Figure:
         shown = ax.imshow(grid, vmin=low, vmax=1.0, cmap=colors)
         _annotate(ax, grid, low)
         _name_cells(ax, point_labels(curve))
-        _title(ax, curve)
+        ax.set_title(figure_text(curve.series, 28), loc="left", fontsize=7)
     bar = figure.colorbar(shown, ax=axes[: len(curves)], shrink=0.8, aspect=30, pad=0.02)
     bar.set_label("above: Pearson\nbelow: Spearman", fontsize=7)
     bar.outline.set_visible(False)
@@ -71,7 +71,7 @@ def _panels(
     curves: Sequence[Curve], *, height: float, width: float, sharey: bool
 ) -> tuple[Figure, list[Axes]]:
     n = len(curves)
-    columns = 1 if n == 1 else 3 if n in (3, 5, 6) else 2
+    columns = 1 if n == 1 else 3 if n == 3 or n > 4 else 2
     rows = -(-n // columns)
     figure = Figure(figsize=(COLUMN if n == 1 else width, 0.7 + height * rows), layout="constrained")
     axes = list(figure.subplots(rows, columns, sharey=sharey, squeeze=False).ravel())

@@ -112,9 +112,9 @@ def log_axis(ruler: Ruler, low: float, high: float) -> None:
 def point_axis(ruler: Ruler, values: Sequence[float]) -> None:
     """Ticks at the scales themselves, leaving out those that would touch."""
     span = math.log(max(values) / min(values)) or 1.0
-    ticks: list[float] = []
-    for value in values:
-        if not ticks or math.log(value / ticks[-1]) > 0.1 * span:
+    ticks = [values[-1]]
+    for value in reversed(values[:-1]):
+        if math.log(ticks[-1] / value) > 0.1 * span:
             ticks.append(value)
     _set_ticks(ruler, ticks)
 

@@ -7,7 +7,16 @@ from collections.abc import Iterator, Sequence
 from mlproject.aggregate.study import Curve, Study, Verdict
 from mlproject.report.escape import markdown
 from mlproject.report.tables import seeds
-from mlproject.report.words import FORMULAS, fitted, interval, parameter, preferred, unfitted
+from mlproject.report.words import (
+    FORMULAS,
+    fitted,
+    interval,
+    name_of,
+    parameter,
+    preferred,
+    shared_family,
+    unfitted,
+)
 
 HEAD = (
     "| group | axis | loss | law | α [95 %] | E [95 %] | verdict | scales | seeds | images |\n"
@@ -37,37 +46,38 @@ def _opening(study: Study) -> str:
 
 
 def _table(study: Study) -> str:
-    rows = [_row(curve, verdict) for curve, verdict in fitted(study)]
-    return f"## Exponents\n\n{HEAD}" + "\n".join(rows) if rows else ""
+    shared = shared_family(study)
+    rows = [_row(name_of(curve, shared), curve, verdict) for curve, verdict in fitted(study)]
+    same = f"All groups: {markdown(shared)}.\n\n" if shared else ""
+    return f"## Exponents\n\n{same}{HEAD}" + "\n".join(rows) if rows else ""
 
 
-def _row(curve: Curve, verdict: Verdict) -> str:
-    alpha, floor = (interval(parameter(verdict, name)) for name in ("alpha", "E"))
+def _row(name: str, curve: Curve, verdict: Verdict) -> str:
+    alpha, floor = (interval(parameter(verdict, symbol)) for symbol in ("alpha", "E"))
     n_images = max(point.n_images for point in curve.points)
-    cells = [markdown(curve.label), f"{curve.axis.name} {curve.axis.symbol}", verdict.statistic]
-    cells += [
-        FORMULAS[verdict.law],
-        alpha,
-        floor,
-        verdict.verdict,
-        str(curve.n_scales),
-        seeds(curve),
-        f"{n_images:,}",
-    ]
+    cells = [markdown(name), f"{curve.axis.name} {curve.axis.symbol}", verdict.statistic]
+    cells += [FORMULAS[verdict.law], alpha, floor, verdict.verdict]
+    cells += [str(curve.n_scales), seeds(curve), f"{n_images:,}"]
     return "| " + " | ".join(cells) + " |"
 
 
 def _refused(study: Study) -> Iterator[str]:
-    lines = [f"- {markdown(c.label)}: {markdown(c.verdicts[0].reason)}." for c in unfitted(study)]
-    if lines:
+    """Groups without a fit, together where they share the reason."""
+    reasons: dict[str, list[str]] = {}
+    for curve in unfitted(study):
+        name = name_of(curve, shared_family(study))
+        reasons.setdefault(curve.verdicts[0].reason, []).append(markdown(name))
+    if reasons:
+        lines = [f"- {_sentence(reason)} Groups: {'; '.join(names)}." for reason, names in reasons.items()]
         yield "## Not fitted\n\n" + "\n".join(lines)
 
 
 def _verdicts(study: Study) -> str:
     """One sentence for each curve: its preferred law on the mean; all others are in exponents.csv."""
+    shared = shared_family(study)
     chosen = [(curve, v) for curve in study.curves if (v := preferred(curve, "mean")) is not None]
     lines = [
-        f"- **{markdown(curve.label)}**, {FORMULAS[v.law]}: {v.verdict}. {_sentence(v.reason)}"
+        f"- **{markdown(name_of(curve, shared))}**, {FORMULAS[v.law]}: {v.verdict}. {_sentence(v.reason)}"
         for curve, v in chosen
     ]
     return "## Verdicts\n\n" + "\n".join(lines) if lines else ""

@@ -11,7 +11,7 @@ from rich.text import Text
 from mlproject.aggregate.axes import AXES
 from mlproject.aggregate.study import Curve, Statistic, Study, Verdict
 from mlproject.report.tables import seeds
-from mlproject.report.words import FORMULAS, interval, parameter, preferred
+from mlproject.report.words import FORMULAS, interval, name_of, parameter, preferred, shared_family
 
 STYLES = {"scaling": "green", "flat": "yellow", "not identifiable": "dim"}
 
@@ -19,8 +19,7 @@ STYLES = {"scaling": "green", "flat": "yellow", "not identifiable": "dim"}
 def exponents(study: Study, *, statistic: Statistic = "mean") -> Group:
     """A Rich table with one row for each fitted curve (its preferred law), and the study's notes."""
     chosen = [(curve, v) for curve in study.curves if (v := preferred(curve, statistic)) and _shown(curve, v)]
-    families = {curve.family for curve, _ in chosen}
-    shared = families.pop() if len(families) == 1 else ""
+    shared = shared_family(study)
     title = f"Exponents of the {statistic} loss, 95 % intervals"
     table = Table(title=Text(f"{title}\n{shared}".rstrip()), title_justify="left")
     for name in ("group", "axis", "law", "α", "E", "verdict"):
@@ -28,7 +27,7 @@ def exponents(study: Study, *, statistic: Statistic = "mean") -> Group:
     for name in ("scales", "seeds", "images"):
         table.add_column(name, justify="right")
     for curve, verdict in chosen:
-        table.add_row(*_row(curve.series if shared else curve.label, curve, verdict))
+        table.add_row(*_row(name_of(curve, shared), curve, verdict))
     return Group(*([table] if chosen else []), *(Text(f"• {note}") for note in study.notes))
 
 

@@ -46,6 +46,17 @@ def preferred(curve: Curve, statistic: Statistic) -> Verdict | None:
     return fitted[0] if fitted else None
 
 
+def shared_family(study: Study) -> str:
+    """The family that all curves with a verdict belong to, or nothing where there are several."""
+    families = {curve.family for curve in study.curves if curve.verdicts}
+    return families.pop() if len(families) == 1 else ""
+
+
+def name_of(curve: Curve, shared: str) -> str:
+    """A curve's name in a table whose heading gives the shared family, if there is one."""
+    return curve.series if shared else curve.label
+
+
 def fitted(study: Study) -> Iterator[tuple[Curve, Verdict]]:
     """Every verdict that has a fit, with its curve."""
     for curve in study.curves:
