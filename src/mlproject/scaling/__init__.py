@@ -8,6 +8,7 @@ Pure arithmetic on NumPy and SciPy, useful alone:
     ('scaling', 0.49)
 """
 
+from .average import Average, average
 from .fitting import Fit, Prediction, fit, fit_table
 from .intervals import Estimate, t_interval
 from .law import ScalingLaw
@@ -16,11 +17,13 @@ from .table import LAWS
 
 __all__ = [
     "LAWS",
+    "Average",
     "Estimate",
     "Fit",
     "ImageExponents",
     "Prediction",
     "ScalingLaw",
+    "average",
     "fit",
     "fit_table",
     "image_exponents",

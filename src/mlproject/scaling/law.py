@@ -17,15 +17,28 @@ along an axis (shifts, breaks) are natural logarithms of scaled ``x``. ``physica
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 Array = NDArray[np.float64]
-Basis = Callable[[NDArray[np.inexact], Array], NDArray[np.inexact]]
+Values = NDArray[np.inexact]
+Basis = Callable[[Values, Array], Values]
 Physical = Callable[[Array, Array, float], dict[str, Array]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """Where the observed scales lie: smallest and largest logarithm of scaled x along each axis [axes]."""
+
+    low: Array
+    high: Array
+
+
+Prior = Callable[[Array, Span], Array]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +49,6 @@ class Shape:
     low: float
     high: float
     grid: tuple[float, ...]
-    unit: str = "1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +57,8 @@ class ScalingLaw:
 
     ``physical(theta [g, q + amplitudes], log_unit [axes], loss_unit)`` gives parameters in the units of
     the data, by name. ``ceiling`` names the amplitude that a known uninformed loss fixes.
+    ``prior(z [s, n_prior], span)`` turns standard normal numbers into parameters [s, q + amplitudes] up to
+    one common factor of the amplitudes, the level; it says what is plausible before the data are seen.
     """
 
     name: str
@@ -54,9 +68,10 @@ class ScalingLaw:
     amplitudes: tuple[str, ...]
     basis: Basis
     physical: Physical
+    prior: Prior
+    n_prior: int
     axes: int = 1
     ceiling: str | None = None
-    units: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n_shapes(self) -> int:
@@ -68,10 +83,10 @@ class ScalingLaw:
         """The scaled parameters in their order: shapes, then amplitudes."""
         return tuple(shape.name for shape in self.shapes) + self.amplitudes
 
-    def mean(self, theta: NDArray[np.inexact], log_x: Array) -> NDArray[np.inexact]:
+    def mean(self, theta: Values, log_x: Array) -> Values:
         """The scaled mean loss [g, m] at scaled parameters [g, q + amplitudes]."""
         basis = self.basis(theta[:, : self.n_shapes], log_x)
-        return np.asarray(np.einsum("gma,ga->gm", basis, theta[:, self.n_shapes :]))
+        return np.asarray(np.matmul(basis, theta[:, self.n_shapes :, None])[..., 0])
 
     def bounds(self) -> tuple[Array, Array]:
         """Lower and upper bounds of the scaled parameters; amplitudes are not negative."""
@@ -98,4 +113,32 @@ def exponent(name: str, low: float = -2.0, high: float = 5.0, n: int = 24) -> Sh
 def location(name: str, low: float, high: float, n: int) -> Shape:
     """A place along the axis, as the natural logarithm of scaled x."""
     inside = np.linspace(low, high, n + 2)[1:-1]
-    return Shape(name=name, low=low, high=high, grid=tuple(inside.tolist()), unit="ln x")
+    return Shape(name=name, low=low, high=high, grid=tuple(inside.tolist()))
+
+
+def with_floor(basis: Values) -> Values:
+    """Put a constant column, the irreducible loss, before a basis [g, m, 1]."""
+    return np.concatenate([np.ones_like(basis[..., :1]), basis], axis=-1)
+
+
+def plausible_exponent(z: Array, median: float = 0.4, spread: float = 0.8) -> Array:
+    """Log-normal: published exponents of losses lie between 0.05 and 1.5 (Hestness 2017; Hoffmann 2022)."""
+    return np.minimum(median * np.exp(spread * z), 30.0)
+
+
+def plausible_share(z: Array) -> Array:
+    """Uniform on (0, 1): the share of the floor in the loss at the largest scale."""
+    return np.clip(special.ndtr(z), 1e-9, 1.0 - 1e-9)
+
+
+def plausible_place(z: Array, low: float, high: float) -> Array:
+    """Uniform on (low, high), along the logarithm of an axis."""
+    return np.asarray(low + (high - low) * special.ndtr(z))
+
+
+def softplus(w: Values) -> Values:
+    """ln(1 + e^w), safe for large w, and for complex steps."""
+    if not np.iscomplexobj(w):
+        return np.asarray(np.logaddexp(0.0, w))
+    top = np.where(w.real > 0, w, 0.0)
+    return np.asarray(top + np.log(np.exp(w - top) + np.exp(-top)))

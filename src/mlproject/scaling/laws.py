@@ -9,11 +9,19 @@ bounded form. x is dimensionless once divided by its unit; E and L0 have the uni
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .law import Array, ScalingLaw, exponent, location
-
-Values = NDArray[np.inexact]
+from .law import (
+    Array,
+    ScalingLaw,
+    Span,
+    Values,
+    exponent,
+    location,
+    plausible_exponent,
+    plausible_place,
+    plausible_share,
+    with_floor,
+)
 
 
 def power_basis(shape: Values, log_x: Array) -> Values:
@@ -36,11 +44,6 @@ def shifted_basis(shape: Values, log_x: Array) -> Values:
 def zhai_basis(shape: Values, log_x: Array) -> Values:
     """1, (x + x0)^-alpha."""
     return with_floor(shifted_basis(shape, log_x))
-
-
-def with_floor(basis: Values) -> Values:
-    """Put a constant column, the irreducible loss, before a basis [g, m, 1]."""
-    return np.concatenate([np.ones_like(basis[..., :1]), basis], axis=-1)
 
 
 def m3_basis(shape: Values, log_x: Array) -> Values:
@@ -74,6 +77,32 @@ def _m3_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Arra
     return {"alpha": alpha, "g": np.exp(log_g - log_unit[0]), "k": k * loss_unit * at_one}
 
 
+def _power_prior(z: Array, span: Span) -> Array:
+    return np.stack([plausible_exponent(z[:, 0]), np.ones(len(z))], axis=1)
+
+
+def _floor_prior(z: Array, span: Span) -> Array:
+    alpha, share = plausible_exponent(z[:, 0]), plausible_share(z[:, 1])
+    return np.stack([alpha, share, (1.0 - share) * np.exp(alpha * span.high[0])], axis=1)
+
+
+def _shifted_prior(z: Array, span: Span) -> Array:
+    shift = plausible_place(z[:, 1], span.low[0] - 1.0, span.high[0] + 1.0)
+    return np.stack([plausible_exponent(z[:, 0], 0.5), shift, np.ones(len(z))], axis=1)
+
+
+def _zhai_prior(z: Array, span: Span) -> Array:
+    alpha, shift, _ = _shifted_prior(z, span).T
+    share = plausible_share(z[:, 2])
+    at_last = shifted_basis(np.stack([alpha, shift], axis=1), span.high[None])[:, 0, 0].real
+    return np.stack([alpha, shift, share, (1.0 - share) / at_last], axis=1)
+
+
+def _m3_prior(z: Array, span: Span) -> Array:
+    turn = -plausible_place(z[:, 1], span.low[0], span.high[0] + 4.0)
+    return np.stack([plausible_exponent(z[:, 0], 0.5), turn, np.ones(len(z))], axis=1)
+
+
 POWER = ScalingLaw(
     name="power",
     formula="k x^-alpha",
@@ -82,6 +111,8 @@ POWER = ScalingLaw(
     amplitudes=("k",),
     basis=power_basis,
     physical=_power_units,
+    prior=_power_prior,
+    n_prior=1,
 )
 POWER_FLOOR = ScalingLaw(
     name="power_floor",
@@ -91,6 +122,8 @@ POWER_FLOOR = ScalingLaw(
     amplitudes=("E", "k"),
     basis=floor_basis,
     physical=_floor_units,
+    prior=_floor_prior,
+    n_prior=2,
 )
 SHIFTED = ScalingLaw(
     name="shifted",
@@ -100,6 +133,8 @@ SHIFTED = ScalingLaw(
     amplitudes=("k",),
     basis=shifted_basis,
     physical=_shifted_units,
+    prior=_shifted_prior,
+    n_prior=2,
 )
 ZHAI = ScalingLaw(
     name="zhai",
@@ -109,6 +144,8 @@ ZHAI = ScalingLaw(
     amplitudes=("E", "k"),
     basis=zhai_basis,
     physical=_zhai_units,
+    prior=_zhai_prior,
+    n_prior=3,
 )
 M3 = ScalingLaw(
     name="m3",
@@ -118,4 +155,6 @@ M3 = ScalingLaw(
     amplitudes=("k",),
     basis=m3_basis,
     physical=_m3_units,
+    prior=_m3_prior,
+    n_prior=2,
 )

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from .law import Array, ScalingLaw
 
 TINY = 1e-300
+STARTS = 16
 STEP = 1e-20  # of the complex derivative: far below rounding, which is its point
 
 
@@ -74,8 +75,18 @@ class Problem:
 
 
 def solve(problem: Problem) -> Array:
-    """The best parameters [b, p] of every data set: the best cell of the grid, polished."""
-    return polish(problem, search(problem))
+    """The best parameters [b, p] of every data set: the best cell of the grid, polished.
+
+    One data set under a law with many shapes is polished from its best cells, since their basins differ.
+    """
+    if len(problem.y) > 1 or problem.law.n_shapes < 3:
+        return polish(problem, search(problem))
+    shapes = problem.law.grid()
+    amplitudes, cost = project(problem, shapes)
+    best = np.argsort(cost[0])[:STARTS]
+    many = problem.repeat(len(best))
+    found = polish(many, np.concatenate([shapes[best], amplitudes[0, best]], axis=1))
+    return found[[int(np.argmin(many.cost(found)))]]
 
 
 def search(problem: Problem) -> Array:

@@ -1,0 +1,66 @@
+"""From points to cells: repeated scales averaged, dense curves thinned, what is known of the noise kept."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .discrepancy import NOISE_DOF, Cells
+from .law import Array
+from .points import Points
+
+MOST = 20  # cells along one axis: a denser curve is averaged within equal steps of ln x
+MOST_JOINT = 256
+GUESS = 0.01  # relative noise where nothing is known
+
+
+def make_cells(points: Points) -> Cells:
+    """Cells of the points, in the scaled units of the points."""
+    log_x, log_y = points.scaled(points.x), np.log(points.y / points.loss_unit)
+    owner = _owners(log_x)
+    n = np.bincount(owner).astype(float)
+    mean = np.stack([np.bincount(owner, axis) / n for axis in log_x.T], axis=1)
+    level = np.bincount(owner, log_y) / n
+    if points.sd is not None:
+        return _known(points, owner, mean, level)
+    same = _same_scale(log_x)
+    inside = log_y - (np.bincount(same, log_y) / np.bincount(same))[same]
+    repeats = float(len(log_y) - same.max() - 1)
+    spare = float(np.sum(inside**2)) if repeats else 0.0
+    guess = GUESS if repeats < 3 else float(np.sqrt(spare / repeats))
+    return Cells(
+        log_x=mean,
+        log_y=level,
+        noise=np.diag(1.0 / n),
+        spare=NOISE_DOF * guess**2 + spare,
+        dof=NOISE_DOF + repeats,
+    )
+
+
+def _known(points: Points, owner: Array, mean: Array, level: Array) -> Cells:
+    """Noise as the caller gave it; replicates also tell how cells share images."""
+    relative = np.asarray(points.sd) / points.y
+    share = (owner[:, None] == np.arange(len(level))).astype(float)
+    share /= share.sum(axis=0)
+    covariance = np.diag(relative**2)
+    if points.draws is not None and len(points.draws) >= 5 * len(relative):
+        seen = np.cov(np.log(points.draws), rowvar=False)
+        covariance = 0.9 * np.atleast_2d(seen) + 0.1 * covariance
+    noise = share.T @ covariance @ share
+    typical = float(np.mean(np.diag(noise)))
+    noise = noise / typical + 1e-6 * np.eye(len(level))
+    return Cells(log_x=mean, log_y=level, noise=noise, spare=NOISE_DOF * typical, dof=NOISE_DOF)
+
+
+def _same_scale(log_x: Array) -> Array:
+    _, owner = np.unique(np.round(log_x, 9), axis=0, return_inverse=True)
+    return np.asarray(owner).reshape(-1)
+
+
+def _owners(log_x: Array) -> Array:
+    """Which cell every row belongs to, cells ordered along the axis."""
+    same = _same_scale(log_x)
+    if log_x.shape[1] > 1 or same.max() < MOST:
+        return same
+    edges = np.linspace(log_x.min(), log_x.max() + 1e-9, MOST + 1)
+    bins = np.clip(np.searchsorted(edges, log_x[:, 0], side="right") - 1, 0, MOST - 1)
+    return np.asarray(np.unique(bins, return_inverse=True)[1]).reshape(-1)
