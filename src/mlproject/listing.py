@@ -75,14 +75,20 @@ def print_plan(plan: Plan, experiment: str) -> None:
     done = peek_done(experiment)
     if done is None:
         done = set(open_store(experiment, create=False).done())
-    table = Table("", "cell", "name", "knobs", box=None)
-    for cell in plan.cells:
+    knobs = [dict(cell.knobs) | {"recipe": cell.recipe, "eval_size": cell.eval_size} for cell in plan.cells]
+    shared = {name for name in knobs[0] if len({row.get(name) for row in knobs}) == 1}
+    table = Table("", "cell", "name", "knobs that differ", box=None)
+    for cell, row in zip(plan.cells, knobs, strict=True):
         mark = "[green]done[/]" if cell.key in done else "to do"
-        knobs = " ".join(f"{name}={value}" for name, value in cell.knobs.items())
-        table.add_row(mark, cell.key, cell.label, knobs)
+        table.add_row(mark, cell.key, cell.label, _pairs({k: v for k, v in row.items() if k not in shared}))
     out.print(table)
+    out.print("all cells: " + _pairs({k: v for k, v in knobs[0].items() if k in shared}))
     n_done = sum(cell.key in done for cell in plan.cells)
     out.print(f"{len(plan.cells)} cells: {n_done} done, {len(plan.cells) - n_done} to do")
+
+
+def _pairs(values: dict[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in values.items())
 
 
 def print_cache() -> None:
