@@ -94,3 +94,18 @@ def test_compute_is_an_axis_only_where_it_is_not_proportional_to_the_images():
     assert not aggregate(plain, n_draws=10).along("flops")
     steps = [observe(cell(size=s), [1.0, 2.0, 3.0], flops=1e9 + 1e6 * s) for s in (100, 200)]
     assert len(aggregate(steps, n_draws=10).along("flops")) == 1
+
+
+def test_labels_name_only_the_knobs_that_tell_groups_apart():
+    shared = {"optimizer": "adam", "batch_size": 32}
+    knobs = [
+        {"target": "features", "epochs": 5, "steps": 0, **shared},
+        {"target": "features", "epochs": 0, "steps": 20, **shared},
+        {"target": "pixels", "epochs": 1, "steps": 0, "optimizer": "sgd", "batch_size": 1},
+    ]
+    study = aggregate((observe(cell(knobs=k), [1.0, 2.0, 3.0]) for k in knobs), n_draws=10)
+    assert sorted(curve.family.split(" · ", 2)[2] for curve in study.along("images")) == [
+        "target features · cross_entropy · 20 steps · held-out",
+        "target features · cross_entropy · 5 epochs · held-out",
+        "target pixels · cross_entropy · held-out",
+    ]

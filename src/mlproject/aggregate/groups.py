@@ -6,9 +6,10 @@ weights never meet, nor in-sample and held-out losses, kinds of loss, data, reci
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,8 @@ SHOWN = (
     "weights_kind",
 )
 """Fixed fields that a label shows anyway, or shows only to tell two equal labels apart."""
+TRAINING_LENGTH = {"knobs.steps", "knobs.epochs"}
+"""Knobs that a label gives as one: steps where they are set, else epochs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,30 +78,41 @@ def worth_drawing(group: Group) -> bool:
 
 
 def names(found: Sequence[Group]) -> list[tuple[str, str]]:
-    """Series and family of each group: together unique, as short as the study allows."""
-    differing = _differing(found)
-    labels = [(_series(group), _family(group, differing)) for group in found]
-    for field in ("weights", "weights_digest", "data_digest"):
-        counts = {label: labels.count(label) for label in labels}
+    """Series and family of each group: together unique along an axis, as short as the study allows.
+
+    A field or knob is named only where it differs between groups that would read the same without it.
+    """
+    alike: dict[tuple[str, ...], list[Group]] = {}
+    for group in found:
+        alike.setdefault(_base(group), []).append(group)
+    differing = {base: _differing(some) for base, some in alike.items()}
+    labels = [(_series(group), _family(group, differing[_base(group)])) for group in found]
+    for detail in (_fixed_text("weights"), _fixed_text("weights_digest"), _fixed_text("data_digest"), _mark):
+        seen = [(group.axis.name, label) for group, label in zip(found, labels, strict=True)]
         labels = [
-            label
-            if counts[label] == 1 or field not in group.fixed
-            else _add(label, str(group.fixed[field])[:24])
-            for label, group in zip(labels, found, strict=True)
+            label if seen.count(own) == 1 else (f"{label[0]}{detail(group)}", label[1])
+            for group, label, own in zip(found, labels, seen, strict=True)
         ]
     return labels
 
 
-def _add(label: tuple[str, str], detail: str) -> tuple[str, str]:
-    return f"{label[0]} [{detail}]", label[1]
+def _fixed_text(field: str) -> Callable[[Group], str]:
+    return lambda group: f" [{str(group.fixed[field])[:24]}]" if field in group.fixed else ""
+
+
+def _mark(group: Group) -> str:
+    """The last resort: a digest of all that is fixed."""
+    text = json.dumps(dict(group.fixed), sort_keys=True, default=str)
+    return f" [{hashlib.sha256(text.encode()).hexdigest()[:6]}]"
 
 
 def _differing(found: Sequence[Group]) -> set[str]:
-    """Fixed fields and knobs (``knobs.lr``) that are not the same throughout the study."""
-    seen: dict[str, set[str]] = {}
+    """Fixed fields and knobs (``knobs.lr``) that are not the same in all these groups."""
     rows = [_flat(group.fixed) for group in found]
-    for name in {name for row in rows for name in row}:
-        seen[name] = {json.dumps(row.get(name), default=str) for row in rows if name in row or "." in name}
+    seen = {
+        name: {json.dumps(row.get(name), default=str) for row in rows if name in row or "." in name}
+        for name in {name for row in rows for name in row}
+    }
     return {name for name, values in seen.items() if len(values) > 1} - set(SHOWN)
 
 
@@ -115,22 +129,30 @@ def _series(group: Group) -> str:
     return f"{name} ({kind})" if kind == "random" or "model" not in fixed else name
 
 
-def _family(group: Group, differing: set[str]) -> str:
+def _base(group: Group) -> tuple[str, ...]:
+    """What every family says: data, recipe, target, loss and protocol."""
     fixed = group.fixed
     target = fixed["knobs"].get("target")
-    parts = [str(fixed["data"]).rstrip("/").rpartition("/")[2], str(fixed["recipe"])]
-    parts += [f"target {target}"] if target else []
-    parts.append(str(fixed["kind"]))
-    told = {"knobs.target", "knobs.loss", "eval_size", "data_digest"}
-    flat = _flat(fixed)
-    parts += [
+    data = str(fixed["data"]).rstrip("/").rpartition("/")[2]
+    protocol = {"train": "in-sample", "eval": "held-out"}.get(fixed["split"], str(fixed["split"]))
+    return (
+        data,
+        str(fixed["recipe"]),
+        *([f"target {target}"] if target else []),
+        str(fixed["kind"]),
+        protocol,
+    )
+
+
+def _family(group: Group, differing: set[str]) -> str:
+    *head, protocol = _base(group)
+    flat = _flat(group.fixed)
+    told = {"knobs.loss", "eval_size", "data_digest", *TRAINING_LENGTH}
+    parts = [
         f"{name.removeprefix('knobs.')}={flat[name]}" for name in sorted(differing - told) if name in flat
     ]
-    return " · ".join([*parts, _protocol(fixed, differing)])
-
-
-def _protocol(fixed: Mapping[str, Any], differing: set[str]) -> str:
-    if fixed["split"] == "train":
-        return "in-sample"
-    sizes = f" ({fixed['eval_size']} images)" if "eval_size" in differing else ""
-    return f"held-out{sizes}" if fixed["split"] == "eval" else str(fixed["split"])
+    if differing & TRAINING_LENGTH:
+        steps, epochs = flat.get("knobs.steps", 0), flat.get("knobs.epochs", "default")
+        parts.append(f"{steps} steps" if steps else f"{epochs} epochs")
+    sizes = f" ({group.fixed['eval_size']} images)" if "eval_size" in differing else ""
+    return " · ".join([*head, *parts, protocol + sizes])
