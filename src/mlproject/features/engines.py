@@ -57,6 +57,8 @@ def onnx_engine(backbone: nn.Module, first: Floats) -> Engine:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = find_n_threads()
     options.log_severity_level = 3
+    # Threads that spin while they wait halve the speed as soon as another process wants a core.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         # Another batch size than the one that is checked, so that a graph fixed to it is found out.
         example = torch.zeros(N_CHECKED + 1, *first.shape[1:])
