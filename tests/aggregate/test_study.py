@@ -89,7 +89,7 @@ def test_a_single_size_gives_tables_and_no_fit():
 
 @pytest.mark.parametrize(
     ("knobs", "words"),
-    [({"target": "features"}, "Epochs are equal"), ({"target": "pixels", "steps": 50}, "Steps are equal")],
+    [({"target": "features"}, "Epochs are equal"), ({"target": "features", "steps": 50}, "Steps are equal")],
 )
 def test_an_identity_target_is_said_to_measure_optimiser_steps(knobs, words):
     study = aggregate((planted(cell(size=s, knobs=knobs)) for s in (100, 200)), n_draws=50)

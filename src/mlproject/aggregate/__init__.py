@@ -53,11 +53,12 @@ def _curves(pool: Pool, *, n_draws: int, seed: int) -> list[tuple[Group, Curve]]
 
 def _named(pairs: Sequence[tuple[Group, Curve]]) -> list[Curve]:
     """Curves with labels that tell them apart, in the order that people read them."""
-    labels = names([group for group, _ in pairs])
-    curves = [
-        replace(curve, series=series, family=family)
-        for (_, curve), (series, family) in zip(pairs, labels, strict=True)
-    ]
+    curves = []
+    for axis in AXES.values():
+        mine = [pair for pair in pairs if pair[0].axis is axis]
+        labels = names([group for group, _ in mine])
+        for (_, curve), (series, family) in zip(mine, labels, strict=True):
+            curves.append(replace(curve, series=series, family=family))
     axes = list(AXES.values())
     return sorted(curves, key=lambda c: (axes.index(c.axis), c.family, c.random, _natural(c.series)))
 

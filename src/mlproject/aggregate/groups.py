@@ -69,12 +69,12 @@ def _fixed(run: Run, axis: Axis) -> dict[str, Any]:
 def worth_drawing(group: Group) -> bool:
     """Whether a group says something of its own: always, but for compute that only repeats the images.
 
-    Compute counts when it departs from proportion to the images by more than 1 % over the curve.
+    Compute counts when it departs from proportion to the images by more than 10 % over the curve.
     """
     if group.axis is not AXES["flops"]:
         return True
     ratios = [group.axis.value(run.observation) / run.cell.dataset_size for run in group.runs]
-    return max(ratios) > 1.01 * min(ratios)
+    return max(ratios) > 1.1 * min(ratios)
 
 
 def names(found: Sequence[Group]) -> list[tuple[str, str]]:

@@ -8,7 +8,6 @@ from mlproject.aggregate.axes import AXES
 from mlproject.aggregate.fits import DECADE, shortcomings
 from mlproject.aggregate.study import Curve
 
-IDENTITY_TARGETS = ("features", "pixels")
 
 
 def notes(curves: Sequence[Curve], *, n_left_out: int, pool_notes: Sequence[str]) -> tuple[str, ...]:
@@ -23,11 +22,9 @@ def notes(curves: Sequence[Curve], *, n_left_out: int, pool_notes: Sequence[str]
 
 
 def _identity(curves: Sequence[Curve]) -> Iterator[str]:
-    mine = [curve for curve in curves if curve.target in IDENTITY_TARGETS and not _closed(curve)]
-    for target in sorted({curve.target for curve in mine}):
-        equal_steps = {bool(c.fixed["knobs"].get("steps", 0)) for c in mine if c.target == target}
-        for steps in sorted(equal_steps):
-            yield _identity_sentence(target, steps)
+    mine = [curve for curve in curves if curve.target == "features" and not _closed(curve)]
+    for equal_steps in sorted({bool(curve.fixed["knobs"].get("steps", 0)) for curve in mine}):
+        yield _identity_sentence(equal_steps)
 
 
 def _closed(curve: Curve) -> bool:
@@ -35,9 +32,9 @@ def _closed(curve: Curve) -> bool:
     return bool(curve.fixed["knobs"].get("solver") == "ridge")
 
 
-def _identity_sentence(target: str, equal_steps: bool) -> str:
+def _identity_sentence(equal_steps: bool) -> str:
     why = (
-        f"Target `{target}`: the best loss is the same at every dataset size, so the exponent measures "
+        "Target `features`: the best loss is 0 at every dataset size, so the exponent measures "
         "optimiser steps, not learning from data. "
     )
     if equal_steps:
