@@ -23,10 +23,8 @@ def exponents(study: Study, *, statistic: Statistic = "mean") -> Group:
     title = f"Exponents of the {statistic} loss, 95 % intervals"
     table = Table(title=Text(f"{title}\n{shared}".rstrip()), title_justify="left", box=SIMPLE, pad_edge=False)
     table.add_column("group", overflow="fold")
-    for name in ("axis", "law", "α", "E", "verdict"):
+    for name in ("law", "α", "E", "verdict", "scales × seeds"):
         table.add_column(name, no_wrap=True)
-    for name in ("scales", "seeds", "images"):
-        table.add_column(name, justify="right")
     for curve in study.curves:
         rows = [v for v in curve.verdicts if v.statistic == statistic and v.fit and _shown(curve, v)]
         for verdict in rows:
@@ -49,9 +47,7 @@ def _shown(curve: Curve, verdict: Verdict) -> bool:
 
 
 def _row(name: str, curve: Curve, verdict: Verdict) -> list[Text]:
-    n_images = max(point.n_images for point in curve.points)
-    plain = [name, curve.axis.symbol, FORMULAS[verdict.law]]
-    plain += [estimate(verdict, "alpha"), estimate(verdict, "E")]
+    law = FORMULAS[verdict.law].replace("x", curve.axis.symbol)
+    plain = [name, law, estimate(verdict, "alpha"), estimate(verdict, "E")]
     said = Text(verdict.verdict, style=STYLES.get(verdict.verdict, ""))
-    counts = [str(curve.n_scales), seeds(curve), f"{n_images:,}"]
-    return [*map(Text, plain), said, *map(Text, counts)]
+    return [*map(Text, plain), said, Text(f"{curve.n_scales} × {seeds(curve)}")]
