@@ -14,7 +14,15 @@ import numpy as np
 from scipy import special
 from scipy.stats import qmc
 
-from .discrepancy import Cells, Conditioned, condition, departures, log_likelihood, predict_cells
+from .discrepancy import (
+    Cells,
+    Conditioned,
+    condition,
+    departures,
+    log_likelihood,
+    predict_cells,
+    unseen_covariance,
+)
 from .law import Array, ScalingLaw, Span
 
 FIRST = 512  # samples from the prior
@@ -22,6 +30,7 @@ NEXT = 256  # samples of every adapted proposal
 STAGES = 4
 TAIL = 5.0  # degrees of freedom of the proposals
 WIDEN = 1.2
+LEVEL_WIDTH = 1.3  # ln of the prior width of an unknown level, against one that a ceiling fixes
 COOL = 4.0  # the first adaptation follows the likelihood to the power 1 / COOL
 
 
@@ -35,6 +44,7 @@ class Posterior:
     theta: Array
     weights: Array
     level: float | None
+    log_evidence: float
 
     @property
     def effective_size(self) -> float:
@@ -63,6 +73,20 @@ class Posterior:
         dof = self.cells.dof + len(self.cells.log_y) - (1.0 if self.level is None else 0.0)
         return means, spread, run, dof
 
+    def joint(self, at: Array, n: int) -> tuple[Array, Array, float]:
+        """``n`` component means [n, k], the mean covariance within components [k, k], and of one run."""
+        sample, departure = self.resample(n)
+        theta = self.theta[sample]
+        here, there = log_mean(self.law, theta, self.cells.log_x), log_mean(self.law, theta, at)
+        means, inside, run = np.empty(there.shape), np.zeros((len(at), len(at))), 0.0
+        for h in np.unique(departure):
+            mine, one = departure == h, self.given[h]
+            mean, _, variance = predict_cells(self.cells, one, here[mine], at, there[mine], self.level)
+            means[mine] = mean
+            inside += variance.sum() * unseen_covariance(self.cells, one, at, self.level)
+            run += float(variance.sum())
+        return means, inside / n, run / n
+
 
 def posterior(law: ScalingLaw, cells: Cells, given: list[Conditioned], ceiling: float | None) -> Posterior:
     """Sample the posterior of a law; ``ceiling`` is the scaled uninformed loss where it is known."""
@@ -84,13 +108,21 @@ def posterior(law: ScalingLaw, cells: Cells, given: list[Conditioned], ceiling: 
         z, theta = np.concatenate([z, new]), np.concatenate([theta, new_theta])
         score = np.concatenate([score, new_score])
     log_weight = score + (_log_normal(z) - _log_proposals(z, proposals))[:, None]
-    weights = np.exp(log_weight - special.logsumexp(log_weight))
-    return Posterior(law=law, cells=cells, given=given, theta=theta, weights=weights, level=level)
+    log_evidence = float(special.logsumexp(log_weight))
+    return Posterior(
+        law=law,
+        cells=cells,
+        given=given,
+        theta=theta,
+        weights=np.exp(log_weight - log_evidence),
+        level=level,
+        log_evidence=log_evidence - (0.0 if level is None else LEVEL_WIDTH),
+    )
 
 
 def conditioned(cells: Cells) -> list[Conditioned]:
     """The cells under every departure."""
-    return [condition(cells, departure) for departure in departures()]
+    return [condition(cells, departure) for departure in departures(noise_known=cells.noise_known)]
 
 
 def log_mean(law: ScalingLaw, theta: Array, log_x: Array) -> Array:
@@ -126,7 +158,7 @@ def _log_proposals(z: Array, proposals: list[tuple[Array, Array]]) -> Array:
 
 @cache
 def _sobol(d: int, n: int, seed: int) -> Array:
-    return np.clip(qmc.Sobol(d, seed=seed).random(n), 1e-6, 1.0 - 1e-6)
+    return np.asarray(np.clip(qmc.Sobol(d, seed=seed).random(n), 1e-6, 1.0 - 1e-6))
 
 
 @cache
