@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, get_args, runtime_checkable
 
-from mlproject import __version__
+from mlproject import __version__, table
 from mlproject.aggregate import Study, aggregate
 from mlproject.cell import Cell
-from mlproject.errors import BadInput, NoRoom, Problem, StoreAway
+from mlproject.errors import BadInput, NoRoom, Problem, StoreAway, is_disk_full, one_line
 from mlproject.files import try_locked
 from mlproject.plan import Plan
 from mlproject.progress import Report
 from mlproject.report import write_report
 from mlproject.report.terminal import as_text
 from mlproject.report.words import preferred
-from mlproject.run import CellRun, run_cell
-from mlproject.tracking import Store
+from mlproject.run import CellRun, Status, run_cell
+from mlproject.tracking import Run, Store
 
 TEXT = "exponents.txt"
 NOTE_LENGTH = 7900
@@ -59,17 +58,16 @@ def run_plan(plan: Plan, store: Store, watcher: Watcher, *, summary: bool = True
     """
     store.reconcile()
     done = store.done([cell.key for cell in plan.cells])
-    results = []
-    for cell in plan.cells:
-        if cell.key in done:
-            result = CellRun(cell=cell, status="was done", run_id=done[cell.key])
-        else:
-            watcher.begin(cell)
-            result = _run_one(cell, plan, store, watcher, adopt=not summary)
-        watcher.end(result)
-        results.append(result)
-    if store.launcher_run or (summary and len(done) < len(plan.cells)):
-        _log_summary(plan, store, results)
+    if not summary or (len(done) == len(plan.cells) and not store.launcher_run):
+        return _run_cells(plan, store, watcher, done, adopt=not summary)
+    lock = f"sweep-{hashlib.sha256(''.join(c.key for c in plan.cells).encode()).hexdigest()[:16]}"
+    name, tags = f"sweep · {plan.name}", {"sweep": plan.name}
+    with (
+        try_locked(store.lock_path(lock)),
+        store.run(kind="sweep", name=name, lock=lock, tags=tags, adopt=True) as run,
+    ):
+        results = _run_cells(plan, store, watcher, done, adopt=False)
+        _log_summary(run, results)
     return results
 
 
@@ -98,7 +96,7 @@ def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, whe
         summary, *_ = write_report(study, Path(folder))
         text = as_text(study)
         (Path(folder) / TEXT).write_text(text, "utf-8")
-        _write_rows(Path(folder) / "runs.csv", ["cell", "losses_digest", "run_id"], rows)
+        table.write_rows(Path(folder) / "runs.csv", ["cell", "losses_digest", "run_id"], rows)
         note = summary.read_text("utf-8")[:NOTE_LENGTH]
         run.log(metrics=_fit_metrics(study) | {"runs": len(rows)}, tags={"mlflow.note.content": note})
         run.log_files(Path(folder))
@@ -116,6 +114,26 @@ def _fit_metrics(study: Study) -> dict[str, float]:
     return found
 
 
+def _run_cells(
+    plan: Plan, store: Store, watcher: Watcher, done: Mapping[str, str], *, adopt: bool
+) -> list[CellRun]:
+    """What became of each cell, in order; one that was busy is tried once more after all others."""
+    results: dict[str, CellRun] = {}
+    for patient in (False, True):
+        for cell in plan.cells:
+            if cell.key in results:
+                continue
+            if cell.key in done:
+                result = CellRun(cell=cell, status="was done", run_id=done[cell.key])
+            else:
+                watcher.begin(cell)
+                result = _run_one(cell, plan, store, watcher, adopt=adopt)
+            if patient or result.status != "busy":
+                results[cell.key] = result
+                watcher.end(result)
+    return [results[cell.key] for cell in plan.cells]
+
+
 def _run_one(cell: Cell, plan: Plan, store: Store, watcher: Watcher, *, adopt: bool) -> CellRun:
     try:
         return run_cell(
@@ -123,6 +141,10 @@ def _run_one(cell: Cell, plan: Plan, store: Store, watcher: Watcher, *, adopt: b
         )
     except FATAL:
         raise
+    except OSError as error:
+        if adopt or is_disk_full(error):
+            raise
+        return CellRun(cell=cell, status="failed", reason=one_line(error))
     except Problem as problem:
         if adopt:
             raise
@@ -130,27 +152,13 @@ def _run_one(cell: Cell, plan: Plan, store: Store, watcher: Watcher, *, adopt: b
     except Exception as error:  # a recipe may raise anything; the other cells must not pay for it
         if adopt:
             raise
-        return CellRun(cell=cell, status="failed", reason=f"{type(error).__name__}: {error}")
+        return CellRun(cell=cell, status="failed", reason=one_line(error))
 
 
-def _log_summary(plan: Plan, store: Store, results: Sequence[CellRun]) -> None:
-    counts = {
-        status: sum(r.status == status for r in results) for status in ("done", "was done", "busy", "failed")
-    }
-    lock = f"sweep-{hashlib.sha256(''.join(c.key for c in plan.cells).encode()).hexdigest()[:16]}"
-    with (
-        try_locked(store.lock_path(lock)),
-        store.run(
-            kind="sweep", name=f"sweep · {plan.name}", lock=lock, tags={"sweep": plan.name}, adopt=True
-        ) as run,
-        tempfile.TemporaryDirectory(prefix="mlproject-") as folder,
-    ):
-        run.log(metrics={f"cells.{status.replace(' ', '_')}": n for status, n in counts.items()})
+def _log_summary(run: Run, results: Sequence[CellRun]) -> None:
+    counts = {status: sum(r.status == status for r in results) for status in get_args(Status)}
+    run.log(metrics={f"cells.{status.replace(' ', '_')}": n for status, n in counts.items()})
+    with tempfile.TemporaryDirectory(prefix="mlproject-") as folder:
         rows = [[r.cell.label, r.cell.key, r.status, r.run_id, r.reason] for r in results]
-        _write_rows(Path(folder) / "cells.csv", ["name", "cell", "status", "run_id", "reason"], rows)
+        table.write_rows(Path(folder) / "cells.csv", ["name", "cell", "status", "run_id", "reason"], rows)
         run.log_files(Path(folder))
-
-
-def _write_rows(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([header, *rows])
