@@ -28,10 +28,11 @@ from .table import find_law
 
 AVERAGED = {
     1: ("power", "power_floor", "zhai", "m4", "bnsl1"),
-    2: ("separable", "product", "coupled", "bounded_sum"),
+    2: ("separable", "product", "coupled"),
 }
 COMPONENTS = 600  # of the predictive mixture, over all laws
 KNOTS = 40
+HELD_BACK = 0.25
 OFFSETS = (np.arange(9) + 0.5) / 9.0  # probabilities at which each component is read
 
 
@@ -42,6 +43,7 @@ class Standing:
     prior: float
     weight: float
     score: float | None
+    log_evidence: float
     in_sample_sd: float
     in_sample_rank: int
     out_of_sample_rank: int | None
@@ -169,23 +171,42 @@ def _at(ordered: Array, level: float) -> Array:
     return np.asarray(ordered[first] + (place - first) * (after - ordered[first]))
 
 
+def weigh(
+    prior: Array, scores: Array | None, evidence: Array, *, n_cells: int, noise_known: bool
+) -> Array:
+    """Weights [laws] from prior weights, rolling scores and log evidence, each only where it can be trusted.
+
+    Evidence compares laws by misfit, so it counts in full where the noise is known apart from the laws, and
+    otherwise only below eight cells, where there is too little to roll over. The rest of the judgement is the
+    rolling score, of which a quarter is held back for the prior, since a few cuts can be lucky.
+    """
+    share = 1.0 if noise_known else float(np.clip((8.0 - n_cells) / 4.0, 0.0, 1.0))
+    base = np.log(prior) + share * (evidence - evidence.max())
+    kept = np.exp(base - special.logsumexp(base))
+    if scores is None or noise_known:
+        return np.asarray(kept)
+    rolled = base + scores
+    return np.asarray(HELD_BACK * kept + (1.0 - HELD_BACK) * np.exp(rolled - special.logsumexp(rolled)))
+
+
 def _stand(
     posteriors: Mapping[str, Posterior], prior: Mapping[str, float], scores: Mapping[str, float] | None
 ) -> dict[str, Standing]:
     names = list(posteriors)
+    cells = next(iter(posteriors.values())).cells
+    rolling = None if scores is None else np.array([scores[name] for name in names])
+    evidence = np.array([post.log_evidence for post in posteriors.values()])
     base = np.array([prior[name] for name in names])
-    weights = base
-    if scores is not None:
-        log = np.log(base) + np.array([scores[name] for name in names])
-        weights = 0.5 * base + 0.5 * np.exp(log - special.logsumexp(log))
+    weights = weigh(base, rolling, evidence, n_cells=len(cells.log_y), noise_known=cells.noise_known)
     inside = np.array([_residual_sd(post) for post in posteriors.values()])
     inside_rank = np.argsort(np.argsort(inside)) + 1
-    outside = None if scores is None else np.argsort(np.argsort([-scores[name] for name in names])) + 1
+    outside = None if rolling is None else np.argsort(np.argsort(-rolling)) + 1
     return {
         name: Standing(
             prior=prior[name],
             weight=float(weights[i]),
-            score=None if scores is None else scores[name],
+            score=None if rolling is None else float(rolling[i]),
+            log_evidence=float(evidence[i]),
             in_sample_sd=float(inside[i]),
             in_sample_rank=int(inside_rank[i]),
             out_of_sample_rank=None if outside is None else int(outside[i]),

@@ -10,6 +10,8 @@ from .points import Points
 
 MOST = 20  # cells along one axis: a denser curve is averaged within equal steps of ln x
 MOST_JOINT = 256
+KNOWN_DOF = 10.0  # how many residuals noise that the caller gives is worth
+ENOUGH_REPEATS = 5  # spare runs at repeated scales that make the noise known
 GUESS = 0.01  # relative noise where nothing is known
 
 
@@ -33,6 +35,7 @@ def make_cells(points: Points) -> Cells:
         noise=np.diag(1.0 / n),
         spare=NOISE_DOF * guess**2 + spare,
         dof=NOISE_DOF + repeats,
+        noise_known=repeats >= ENOUGH_REPEATS,
     )
 
 
@@ -48,7 +51,7 @@ def _known(points: Points, owner: Array, mean: Array, level: Array) -> Cells:
     noise = share.T @ covariance @ share
     typical = float(np.mean(np.diag(noise)))
     noise = noise / typical + 1e-6 * np.eye(len(level))
-    return Cells(log_x=mean, log_y=level, noise=noise, spare=NOISE_DOF * typical, dof=NOISE_DOF)
+    return Cells(log_x=mean, log_y=level, noise=noise, spare=KNOWN_DOF * typical, dof=KNOWN_DOF, noise_known=True)
 
 
 def _same_scale(log_x: Array) -> Array:

@@ -20,7 +20,8 @@ from .law import Array
 
 LENGTHS = (0.7, 1.5, 3.0)
 RATIOS = (2.0, 6.0)  # of the departure to the noise
-ABSENT = 0.2  # prior probability of no departure
+ABSENT = 0.2  # prior probability of no departure, where residuals are all that tells the noise
+ABSENT_KNOWN = 0.8  # the same where the noise is known apart from the law, so that misfit shows
 NOISE_DOF = 4.0  # how many residuals the guess of the noise is worth
 
 
@@ -42,24 +43,29 @@ class Departure:
         return np.asarray(self.ratio**2 * np.exp(-distance))
 
 
-def departures() -> tuple[Departure, ...]:
+def departures(*, noise_known: bool = False) -> tuple[Departure, ...]:
     """No departure, and all combinations of size, length and smoothness with equal prior probability."""
+    absent = ABSENT_KNOWN if noise_known else ABSENT
     some = [(ratio, length, smooth) for smooth in (False, True) for ratio in RATIOS for length in LENGTHS]
-    each = np.log((1.0 - ABSENT) / len(some))
-    none = Departure(ratio=0.0, length=1.0, smooth=False, log_prior=float(np.log(ABSENT)))
+    each = np.log((1.0 - absent) / len(some))
+    none = Departure(ratio=0.0, length=1.0, smooth=False, log_prior=float(np.log(absent)))
     return (none, *(Departure(ratio=r, length=n, smooth=s, log_prior=float(each)) for r, n, s in some))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cells:
     """Mean log losses [m] at distinct scales log_x [m, axes], their noise covariance shape [m, m], and
-    what is known of sigma^2 beforehand: ``spare`` sum of squares worth ``dof`` residuals."""
+    what is known of sigma^2 beforehand: ``spare`` sum of squares worth ``dof`` residuals.
+
+    ``noise_known`` says that the noise is known apart from any law, from repeats or from the caller.
+    """
 
     log_x: Array
     log_y: Array
     noise: Array
     spare: float
     dof: float
+    noise_known: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ NEXT = 256  # samples of every adapted proposal
 STAGES = 4
 TAIL = 5.0  # degrees of freedom of the proposals
 WIDEN = 1.2
+LEVEL_WIDTH = 1.3  # ln of the prior width of an unknown level, against one that a ceiling fixes
 COOL = 4.0  # the first adaptation follows the likelihood to the power 1 / COOL
 
 
@@ -35,6 +36,7 @@ class Posterior:
     theta: Array
     weights: Array
     level: float | None
+    log_evidence: float
 
     @property
     def effective_size(self) -> float:
@@ -84,13 +86,21 @@ def posterior(law: ScalingLaw, cells: Cells, given: list[Conditioned], ceiling: 
         z, theta = np.concatenate([z, new]), np.concatenate([theta, new_theta])
         score = np.concatenate([score, new_score])
     log_weight = score + (_log_normal(z) - _log_proposals(z, proposals))[:, None]
-    weights = np.exp(log_weight - special.logsumexp(log_weight))
-    return Posterior(law=law, cells=cells, given=given, theta=theta, weights=weights, level=level)
+    log_evidence = float(special.logsumexp(log_weight))
+    return Posterior(
+        law=law,
+        cells=cells,
+        given=given,
+        theta=theta,
+        weights=np.exp(log_weight - log_evidence),
+        level=level,
+        log_evidence=log_evidence - (0.0 if level is None else LEVEL_WIDTH),
+    )
 
 
 def conditioned(cells: Cells) -> list[Conditioned]:
     """The cells under every departure."""
-    return [condition(cells, departure) for departure in departures()]
+    return [condition(cells, departure) for departure in departures(noise_known=cells.noise_known)]
 
 
 def log_mean(law: ScalingLaw, theta: Array, log_x: Array) -> Array:
