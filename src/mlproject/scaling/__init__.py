@@ -8,24 +8,40 @@ Pure arithmetic on NumPy and SciPy, useful alone:
     ('scaling', 0.49)
 """
 
-from .average import Average, average
+from .average import Average, Standing, average
+from .compare import Difference, compare
+from .design import NextCell, NextPlan, plan_next
 from .fitting import Fit, Prediction, fit, fit_table
+from .frontier import Cost, Frontier, fit_cost, frontier, isoflop_optimum
 from .intervals import Estimate, t_interval
 from .law import ScalingLaw
 from .per_image import ImageExponents, image_exponents
+from .robust import robust_parameters
 from .table import LAWS
 
 __all__ = [
     "LAWS",
     "Average",
+    "Cost",
+    "Difference",
     "Estimate",
     "Fit",
+    "Frontier",
     "ImageExponents",
+    "NextCell",
+    "NextPlan",
     "Prediction",
     "ScalingLaw",
+    "Standing",
     "average",
+    "compare",
     "fit",
+    "fit_cost",
     "fit_table",
+    "frontier",
     "image_exponents",
+    "isoflop_optimum",
+    "plan_next",
+    "robust_parameters",
     "t_interval",
 ]

@@ -29,10 +29,11 @@ from .table import find_law
 AVERAGED = {
     1: ("power", "power_floor", "zhai", "m4", "bnsl1"),
     2: ("separable", "product", "coupled"),
+    3: ("separable3", "product3"),
 }
 COMPONENTS = 600  # of the predictive mixture, over all laws
 KNOTS = 40
-HELD_BACK = 0.25
+HELD_BACK = 0.5  # of the weights, kept for the prior: a few cuts can be lucky
 OFFSETS = (np.arange(9) + 0.5) / 9.0  # probabilities at which each component is read
 
 
@@ -171,14 +172,12 @@ def _at(ordered: Array, level: float) -> Array:
     return np.asarray(ordered[first] + (place - first) * (after - ordered[first]))
 
 
-def weigh(
-    prior: Array, scores: Array | None, evidence: Array, *, n_cells: int, noise_known: bool
-) -> Array:
+def weigh(prior: Array, scores: Array | None, evidence: Array, *, n_cells: int, noise_known: bool) -> Array:
     """Weights [laws] from prior weights, rolling scores and log evidence, each only where it can be trusted.
 
     Evidence compares laws by misfit, so it counts in full where the noise is known apart from the laws, and
     otherwise only below eight cells, where there is too little to roll over. The rest of the judgement is the
-    rolling score, of which a quarter is held back for the prior, since a few cuts can be lucky.
+    rolling score; half is held back for the prior, since a few cuts can be lucky.
     """
     share = 1.0 if noise_known else float(np.clip((8.0 - n_cells) / 4.0, 0.0, 1.0))
     base = np.log(prior) + share * (evidence - evidence.max())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .discrepancy import NOISE_DOF, Cells
 from .law import Array
 from .points import Points
 
+Index = NDArray[np.intp]
 MOST = 20  # cells along one axis: a denser curve is averaged within equal steps of ln x
 MOST_JOINT = 256
 KNOWN_DOF = 10.0  # how many residuals noise that the caller gives is worth
@@ -39,7 +41,7 @@ def make_cells(points: Points) -> Cells:
     )
 
 
-def _known(points: Points, owner: Array, mean: Array, level: Array) -> Cells:
+def _known(points: Points, owner: Index, mean: Array, level: Array) -> Cells:
     """Noise as the caller gave it; replicates also tell how cells share images."""
     relative = np.asarray(points.sd) / points.y
     share = (owner[:, None] == np.arange(len(level))).astype(float)
@@ -51,15 +53,17 @@ def _known(points: Points, owner: Array, mean: Array, level: Array) -> Cells:
     noise = share.T @ covariance @ share
     typical = float(np.mean(np.diag(noise)))
     noise = noise / typical + 1e-6 * np.eye(len(level))
-    return Cells(log_x=mean, log_y=level, noise=noise, spare=KNOWN_DOF * typical, dof=KNOWN_DOF, noise_known=True)
+    return Cells(
+        log_x=mean, log_y=level, noise=noise, spare=KNOWN_DOF * typical, dof=KNOWN_DOF, noise_known=True
+    )
 
 
-def _same_scale(log_x: Array) -> Array:
+def _same_scale(log_x: Array) -> Index:
     _, owner = np.unique(np.round(log_x, 9), axis=0, return_inverse=True)
     return np.asarray(owner).reshape(-1)
 
 
-def _owners(log_x: Array) -> Array:
+def _owners(log_x: Array) -> Index:
     """Which cell every row belongs to, cells ordered along the axis."""
     same = _same_scale(log_x)
     if log_x.shape[1] > 1 or same.max() < MOST:

@@ -129,3 +129,13 @@ def predict_cells(
     unseen = one.departure.ratio**2 - np.sum(link**2, axis=1)
     unseen += spent * (1.0 - link @ one.ones) ** 2 / weight
     return mean, np.maximum(unseen, 0.0), variance
+
+
+def unseen_covariance(cells: Cells, one: Conditioned, at: Array, level: float | None) -> Array:
+    """Covariance [n, n] of ln mean loss between new scales given the shape, in units of sigma^2."""
+    link = one.departure.covariance(at, cells.log_x) @ one.whiten.T
+    covariance = one.departure.covariance(at, at) - link @ link.T
+    if level is None:
+        free = 1.0 - link @ one.ones
+        covariance = covariance + np.outer(free, free) / one.weight
+    return np.asarray(covariance)

@@ -14,9 +14,10 @@ from numpy.typing import ArrayLike
 
 from mlproject.errors import BadInput
 
-from .intervals import NORMAL, Estimate, Noise, Profile, percentile, profile, read_noise
+from .intervals import NORMAL, Estimate, Noise, Profile, condition_number, percentile, profile, read_noise
 from .law import Array, ScalingLaw
 from .points import Points, read_points
+from .robust import huber, physical_values
 from .solve import Problem, solve
 from .table import LAWS, find_law
 from .verdict import judge
@@ -42,11 +43,14 @@ class Fit:
     """One law on one set of points. ``residuals`` are ln y - ln L [m]; losses and x keep their units.
 
     ``verdict`` is "scaling", "flat" or "not identifiable"; ``reason`` says why and what would change it;
+    ``robust`` are the parameters under Huber's loss, the second opinion;
+    ``condition`` is the condition number of the scaled information matrix;
     ``held_out_error`` is ln(predicted / observed) on the largest scale when fitted without it.
     """
 
     law: str
     parameters: Mapping[str, Estimate]
+    robust: Mapping[str, float]
     verdict: str
     reason: str
     flags: tuple[str, ...]
@@ -56,12 +60,18 @@ class Fit:
     residual_sd: float
     space: str
     held_out_error: float | None
+    condition: float
     ceiling: float | None
     points: Points = field(repr=False)
     theta: Array = field(repr=False)
     spread: Array = field(repr=False)
     from_draws: bool = field(repr=False)
     noise: Noise = field(repr=False)
+
+    @property
+    def stretch(self) -> float:
+        """What refits, which carry only the noise of the draws, lack when residuals reject that noise."""
+        return stretch(self.noise)
 
     def predict(self, x: ArrayLike) -> Prediction:
         """Predicted losses at x [n] (or [n, axes]) with intervals for the mean and for one new run."""
@@ -72,7 +82,7 @@ class Fit:
         if not np.isfinite(self.noise.factor):
             low, high = np.full(len(at), -np.inf), np.full(len(at), np.inf)
         elif self.from_draws:
-            low, high = percentile(mean, cloud, _stretch(self.noise))
+            low, high = percentile(mean, cloud, self.stretch)
         else:
             low, high = np.minimum(cloud.min(axis=0), mean), np.maximum(cloud.max(axis=0), mean)
         run = self.noise.factor * self.residual_sd
@@ -141,11 +151,14 @@ def fit_points(points: Points, law: ScalingLaw, *, linear: bool = False) -> Fit:
     shape = _profile_or_point(problem, theta, noise)
     refits = None if points.draws is None else solve(points.problem(law, linear=linear, draws=True))
     parameters = estimates(points, law, theta, shape, noise, refits)
-    judged = judge(points, law, problem, theta, parameters, shape, noise)
+    second = huber(problem, start=theta) if dof >= 2 else theta
+    robust = physical_values(points, law, second)
+    judged = judge(points, law, problem, theta, parameters, shape, noise, robust)
     residuals = np.log(points.y / points.loss_unit) - np.log(law.mean(theta[None], problem.log_x)[0].real)
     return Fit(
         law=law.name,
         parameters=parameters,
+        robust=robust,
         verdict=judged.verdict,
         reason=judged.reason,
         flags=judged.flags,
@@ -155,6 +168,7 @@ def fit_points(points: Points, law: ScalingLaw, *, linear: bool = False) -> Fit:
         residual_sd=_run_sd(points, residuals, dof),
         space="linear loss" if linear else "log loss",
         held_out_error=held_out_error(points, law, linear=linear),
+        condition=condition_number(problem, theta),
         ceiling=points.ceiling,
         points=points,
         theta=theta,
@@ -178,7 +192,7 @@ def estimates(
         elif refits is None:
             low, high = float(cloud.min()), float(cloud.max())
         else:
-            low, high = _from_refits(at, cloud, _stretch(noise), positive=name not in _shape_names(law))
+            low, high = _from_refits(at, cloud, stretch(noise), positive=name not in _shape_names(law))
         out[name] = Estimate(value=at, low=low, high=high)
     return out
 
@@ -220,8 +234,8 @@ def _profile_or_point(problem: Problem, theta: Array, noise: Noise) -> Profile:
     return Profile(paths=theta[None], open_low=everything, open_high=everything)
 
 
-def _stretch(noise: Noise) -> float:
-    """What refits, which carry only the noise of the draws, lack when residuals reject that noise."""
+def stretch(noise: Noise) -> float:
+    """The factor on intervals of refits: 1 unless the residuals reject the noise of the draws."""
     return float(noise.factor * np.sqrt(noise.variance) / NORMAL)
 
 

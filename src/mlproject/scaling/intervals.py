@@ -144,6 +144,17 @@ def linear_errors(problem: Problem, theta: Array) -> Array:
     return errors
 
 
+def condition_number(problem: Problem, theta: Array) -> float:
+    """Condition number of the information matrix with every free parameter scaled to unit information."""
+    slopes = problem.jacobian(theta[None])[0]
+    low, high = problem.bounds()
+    free = slopes[:, low < high]
+    size = np.linalg.norm(free, axis=0)
+    if np.any(size <= 0):
+        return float("inf")
+    return float(np.linalg.cond(free / size) ** 2)
+
+
 def _walk(theta: Array, j: int, error: float, low: float, high: float) -> Array:
     """Starts [s, p] along parameter j on both sides of its optimum, kept inside its bounds."""
     span = min(max(error, 1e-9 * (1.0 + abs(theta[j]))), 1e6)

@@ -128,7 +128,7 @@ def plausible_exponent(z: Array, median: float = 0.4, spread: float = 0.8) -> Ar
 
 def plausible_share(z: Array) -> Array:
     """Uniform on (0, 1): the share of the floor in the loss at the largest scale."""
-    return np.clip(special.ndtr(z), 1e-9, 1.0 - 1e-9)
+    return np.asarray(np.clip(special.ndtr(z), 1e-9, 1.0 - 1e-9))
 
 
 def plausible_place(z: Array, low: float, high: float) -> Array:

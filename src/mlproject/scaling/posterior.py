@@ -14,7 +14,15 @@ import numpy as np
 from scipy import special
 from scipy.stats import qmc
 
-from .discrepancy import Cells, Conditioned, condition, departures, log_likelihood, predict_cells
+from .discrepancy import (
+    Cells,
+    Conditioned,
+    condition,
+    departures,
+    log_likelihood,
+    predict_cells,
+    unseen_covariance,
+)
 from .law import Array, ScalingLaw, Span
 
 FIRST = 512  # samples from the prior
@@ -64,6 +72,20 @@ class Posterior:
             means[mine], spread[mine], run[mine] = mean, variance[:, None] * factor, variance
         dof = self.cells.dof + len(self.cells.log_y) - (1.0 if self.level is None else 0.0)
         return means, spread, run, dof
+
+    def joint(self, at: Array, n: int) -> tuple[Array, Array, float]:
+        """``n`` component means [n, k], the mean covariance within components [k, k], and of one run."""
+        sample, departure = self.resample(n)
+        theta = self.theta[sample]
+        here, there = log_mean(self.law, theta, self.cells.log_x), log_mean(self.law, theta, at)
+        means, inside, run = np.empty(there.shape), np.zeros((len(at), len(at))), 0.0
+        for h in np.unique(departure):
+            mine, one = departure == h, self.given[h]
+            mean, _, variance = predict_cells(self.cells, one, here[mine], at, there[mine], self.level)
+            means[mine] = mean
+            inside += variance.sum() * unseen_covariance(self.cells, one, at, self.level)
+            run += float(variance.sum())
+        return means, inside / n, run / n
 
 
 def posterior(law: ScalingLaw, cells: Cells, given: list[Conditioned], ceiling: float | None) -> Posterior:
@@ -136,7 +158,7 @@ def _log_proposals(z: Array, proposals: list[tuple[Array, Array]]) -> Array:
 
 @cache
 def _sobol(d: int, n: int, seed: int) -> Array:
-    return np.clip(qmc.Sobol(d, seed=seed).random(n), 1e-6, 1.0 - 1e-6)
+    return np.asarray(np.clip(qmc.Sobol(d, seed=seed).random(n), 1e-6, 1.0 - 1e-6))
 
 
 @cache

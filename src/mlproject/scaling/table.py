@@ -7,12 +7,14 @@ from mlproject.errors import unknown
 from .bounded import BOUNDED, M4
 from .broken import BNSL1, BNSL2
 from .joint import BOUNDED_SUM, COUPLED, INTERACTION, KAPLAN, PRODUCT, ROSENFELD, SEPARABLE
+from .joint3 import PRODUCT3, SEPARABLE3
 from .law import ScalingLaw
 from .laws import M3, POWER, POWER_FLOOR, SHIFTED, ZHAI
 
 ONE_AXIS = (POWER, POWER_FLOOR, SHIFTED, ZHAI, M3, BOUNDED, M4, BNSL1, BNSL2)
 TWO_AXES = (SEPARABLE, PRODUCT, INTERACTION, COUPLED, KAPLAN, BOUNDED_SUM, ROSENFELD)
-LAWS: dict[str, ScalingLaw] = {law.name: law for law in ONE_AXIS + TWO_AXES}
+THREE_AXES = (SEPARABLE3, PRODUCT3)
+LAWS: dict[str, ScalingLaw] = {law.name: law for law in ONE_AXIS + TWO_AXES + THREE_AXES}
 
 
 def find_law(name: str) -> ScalingLaw:

@@ -20,6 +20,7 @@ from .points import Points
 from .solve import Problem, solve
 
 FLAT_WITHIN = 0.1  # an average slope inside -/+ this is flat: at most a fifth of the loss per decade
+COLLINEAR = 0.995  # correlation of ln N and ln D from which a design is a line
 WIDEST = 2.0  # an exponent's interval may be this many times as wide as its value
 
 
@@ -40,9 +41,11 @@ def judge(
     parameters: Mapping[str, Estimate],
     profiles: Profile,
     noise: Noise,
+    robust: Mapping[str, float],
 ) -> Judged:
     """The verdict on a fitted law."""
-    flags = tuple(find_flags(law, problem, theta, profiles, noise))
+    moved = find_moved(law, parameters, robust, noise)
+    flags = tuple(find_flags(law, problem, theta, noise) + moved)
     slope = average_slope(points)
     needed = law.n_free(points.ceiling) + 1 - points.n_scales
     if slope is not None and slope.holds(0.0) and max(-slope.low, slope.high) <= FLAT_WITHIN:
@@ -50,7 +53,7 @@ def judge(
         return Judged(verdict="flat", reason=text, flags=flags)
     if needed > 0:
         return Judged(verdict="not identifiable", reason=_too_few(points, law, needed), flags=flags)
-    trouble = _first_trouble(points, law, theta, parameters, profiles)
+    trouble = collinear(points) or _first_trouble(points, law, theta, parameters, profiles)
     if trouble is not None:
         rest = "" if slope is None else f"; the average slope is {_show(slope)}"
         return Judged(verdict="not identifiable", reason=trouble + rest, flags=flags)
@@ -64,7 +67,7 @@ def judge(
 
 def exponents(law: ScalingLaw) -> tuple[str, ...]:
     """The shapes that are exponents of an axis (the others are places, sharpnesses, couplings)."""
-    return tuple(shape.name for shape in law.shapes if shape.name in ("alpha", "beta", "alpha1"))
+    return tuple(shape.name for shape in law.shapes if shape.name in ("alpha", "beta", "gamma", "alpha1"))
 
 
 def average_slope(points: Points) -> Estimate | None:
@@ -80,7 +83,7 @@ def average_slope(points: Points) -> Estimate | None:
     return t_interval(float(theta[0]), error, noise.dof)
 
 
-def find_flags(law: ScalingLaw, problem: Problem, theta: Array, profiles: Profile, noise: Noise) -> list[str]:
+def find_flags(law: ScalingLaw, problem: Problem, theta: Array, noise: Noise) -> list[str]:
     """Facts that a reader must see beside the parameters."""
     low, high = problem.bounds()
     names, flags = law.names, []
@@ -95,6 +98,35 @@ def find_flags(law: ScalingLaw, problem: Problem, theta: Array, profiles: Profil
     if noise.rejected:
         flags.append("residuals are larger than the known noise: intervals use the residuals")
     return flags
+
+
+def find_moved(
+    law: ScalingLaw, parameters: Mapping[str, Estimate], robust: Mapping[str, float], noise: Noise
+) -> list[str]:
+    """Exponents and floors that move by more than one standard error under Huber's loss."""
+    flags = []
+    for name in (*exponents(law), "E"):
+        if name not in parameters or not np.isfinite(parameters[name].width):
+            continue
+        error = parameters[name].width / (2.0 * noise.factor)
+        if abs(robust[name] - parameters[name].value) > max(error, 1e-6 * abs(parameters[name].value)):
+            flags.append(
+                f"{name} moves to {robust[name]:.3g} under a robust loss, more than one standard error"
+            )
+    return flags
+
+
+def collinear(points: Points) -> str | None:
+    """The reason when the axes move together, so that no design of this kind tells them apart."""
+    log_x = points.scaled(points.x)
+    if log_x.shape[1] < 2:
+        return None
+    flat = [i + 1 for i in range(log_x.shape[1]) if np.ptp(log_x[:, i]) < 1e-9]
+    if flat:
+        return f"axis {flat[0]} has a single value: vary it"
+    if abs(float(np.corrcoef(log_x[:, 0], log_x[:, 1])[0, 1])) > COLLINEAR:
+        return "the two axes move together, so their exponents cannot be told apart: add cells off the line"
+    return None
 
 
 def _first_trouble(

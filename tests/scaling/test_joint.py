@@ -1,0 +1,99 @@
+"""Two axes: identifiability, the compute-optimal frontier, comparing fits."""
+
+import numpy as np
+import pytest
+
+from mlproject.errors import BadInput
+from mlproject.scaling import Cost, compare, fit, fit_cost, frontier, isoflop_optimum
+
+N, D = (v.ravel() for v in np.meshgrid(np.geomspace(1e6, 1e9, 5), np.geomspace(1e7, 1e10, 5)))
+GRID = np.stack([N, D], axis=1)
+TRUTH = {"A": 400.0, "alpha": 0.34, "B": 410.0, "beta": 0.28, "E": 1.69}
+
+
+def chinchilla(n, d):
+    return TRUTH["E"] + TRUTH["A"] * n ** -TRUTH["alpha"] + TRUTH["B"] * d ** -TRUTH["beta"]
+
+
+def test_the_frontier_is_the_closed_form_of_its_law():
+    compute = np.array([1e18, 1e20])
+    best = frontier(fit(GRID, chinchilla(N, D), law="separable"), compute)
+    a, b = TRUTH["alpha"], TRUTH["beta"]
+    g = (a * TRUTH["A"] / (b * TRUTH["B"])) ** (1.0 / (a + b))
+    assert best.n == pytest.approx(g * (compute / 6.0) ** (b / (a + b)), rel=1e-6)
+    assert best.n * best.d * 6.0 == pytest.approx(compute)
+    assert best.n_exponent.value == pytest.approx(b / (a + b))
+    assert best.loss == pytest.approx(chinchilla(best.n, best.d))
+
+
+@pytest.mark.parametrize("law", ["separable", "coupled"])
+def test_nothing_of_equal_cost_is_better_than_the_frontier(law):
+    y = chinchilla(N, D) * np.exp(0.005 * np.random.default_rng(0).standard_normal(len(N)))
+    found, cost = fit(GRID, y, law=law), Cost(coefficient=2.0, n_power=0.8, d_power=1.1)
+    best = frontier(found, 1e15, cost=cost)
+    n = best.n * np.geomspace(0.2, 5.0, 41)
+    d = (1e15 / (cost.coefficient * n**cost.n_power)) ** (1.0 / cost.d_power)
+    assert found.predict(np.stack([n, d], axis=1)).mean.min() == pytest.approx(best.loss[0], rel=1e-4)
+    assert best.n_limits[0] <= best.n <= best.n_limits[1]
+
+
+def test_a_law_without_an_optimum_has_no_frontier():
+    with pytest.raises(BadInput, match="no optimum"):
+        frontier(fit(GRID, chinchilla(N, D), law="product"), 1e18)
+
+
+def test_a_measured_cost_comes_back():
+    found = fit_cost(N, D, 3.0 * N**0.9 * D**1.1)
+    assert (found.coefficient, found.n_power, found.d_power) == pytest.approx((3.0, 0.9, 1.1))
+    with pytest.raises(BadInput, match="separately"):
+        fit_cost(N, 20.0 * N, N)
+
+
+def test_an_isoflop_profile_has_its_minimum_inside():
+    n = np.geomspace(1e7, 1e9, 9)
+    at, _ = isoflop_optimum(n, np.exp(0.1 * (np.log(n) - np.log(2e8)) ** 2))
+    assert at == pytest.approx(2e8, rel=0.01)
+    with pytest.raises(BadInput, match="edge"):
+        isoflop_optimum(n, n**-0.1)
+
+
+def test_a_design_on_one_line_is_not_identifiable():
+    n = np.geomspace(1e6, 1e9, 12)
+    x = np.stack([n, 20.0 * n], axis=1)
+    found = fit(x, chinchilla(*x.T), law="separable")
+    assert found.verdict == "not identifiable" and "move together" in found.reason
+
+
+def test_exponents_are_compared_with_an_interval():
+    x = np.geomspace(1e2, 1e4, 8)
+    rng = np.random.default_rng(1)
+    steep, shallow = (x**-a * np.exp(0.01 * rng.standard_normal(8)) for a in (0.5, 0.3))
+    found = compare(fit(x, steep, law="power"), fit(x, shallow, law="power"))
+    assert found.verdict == "first larger" and found.difference.holds(0.2)
+    assert compare(fit(x, steep, law="power"), fit(x, steep, law="power")).verdict == "no difference seen"
+
+
+def test_paired_draws_cancel_what_both_share():
+    x = np.geomspace(1e2, 1e4, 8)
+    rng = np.random.default_rng(2)
+    noise = np.exp(0.05 * rng.standard_normal((400, 8)))
+    first = fit(x, x**-0.5, law="power", draws=x**-0.5 * noise)
+    second = fit(x, x**-0.48, law="power", draws=x**-0.48 * noise)
+    together, apart = compare(first, second), compare(first, second, paired=False)
+    assert together.paired and together.difference.width < 0.01 * apart.difference.width
+    assert together.verdict == "first larger"
+
+
+def test_a_parameter_that_a_law_lacks_is_refused():
+    x = np.geomspace(1e2, 1e4, 8)
+    with pytest.raises(BadInput, match="no parameter"):
+        compare(fit(x, x**-0.5, law="power"), fit(x, x**-0.5, law="power"), parameter="E")
+
+
+def test_one_wild_point_moves_the_fit_and_is_flagged():
+    x = np.geomspace(1e2, 1e5, 16)
+    y = (0.3 + 10.0 * x**-0.5) * np.exp(0.002 * np.random.default_rng(3).standard_normal(16))
+    y[-1] *= 1.2
+    found = fit(x, y)
+    assert any("robust" in flag for flag in found.flags)
+    assert found.robust["alpha"] == pytest.approx(0.5, abs=0.03)
