@@ -9,7 +9,6 @@ from mlproject.aggregate.fits import DECADE, shortcomings
 from mlproject.aggregate.study import Curve
 
 
-
 def notes(curves: Sequence[Curve], *, n_left_out: int, pool_notes: Sequence[str]) -> tuple[str, ...]:
     """Sentences for a study, the ones that change how its numbers are read first."""
     said = [*_identity(curves), *_models(curves), *_in_sample(curves), *_random(curves), *_design(curves)]
