@@ -96,6 +96,33 @@ def aggregate(
 
 
 @app.command()
+def fit(
+    points: Annotated[Path, typer.Argument(help="A CSV with a header; one row for each measured loss.")],
+    x: Annotated[list[str], typer.Option(help="Column of a scale; again for a law of two or three scales.")],
+    y: Annotated[str, typer.Option(help="Column of the loss.")],
+    sd: Annotated[str, typer.Option(help="Column of the loss' standard deviation, where it is known.")] = "",
+    group: Annotated[str, typer.Option(help="Columns that tell the groups apart: task,model.")] = "",
+    ceiling: Annotated[float | None, typer.Option(help="Loss of a guess: ln of the classes.")] = None,
+    laws: Annotated[str, typer.Option(help="Laws to average (default: all that suit): power,zhai.")] = "",
+    predict_at: Annotated[Path | None, typer.Option(help="A CSV of scales (and groups) to predict.")] = None,
+    to_json: Annotated[Path | None, typer.Option("--json", help="Write laws and predictions here.")] = None,
+    compare: Annotated[
+        tuple[str, str] | None, typer.Option(help="Two groups: is one exponent larger?")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Fit scaling laws to points that came from elsewhere, and predict where nothing was measured.
+
+    `mlproject fit points.csv --x images --y loss --group task,model --predict-at at.csv --json out.json`
+    """
+    from mlproject.points import Columns, Request, fit_file
+
+    columns = Columns(x=tuple(x), y=y, sd=sd, group=_words(group))
+    request = Request(columns=columns, at=predict_at, ceiling=ceiling, laws=_words(laws), compare=compare)
+    _show_points(fit_file(points, request), to_json)
+
+
+@app.command()
 def ls(
     experiment: Experiment = "",
     as_json: Annotated[bool, typer.Option("--json", help="A JSON list of the runs that count.")] = False,
@@ -212,6 +239,18 @@ def _work(plan: Any, experiment: str, dry_run: bool, *, fit: bool) -> None:
     if fit and not busy and len(failed) < len(results):
         _show_fit(fit_study(store, name=plan.name, keys=[cell.key for cell in plan.cells]))
     _close(results, failed, plan.cells)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",")) if text else ()
+
+
+def _show_points(answer: Any, to_json: Path | None) -> None:
+    from mlproject.console import out
+
+    if to_json is not None:
+        answer.write(to_json)
+    out.print(answer.text, soft_wrap=False)
 
 
 def _show_fit(fitted: Any) -> None:

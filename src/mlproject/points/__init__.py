@@ -1,0 +1,26 @@
+"""Points from elsewhere: a CSV of losses in, laws with weights, intervals and predictions out.
+
+    CSV -> groups -> averaged laws, and plain laws by themselves -> JSON, and tables for a terminal
+
+Nothing here knows cells, runs or where they are kept.
+"""
+
+from __future__ import annotations
+
+from mlproject.points.answer import Answer, Request, fit_file
+from mlproject.points.fits import GroupFit, LawFit, fit_group
+from mlproject.points.reading import At, Columns, Group, read_at, read_groups
+
+__all__ = [
+    "Answer",
+    "At",
+    "Columns",
+    "Group",
+    "GroupFit",
+    "LawFit",
+    "Request",
+    "fit_file",
+    "fit_group",
+    "read_at",
+    "read_groups",
+]
