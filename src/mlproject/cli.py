@@ -88,7 +88,7 @@ def aggregate(
     debug: Debug = False,
 ) -> None:
     """Fit exponents over the finished cells of the experiment; the fit is a tracked run itself."""
-    from mlproject.sweep import fit_study
+    from mlproject.fit import fit_study
     from mlproject.tracking import open_store
 
     store = open_store(experiment, create=False)
@@ -228,7 +228,7 @@ def _work(plan: Any, experiment: str, dry_run: bool, *, fit: bool) -> None:
         from mlproject import listing
 
         return listing.print_plan(plan, experiment)
-    from mlproject.sweep import fit_study, run_plan
+    from mlproject.sweep import run_plan
     from mlproject.tracking import open_store
 
     store = open_store(experiment)
@@ -237,6 +237,8 @@ def _work(plan: Any, experiment: str, dry_run: bool, *, fit: bool) -> None:
     failed = [r for r in results if r.status == "failed"]
     busy = any(r.status == "busy" for r in results)  # whoever finishes last fits
     if fit and not busy and len(failed) < len(results):
+        from mlproject.fit import fit_study
+
         _show_fit(fit_study(store, name=plan.name, keys=[cell.key for cell in plan.cells]))
     _close(results, failed, plan.cells)
 

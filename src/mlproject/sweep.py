@@ -1,30 +1,22 @@
-"""A plan run to its end: every cell that is not done yet, then one aggregation of all of them."""
+"""A plan run to its end: every cell that is not done yet."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, get_args, runtime_checkable
 
-from mlproject import __version__, table
-from mlproject.aggregate import Study, aggregate
+from mlproject import table
 from mlproject.cell import Cell
-from mlproject.errors import BadInput, NoRoom, Problem, StoreAway, is_disk_full, one_line
+from mlproject.errors import NoRoom, Problem, StoreAway, is_disk_full, one_line
 from mlproject.files import try_locked
 from mlproject.plan import Plan
 from mlproject.progress import Report
-from mlproject.report import write_report
-from mlproject.report.terminal import as_text
-from mlproject.report.words import preferred
 from mlproject.run import CellRun, Status, run_cell
 from mlproject.tracking import Run, Store
 
-TEXT = "exponents.txt"
-NOTE_LENGTH = 7900
 FATAL = (StoreAway, NoRoom)
 """Failures that the next cell would only repeat."""
 
@@ -38,15 +30,6 @@ class Watcher(Report, Protocol):
 
     def end(self, result: CellRun) -> None:
         """A cell is done, was done, is busy elsewhere, or failed."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fitted:
-    """The tracked run that holds a study, its table for a terminal, and where its artifacts lie."""
-
-    run_id: str
-    text: str
-    where: str
 
 
 def run_plan(plan: Plan, store: Store, watcher: Watcher, *, summary: bool = True) -> list[CellRun]:
@@ -69,49 +52,6 @@ def run_plan(plan: Plan, store: Store, watcher: Watcher, *, summary: bool = True
         results = _run_cells(plan, store, watcher, done, adopt=False)
         _log_summary(run, results)
     return results
-
-
-def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, where: str = "") -> Fitted:
-    """Aggregate finished cells (of ``keys``, or all that match ``where``) as a tracked run of kind ``fit``.
-
-    The same losses are not fitted twice: an earlier run of the same content is given back.
-    """
-    observations = list(store.observations(keys=keys, where=where))
-    if not observations:
-        raise BadInput("nothing to aggregate: the experiment holds no finished cell; run some cells first")
-    rows = sorted([seen.cell.key, seen.losses_digest, seen.run_id] for seen in observations)
-    content = repr(([row[:2] for row in rows], __version__))
-    digest = hashlib.sha256(content.encode()).hexdigest()[:16]
-    earlier = store.finished(kind="fit", tags={"fit.key": digest})
-    if earlier and not store.launcher_run:
-        text = store.artifact(earlier, TEXT).read_text("utf-8")
-        return Fitted(run_id=earlier, text=text, where=store.artifact_uri(earlier))
-    lock = f"fit-{digest}"
-    with (
-        try_locked(store.lock_path(lock)),
-        store.run(kind="fit", name=f"fit · {name}", lock=lock, tags={"fit.key": digest}, adopt=True) as run,
-        tempfile.TemporaryDirectory(prefix="mlproject-") as folder,
-    ):
-        study = aggregate(observations)
-        summary, *_ = write_report(study, Path(folder))
-        text = as_text(study)
-        (Path(folder) / TEXT).write_text(text, "utf-8")
-        table.write_rows(Path(folder) / "runs.csv", ["cell", "losses_digest", "run_id"], rows)
-        note = summary.read_text("utf-8")[:NOTE_LENGTH]
-        run.log(metrics=_fit_metrics(study) | {"runs": len(rows)}, tags={"mlflow.note.content": note})
-        run.log_files(Path(folder))
-    return Fitted(run_id=run.run_id, text=text, where=store.artifact_uri(run.run_id))
-
-
-def _fit_metrics(study: Study) -> dict[str, float]:
-    """The exponents of the mean loss that were identified, for sorting in the UI."""
-    found = {}
-    for curve in study.curves:
-        verdict = preferred(curve, "mean")
-        if verdict and verdict.fit and verdict.verdict == "scaling":
-            name = re.sub(r"[^\w./ -]", "", f"alpha.{curve.axis.name}.{curve.series}")
-            found[name] = verdict.fit.parameters["alpha"].value
-    return found
 
 
 def _run_cells(
