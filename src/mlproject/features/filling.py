@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +26,8 @@ log = logging.getLogger(__name__)
 
 KEPT = 512
 """Prepared images kept in memory: 77 MB at 224 pixels."""
+
+PREPARED: dict[tuple[Preprocess, str], NDArray[np.uint8]] = {}
 
 Floats = NDArray[np.float32]
 Compute = Callable[[list[int]], Floats]
@@ -73,10 +74,14 @@ def read_inputs(preprocess: Preprocess, images: Images, rows: list[int]) -> Floa
     return normalise(preprocess, np.stack([_prepared(preprocess, images, i) for i in rows]))
 
 
-@lru_cache(maxsize=KEPT)
-def _prepared(preprocess: Preprocess, images: Any, row: int) -> NDArray[np.uint8]:
+def _prepared(preprocess: Preprocess, images: Images, row: int) -> NDArray[np.uint8]:
     """Decoded and resized once for all models of one preprocessing, while the images are few."""
-    return prepare(preprocess, images.read(row))
+    key = preprocess, images.digests[row]
+    if key not in PREPARED:
+        if len(PREPARED) >= KEPT:
+            PREPARED.pop(next(iter(PREPARED)))
+        PREPARED[key] = prepare(preprocess, images.read(row))
+    return PREPARED[key]
 
 
 def _add(table: Table, missing: list[str], request: Request, compute: Compute) -> None:
