@@ -27,7 +27,7 @@ from .rolling import rolling_scores
 from .table import find_law
 
 AVERAGED = {
-    1: ("power", "power_floor", "zhai", "m4", "bnsl1"),
+    1: ("power", "power_floor", "zhai", "m4", "bnsl1", "bnsl2"),
     2: ("separable", "product", "coupled"),
     3: ("separable3", "product3"),
 }
