@@ -133,8 +133,8 @@ def average_points(points: Points, members: Mapping[str, ScalingLaw]) -> Average
 
 
 def prior_weights(members: Mapping[str, ScalingLaw], n_cells: int, ceiling: float | None) -> dict[str, float]:
-    """Equal from eight cells on; with fewer, a factor e^-((8 - cells) / 4) for every further parameter."""
-    steep = max(0.0, 8.0 - n_cells) / 4.0
+    """Equal from eight cells on; with fewer, a factor e^-((8 - cells) / 6) for every further parameter."""
+    steep = max(0.0, 8.0 - n_cells) / 6.0
     raw = {name: float(np.exp(-steep * law.n_free(ceiling))) for name, law in members.items()}
     return {name: value / sum(raw.values()) for name, value in raw.items()}
 

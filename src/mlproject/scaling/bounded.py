@@ -25,17 +25,26 @@ from .law import (
     softplus,
 )
 
-NEWTON_STEPS = 14
+NEWTON_STEPS = 10
 
 
 def log_informed(log_h: Values, power: Values) -> Values:
-    """ln t with t / (1 - t)^power = h, by Newton's method on the logit of t (monotone and concave)."""
-    w = log_h / np.where(log_h.real > 0, power, 1.0)
+    """ln t with t / (1 - t)^power = h, by Newton's method on the logit of t (monotone and concave).
+
+    Complex steps need the root once; two more steps then carry the derivative.
+    """
+    w = log_h.real / np.where(log_h.real > 0, power.real, 1.0)
     for _ in range(NEWTON_STEPS):
-        log_t, log_rest = -softplus(-w), -softplus(w)
-        t = np.exp(log_t)
-        w = w - (log_t - power * log_rest - log_h) / (1.0 - t + power * t)
+        w = _newton(w, log_h.real, power.real)
+    if np.iscomplexobj(log_h) or np.iscomplexobj(power):
+        w = _newton(_newton(w.astype(np.complex128), log_h, power), log_h, power)
     return -softplus(-w)
+
+
+def _newton(w: Values, log_h: Values, power: Values) -> Values:
+    log_t, log_rest = -softplus(-w), -softplus(w)
+    t = np.exp(log_t)
+    return np.asarray(w - (log_t - power * log_rest - log_h) / (1.0 - t + power * t))
 
 
 def m4_basis(shape: Values, log_x: Array) -> Values:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .law import Array, ScalingLaw
 
 TINY = 1e-300
-STARTS = 16
+STARTS = 12
 FEW = 64
 STEP = 1e-20  # of the complex derivative: far below rounding, which is its point
 
@@ -86,8 +86,8 @@ def solve(problem: Problem) -> Array:
     amplitudes, cost = project(problem, shapes)
     best = np.argsort(cost[0])[:STARTS]
     many = problem.repeat(len(best))
-    found = polish(many, np.concatenate([shapes[best], amplitudes[0, best]], axis=1))
-    return found[[int(np.argmin(many.cost(found)))]]
+    found = polish(many, np.concatenate([shapes[best], amplitudes[0, best]], axis=1), rounds=40)
+    return polish(problem, found[[int(np.argmin(many.cost(found)))]])
 
 
 def search(problem: Problem) -> Array:
