@@ -115,11 +115,36 @@ def fit(
 
     `mlproject fit points.csv --x images --y loss --group task,model --predict-at at.csv --json out.json`
     """
+    from mlproject.console import out
     from mlproject.points import Columns, Request, fit_file
 
     columns = Columns(x=tuple(x), y=y, sd=sd, group=_words(group))
     request = Request(columns=columns, at=predict_at, ceiling=ceiling, laws=_words(laws), compare=compare)
-    _show_points(fit_file(points, request), to_json)
+    answer = fit_file(points, request)
+    if to_json is not None:
+        answer.write(to_json)
+    out.print(answer.text)
+
+
+@app.command("plan-next")
+def plan_next(
+    plan: Annotated[Path, typer.Option(help="The TOML plan whose cells are done.")],
+    budget: Annotated[float, typer.Option(help="What the next cells may cost in all.")],
+    target_images: Annotated[int, typer.Option(help="The size whose loss is to be predicted.")],
+    out: Annotated[Path, typer.Option(help="The TOML plan to write, for mlproject sweep.")],
+    unit: Annotated[str, typer.Option(help="Unit of the budget: images (of training) or flops.")] = "images",
+    experiment: Experiment = "",
+    debug: Debug = False,
+) -> None:
+    """Choose the cells whose losses would narrow the prediction at a size the most, and write their plan."""
+    from mlproject import listing, next_cells
+    from mlproject.plan import read_plan
+    from mlproject.tracking import open_store
+
+    given, aim = read_plan(plan, {}), next_cells.Aim(target=target_images, budget=budget, unit=unit)
+    choices = next_cells.choose(given, open_store(experiment, create=False).observations(), aim)
+    next_cells.write_plan(out, given, aim, choices)
+    listing.print_next(choices, aim, out)
 
 
 @app.command()
@@ -245,14 +270,6 @@ def _work(plan: Any, experiment: str, dry_run: bool, *, fit: bool) -> None:
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",")) if text else ()
-
-
-def _show_points(answer: Any, to_json: Path | None) -> None:
-    from mlproject.console import out
-
-    if to_json is not None:
-        answer.write(to_json)
-    out.print(answer.text, soft_wrap=False)
 
 
 def _show_fit(fitted: Any) -> None:

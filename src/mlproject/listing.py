@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,9 @@ from mlproject.console import out
 from mlproject.errors import WrongUse
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlproject.next_cells import Aim, Choice
     from mlproject.plan import Plan
     from mlproject.tracking import Store
 
@@ -95,6 +99,23 @@ def print_plan(plan: Plan, experiment: str) -> None:
 
 def _pairs(values: dict[str, Any]) -> str:
     return " ".join(f"{name}={value}" for name, value in values.items())
+
+
+def print_next(choices: Sequence[Choice], aim: Aim, plan: Path) -> None:
+    """One line for each group: what to run, what it costs, and how far it narrows the prediction."""
+    interval = f"95 % interval at {aim.target:,} images"
+    table = Table("group", "sizes × seeds", aim.unit, interval, "expected after", box=None)
+    groups = [choice.curve.cell.to_dict() | dict(choice.curve.cell.knobs) for choice in choices]
+    shown = ("model", "weights", "data", "image_scales", "eval_size", *choices[0].curve.cell.knobs)
+    differing = [name for name in shown if len({str(group.get(name)) for group in groups}) > 1]
+    for choice, group in zip(choices, groups, strict=True):
+        found = choice.found
+        runs = ", ".join(f"{size:,} × {len(seeds)}" for size, seeds in choice.seeds.items())
+        widths = [f"a factor of {math.exp(width):.3g}" for width in (found.width_before, found.width_after)]
+        name = _pairs({name: group.get(name) for name in differing}) or choice.curve.cell.model
+        table.add_row(name, runs or "nothing helps", f"{found.spent:.4g}", *widths)
+    out.print(table)
+    out.print(f"Run them: mlproject sweep --plan {plan}", soft_wrap=True)
 
 
 def print_cache() -> None:

@@ -7,18 +7,20 @@ fits. Nothing in it depends on where the runs were kept.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlproject.aggregate.axes import Axis
-from mlproject.scaling import Fit, ImageExponents
+from mlproject.scaling import Average, Fit, ImageExponents, Prediction
 
 Floats = NDArray[np.float64]
 Statistic = Literal["mean", "median"]
 STATISTICS: tuple[Statistic, ...] = ("mean", "median")
+HORIZONS = (2.0, 10.0)
+"""How many times beyond the largest scale losses are predicted."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -93,6 +95,7 @@ class Curve:
     image_ids: tuple[str, ...]
     losses: Floats
     verdicts: tuple[Verdict, ...] = ()
+    averages: Mapping[Statistic, Average] = field(default_factory=dict)
     correlations: tuple[Correlation, ...] = ()
     image_exponents: ImageExponents | None = None
 
@@ -140,6 +143,11 @@ class Curve:
         """What is said of one law, where anything was."""
         found = (v for v in self.verdicts if (v.statistic, v.law) == (statistic, law))
         return next(found, None)
+
+    def beyond(self, statistic: Statistic) -> Prediction | None:
+        """Losses over all laws at ``HORIZONS`` times the largest scale, where the laws were averaged."""
+        found = self.averages.get(statistic)
+        return None if found is None else found.predict(self.x[-1] * np.array(HORIZONS))
 
 
 @dataclass(frozen=True, kw_only=True)

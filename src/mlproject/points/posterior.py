@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from mlproject.points.reading import Floats
@@ -24,7 +27,7 @@ def posterior_parameters(found: Average, name: str) -> dict[str, Estimate]:
     return {key: Estimate(value=float(v[1]), low=float(v[0]), high=float(v[2])) for key, v in limits.items()}
 
 
-def _levels(post: Posterior, theta: Floats, departure: Floats) -> Floats:
+def _levels(post: Posterior, theta: Floats, departure: NDArray[Any]) -> Floats:
     """The logarithm of the factor that the amplitudes share [s], drawn from its t distribution."""
     if post.level is not None:
         return np.full(len(theta), post.level)

@@ -1,4 +1,4 @@
-"""Scaling curves: points with error bars, both laws, the 95 % band of the preferred one, residuals below."""
+"""Scaling curves: points, both laws, the preferred one's 95 % band, all laws beyond the data, residuals."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mlproject.aggregate.study import Curve, Floats, Statistic, Verdict
+from mlproject.aggregate.study import HORIZONS, Curve, Floats, Statistic, Verdict
 from mlproject.report.escape import figure_text
 from mlproject.report.style import COLUMN, Look, faint_grid, family_title, log_axis, looks, point_axis
 from mlproject.report.words import estimate, loss_label, preferred
+from mlproject.scaling import Prediction
 
 THIN = (0, (1, 1.6))
 """The dots of the law that is not preferred."""
+BEYOND = (0, (4.0, 1.8))
+"""The dashes of an extrapolation over all laws."""
 FORMULAS = {"power_floor": r"$E + k\,x^{-\alpha}$", "power": r"$k\,x^{-\alpha}$"}
 
 
@@ -49,15 +52,17 @@ def _draw(ax: Axes, curve: Curve, statistic: Statistic, look: Look) -> None:
     if chosen is None:
         ax.plot(curve.x, values, color=look.color, linewidth=0.6, linestyle=":", zorder=2)
         return
-    x = _along(curve)
+    x = _along(curve, beyond=statistic not in curve.averages)
     for verdict in curve.verdicts:
         if verdict.statistic == statistic and verdict.fit is not None:
             _law(ax, x, verdict, look, main=verdict is chosen)
+    _beyond(ax, curve, statistic, look)
 
 
-def _along(curve: Curve) -> Floats:
+def _along(curve: Curve, *, beyond: bool) -> Floats:
+    """Where one law is drawn: a little beyond the data, unless all laws go on from there."""
     margin = (curve.x[-1] / curve.x[0]) ** 0.08
-    return np.geomspace(curve.x[0] / margin, curve.x[-1] * margin, 80)
+    return np.geomspace(curve.x[0] / margin, curve.x[-1] * (margin if beyond else 1.0), 80)
 
 
 def _law(ax: Axes, x: Floats, verdict: Verdict, look: Look, *, main: bool) -> None:
@@ -68,6 +73,19 @@ def _law(ax: Axes, x: Floats, verdict: Verdict, look: Look, *, main: bool) -> No
         return
     ax.plot(x, told.mean, color=look.color, linestyle=look.dash, zorder=3)
     ax.fill_between(x, told.low, told.high, color=look.color, alpha=0.18, linewidth=0, zorder=1)
+
+
+def _beyond(ax: Axes, curve: Curve, statistic: Statistic, look: Look) -> None:
+    """The average over all laws from the largest scale to the first horizon, in dashes with dashed limits."""
+    found = curve.averages.get(statistic)
+    if found is None:
+        return
+    x = np.geomspace(curve.x[-1], HORIZONS[0] * curve.x[-1], 16)
+    told = found.predict(x)
+    ax.plot(x, told.mean, color=look.color, linewidth=1.0, linestyle=BEYOND, zorder=3)
+    for edge in (told.low, told.high):
+        ax.plot(x, edge, color=look.color, linewidth=0.5, linestyle=BEYOND, zorder=2)
+    ax.fill_between(x, told.low, told.high, color=look.color, alpha=0.07, linewidth=0, zorder=1)
 
 
 def _residuals(ax: Axes, curve: Curve, statistic: Statistic, look: Look) -> None:
@@ -92,11 +110,15 @@ def _dress(axes: list[Axes], curves: Sequence[Curve], statistic: Statistic) -> N
     top.set_yscale("log")
     seen = [np.array([point.interval(statistic) for point in curve.points]) for curve in curves]
     low, high = min(v.min() for v in seen), max(v.max() for v in seen)
+    low = min(
+        [low, *(max(float(told.low[0]), low * (low / high) ** 0.5) for told in _told(curves, statistic))]
+    )
     margin = (high / low) ** 0.08
     top.set_ylim(low / margin, high * margin)
     log_axis(top.yaxis, low / margin, high * margin)
     top.set_ylabel(loss_label(curves[0], statistic))
-    point_axis(axes[-1].xaxis, sorted({float(x) for curve in curves for x in curve.x}))
+    ends = {HORIZONS[0] * float(curve.x[-1]) for curve in curves if statistic in curve.averages}
+    point_axis(axes[-1].xaxis, sorted({float(x) for curve in curves for x in curve.x} | ends))
     axes[-1].set_xlabel(curves[0].axis.label)
     for ax in axes:
         faint_grid(ax)
@@ -106,13 +128,19 @@ def _dress(axes: list[Axes], curves: Sequence[Curve], statistic: Statistic) -> N
         axes[1].set_ylabel("residual [%]")
 
 
+def _told(curves: Sequence[Curve], statistic: Statistic) -> list[Prediction]:
+    """What is predicted beyond the curves, where it is."""
+    return [told for curve in curves if (told := curve.beyond(statistic)) is not None]
+
+
 def _handles(curves: Sequence[Curve], statistic: Statistic) -> list[Line2D]:
     """The legend: every curve with its exponent, then which line is which law, or why there is none."""
     shown = [_handle(curve, look, statistic) for curve, look in zip(curves, looks(curves), strict=True)]
     chosen = [v for curve in curves if (v := preferred(curve, statistic)) is not None]
     if not chosen:
         return [*shown, *(_text(line) for line in _why_none(curves[0]))]
-    return [*shown, *_law_handles(curves, chosen), *_footnote(chosen)]
+    laws = _law_handles(curves, chosen)
+    return [*shown, *laws, *_beyond_handle(curves, statistic), *_footnote(chosen)]
 
 
 def _law_handles(curves: Sequence[Curve], chosen: Sequence[Verdict]) -> list[Line2D]:
@@ -122,6 +150,12 @@ def _law_handles(curves: Sequence[Curve], chosen: Sequence[Verdict]) -> list[Lin
     thin = " or ".join(FORMULAS[law] for law in FORMULAS if law in other)
     dots = Line2D([], [], color="#333333", linewidth=0.8, linestyle=THIN, label=f"the other law, {thin}")
     return [Line2D([], [], color="#333333", label="law and its 95 % band"), *([dots] if thin else [])]
+
+
+def _beyond_handle(curves: Sequence[Curve], statistic: Statistic) -> list[Line2D]:
+    label = f"extrapolation over all laws, to {HORIZONS[0]:g} × the largest, 95 %"
+    dashes = Line2D([], [], color="#333333", linewidth=1.0, linestyle=BEYOND, label=label)
+    return [dashes] if _told(curves, statistic) else []
 
 
 def _footnote(chosen: Sequence[Verdict]) -> list[Line2D]:

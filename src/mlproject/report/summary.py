@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mlproject.aggregate.study import Curve, Study, Verdict
+from mlproject.aggregate.study import HORIZONS, Curve, Study, Verdict
 from mlproject.report.escape import markdown
 from mlproject.report.tables import seeds
 from mlproject.report.words import (
@@ -12,6 +12,7 @@ from mlproject.report.words import (
     estimate,
     fitted,
     name_of,
+    number,
     preferred,
     shared_family,
     unfitted,
@@ -21,12 +22,21 @@ HEAD = (
     "| group | axis | loss | law | α [95 %] | E [95 %] | verdict | scales | seeds | images |\n"
     "| --- | --- | --- | --- | --- | --- | --- | --: | --: | --: |\n"
 )
+LEAST_SHOWN = 0.1
+"""The least weight at which a law is named beside a prediction."""
 
 
 def summary_md(study: Study, files: Sequence[str]) -> bytes:
     """The whole page; ``files`` are the other artifacts, by name."""
     figures = [name for name in files if name.endswith(".png")]
-    parts = [_opening(study), _table(study), *_refused(study), _verdicts(study), _caveats(study)]
+    parts = [
+        _opening(study),
+        _table(study),
+        *_predictions(study),
+        *_refused(study),
+        _verdicts(study),
+        _caveats(study),
+    ]
     parts += [
         _list("Figures", figures),
         _list("Tables", [f for f in files if not f.endswith((".png", ".pdf"))]),
@@ -58,6 +68,39 @@ def _row(name: str, curve: Curve, verdict: Verdict) -> str:
     cells += [FORMULAS[verdict.law], alpha, floor, verdict.verdict]
     cells += [str(curve.n_scales), seeds(curve), f"{n_images:,}"]
     return "| " + " | ".join(cells) + " |"
+
+
+def _predictions(study: Study) -> Iterator[str]:
+    """Losses beyond the data over all laws, on the mean; the median is in predictions.csv."""
+    rows = [_beyond(name_of(curve, shared_family(study)), curve) for curve in study.curves if curve.averages]
+    if not rows:
+        return
+    columns = [f"{times:g} × the largest [95 %]" for times in HORIZONS]
+    head = ["group", "axis", "largest", *columns, "laws by weight"]
+    lines = ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)]
+    said = (
+        "Extrapolations of the mean loss, averaged over laws by their weights; the intervals allow for every "
+        "law being a little wrong. All weights, and ranks inside and outside the data, are in laws.csv."
+    )
+    yield f"## Predictions beyond the data\n\n{said}\n\n" + "\n".join(lines)
+
+
+def _beyond(name: str, curve: Curve) -> list[str]:
+    told, found = curve.beyond("mean"), curve.averages["mean"]
+    assert told is not None
+    spans = [
+        f"{number(told.mean[i])} [{number(told.low[i])}, {number(told.high[i])}]"
+        for i in range(len(HORIZONS))
+    ]
+    weights = sorted(found.weights.items(), key=lambda item: -item[1])
+    laws = ", ".join(f"{law} {weight:.2f}" for law, weight in weights if weight >= LEAST_SHOWN)
+    return [
+        markdown(name),
+        f"{curve.axis.name} {curve.axis.symbol}",
+        f"{curve.x[-1]:,.6g}",
+        *spans,
+        markdown(laws),
+    ]
 
 
 def _refused(study: Study) -> Iterator[str]:

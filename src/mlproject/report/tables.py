@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mlproject.aggregate.axes import AXES
-from mlproject.aggregate.study import STATISTICS, Curve, Point, Study, Verdict
+from mlproject.aggregate.study import HORIZONS, STATISTICS, Curve, Point, Statistic, Study, Verdict
 from mlproject.report.escape import csv_cell
+from mlproject.report.words import heaviest, preferred
 
 Row = Mapping[str, object]
 PARAMETERS = ("alpha", "k", "E")
@@ -25,6 +26,8 @@ def tables(study: Study) -> dict[str, bytes]:
         "losses_by_size.csv": losses_csv(sizes),
         "losses_by_model.csv": losses_csv(models),
         "exponents.csv": to_csv(exponent_rows(study)),
+        "laws.csv": to_csv(_law_rows(study), STANDING),
+        "predictions.csv": to_csv(_prediction_rows(study), PREDICTED),
         "correlations_by_size.csv": to_csv(_correlation_rows(sizes), CORRELATION),
         "correlations_by_model.csv": to_csv(_correlation_rows(models), CORRELATION),
         "distributions.csv": to_csv(_distribution_rows(study.curves)),
@@ -99,6 +102,57 @@ def seeds(curve: Curve) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
+STANDING = (
+    "group", "axis", "statistic", "law", "weight", "prior", "rank_in_sample", "rank_out_of_sample", "score"
+)  # fmt: skip
+LIMITS = ("mean", "low", "high", "new_run_low", "new_run_high")
+PREDICTED = (
+    "group",
+    "axis",
+    "statistic",
+    "x",
+    "horizon",
+    *LIMITS,
+    "x_max",
+    "n_scales",
+    "heaviest_law",
+    "verdict",
+)
+
+
+def _law_rows(study: Study) -> Iterable[Row]:
+    """Laws by weight; a rank of 1 is the best, and the two ranks may well disagree."""
+    for curve in study.curves:
+        for statistic, found in curve.averages.items():
+            head = {"group": curve.label, "axis": curve.axis.name, "statistic": statistic}
+            for law, one in sorted(found.standings.items(), key=lambda item: -item[1].weight):
+                ranks = {"rank_in_sample": one.in_sample_rank, "rank_out_of_sample": one.out_of_sample_rank}
+                yield head | {
+                    "law": law,
+                    "weight": one.weight,
+                    "prior": one.prior,
+                    **ranks,
+                    "score": one.score,
+                }
+
+
+def _prediction_rows(study: Study) -> Iterable[Row]:
+    for curve in study.curves:
+        for statistic, found in curve.averages.items():
+            told, verdict = curve.beyond(statistic), preferred(curve, statistic)
+            assert told is not None
+            head = {"group": curve.label, "axis": curve.axis.name, "statistic": statistic}
+            tail = {
+                "x_max": float(curve.x[-1]),
+                "n_scales": curve.n_scales,
+                "heaviest_law": heaviest(found)[0],
+            }
+            tail |= {"verdict": "" if verdict is None else verdict.verdict}
+            for i, times in enumerate(HORIZONS):
+                limits = {name: float(getattr(told, name)[i]) for name in LIMITS}
+                yield head | {"x": times * float(curve.x[-1]), "horizon": times, **limits, **tail}
+
+
 CORRELATION = ("group", "first", "second", "n_images", "pearson", "spearman")
 IMAGES = ("image_name", "group", "exponent", "standard_error", "shrunk", "q_value", "scales", "rises")
 
@@ -150,6 +204,7 @@ def _curve_json(curve: Curve) -> dict[str, Any]:
         "fixed": dict(curve.fixed),
         "points": [_point_json(point) for point in curve.points],
         "fits": [_verdict_json(verdict) for verdict in curve.verdicts],
+        "averages": {statistic: _average_json(curve, statistic) for statistic in curve.averages},
     }
 
 
@@ -179,6 +234,15 @@ def _verdict_json(verdict: Verdict) -> dict[str, Any]:
     parameters = {n: {"value": e.value, "low": e.low, "high": e.high} for n, e in fit.parameters.items()}
     rest = {"space": fit.space, "flags": list(fit.flags), "dof": fit.dof, "residuals": fit.residuals.tolist()}
     return said | {"parameters": parameters, "held_out_error": fit.held_out_error} | rest
+
+
+def _average_json(curve: Curve, statistic: Statistic) -> dict[str, Any]:
+    told, x = curve.beyond(statistic), curve.x[-1]
+    rows = [
+        {"x": times * float(x), "horizon": times} | {name: float(getattr(told, name)[i]) for name in LIMITS}
+        for i, times in enumerate(HORIZONS)
+    ]
+    return {"weights": curve.averages[statistic].weights, "predictions": rows}
 
 
 def _finite(value: Any) -> Any:

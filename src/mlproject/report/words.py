@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from mlproject.aggregate.study import Curve, Statistic, Study, Verdict
-from mlproject.scaling import Estimate
+from mlproject.scaling import Average, Estimate
 
 FORMULAS = {"power": "k x^-α", "power_floor": "E + k x^-α"}
 TEX_FORMULAS = {"power": r"$k x^{-\alpha}$", "power_floor": r"$E + k x^{-\alpha}$"}
@@ -25,6 +25,11 @@ def interval(estimate: Estimate | None) -> str:
     if estimate is None:
         return "–"
     return f"{number(estimate.value)} [{number(estimate.low)}, {number(estimate.high)}]"
+
+
+def heaviest(found: Average) -> tuple[str, float]:
+    """The law with the largest weight in an average, and that weight."""
+    return max(found.weights.items(), key=lambda item: item[1])
 
 
 def parameter(verdict: Verdict, name: str) -> Estimate | None:
