@@ -49,7 +49,7 @@ def make_cells(points: Points) -> Cells:
 def trust(points: Points) -> Array:
     """Huber's weights of single runs on several axes: below 1 for a run that every reference law finds wild.
 
-    A run far from one law may tell against the law; far from all of them it is an outlier, and counts for less.
+    A run far from one law may tell against the law; far from all of them it is an outlier and counts less.
     """
     laws = WITNESSES.get(points.x.shape[1], ())
     if len(points.y) < ENOUGH_TO_JUDGE or not laws:

@@ -200,7 +200,7 @@ def _step(
 
 
 def _damped(slopes: Array, residual: Array, damping: Array) -> Array:
-    """Minimise |slopes step - residual|^2 + damping step^2; by QR for few data sets, since it keeps digits."""
+    """Minimise |slopes step - residual|^2 + damping step^2; by QR for few data sets, to keep digits."""
     b, _, p = slopes.shape
     if b > FEW:
         curve = np.einsum("bmp,bmq->bpq", slopes, slopes) + damping[:, :, None] * np.eye(p)

@@ -153,7 +153,8 @@ def _too_few(points: Points, law: ScalingLaw, needed: int) -> str:
     free = law.n_free(points.ceiling)
     more = "one more scale" if needed == 1 else f"{needed} more scales"
     beyond = "" if points.x.shape[1] > 1 else f", best above {points.x.max():,.4g}"
-    return f"{points.n_scales} distinct scales cannot carry the {free} parameters of {law.name} and a check; add {more}{beyond}"
+    short = f"{points.n_scales} distinct scales cannot carry the {free} parameters of {law.name} and a check"
+    return f"{short}; add {more}{beyond}"
 
 
 def _remedy(points: Points) -> str:
