@@ -3,7 +3,7 @@
     PYTHONPATH=src python benchmarks/scaling.py --curves curves.csv --chinchilla points.csv
 
 ``--curves``: the learning curves of Alabdulmohsin, Neyshabur, Zhai 2022 (columns Domain, Task, Model,
-Seen Examples, Loss, Training; Training 1 fits, 0 tests). ``--chinchilla``: the points of Besiroglu et al. 2024
+Seen Examples, Loss, Training; Training 1 fits, 0 tests). ``--chinchilla``: points of Besiroglu et al. 2024
 (columns model_size, training_flop, loss). Neither ships with this repository. Without them the script runs
 the sections with a known truth: simulated curves, simulated N x D grids, and per-image exponents.
 
@@ -122,14 +122,16 @@ def vision(curves: list[Curve], label: str, bars: str) -> None:
     """Extrapolation of learning curves."""
     print(f"\n{label}: {len(curves)} curves. Bars: {bars}")
     print(
-        f"{'method':28s} {'mean':>7s} {'median':>7s} {'worst':>7s} {'cov':>6s} {'run':>6s} {'width':>6s} {'s':>6s}"
+        f"{'method':28s} {'mean':>7s} {'median':>7s} {'worst':>7s}"
+        f" {'cov':>6s} {'run':>6s} {'width':>6s} {'s':>6s}"
     )
     for name, method in PEERS.items():
         start = time.process_time()
         errors = np.array([rmsle(method(x, y, at), seen) for x, y, at, seen in curves])
         spent = (time.process_time() - start) / len(curves)
         print(
-            f"{name:28s} {errors.mean():7.4f} {np.median(errors):7.4f} {errors.max():7.4f} {'':20s} {spent:6.3f}"
+            f"{name:28s} {errors.mean():7.4f} {np.median(errors):7.4f} {errors.max():7.4f}"
+            f" {'':20s} {spent:6.3f}"
         )
     start = time.process_time()
     rows = np.array([score_average(x, y, at, seen) for x, y, at, seen in curves])
@@ -150,7 +152,7 @@ def score_average(x: Array, y: Array, at: Array, seen: Array) -> tuple[float, fl
 
 
 def read_chinchilla(path: Path) -> tuple[Array, Array, Array]:
-    """N and D [240, 2], compute, loss; D = C / 6N; the five highest losses are dropped, as in the replication."""
+    """N and D [240, 2], compute, loss; D = C / 6N; without the five highest losses, as in the replication."""
     with path.open(newline="") as lines:
         rows = [(r["model_size"], r["training_flop"], r["loss"]) for r in csv.DictReader(lines)]
     n, c, loss = np.array(sorted(np.array(rows, float).tolist(), key=lambda r: r[2])[:-5]).T
@@ -168,7 +170,7 @@ def chinchilla(path: Path) -> None:
     held = c >= 1e21
     cheap = [(f"{(c < cut).sum()} runs below {cut:g}", c < cut, bar) for cut, bar in BARS.items()]
     print(
-        f"  predict {held.sum()} runs at C >= 1e21; bars {', '.join(map(str, BARS.values()))} and 0.0125 on 16 runs"
+        f"  predict {held.sum()} runs at C >= 1e21; bars: cov 0.9, 0.0125 on draws of 16 runs, others below"
     )
     for label, rows, bar in cheap:
         report_joint(x, loss, [rows], held, f"{label} (bar {bar})")
@@ -192,14 +194,15 @@ def report_joint(x: Array, loss: Array, fits: list[Array], held: Array, label: s
     spent = (time.process_time() - start) / len(fits)
     error, cover, run, width = np.mean(rows_, axis=0)
     print(
-        f"    {'average (this project)':24s} {error:7.4f}  cov {cover:.3f} run {run:.3f} width {width:.3f} {spent:.2f} s"
+        f"    {'average (this project)':24s} {error:7.4f}"
+        f"  cov {cover:.3f} run {run:.3f} width {width:.3f} {spent:.2f} s"
     )
 
 
 def known_truth(repeats: int) -> None:
-    """E + 1.5 x^-a at few scales, three seeds each, 2 % noise; predict ten times beyond. Bar: cov 0.93 to 0.99."""
+    """E + 1.5 x^-a at few scales, three seeds, 2 % noise; predict ten times beyond. Bar: cov 0.93 to 0.99."""
     print(
-        f"\nknown truth, {repeats} data sets a row: |log error| at 10x, cov of 10x loss, of exponent, log width"
+        f"\nknown truth, {repeats} data sets a row: |log error| at 10x, cov of its loss, of alpha, log width"
     )
     print(f"{'scales, E':12s} {'average':>33s} {'fit power_floor':>37s}")
     for n_scales in (3, 4, 6, 8):
@@ -226,12 +229,13 @@ def known_row(n_scales: int, floor: float, seed: int) -> list[float]:
 
 
 def grids(repeats: int) -> None:
-    """Planted joint laws on a 4 x 5 grid with 2 % noise; hold out the largest N, the largest D, or the corner."""
+    """Planted joint laws on a 4 x 5 grid with 2 % noise; the largest N, the largest D or the corner held out."""
     print(
-        f"\nN x D grids, {repeats} a row: RMSLE on the held-out cells; the planted form is not known to the average"
+        f"\nN x D grids, {repeats} a row: RMSLE on held-out cells; the average is not told the planted form"
     )
     print(
-        f"{'planted':10s} {'noise':8s} {'held out':9s} {'separable':>9s} {'product':>9s} {'coupled':>9s} {'average':>9s} cov width"
+        f"{'planted':10s} {'noise':8s} {'held out':9s} {'separable':>9s} {'product':>9s}"
+        f" {'coupled':>9s} {'average':>9s} cov width"
     )
     for kind in ("separable", "product", "coupled"):
         for told in (False, True):
@@ -283,7 +287,8 @@ def per_image() -> None:
     spent = time.process_time() - start
     z = (found.exponent - alpha) / found.standard_error
     print(
-        f"\nper image: 50,000 x 7 in {spent:.3f} s (bar 10 s); sd of z {z.std():.3f}; mean {found.mean:.4f}, spread {found.spread:.4f}"
+        f"\nper image: 50,000 x 7 in {spent:.3f} s (bar 10 s); sd of z {z.std():.3f};"
+        f" mean {found.mean:.4f}, spread {found.spread:.4f}"
     )
 
 

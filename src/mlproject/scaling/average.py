@@ -40,7 +40,7 @@ OFFSETS = (np.arange(9) + 0.5) / 9.0  # probabilities at which each component is
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """How one law stands: prior weight, weight, rolling score (mean log density summed over cuts), ranks from 1."""
+    """How one law stands: weights, rolling score (mean log density summed over cuts), ranks from 1."""
 
     prior: float
     weight: float
@@ -81,7 +81,7 @@ class Average:
         )
 
     def _quantiles(self, log_at: Array) -> Array:
-        """Centre, low, high, low and high of a new run [5, n] of the log loss; dense curves are interpolated."""
+        """Centre, low, high, low and high of a new run [5, n] of the log loss; dense curves interpolate."""
         if log_at.shape[1] > 1 or len(log_at) <= KNOTS:
             return summarise(*mixture(self.posteriors, self.weights, log_at))
         knots = np.linspace(log_at.min(), log_at.max(), KNOTS)
@@ -161,7 +161,7 @@ def mixture(
 
 
 def summarise(of_mean: Array, of_run: Array) -> Array:
-    """Centre (mean of five inner quantiles: robust, near the mean) and 95 % limits [5, n] of samples [s, n]."""
+    """Centre (mean of five inner quantiles: robust) and 95 % limits [5, n] of samples [s, n]."""
     of_mean, of_run = np.sort(of_mean, axis=0), np.sort(of_run, axis=0)
     rows = [_at(of_mean, 1.0 - TAIL), _at(of_mean, TAIL), _at(of_run, 1.0 - TAIL), _at(of_run, TAIL)]
     center = np.mean([_at(of_mean, level) for level in (0.1, 0.3, 0.5, 0.7, 0.9)], axis=0)

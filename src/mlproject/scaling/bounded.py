@@ -33,7 +33,7 @@ def log_informed(log_h: Values, power: Values) -> Values:
 
     Complex steps need the root once; two more steps then carry the derivative.
     """
-    w = log_h.real / np.where(log_h.real > 0, power.real, 1.0)
+    w: Values = log_h.real / np.where(log_h.real > 0, power.real, 1.0)
     for _ in range(NEWTON_STEPS):
         w = _newton(w, log_h.real, power.real)
     if np.iscomplexobj(log_h) or np.iscomplexobj(power):

@@ -6,12 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .discrepancy import NOISE_DOF, Cells
+from .joint import PRODUCT, SEPARABLE
 from .law import Array
 from .points import Points
+from .robust import huber, huber_weights
 
 Index = NDArray[np.intp]
+WITNESSES = {2: (SEPARABLE, PRODUCT)}
+WITNESS_ROUNDS = 15  # of reweighting; weights need no digits
+ENOUGH_TO_JUDGE = 20  # runs, before one of them can be called an outlier
 MOST = 20  # cells along one axis: a denser curve is averaged within equal steps of ln x
-MOST_JOINT = 256
 KNOWN_DOF = 10.0  # how many residuals noise that the caller gives is worth
 ENOUGH_REPEATS = 5  # spare runs at repeated scales that make the noise known
 GUESS = 0.01  # relative noise where nothing is known
@@ -31,14 +35,31 @@ def make_cells(points: Points) -> Cells:
     repeats = float(len(log_y) - same.max() - 1)
     spare = float(np.sum(inside**2)) if repeats else 0.0
     guess = GUESS if repeats < 3 else float(np.sqrt(spare / repeats))
+    trusted = trust(points) if len(level) == len(log_y) else np.ones(len(log_y))
     return Cells(
         log_x=mean,
         log_y=level,
-        noise=np.diag(1.0 / n),
+        noise=np.diag(1.0 / np.bincount(owner, trusted)),
         spare=NOISE_DOF * guess**2 + spare,
         dof=NOISE_DOF + repeats,
         noise_known=repeats >= ENOUGH_REPEATS,
     )
+
+
+def trust(points: Points) -> Array:
+    """Huber's weights of single runs on several axes: below 1 for a run that every reference law finds wild.
+
+    A run far from one law may tell against the law; far from all of them it is an outlier and counts less.
+    """
+    laws = WITNESSES.get(points.x.shape[1], ())
+    if len(points.y) < ENOUGH_TO_JUDGE or not laws:
+        return np.ones(len(points.y))
+    weights = []
+    for law in laws:
+        problem = points.problem(law)
+        residual = problem.residuals(huber(problem, rounds=WITNESS_ROUNDS)[None])[0]
+        weights.append(huber_weights(residual))
+    return np.asarray(np.max(weights, axis=0))
 
 
 def _known(points: Points, owner: Index, mean: Array, level: Array) -> Cells:

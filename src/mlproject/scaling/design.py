@@ -46,7 +46,7 @@ class NextPlan:
 def plan_next(
     averaged: Average, *, target: ArrayLike, candidates: ArrayLike, costs: ArrayLike, budget: float
 ) -> NextPlan:
-    """Choose among candidate cells [c] (or [c, axes]) with costs [c] under a budget; a cell may repeat (seeds).
+    """Choose among candidates [c] (or [c, axes]) with costs [c] under a budget; a cell may repeat (seeds).
 
     ``target`` is one scale, or several whose mean log variance is to shrink. Raises: BadInput for costs that
     are not positive or do not match, or a budget below the cheapest cell.

@@ -3,7 +3,7 @@
 Source: Kennedy and O'Hagan 2001 (J. R. Statist. Soc. B 63, 425), model discrepancy as a Gaussian process;
 Rasmussen and Williams 2006, equations 2.42 (generalised least squares for the level) and 4.9, 4.17 (kernels).
 
-    ln y = level + ln shape(x) + delta(ln x) + noise,   noise variance sigma^2 / n,   delta variance (rho sigma)^2
+    ln y = level + ln shape(x) + delta(ln x) + noise,   var noise = sigma^2 / n,   var delta = (rho sigma)^2
 
 Without it, more data narrow the interval around a law that is slightly wrong. delta is rough (exponential
 kernel: forgets its slope) or smooth (Matern 3/2: carries its slope on), or absent; the data weigh them.
@@ -95,7 +95,7 @@ def condition(cells: Cells, departure: Departure) -> Conditioned:
 
 
 def log_likelihood(cells: Cells, given: list[Conditioned], log_shape: Array, level: float | None) -> Array:
-    """ln p(cells | shape, departure) [s, h], up to a constant; sigma^2 and an unknown level integrated out."""
+    """ln p(cells | shape, departure) [s, h] up to a constant, sigma^2 and an unknown level integrated out."""
     residual = cells.log_y - log_shape
     m = len(cells.log_y)
     stack = np.concatenate([one.whiten for one in given])

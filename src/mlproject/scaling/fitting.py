@@ -20,7 +20,7 @@ from .points import Points, read_points
 from .robust import huber, physical_values
 from .solve import Problem, solve
 from .table import LAWS, find_law
-from .verdict import judge
+from .verdict import Evidence, Judged, judge
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,12 +153,27 @@ def fit_points(points: Points, law: ScalingLaw, *, linear: bool = False) -> Fit:
     parameters = estimates(points, law, theta, shape, noise, refits)
     second = huber(problem, start=theta) if dof >= 2 else theta
     robust = physical_values(points, law, second)
-    judged = judge(points, law, problem, theta, parameters, shape, noise, robust)
-    residuals = np.log(points.y / points.loss_unit) - np.log(law.mean(theta[None], problem.log_x)[0].real)
+    seen = Evidence(
+        points=points,
+        law=law,
+        problem=problem,
+        theta=theta,
+        parameters=parameters,
+        profiles=shape,
+        noise=noise,
+        robust=robust,
+    )
+    return _report(seen, judge(seen), dof=dof, linear=linear, refits=refits)
+
+
+def _report(seen: Evidence, judged: Judged, *, dof: int, linear: bool, refits: Array | None) -> Fit:
+    points, law, theta = seen.points, seen.law, seen.theta
+    fitted = law.mean(theta[None], seen.problem.log_x)[0].real
+    residuals = np.log(points.y / points.loss_unit) - np.log(fitted)
     return Fit(
         law=law.name,
-        parameters=parameters,
-        robust=robust,
+        parameters=seen.parameters,
+        robust=seen.robust,
         verdict=judged.verdict,
         reason=judged.reason,
         flags=judged.flags,
@@ -168,13 +183,13 @@ def fit_points(points: Points, law: ScalingLaw, *, linear: bool = False) -> Fit:
         residual_sd=_run_sd(points, residuals, dof),
         space="linear loss" if linear else "log loss",
         held_out_error=held_out_error(points, law, linear=linear),
-        condition=condition_number(problem, theta),
+        condition=condition_number(seen.problem, theta),
         ceiling=points.ceiling,
         points=points,
         theta=theta,
-        spread=shape.paths if refits is None else refits,
+        spread=seen.profiles.paths if refits is None else refits,
         from_draws=refits is not None,
-        noise=noise,
+        noise=seen.noise,
     )
 
 

@@ -1,4 +1,4 @@
-"""Laws of two axes, written N (parameters) and D (images, or examples seen); a third S2 axis where there is one.
+"""Laws of two axes, written N (parameters) and D (images, or examples seen).
 
 Sources: Hoffmann et al. 2022 (arXiv 2203.15556), third approach, for the sum of two powers; Kaplan et al.
 2020 (arXiv 2001.08361), equation 1.5, for the coupled form; Rosenfeld et al. 2020 (arXiv 1909.12673),
@@ -43,7 +43,7 @@ def interaction_basis(shape: Values, log_x: Array) -> Values:
 
 
 def coupled_basis(shape: Values, log_x: Array) -> Values:
-    """1, (r N^-(alpha/c) + (1 - r) D^-(beta/c))^c for shapes alpha, beta, logit r, ln c; Kaplan's form at beta = c."""
+    """1, (r N^-(alpha/c) + (1 - r) D^-(beta/c))^c with shapes alpha, beta, logit r, ln c; Kaplan's at c = beta."""
     c = np.exp(shape[:, 3:4])
     inside = _mixed(shape[:, :1] / c, shape[:, 1:2] / c, shape[:, 2:3], log_x)
     power = np.exp(c * inside)[..., None]
@@ -72,7 +72,7 @@ def bounded_sum_basis(shape: Values, log_x: Array) -> Values:
 
 
 def rosenfeld_basis(shape: Values, log_x: Array) -> Values:
-    """e / sqrt(1 + e^2) with e = exp(ln_h) (r N^-alpha + (1 - r) D^-beta) + exp(ln_floor); times the ceiling."""
+    """e / sqrt(1 + e^2) with e = exp(ln_h) (r N^-alpha + (1 - r) D^-beta) + exp(ln_c), times L0."""
     log_h = _mixed(shape[:, :1], shape[:, 1:2], shape[:, 2:3], log_x) + shape[:, 3:4]
     e = np.exp(np.where(log_h.real > 300, 300.0, log_h)) + np.exp(shape[:, 4:5])
     return np.asarray(e / np.sqrt(1.0 + e * e))[..., None]

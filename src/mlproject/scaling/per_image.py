@@ -24,8 +24,8 @@ from .law import Array
 class ImageExponents:
     """Per image [n]: L ~ x^-exponent, its standard error (n - 2 dof, moderated), shrunk value, and q value.
 
-    ``scales`` holds where the exponent is above zero, ``rises`` where it is below, at the given false-discovery
-    rate; the others do not scale as far as the data can tell. ``valid`` marks images with positive finite losses.
+    ``scales`` holds where the exponent is above zero, ``rises`` where it is below, at the given rate of false
+    discoveries; the others do not scale as far as the data can tell. ``valid`` marks positive finite losses.
     """
 
     exponent: Array
@@ -106,7 +106,7 @@ def population(slope: Array, variance: Array) -> tuple[float, float]:
 def moderate(variance: Array, dof: float) -> tuple[Array, float]:
     """Residual variances [n] moderated towards a common value, and the degrees of freedom they then have.
 
-    Fits a scaled F distribution to the variances by the moments of their logarithms (Smyth 2004, section 6.2).
+    Fits a scaled F distribution to the variances by moments of their logarithms (Smyth 2004, section 6.2).
     """
     usable = variance[variance > 0]
     if len(usable) < 3:

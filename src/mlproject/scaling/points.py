@@ -1,4 +1,4 @@
-"""Observations as laws see them: checked, scaled to be free of units, weighted by what is known of their noise."""
+"""Observations as laws see them: checked, free of units, weighted by what is known of their noise."""
 
 from __future__ import annotations
 

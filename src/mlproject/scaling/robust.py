@@ -35,13 +35,14 @@ def physical_values(points: Points, law: ScalingLaw, theta: Array) -> dict[str, 
     return {name: float(value[0]) for name, value in values.items()}
 
 
-def huber(problem: Problem, *, delta: float | None = None, start: Array | None = None) -> Array:
+def huber(
+    problem: Problem, *, delta: float | None = None, start: Array | None = None, rounds: int = ROUNDS
+) -> Array:
     """The scaled parameters [p] of least summed Huber loss for one data set."""
     theta = solve(problem)[0] if start is None else start
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         residual = problem.residuals(theta[None])[0]
-        limit = EFFICIENT * _spread(residual) if delta is None else delta
-        pull = np.sqrt(np.minimum(1.0, limit / np.maximum(np.abs(residual), 1e-300)))
+        pull = np.sqrt(huber_weights(residual, delta))
         weighted = problem.of(problem.y, problem.weights * pull)
         new = polish(weighted, theta[None], rounds=30)[0]
         moved = np.max(np.abs(new - theta) / (np.abs(theta) + 1e-9))
@@ -49,6 +50,12 @@ def huber(problem: Problem, *, delta: float | None = None, start: Array | None =
         if moved < 1e-9:
             break
     return theta
+
+
+def huber_weights(residual: Array, delta: float | None = None) -> Array:
+    """1 within delta, delta / |residual| beyond; delta is 1.345 robust deviations unless given."""
+    limit = EFFICIENT * _spread(residual) if delta is None else delta
+    return np.asarray(np.minimum(1.0, limit / np.maximum(np.abs(residual), 1e-300)))
 
 
 def huber_loss(residual: Array, delta: float) -> float:

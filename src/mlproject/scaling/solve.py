@@ -189,7 +189,7 @@ def _step(
     problem: Problem, theta: Array, held: NDArray[np.bool_], damping: Array, bounds: tuple[Array, Array]
 ) -> Array:
     """One damped Gauss-Newton step inside the bounds; a parameter that pushes outwards stays put."""
-    residual, slopes = problem.residuals(theta), problem.jacobian(theta)
+    residual, slopes = problem.residuals(theta).real, problem.jacobian(theta)
     gradient = np.einsum("bmp,bm->bp", slopes, residual)
     low, high = bounds
     stuck = held | ((theta <= low) & (gradient > 0)) | ((theta >= high) & (gradient < 0))
@@ -200,7 +200,7 @@ def _step(
 
 
 def _damped(slopes: Array, residual: Array, damping: Array) -> Array:
-    """Minimise |slopes step - residual|^2 + damping step^2; by QR for few data sets, since it keeps digits."""
+    """Minimise |slopes step - residual|^2 + damping step^2; by QR for few data sets, to keep digits."""
     b, _, p = slopes.shape
     if b > FEW:
         curve = np.einsum("bmp,bmq->bpq", slopes, slopes) + damping[:, :, None] * np.eye(p)

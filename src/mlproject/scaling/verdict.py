@@ -33,36 +33,37 @@ class Judged:
     flags: tuple[str, ...] = ()
 
 
-def judge(
-    points: Points,
-    law: ScalingLaw,
-    problem: Problem,
-    theta: Array,
-    parameters: Mapping[str, Estimate],
-    profiles: Profile,
-    noise: Noise,
-    robust: Mapping[str, float],
-) -> Judged:
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What a verdict is read from: the points, the fitted law and everything that was found about it."""
+
+    points: Points
+    law: ScalingLaw
+    problem: Problem
+    theta: Array
+    parameters: Mapping[str, Estimate]
+    profiles: Profile
+    noise: Noise
+    robust: Mapping[str, float]
+
+
+def judge(seen: Evidence) -> Judged:
     """The verdict on a fitted law."""
-    moved = find_moved(law, parameters, robust, noise)
-    flags = tuple(find_flags(law, problem, theta, noise) + moved)
-    slope = average_slope(points)
-    needed = law.n_free(points.ceiling) + 1 - points.n_scales
+    flags = tuple(find_flags(seen) + find_moved(seen))
+    slope = average_slope(seen.points)
+    needed = seen.law.n_free(seen.points.ceiling) + 1 - seen.points.n_scales
     if slope is not None and slope.holds(0.0) and max(-slope.low, slope.high) <= FLAT_WITHIN:
         text = f"the average slope {_show(slope)} holds 0 and nothing steeper than {FLAT_WITHIN:g}"
         return Judged(verdict="flat", reason=text, flags=flags)
     if needed > 0:
-        return Judged(verdict="not identifiable", reason=_too_few(points, law, needed), flags=flags)
-    trouble = collinear(points) or _first_trouble(points, law, theta, parameters, profiles)
+        return Judged(verdict="not identifiable", reason=_too_few(seen.points, seen.law, needed), flags=flags)
+    trouble = collinear(seen.points) or _first_trouble(seen)
     if trouble is not None:
         rest = "" if slope is None else f"; the average slope is {_show(slope)}"
         return Judged(verdict="not identifiable", reason=trouble + rest, flags=flags)
-    steep = ", ".join(f"{name} {_show(parameters[name])}" for name in exponents(law))
-    rising = any(parameters[name].high < 0 for name in exponents(law))
-    text = f"{steep}: the loss {'rises' if rising else 'falls'} with scale" + (
-        "" if not flags else f"; {flags[0]}"
+    return Judged(
+        verdict="scaling", reason=_praise(seen) + ("" if not flags else f"; {flags[0]}"), flags=flags
     )
-    return Judged(verdict="scaling", reason=text, flags=flags)
 
 
 def exponents(law: ScalingLaw) -> tuple[str, ...]:
@@ -83,36 +84,34 @@ def average_slope(points: Points) -> Estimate | None:
     return t_interval(float(theta[0]), error, noise.dof)
 
 
-def find_flags(law: ScalingLaw, problem: Problem, theta: Array, noise: Noise) -> list[str]:
+def find_flags(seen: Evidence) -> list[str]:
     """Facts that a reader must see beside the parameters."""
-    low, high = problem.bounds()
-    names, flags = law.names, []
+    low, high = seen.problem.bounds()
+    names, flags = seen.law.names, []
     for j, name in enumerate(names):
         if low[j] == high[j]:
             continue
-        if name in {"E"} and theta[j] <= 0.0:
+        if name == "E" and seen.theta[j] <= 0.0:
             flags.append("E is at zero: no floor is seen within the data")
-        elif theta[j] <= low[j] or theta[j] >= high[j]:
-            flags.append(f"{name} is at its bound {theta[j]:.3g}")
-    flags += [f"{name} is negative" for name in exponents(law) if theta[names.index(name)] < 0]
-    if noise.rejected:
+        elif seen.theta[j] <= low[j] or seen.theta[j] >= high[j]:
+            flags.append(f"{name} is at its bound {seen.theta[j]:.3g}")
+    flags += [f"{name} is negative" for name in exponents(seen.law) if seen.theta[names.index(name)] < 0]
+    if seen.noise.rejected:
         flags.append("residuals are larger than the known noise: intervals use the residuals")
     return flags
 
 
-def find_moved(
-    law: ScalingLaw, parameters: Mapping[str, Estimate], robust: Mapping[str, float], noise: Noise
-) -> list[str]:
+def find_moved(seen: Evidence) -> list[str]:
     """Exponents and floors that move by more than one standard error under Huber's loss."""
     flags = []
-    for name in (*exponents(law), "E"):
-        if name not in parameters or not np.isfinite(parameters[name].width):
+    for name in (*exponents(seen.law), "E"):
+        found = seen.parameters.get(name)
+        if found is None or not np.isfinite(found.width):
             continue
-        error = parameters[name].width / (2.0 * noise.factor)
-        if abs(robust[name] - parameters[name].value) > max(error, 1e-6 * abs(parameters[name].value)):
-            flags.append(
-                f"{name} moves to {robust[name]:.3g} under a robust loss, more than one standard error"
-            )
+        error = max(found.width / (2.0 * seen.noise.factor), 1e-6 * abs(found.value))
+        if abs(seen.robust[name] - found.value) > error:
+            where = f"{name} moves to {seen.robust[name]:.3g}"
+            flags.append(f"{where} under a robust loss, more than one standard error")
     return flags
 
 
@@ -129,26 +128,33 @@ def collinear(points: Points) -> str | None:
     return None
 
 
-def _first_trouble(
-    points: Points, law: ScalingLaw, theta: Array, parameters: Mapping[str, Estimate], profiles: Profile
-) -> str | None:
-    for name in exponents(law):
-        estimate, j = parameters[name], law.names.index(name)
+def _first_trouble(seen: Evidence) -> str | None:
+    remedy = _remedy(seen.points)
+    for name in exponents(seen.law):
+        estimate, j = seen.parameters[name], seen.law.names.index(name)
         if not np.isfinite(estimate.width):
-            return f"no degree of freedom is left to judge {name}; {_remedy(points)}"
-        if profiles.open_low[j] or profiles.open_high[j]:
-            side = "below" if profiles.open_low[j] else "above"
-            return f"the data do not bound {name} from {side} {_show(estimate)}; {_remedy(points)}"
+            return f"no degree of freedom is left to judge {name}; {remedy}"
+        if seen.profiles.open_low[j] or seen.profiles.open_high[j]:
+            side = "below" if seen.profiles.open_low[j] else "above"
+            return f"the data do not bound {name} from {side} {_show(estimate)}; {remedy}"
         if estimate.holds(0.0) or estimate.width > WIDEST * abs(estimate.value):
-            return f"the interval of {name} {_show(estimate)} is too wide to tell; {_remedy(points)}"
+            return f"the interval of {name} {_show(estimate)} is too wide to tell; {remedy}"
     return None
+
+
+def _praise(seen: Evidence) -> str:
+    found = {name: seen.parameters[name] for name in exponents(seen.law)}
+    steep = ", ".join(f"{name} {_show(estimate)}" for name, estimate in found.items())
+    rising = any(estimate.high < 0 for estimate in found.values())
+    return f"{steep}: the loss {'rises' if rising else 'falls'} with scale"
 
 
 def _too_few(points: Points, law: ScalingLaw, needed: int) -> str:
     free = law.n_free(points.ceiling)
     more = "one more scale" if needed == 1 else f"{needed} more scales"
     beyond = "" if points.x.shape[1] > 1 else f", best above {points.x.max():,.4g}"
-    return f"{points.n_scales} distinct scales cannot carry the {free} parameters of {law.name} and a check; add {more}{beyond}"
+    short = f"{points.n_scales} distinct scales cannot carry the {free} parameters of {law.name} and a check"
+    return f"{short}; add {more}{beyond}"
 
 
 def _remedy(points: Points) -> str:
