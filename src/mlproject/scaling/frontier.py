@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from mlproject.errors import BadInput
 
@@ -51,7 +51,7 @@ class Frontier:
     loss_limits: Array
     n_exponent: Estimate
     d_exponent: Estimate
-    beyond: Array
+    beyond: NDArray[np.bool_]
 
 
 def fit_cost(n: ArrayLike, d: ArrayLike, cost: ArrayLike) -> Cost:

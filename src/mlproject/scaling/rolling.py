@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .cells import make_cells
 from .law import Array, ScalingLaw
@@ -37,7 +38,7 @@ def rolling_scores(points: Points, members: Mapping[str, ScalingLaw]) -> tuple[d
     return scores, n_cuts
 
 
-def cuts(points: Points) -> list[tuple[Array, Array]]:
+def cuts(points: Points) -> list[tuple[NDArray[np.bool_], NDArray[np.intp]]]:
     """Rows to fit (a mask) and rows to score (indices), for every cut that leaves enough and differs."""
     size = points.scaled(points.x).sum(axis=1)
     span = size.max() - size.min()
