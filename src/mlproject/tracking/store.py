@@ -206,7 +206,7 @@ class Store:
     def _search(self, clause: str) -> Iterator[Any]:
         token = None
         while True:
-            with reaching(self.uri):
+            with reaching(self.uri, clause=clause):
                 page = self.client.search_runs(
                     [self.experiment_id], clause, max_results=PAGE, page_token=token
                 )
