@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from mlproject.errors import NoRoom, Problem, WrongUse, is_disk_full, one_line
-from mlproject.signals import Stopped, stop_cleanly
+from mlproject.signals import Stopped, heard, stop_cleanly
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -176,6 +176,7 @@ def main() -> None:
     try:
         sys.exit(app(prog_name="mlproject", standalone_mode=False))
     except Stopped as stop:
+        heard()
         _say(f"{stop}; what is finished is kept, the same command goes on from there")
         sys.exit(stop.status)
     except Exception as error:
