@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from mlproject.errors import NoRoom, Problem, WrongUse, is_disk_full, one_line
-from mlproject.signals import Stopped, stop_cleanly
+from mlproject.signals import Stopped, heard, stop_cleanly
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,7 +30,11 @@ def _dashes(word: str) -> str:
     return word.replace("_", "-") if word.startswith("--") else word
 
 
-ANY_KNOB = {"allow_extra_args": True, "ignore_unknown_options": True, "token_normalize_func": _dashes}
+ANY_KNOB = {"ignore_unknown_options": True, "token_normalize_func": _dashes}
+Knobs = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="--KNOB=VALUE", help="Any other coordinate, or knob of the recipe."),
+]
 Experiment = Annotated[
     str, typer.Option(help="MLflow experiment (default: MLFLOW_EXPERIMENT_NAME or Default).")
 ]
@@ -40,7 +44,8 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 
 @app.command(context_settings=ANY_KNOB)
 def cell(
-    context: typer.Context,
+    knobs: Knobs = None,
+    *,
     model: Annotated[str, typer.Option(help="Backbone, or a comma list: resnet18,resnet50.")],
     dataset_size: Annotated[str, typer.Option(help="Training images, or a comma list: 100,200,300.")] = "",
     data: Annotated[str, typer.Option(help="embedded, embedded:sneaker, mnist, cifar10 … or a folder.")] = "",
@@ -57,7 +62,7 @@ def cell(
     Any knob of the recipe is an option too: `--lr 1e-3 --epochs 50 --target labels --batch-size 32`.
     """
     named = dict(model=model, dataset_size=dataset_size, data=data, weights=weights, seed=seed)
-    given = named | dict(image_scales=image_scales, eval_size=eval_size) | _extra(context.args)
+    given = named | dict(image_scales=image_scales, eval_size=eval_size) | _extra(knobs or [])
     from mlproject.plan import plan_of
 
     _work(plan_of(model, {k: v for k, v in given.items() if v != ""}), experiment, dry_run, fit=False)
@@ -65,7 +70,8 @@ def cell(
 
 @app.command(context_settings=ANY_KNOB)
 def sweep(
-    context: typer.Context,
+    knobs: Knobs = None,
+    *,
     plan: Annotated[Path, typer.Option(help="A TOML plan: sweeps/embedded.toml.")],
     experiment: Experiment = "",
     dry_run: DryRun = False,
@@ -77,7 +83,7 @@ def sweep(
     """
     from mlproject.plan import read_plan
 
-    overrides = {k: v for k, v in _extra(context.args).items() if v != ""}
+    overrides = {k: v for k, v in _extra(knobs or []).items() if v != ""}
     _work(read_plan(plan, overrides), experiment, dry_run, fit=True)
 
 
@@ -220,8 +226,9 @@ def main() -> None:
     debug = "--debug" in sys.argv or bool(os.environ.get("MLPROJECT_DEBUG"))
     stop_cleanly()
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(app(prog_name="mlproject", standalone_mode=False))
     except Stopped as stop:
+        heard()
         _say(f"{stop}; what is finished is kept, the same command goes on from there")
         sys.exit(stop.status)
     except Exception as error:

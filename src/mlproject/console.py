@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -26,8 +27,19 @@ if TYPE_CHECKING:
     from mlproject.data import ImageSet
     from mlproject.run import CellRun
 
-out = Console()
-err = Console(stderr=True)
+WIDE = 200
+"""Columns where no terminal sets a width, so that files and pipes get whole names."""
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = WIDE
+    return console
+
+
+out = _console(stderr=False)
+err = _console(stderr=True)
 
 UNITS = {"features": "images", "head": "epochs"}
 N_NAMED = 3

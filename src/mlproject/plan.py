@@ -222,6 +222,9 @@ def _values(name: str, value: Any) -> list[Any]:
     values = value if isinstance(value, list) else [value]
     if not values:
         raise WrongUse(f"{name} must not be an empty list")
+    for one in values:
+        if not isinstance(one, (str, int, float)):
+            raise WrongUse(f"{name} must be text, a number or a truth value, not {one!r}")
     return values
 
 

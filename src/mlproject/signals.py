@@ -9,6 +9,8 @@ import sys
 from types import FrameType
 
 PR_SET_PDEATHSIG = 1
+AGAIN_SECONDS = 3.0
+"""After this time an exception that a library swallowed (in a callback, a destructor) is raised again."""
 
 
 class Stopped(BaseException):
@@ -30,5 +32,12 @@ def stop_cleanly() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
+def heard() -> None:
+    """Say that Stopped arrived where it is handled, so that it is not raised again."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 def _stop(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGALRM, lambda *_: _stop(number, None))
+    signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
     raise Stopped(number)

@@ -41,7 +41,8 @@ def run_plan(plan: Plan, store: Store, watcher: Watcher, *, summary: bool = True
     """
     store.reconcile()
     done = store.done([cell.key for cell in plan.cells])
-    if not summary or (len(done) == len(plan.cells) and not store.launcher_run):
+    to_do = len(plan.cells) - len(done)
+    if (to_do and not summary) or not (to_do or store.launcher_run):
         return _run_cells(plan, store, watcher, done, adopt=not summary)
     lock = f"sweep-{hashlib.sha256(''.join(c.key for c in plan.cells).encode()).hexdigest()[:16]}"
     name, tags = f"sweep · {plan.name}", {"sweep": plan.name}

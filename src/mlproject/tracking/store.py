@@ -17,7 +17,7 @@ from mlproject.cell import Cell
 from mlproject.errors import DigestMismatch, one_line
 from mlproject.files import try_locked
 from mlproject.losses import Observation, PerImageLosses
-from mlproject.signals import Stopped
+from mlproject.signals import Stopped, heard
 from mlproject.tracking.context import context_tags
 from mlproject.tracking.trouble import reaching
 
@@ -104,6 +104,7 @@ class Store:
         try:
             yield run
         except (Stopped, KeyboardInterrupt):
+            heard()
             self._end(run, "KILLED", {"failure": "stopped by a signal"})
             raise
         except BaseException as error:
@@ -206,7 +207,7 @@ class Store:
     def _search(self, clause: str) -> Iterator[Any]:
         token = None
         while True:
-            with reaching(self.uri):
+            with reaching(self.uri, clause=clause):
                 page = self.client.search_runs(
                     [self.experiment_id], clause, max_results=PAGE, page_token=token
                 )

@@ -11,8 +11,8 @@ from mlproject.signals import Stopped
 
 
 @contextlib.contextmanager
-def reaching(uri: str) -> Iterator[None]:
-    """Turn what a store, a database or a network raises into one line."""
+def reaching(uri: str, *, clause: str = "") -> Iterator[None]:
+    """Turn what a store, a database or a network raises into one line; ``clause`` is a filter it is given."""
     try:
         yield
     except (Problem, Stopped):
@@ -20,15 +20,15 @@ def reaching(uri: str) -> Iterator[None]:
     except Exception as error:
         module = type(error).__module__.partition(".")[0]
         if module in {"mlflow", "sqlalchemy", "requests", "urllib3", "sqlite3", "alembic"}:
-            raise _problem(uri, error) from error
+            raise _problem(uri, error, clause) from error
         raise
 
 
-def _problem(uri: str, error: Exception) -> Problem:
+def _problem(uri: str, error: Exception, clause: str) -> Problem:
     where = masked(uri)
     if is_disk_full(error):
         return NoRoom(f"no room in the tracking store {where}; free some space")
-    if getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE":
+    if clause and getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE":
         return WrongUse(masked(f"MLflow refuses this: {one_line(error)}"))
     if "Max retries exceeded" in str(error):
         return StoreAway(f"no tracking server answers at {where}; start it, or set MLFLOW_TRACKING_URI")
