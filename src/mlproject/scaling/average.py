@@ -27,10 +27,11 @@ from .rolling import rolling_scores
 from .table import find_law
 
 AVERAGED = {
-    1: ("power", "power_floor", "zhai", "m4", "bnsl1"),
-    2: ("separable", "product", "coupled"),
+    1: ("power", "power_floor", "zhai", "m4", "bnsl1", "bnsl2"),
+    2: ("separable", "product", "coupled", "bounded_sum"),
     3: ("separable3", "product3"),
 }
+FAMILY = {"bounded_sum": "separable"}  # a law that tends to another shares its prior weight
 COMPONENTS = 600  # of the predictive mixture, over all laws
 KNOTS = 40
 HELD_BACK = 0.5  # of the weights, kept for the prior: a few cuts can be lucky
@@ -133,9 +134,13 @@ def average_points(points: Points, members: Mapping[str, ScalingLaw]) -> Average
 
 
 def prior_weights(members: Mapping[str, ScalingLaw], n_cells: int, ceiling: float | None) -> dict[str, float]:
-    """Equal from eight cells on; with fewer, a factor e^-((8 - cells) / 6) for every further parameter."""
+    """Equal by family from eight cells on; with fewer, a factor e^-((8 - cells) / 6) for every parameter."""
     steep = max(0.0, 8.0 - n_cells) / 6.0
-    raw = {name: float(np.exp(-steep * law.n_free(ceiling))) for name, law in members.items()}
+    family = [FAMILY.get(name, name) for name in members]
+    raw = {
+        name: float(np.exp(-steep * law.n_free(ceiling))) / family.count(FAMILY.get(name, name))
+        for name, law in members.items()
+    }
     return {name: value / sum(raw.values()) for name, value in raw.items()}
 
 

@@ -22,6 +22,7 @@ LENGTHS = (0.7, 1.5, 3.0)
 RATIOS = (2.0, 6.0)  # of the departure to the noise
 ABSENT = 0.2  # prior probability of no departure, where residuals are all that tells the noise
 ABSENT_KNOWN = 0.8  # the same where the noise is known apart from the law, so that misfit shows
+ABSENT_JOINT = 0.4  # and of several axes, whose joint forms are known less well
 NOISE_DOF = 4.0  # how many residuals the guess of the noise is worth
 
 
@@ -43,9 +44,10 @@ class Departure:
         return np.asarray(self.ratio**2 * np.exp(-distance))
 
 
-def departures(*, noise_known: bool = False) -> tuple[Departure, ...]:
+def departures(*, noise_known: bool = False, axes: int = 1) -> tuple[Departure, ...]:
     """No departure, and all combinations of size, length and smoothness with equal prior probability."""
-    absent = ABSENT_KNOWN if noise_known else ABSENT
+    known = ABSENT_KNOWN if axes == 1 else ABSENT_JOINT
+    absent = known if noise_known else ABSENT
     some = [(ratio, length, smooth) for smooth in (False, True) for ratio in RATIOS for length in LENGTHS]
     each = np.log((1.0 - absent) / len(some))
     none = Departure(ratio=0.0, length=1.0, smooth=False, log_prior=float(np.log(absent)))
