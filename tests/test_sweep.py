@@ -11,8 +11,9 @@ import pytest
 from mlproject.console import Lines
 from mlproject.errors import BadInput
 from mlproject.files import try_locked
+from mlproject.fit import fit_study
 from mlproject.plan import Plan, plan_of
-from mlproject.sweep import fit_study, run_plan
+from mlproject.sweep import run_plan
 from mlproject.tracking import Store, open_store
 
 SOURCE = str(Path(__file__).parents[1] / "src")

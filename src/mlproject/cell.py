@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
@@ -21,6 +22,7 @@ Draw = Literal["balanced", "prefix"]
 Region = Literal["full"]
 
 PREFIX = "cell."
+UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
 LABELS_ONLY = ("data", "weights")
 """Fields that name something whose digest is a field of its own: kept for people, not in the key."""
 
@@ -57,6 +59,9 @@ class Cell:
         scales = tuple(float(scale) for scale in self.image_scales)
         object.__setattr__(self, "image_scales", scales)
         object.__setattr__(self, "knobs", MappingProxyType(dict(sorted(self.knobs.items()))))
+        for name in ("model", "weights", "data"):
+            plain = not any(unicodedata.category(c) in UNPRINTABLE for c in getattr(self, name))
+            _require(plain, name, "must have no control characters", getattr(self, name))
         _require(self.dataset_size >= 1, "dataset_size", "must be at least 1", self.dataset_size)
         _require(self.eval_size >= 0, "eval_size", "must be 0 (in-sample) or more", self.eval_size)
         _require(self.seed >= 0, "seed", "must be 0 or more", self.seed)

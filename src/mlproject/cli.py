@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mlproject.errors import Problem, WrongUse
+from mlproject.errors import NoRoom, Problem, WrongUse, is_disk_full, one_line
 from mlproject.signals import Stopped, stop_cleanly
 
 app = typer.Typer(
@@ -20,6 +20,8 @@ app = typer.Typer(
     epilog="Exit status: 0 done · 1 some cells failed · 2 wrong use · 3 bad input · 4 store away · 5 no room"
     " · 6 digest mismatch. Runs are kept where MLFLOW_TRACKING_URI says (default: mlflow.db here).",
 )
+UsageError: Any = typer.BadParameter.__mro__[1]
+"""Whatever is wrong with the words of a command line; Typer gives its base class no name of its own."""
 cache_app = typer.Typer(no_args_is_help=True, help="The feature cache: what it holds, and making room.")
 app.add_typer(cache_app, name="cache")
 
@@ -86,7 +88,7 @@ def aggregate(
     debug: Debug = False,
 ) -> None:
     """Fit exponents over the finished cells of the experiment; the fit is a tracked run itself."""
-    from mlproject.sweep import fit_study
+    from mlproject.fit import fit_study
     from mlproject.tracking import open_store
 
     store = open_store(experiment, create=False)
@@ -216,38 +218,50 @@ def main() -> None:
     debug = "--debug" in sys.argv or bool(os.environ.get("MLPROJECT_DEBUG"))
     stop_cleanly()
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
     except Stopped as stop:
         _say(f"{stop}; what is finished is kept, the same command goes on from there")
         sys.exit(stop.status)
-    except Problem as problem:
-        if debug:
-            raise
-        _say(f"error: {problem}")
-        sys.exit(problem.status)
     except Exception as error:
         if debug:
             raise
-        _say(f"unexpected {type(error).__name__}: {error} (a defect of mlproject; --debug shows where)")
-        sys.exit(1)
+        text, status = _told(error)
+        _say(text)
+        sys.exit(status)
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """What a person is told of an error, and the exit status."""
+    if isinstance(error, Problem):
+        return f"error: {error}", error.status
+    if isinstance(error, UsageError):
+        text = str(error.format_message())  # nothing where help was printed for want of arguments
+        return f"error: {text}" if text else "", WrongUse.status
+    if is_disk_full(error):
+        return f"error: no room: {one_line(error)}; free some space", NoRoom.status
+    return f"unexpected {one_line(error)} (a defect of mlproject; --debug shows where)", 1
 
 
 def _work(plan: Any, experiment: str, dry_run: bool, *, fit: bool) -> None:
     from mlproject import console
 
     console.warn_of(plan.cells)
+    console.warn_of_skipped(plan.images.values())
     if dry_run:
         from mlproject import listing
 
         return listing.print_plan(plan, experiment)
-    from mlproject.sweep import fit_study, run_plan
+    from mlproject.sweep import run_plan
     from mlproject.tracking import open_store
 
     store = open_store(experiment)
     with console.watching(len(plan.cells)) as watcher:
         results = run_plan(plan, store, watcher, summary=fit or len(plan.cells) > 1)
     failed = [r for r in results if r.status == "failed"]
-    if fit and len(failed) < len(results):
+    busy = any(r.status == "busy" for r in results)  # whoever finishes last fits
+    if fit and not busy and len(failed) < len(results):
+        from mlproject.fit import fit_study
+
         _show_fit(fit_study(store, name=plan.name, keys=[cell.key for cell in plan.cells]))
     _close(results, failed, plan.cells)
 
@@ -256,7 +270,7 @@ def _show_fit(fitted: Any) -> None:
     from mlproject.console import out
 
     out.print(fitted.text, markup=False, highlight=False, soft_wrap=True)
-    out.print(f"Tables and figures: {fitted.where}", soft_wrap=True)
+    out.print(f"Tables and figures: {fitted.where}", soft_wrap=True, markup=False)
 
 
 def _close(results: Any, failed: Any, cells: Any) -> None:
@@ -265,7 +279,7 @@ def _close(results: Any, failed: Any, cells: Any) -> None:
     counts = [f"{sum(r.status == s for r in results)} {s}" for s in console.STYLES]
     console.out.print(f"Cells: {', '.join(counts)}.")
     if len(results) == 1 and results[0].run_id:
-        console.out.print(f"Run {results[0].run_id}: {results[0].cell.label}")
+        console.out.print(f"Run {results[0].run_id}: {results[0].cell.label}", markup=False)
     console.warn_of(cells)
     console.out.print(
         "Compare runs: mlflow ui, then http://127.0.0.1:5000/#/experiments?workflowType=machine_learning"
@@ -292,7 +306,10 @@ def _extra(words: list[str]) -> dict[str, str]:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+    """Print to stderr; a name from outside must not steer the terminal."""
+    shown = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    if shown:
+        print(shown, file=sys.stderr)
 
 
 if __name__ == "__main__":

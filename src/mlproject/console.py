@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -23,12 +23,14 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from mlproject.cell import Cell
+    from mlproject.data import ImageSet
     from mlproject.run import CellRun
 
 out = Console()
 err = Console(stderr=True)
 
 UNITS = {"features": "images", "head": "epochs"}
+N_NAMED = 3
 STYLES = {"done": "green", "was done": "dim", "busy": "yellow", "failed": "red"}
 
 
@@ -104,7 +106,7 @@ def watching(n_cells: int) -> Iterator[Bars | Lines]:
         return
     with Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         _Speed(),
@@ -140,3 +142,18 @@ def warn_of(cells: Sequence[Cell]) -> None:
         )
     if any(cell.in_sample for cell in cells):
         err.print("[yellow]note:[/] in-sample losses, of the training images themselves: none are held out")
+
+
+def warn_of_skipped(image_sets: Iterable[ImageSet]) -> None:
+    """Count and name what a folder holds that is not learned from."""
+    for images in image_sets:
+        if not images.skipped:
+            continue
+        n_bad = sum(skipped.bad for skipped in images.skipped)
+        first = sorted(images.skipped, key=lambda skipped: not skipped.bad)[:N_NAMED]
+        named = "; ".join(f"{skipped.id}: {skipped.reason}" for skipped in first)
+        more = f"; and {n - N_NAMED} more" if (n := len(images.skipped)) > N_NAMED else ""
+        text = (
+            f" {images.name}: {n} left out, {n_bad} of them bad ({named}{more}); see skipped.csv of each run"
+        )
+        err.print(Text.assemble(("note:", "yellow"), text), soft_wrap=True)

@@ -13,7 +13,10 @@ A message says what is wrong, where, which rule it breaks and what to do, in one
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
+
+N_SHOWN = 25
 
 
 class Problem(Exception):
@@ -52,6 +55,25 @@ class DigestMismatch(Problem):
     status = 6
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether a full disk is what an error, or one that it was raised from, comes from."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if getattr(cause, "errno", None) in FULL or "database or disk is full" in str(cause):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+def one_line(error: BaseException) -> str:
+    """The kind of an error and the first line of what it says."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+
+
 def unknown(kind: str, value: object, known: Iterable[str]) -> WrongUse:
     """The error for a name that does not exist, with its near matches or all that do.
 
@@ -60,5 +82,6 @@ def unknown(kind: str, value: object, known: Iterable[str]) -> WrongUse:
     """
     names = sorted(known)
     near = difflib.get_close_matches(str(value), names, n=3, cutoff=0.6)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
+    shown = names if len(names) <= N_SHOWN else [*names[:N_SHOWN], f"… ({len(names)} in all)"]
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(shown)}"
     return WrongUse(f"unknown {kind} {str(value)!r}; {hint}")

@@ -7,7 +7,6 @@ the folder. A lock is an ``flock``: the kernel frees it when its owner dies, how
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import os
@@ -15,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlproject.errors import NoRoom
+from mlproject.errors import NoRoom, is_disk_full
 
 STUB_SUFFIX = ".part"
 
@@ -37,7 +36,7 @@ def write_atomic(path: Path, content: bytes) -> None:
     except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(stub)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if is_disk_full(error):
             raise NoRoom(f"no room: {path} needs {len(content):,} bytes; free some space") from error
         raise
     _sync_folder(path.parent)

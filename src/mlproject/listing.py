@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
+from rich.text import Text
 
 from mlproject.console import out
 from mlproject.errors import WrongUse
@@ -48,7 +49,7 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
         metrics = row["metrics"]
         loss = metrics.get("eval.loss", metrics.get("train.loss_final"))
         table.add_row(
-            row["cell"], row["label"], row["status"], _number(loss), _number(metrics.get("accuracy")),
+            row["cell"], Text(row["label"]), row["status"], _number(loss), _number(metrics.get("accuracy")),
             row["run_id"][:8],
         )  # fmt: skip
     out.print(table)
@@ -64,12 +65,15 @@ def print_one(store: Store, name: str) -> None:
     table = Table(box=None, show_header=False)
     table.add_column(style="cyan")
     for key, value in row["coordinates"].items():
-        table.add_row(key, json.dumps(value) if isinstance(value, (dict, list)) else str(value))
+        table.add_row(key, Text(json.dumps(value) if isinstance(value, (dict, list)) else str(value)))
     for key, value in sorted(row["metrics"].items()):
         table.add_row(key, _number(value))
-    out.print(f"[bold]{row['label']}[/]  {row['status']}  cell {row['cell']}  run {row['run_id']}")
+    title = Text.assemble(
+        (row["label"], "bold"), f"  {row['status']}  cell {row['cell']}  run {row['run_id']}"
+    )
+    out.print(title)
     out.print(table)
-    out.print(f"Artifacts: {store.artifact_uri(row['run_id'])}", soft_wrap=True)
+    out.print(f"Artifacts: {store.artifact_uri(row['run_id'])}", soft_wrap=True, markup=False)
 
 
 def print_plan(plan: Plan, experiment: str) -> None:
@@ -84,7 +88,9 @@ def print_plan(plan: Plan, experiment: str) -> None:
     table = Table("", "cell", "name", "knobs that differ", box=None)
     for cell, row in zip(plan.cells, knobs, strict=True):
         mark = "[green]done[/]" if cell.key in done else "to do"
-        table.add_row(mark, cell.key, cell.label, _pairs({k: v for k, v in row.items() if k not in shared}))
+        table.add_row(
+            mark, cell.key, Text(cell.label), _pairs({k: v for k, v in row.items() if k not in shared})
+        )
     out.print(table)
     out.print("all cells: " + _pairs({k: v for k, v in knobs[0].items() if k in shared}))
     n_done = sum(cell.key in done for cell in plan.cells)

@@ -8,6 +8,7 @@ plan are told at once.
 from __future__ import annotations
 
 import itertools
+import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mlproject.cell import Cell
-from mlproject.data import load_images
+from mlproject.data import full_name, load_images
 from mlproject.data.image_set import ImageSet
 from mlproject.errors import Problem, WrongUse, unknown
 from mlproject.models import find_model, find_weights
@@ -60,11 +61,11 @@ def read_plan(path: Path, overrides: Mapping[str, Any]) -> Plan:
 
     Raises: WrongUse naming file, grid, key, rule and value (all faults, one a line).
     """
+    if not os.path.isfile(path):
+        raise WrongUse(f"no plan at {path}; plans are TOML files, see sweeps/")
     try:
         content = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise WrongUse(f"no plan at {path}; plans are TOML files, see sweeps/") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise WrongUse(f"{path} is not a TOML plan: {error}") from error
     for key in content:
         if key not in ("name", "description", "grid"):
@@ -114,7 +115,7 @@ def _merge(grid: Mapping[str, Any], overrides: Mapping[str, Any], *, named_weigh
         raise WrongUse("model is missing; name one, for example model=resnet50")
     if named_weights and ("weights" not in flat and "weights" not in overrides):
         raise WrongUse("weights is missing; a plan names its weights: imagenet, random or a path")
-    if named_weights and merged["weights"] == "auto":
+    if named_weights and "auto" in _values("weights", merged["weights"]):
         raise WrongUse("weights must be imagenet, random or a path in a plan, not 'auto'")
     return merged
 
@@ -144,7 +145,8 @@ def _cells(merged: Mapping[str, Any]) -> Iterator[tuple[Cell, ImageSet]]:
 
 def _cell(at: dict[str, Any], knobs: Mapping[str, Any]) -> tuple[Cell, ImageSet]:
     recipe = build_recipe(str(at["recipe"]), knobs)
-    images = _images(str(at["data"]), _integer("max_bad", at["max_bad"]))
+    data = full_name(str(at["data"]))
+    images = _images(data, _integer("max_bad", at["max_bad"]))
     model = find_model(str(at["model"]))
     weights = find_weights(model, str(at["weights"]))
     size = _integer("dataset_size", at["dataset_size"])
@@ -154,7 +156,7 @@ def _cell(at: dict[str, Any], knobs: Mapping[str, Any]) -> tuple[Cell, ImageSet]
         model=model.name,
         weights=weights.label,
         weights_digest=weights.digest,
-        data=str(at["data"]),
+        data=data,
         data_digest=images.digest,
         dataset_size=size,
         eval_size=_eval_size(at["eval_size"], images),
@@ -202,7 +204,10 @@ def _image_scales(value: Any, side: int) -> tuple[float, ...]:
         numbers = [float(word) for word in words]
     except (TypeError, ValueError):
         raise WrongUse(f"image_scales must be numbers such as 1,2 or 224,448, not {value!r}") from None
-    return tuple(n / side if n > LARGEST_MULTIPLE else n for n in numbers)
+    multiples = tuple(n / side if n > LARGEST_MULTIPLE else n for n in numbers)
+    if max(multiples, default=0) > LARGEST_MULTIPLE:
+        raise WrongUse(f"image_scales must be at most {LARGEST_MULTIPLE} ({LARGEST_MULTIPLE * side} pixels)")
+    return multiples
 
 
 def _values(name: str, value: Any) -> list[Any]:

@@ -109,6 +109,9 @@ def _log(run: Run, cell: Cell, images: ImageSet, outcome: Outcome, timed: _Timed
     run.log_dataset(name=images.name, digest=images.digest, source=images.source, context=context)
     with tempfile.TemporaryDirectory(prefix="mlproject-") as folder:
         _write_artifacts(Path(folder), cell, outcome)
+        if images.skipped:
+            rows = [[skipped.id, skipped.reason, str(skipped.bad).lower()] for skipped in images.skipped]
+            table.write_rows(Path(folder) / "skipped.csv", ["id", "reason", "bad"], rows)
         run.log_files(Path(folder))
 
 

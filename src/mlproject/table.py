@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,12 @@ def write_losses(losses: PerImageLosses, folder: Path) -> None:
     rows = pyarrow.table(columns).replace_schema_metadata({"kind": losses.kind})
     pyarrow.parquet.write_table(rows, folder / "losses.parquet")
     pyarrow.csv.write_csv(rows, folder / "losses.csv")
+
+
+def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a CSV of texts for people."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
 
 
 def read_losses(path: Path) -> PerImageLosses:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from mlproject.data.embedded import load_embedded
 from mlproject.data.image_set import ImageSet, Skipped
 from mlproject.data.published import load_published
-from mlproject.errors import unknown
+from mlproject.errors import WrongUse, unknown
 
-__all__ = ["DATASETS", "ImageSet", "Skipped", "load_images"]
+__all__ = ["DATASETS", "ImageSet", "Skipped", "full_name", "load_images"]
 
 DATASETS: dict[str, Callable[[bool], ImageSet]] = {
     "embedded": lambda _: load_embedded(),
@@ -31,13 +32,22 @@ def load_images(spec: str, *, max_bad: int = 0, download: bool = False) -> Image
 
     Raises: WrongUse for an unknown name, BadInput for images that are not there or refused.
     """
+    if max_bad < 0:
+        raise WrongUse(f"max_bad must be 0 or more, not {max_bad}")
     name, _, one_class = spec.partition(":")
     if name in DATASETS:
         images = DATASETS[name](download)
         return images.only(one_class) if one_class else images
-    folder = Path(spec).expanduser()
-    if "/" not in spec and not folder.is_dir() and not spec.startswith((".", "~")):
+    folder = Path(os.path.expanduser(spec))
+    if "/" not in spec and not os.path.isdir(folder) and not spec.startswith((".", "~")):
         raise unknown("data set or folder", name, DATASETS)
     from mlproject.data.folder import load_folder
 
     return load_folder(folder, max_bad=max_bad)
+
+
+def full_name(spec: str) -> str:
+    """``spec`` as a run records it: a folder's is its absolute path, wherever the command was given."""
+    folder = os.path.expanduser(spec)
+    named = spec.partition(":")[0] in DATASETS or not os.path.isdir(folder)
+    return spec if named else os.path.abspath(folder)

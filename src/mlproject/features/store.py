@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from mlproject.device import find_device, find_precision
 from mlproject.errors import WrongUse, unknown
 from mlproject.features.extraction import Extraction, Features, Images, preprocess_values
-from mlproject.features.filling import Request, complete, read_inputs
+from mlproject.features.filling import PREPARED, Request, complete, read_inputs
 from mlproject.features.table import Table
 from mlproject.models.model import Model, Weights
 
@@ -50,7 +50,8 @@ def cache_folder() -> Path:
 
 
 def forget() -> None:
-    """Let go of the network that is loaded and of all opened tables, which are then verified again."""
+    """Let go of the network, the opened tables (verified again then) and the prepared images."""
+    PREPARED.clear()
     _TABLES.clear()
     _ENGINE.clear()
 

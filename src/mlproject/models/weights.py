@@ -27,18 +27,18 @@ REACH_SECONDS = 3.0
 FETCH_SECONDS = 30.0
 
 
-def find_weights(model: Model, spec: str) -> Weights:
+def find_weights(model: Model, spec: str, *, fetch: bool = False) -> Weights:
     """The weights that ``spec`` names: ``imagenet``, ``random``, ``random:7``, ``auto`` or a path.
 
     ``auto`` is pretrained when the file is here or its server answers within three seconds, else
-    random: a choice that the caller must say aloud.
+    random: a choice that the caller must say aloud. With ``fetch``, ``imagenet`` is downloaded where needed.
 
     Raises: BadInput at once, in one line with the remedies, when a file is not there; WrongUse.
     """
     if spec == "auto":
         return _auto(model)
     if spec == "imagenet":
-        return _imagenet(model)
+        return _imagenet(model, fetch)
     if spec.partition(":")[0] == "random":
         return _random(spec)
     return _file(spec)
@@ -89,9 +89,11 @@ def _auto(model: Model) -> Weights:
     return _random("random")
 
 
-def _imagenet(model: Model) -> Weights:
+def _imagenet(model: Model, fetch: bool) -> Weights:
     pinned = _pinned(model)
     path = _cached(pinned)
+    if path is None and fetch:
+        path = fetch_weights(model)
     if path is None:
         raise BadInput(_absent(model, pinned))
     return Weights("imagenet", "imagenet", pinned.digest, path)
@@ -105,10 +107,10 @@ def _random(spec: str) -> Weights:
 
 
 def _file(spec: str) -> Weights:
-    path = Path(spec).expanduser()
-    if not path.is_file():
+    path = Path(os.path.expanduser(spec))
+    if not os.path.isfile(path):
         raise BadInput(f"weights: {spec!r} is neither a file nor one of imagenet, random, random:SEED, auto")
-    return Weights("file", spec, f"sha256:{sha256_file(path)}", path.resolve())
+    return Weights("file", os.path.abspath(path), f"sha256:{sha256_file(path)}", path.resolve())
 
 
 def _pinned(model: Model) -> Pinned:

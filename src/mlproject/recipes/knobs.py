@@ -71,7 +71,7 @@ def _number(name: str, value: Knob, rule: str) -> float:
     try:
         require(not isinstance(value, bool), name, rule, value)
         return float(value)
-    except ValueError:
+    except (TypeError, ValueError, OverflowError):
         raise WrongUse(f"{name} {rule}, not {value!r}") from None
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mlproject.cell import Cell, Draw
-from mlproject.errors import Problem, WrongUse
+from mlproject.errors import DigestMismatch, Problem, WrongUse
 from mlproject.heads import (
     Epochs,
     LinearHead,
@@ -100,7 +100,9 @@ def _examples(probe: Probe, cell: Cell, images: ImageSet, report: Report) -> Exa
     rows = np.concatenate([train, judged])
     model, store = find_model(cell.model), FeatureStore()
     scales, precision = cell.image_scales, probe.precision
-    weights = find_weights(model, cell.weights)
+    weights = find_weights(model, cell.weights, fetch=True)
+    if weights.digest != cell.weights_digest:
+        raise DigestMismatch(f"weights {cell.weights} changed after the cell was planned; start again")
     features = store.features(
         model, weights, images, rows, image_scales=scales, precision=precision, report=report
     )

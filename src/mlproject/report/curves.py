@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from mlproject.aggregate.study import HORIZONS, Curve, Floats, Statistic, Verdict
 from mlproject.report.escape import figure_text
 from mlproject.report.style import COLUMN, Look, faint_grid, family_title, log_axis, looks, point_axis
-from mlproject.report.words import interval, loss_label, parameter, preferred
+from mlproject.report.words import estimate, loss_label, preferred
 from mlproject.scaling import Prediction
 
 THIN = (0, (1, 1.6))
@@ -144,14 +144,12 @@ def _handles(curves: Sequence[Curve], statistic: Statistic) -> list[Line2D]:
 
 
 def _law_handles(curves: Sequence[Curve], chosen: Sequence[Verdict]) -> list[Line2D]:
-    """The preferred laws as the line with the band, the others as dots, where they are drawn."""
-    main = {verdict.law for verdict in chosen}
+    """The preferred law of each curve as the line with the band, the other as dots, where it is drawn."""
     drawn = [verdict for curve in curves for verdict in curve.verdicts if verdict.fit is not None]
     other = {v.law for v in drawn if v.statistic == chosen[0].statistic and all(v is not c for c in chosen)}
-    band = " or ".join(FORMULAS[law] for law in FORMULAS if law in main)
     thin = " or ".join(FORMULAS[law] for law in FORMULAS if law in other)
-    dots = Line2D([], [], color="#333333", linewidth=0.8, linestyle=THIN, label=thin)
-    return [Line2D([], [], color="#333333", label=f"{band}, 95 % band"), *([dots] if thin else [])]
+    dots = Line2D([], [], color="#333333", linewidth=0.8, linestyle=THIN, label=f"the other law, {thin}")
+    return [Line2D([], [], color="#333333", label="law and its 95 % band"), *([dots] if thin else [])]
 
 
 def _beyond_handle(curves: Sequence[Curve], statistic: Statistic) -> list[Line2D]:
@@ -177,7 +175,7 @@ def _handle(curve: Curve, look: Look, statistic: Statistic) -> Line2D:
     chosen = preferred(curve, statistic)
     said = ""
     if chosen is not None:
-        said = f": α = {interval(parameter(chosen, 'alpha'))}"
+        said = f": {FORMULAS[chosen.law]}, α = {estimate(chosen, 'alpha')}"
         said += {"scaling": "", "not identifiable": " *"}.get(chosen.verdict, f", {chosen.verdict}")
     return Line2D(
         [], [], color=look.color, linestyle=look.dash if chosen else ":", marker=look.marker, markersize=4,

@@ -15,7 +15,7 @@ def draw_histogram(losses: PerImageLosses, title: str, path: Path) -> None:
     """Write a PNG: how many images have which loss, by split, with the mean of the judged split."""
     figure = _figure()
     figure.clear()
-    axes = figure.subplots()
+    axes = figure.add_axes((0.11, 0.15, 0.86, 0.75))  # fixed margins: fitting them doubles the cost
     judged = losses.select(losses.judged_split).loss
     for split in sorted(set(losses.splits)):
         values = losses.select(split).loss
@@ -32,6 +32,6 @@ def _figure() -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6, 3.5), dpi=80, layout="constrained")
+    figure = Figure(figsize=(6, 3.5), dpi=80)
     FigureCanvasAgg(figure)
     return figure

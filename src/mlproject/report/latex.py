@@ -5,8 +5,7 @@ from __future__ import annotations
 from mlproject.aggregate.study import Curve, Study, Verdict
 from mlproject.report.escape import tex
 from mlproject.report.tables import seeds
-from mlproject.report.words import TEX_FORMULAS, fitted, interval, name_of, parameter, shared_family, unfitted
-from mlproject.scaling import Estimate
+from mlproject.report.words import TEX_FORMULAS, estimate, fitted, name_of, parameter, shared_family, unfitted
 
 HEAD = r"""% Needs \usepackage{booktabs}. Intervals are 95 %, by bootstrap over images and seeds.
 \begin{tabular}{llllllrr}
@@ -29,7 +28,7 @@ def exponents_tex(study: Study) -> bytes:
 
 
 def _row(name: str, curve: Curve, verdict: Verdict) -> str:
-    alpha, floor = (_estimate(parameter(verdict, symbol)) for symbol in ("alpha", "E"))
+    alpha, floor = (_estimate(verdict, symbol) for symbol in ("alpha", "E"))
     cells = [tex(name), verdict.statistic, TEX_FORMULAS[verdict.law], alpha, floor, tex(verdict.verdict)]
     return " & ".join([*cells, str(curve.n_scales), seeds(curve)]) + r" \\"
 
@@ -39,7 +38,7 @@ def _refused(name: str, curve: Curve) -> str:
     return " & ".join([*cells, str(curve.n_scales), seeds(curve)]) + r" \\"
 
 
-def _estimate(estimate: Estimate | None) -> str:
-    if estimate is None:
+def _estimate(verdict: Verdict, name: str) -> str:
+    if parameter(verdict, name) is None:
         return "--"
-    return "$" + interval(estimate).replace("∞", r"\infty").replace("–", "-") + "$"
+    return "$" + estimate(verdict, name).replace("∞", r"\infty").replace("–", "-") + "$"

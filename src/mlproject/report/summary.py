@@ -9,11 +9,10 @@ from mlproject.report.escape import markdown
 from mlproject.report.tables import seeds
 from mlproject.report.words import (
     FORMULAS,
+    estimate,
     fitted,
-    interval,
     name_of,
     number,
-    parameter,
     preferred,
     shared_family,
     unfitted,
@@ -63,7 +62,7 @@ def _table(study: Study) -> str:
 
 
 def _row(name: str, curve: Curve, verdict: Verdict) -> str:
-    alpha, floor = (interval(parameter(verdict, symbol)) for symbol in ("alpha", "E"))
+    alpha, floor = (estimate(verdict, symbol) for symbol in ("alpha", "E"))
     n_images = max(point.n_images for point in curve.points)
     cells = [markdown(name), f"{curve.axis.name} {curve.axis.symbol}", verdict.statistic]
     cells += [FORMULAS[verdict.law], alpha, floor, verdict.verdict]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from io import StringIO
 
+from rich.box import SIMPLE
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
@@ -11,27 +12,28 @@ from rich.text import Text
 from mlproject.aggregate.axes import AXES
 from mlproject.aggregate.study import Curve, Statistic, Study, Verdict
 from mlproject.report.tables import seeds
-from mlproject.report.words import FORMULAS, interval, name_of, parameter, preferred, shared_family
+from mlproject.report.words import FORMULAS, estimate, name_of, shared_family
 
 STYLES = {"scaling": "green", "flat": "yellow", "not identifiable": "dim"}
 
 
 def exponents(study: Study, *, statistic: Statistic = "mean") -> Group:
-    """A Rich table with one row for each fitted curve (its preferred law), and the study's notes."""
-    chosen = [(curve, v) for curve in study.curves if (v := preferred(curve, statistic)) and _shown(curve, v)]
+    """A Rich table with a row for each law that was fitted to a curve, and the study's notes."""
     shared = shared_family(study)
     title = f"Exponents of the {statistic} loss, 95 % intervals"
-    table = Table(title=Text(f"{title}\n{shared}".rstrip()), title_justify="left")
-    for name in ("group", "axis", "law", "α", "E", "verdict"):
-        table.add_column(name, overflow="fold")
-    for name in ("scales", "seeds", "images"):
-        table.add_column(name, justify="right")
-    for curve, verdict in chosen:
-        table.add_row(*_row(name_of(curve, shared), curve, verdict))
-    return Group(*([table] if chosen else []), *(Text(f"• {note}") for note in study.notes))
+    table = Table(title=Text(f"{title}\n{shared}".rstrip()), title_justify="left", box=SIMPLE, pad_edge=False)
+    table.add_column("group", overflow="fold")
+    for name in ("law", "α", "E", "verdict", "scales × seeds"):
+        table.add_column(name, no_wrap=True)
+    for curve in study.curves:
+        rows = [v for v in curve.verdicts if v.statistic == statistic and v.fit and _shown(curve, v)]
+        for verdict in rows:
+            name = name_of(curve, shared) if verdict is rows[0] else ""
+            table.add_row(*_row(name, curve, verdict), end_section=verdict is rows[-1])
+    return Group(*([table] if table.row_count else []), *(Text(f"• {note}") for note in study.notes))
 
 
-def as_text(study: Study, *, width: int = 118) -> str:
+def as_text(study: Study, *, width: int = 120) -> str:
     """The same as plain text, as it is kept beside the fit."""
     console = Console(file=StringIO(), width=width)
     console.print(exponents(study))
@@ -45,9 +47,7 @@ def _shown(curve: Curve, verdict: Verdict) -> bool:
 
 
 def _row(name: str, curve: Curve, verdict: Verdict) -> list[Text]:
-    n_images = max(point.n_images for point in curve.points)
-    plain = [name, curve.axis.symbol, FORMULAS[verdict.law]]
-    plain += [interval(parameter(verdict, "alpha")), interval(parameter(verdict, "E"))]
+    law = FORMULAS[verdict.law].replace("x", curve.axis.symbol)
+    plain = [name, law, estimate(verdict, "alpha"), estimate(verdict, "E")]
     said = Text(verdict.verdict, style=STYLES.get(verdict.verdict, ""))
-    counts = [str(curve.n_scales), seeds(curve), f"{n_images:,}"]
-    return [*map(Text, plain), said, *map(Text, counts)]
+    return [*map(Text, plain), said, Text(f"{curve.n_scales} × {seeds(curve)}")]

@@ -37,6 +37,14 @@ def parameter(verdict: Verdict, name: str) -> Estimate | None:
     return None if verdict.fit is None else verdict.fit.parameters.get(name)
 
 
+def estimate(verdict: Verdict, name: str) -> str:
+    """A parameter as reports print it; what is not identifiable is an interval without a value."""
+    found = parameter(verdict, name)
+    if found is not None and verdict.verdict == "not identifiable":
+        return f"[{number(found.low)}, {number(found.high)}]"
+    return interval(found)
+
+
 def loss_label(curve: Curve, statistic: Statistic) -> str:
     """``mean cross entropy [nats]``."""
     kind = str(curve.fixed["kind"])

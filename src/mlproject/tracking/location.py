@@ -9,7 +9,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from mlproject.errors import BadInput, StoreAway
+from mlproject.errors import BadInput, StoreAway, unknown
 from mlproject.files import locked, sha256
 from mlproject.tracking.store import COMPLETE, Store
 from mlproject.tracking.trouble import reaching
@@ -46,7 +46,7 @@ def open_store(experiment: str | None = None, *, create: bool = True) -> Store:
         launcher = os.environ.pop("MLFLOW_RUN_ID", None)
         client = MlflowClient(tracking_uri=uri)
         found = client.get_run(launcher).info.experiment_id if launcher else None
-        found = found or _experiment_id(client, experiment)
+        found = found or _experiment_id(client, experiment, create)
     mlflow.set_tracking_uri(uri)
     return Store(uri=uri, experiment_id=found, client=client, locks=_lock_folder(uri), launcher_run=launcher)
 
@@ -95,9 +95,11 @@ def _build_sqlite(path: Path) -> None:
                 leftover.unlink()
 
 
-def _experiment_id(client: Any, experiment: str | None) -> str:
+def _experiment_id(client: Any, experiment: str | None, create: bool) -> str:
     name = _name(experiment)
     found = client.get_experiment_by_name(name)
+    if found is None and not create:
+        raise unknown("experiment", name, [known.name for known in client.search_experiments()])
     if found is None:
         return str(client.create_experiment(name))
     if found.lifecycle_stage != "active":

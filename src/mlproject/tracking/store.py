@@ -14,12 +14,12 @@ from typing import Any
 
 from mlproject import table
 from mlproject.cell import Cell
-from mlproject.errors import DigestMismatch
+from mlproject.errors import DigestMismatch, one_line
 from mlproject.files import try_locked
 from mlproject.losses import Observation, PerImageLosses
 from mlproject.signals import Stopped
 from mlproject.tracking.context import context_tags
-from mlproject.tracking.trouble import one_line, reaching
+from mlproject.tracking.trouble import reaching
 
 COMPLETE = "cell.complete"
 LOSSES_DIGEST = "losses.digest"

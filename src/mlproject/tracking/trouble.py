@@ -6,7 +6,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from mlproject.errors import Problem, StoreAway
+from mlproject.errors import NoRoom, Problem, StoreAway, WrongUse, is_disk_full, one_line
 from mlproject.signals import Stopped
 
 
@@ -20,16 +20,21 @@ def reaching(uri: str) -> Iterator[None]:
     except Exception as error:
         module = type(error).__module__.partition(".")[0]
         if module in {"mlflow", "sqlalchemy", "requests", "urllib3", "sqlite3", "alembic"}:
-            raise StoreAway(masked(f"tracking store {uri}: {one_line(error)}")) from error
+            raise _problem(uri, error) from error
         raise
+
+
+def _problem(uri: str, error: Exception) -> Problem:
+    where = masked(uri)
+    if is_disk_full(error):
+        return NoRoom(f"no room in the tracking store {where}; free some space")
+    if getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE":
+        return WrongUse(masked(f"MLflow refuses this: {one_line(error)}"))
+    if "Max retries exceeded" in str(error):
+        return StoreAway(f"no tracking server answers at {where}; start it, or set MLFLOW_TRACKING_URI")
+    return StoreAway(masked(f"tracking store {where}: {one_line(error)}"))
 
 
 def masked(text: str) -> str:
     """The text with users and passwords taken out of its addresses."""
     return re.sub(r"//[^/@]*@", "//***@", text)
-
-
-def one_line(error: BaseException) -> str:
-    """The kind of an error and the first line of what it says."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__

@@ -1,0 +1,92 @@
+"""What the house promises about itself: sizes, dependencies, the README's tree, words that must not occur."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+LONGEST_FILE, LONGEST_FUNCTION = 300, 40
+NOT_TEXT = {".npz", ".png", ".pdf", ".jpg", ".safetensors"}
+NEVER = {
+    "a home directory": r"/(home|Users)/[a-z]\w+/",
+    "pickled code": r"pickle\.loads?\(|joblib\.load|allow_pickle=True",
+    "a shell": r"shell=True|os\.system\(",
+    "an open door": r"(?<![\d.])0\.0\.0\.0(?![\d.])",
+    "unsafe YAML": r"yaml\.(unsafe_|full_)?load\(",
+    "a conflict": r"^(<{7}|>{7}) ",
+}
+
+
+def committed() -> list[Path]:
+    command = ["git", "-C", str(ROOT), "ls-files", "-z"]
+    try:
+        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
+    paths = [ROOT / name for name in listed.split("\0") if name]
+    return [path for path in paths if path.is_file() and path.suffix not in NOT_TEXT]
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_conda_yaml_lists_the_dependencies_of_the_package() -> None:
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    conda = yaml.safe_load((ROOT / "conda.yaml").read_text())["dependencies"]
+    (pip,) = (entry["pip"] for entry in conda if isinstance(entry, dict))
+    assert pip == wanted
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_no_file_and_no_function_is_too_long(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert text.count("\n") <= LONGEST_FILE
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert length <= LONGEST_FUNCTION, f"{node.name} has {length} lines"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_a_module_begins_with_what_it_is(path: Path) -> None:
+    text = ast.get_docstring(ast.parse(path.read_text("utf-8")))
+    assert text
+    assert text.splitlines()[0].endswith((".", ":"))
+
+
+def test_the_readme_shows_the_real_tree() -> None:
+    sys.path.insert(0, str(ROOT / "scripts"))
+    try:
+        import tree
+    finally:
+        sys.path.remove(str(ROOT / "scripts"))
+    shown = tree.embedded((ROOT / "README.md").read_text("utf-8"))
+    if shown is None:
+        pytest.skip("README.md has no marks for the tree yet")
+    assert shown == tree.tree(), "run python scripts/tree.py --write"
+
+
+@pytest.mark.parametrize("what", NEVER)
+def test_no_committed_file_holds(what: str) -> None:
+    found = [
+        f"{relative(path)}: {line.strip()[:100]}"
+        for path in committed()
+        if path != Path(__file__)
+        for line in path.read_text("utf-8", errors="replace").splitlines()
+        if re.search(NEVER[what], line)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if "torch.load(" in p.read_text("utf-8")], ids=relative)
+def test_checkpoints_are_read_without_running_their_code(path: Path) -> None:
+    calls = re.findall(r"torch\.load\([^)]*\)", path.read_text("utf-8"))
+    assert all("weights_only=True" in call for call in calls)
