@@ -209,6 +209,14 @@ def test_a_prediction_asked_of_a_group_without_points_is_refused(two: Path, tmp_
         ask(two, at=at)
 
 
+@pytest.mark.slow
+def test_a_wrong_column_ends_with_one_line_and_status_two(two: Path) -> None:
+    words = [sys.executable, "-m", "mlproject", "fit", str(two), "--x", "image", "--y", "loss"]
+    done = subprocess.run(words, env={"PYTHONPATH": SOURCE}, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "error: two.csv: unknown column 'image'; did you mean images?\n"
+
+
 def test_wrong_questions_are_refused_with_what_exists(two: Path) -> None:
     with pytest.raises(WrongUse, match="unknown group 'D'"):
         ask(two, compare=("A", "D"))

@@ -115,9 +115,10 @@ def print_next(choices: Sequence[Choice], aim: Aim, plan: Path) -> None:
         runs = ", ".join(f"{size:,} × {len(seeds)}" for size, seeds in choice.seeds.items())
         widths = [f"a factor of {math.exp(width):.3g}" for width in (found.width_before, found.width_after)]
         name = _pairs({name: group.get(name) for name in differing}) or choice.curve.cell.model
-        table.add_row(name, runs or "nothing helps", f"{found.spent:.4g}", *widths)
+        table.add_row(Text(name), runs or "nothing helps", f"{found.spent:.4g}", *widths)
     out.print(table)
-    out.print(f"Run them: mlproject sweep --plan {plan}; then fit all: mlproject aggregate", soft_wrap=True)
+    hint = f"Run them: mlproject sweep --plan {plan}; then fit all: mlproject aggregate"
+    out.print(hint, markup=False, soft_wrap=True)
 
 
 def print_cache() -> None:
