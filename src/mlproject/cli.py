@@ -112,9 +112,7 @@ def fit(
     laws: Annotated[str, typer.Option(help="Laws to average (default: all that suit): power,zhai.")] = "",
     predict_at: Annotated[Path | None, typer.Option(help="A CSV of scales (and groups) to predict.")] = None,
     to_json: Annotated[Path | None, typer.Option("--json", help="Write laws and predictions here.")] = None,
-    compare: Annotated[
-        tuple[str, str] | None, typer.Option(help="Two groups: is one exponent larger?")
-    ] = None,
+    compare: Annotated[tuple[str, str] | None, typer.Option(help="Two groups: which is steeper?")] = None,
     debug: Debug = False,
 ) -> None:
     """Fit scaling laws to points that came from elsewhere, and predict where nothing was measured.
@@ -122,10 +120,10 @@ def fit(
     `mlproject fit points.csv --x images --y loss --group task,model --predict-at at.csv --json out.json`
     """
     from mlproject.console import out
-    from mlproject.points import Columns, Request, fit_file
+    from mlproject.points import Columns, Request, fit_file, names
 
-    columns = Columns(x=tuple(x), y=y, sd=sd, group=_words(group))
-    request = Request(columns=columns, at=predict_at, ceiling=ceiling, laws=_words(laws), compare=compare)
+    columns = Columns(x=tuple(x), y=y, sd=sd, group=names(group))
+    request = Request(columns=columns, at=predict_at, ceiling=ceiling, laws=names(laws), compare=compare)
     answer = fit_file(points, request)
     if to_json is not None:
         answer.write(to_json)
@@ -273,10 +271,6 @@ def _work(plan: Any, experiment: str, dry_run: bool, *, fit: bool) -> None:
 
         _show_fit(fit_study(store, name=plan.name, keys=[cell.key for cell in plan.cells]))
     _close(results, failed, plan.cells)
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",")) if text else ()
 
 
 def _show_fit(fitted: Any) -> None:

@@ -65,15 +65,14 @@ class Curve:
         new = {int(float(f"{size:.2g}")) for size in np.geomspace(low, high, n)}
         return sorted(size for size in {*new, *self.sizes, high} if low <= size <= min(high, self.n_pool))
 
-    def cost(self, sizes: Sequence[int], unit: str) -> Floats:
+    def cost(self, sizes: Floats, unit: str) -> Floats:
         """What a run of each size costs: its training images, or its FLOPs as the finished runs scale."""
-        images = np.asarray(sizes, dtype=np.float64)
         if unit == "images":
-            return images
+            return sizes
         if not all(value > 0 for value in self.flops):
             raise BadInput(f"{self.cell.model}: its runs do not know their FLOPs; give the budget in images")
         slope, level = np.polyfit(np.log(self.sizes), np.log(self.flops), 1)
-        return np.asarray(np.exp(level + slope * np.log(images)))
+        return np.asarray(np.exp(level + slope * np.log(sizes)))
 
     def fresh_seeds(self, size: int, n: int) -> tuple[int, ...]:
         """The lowest seeds that this size has not been run with."""
@@ -112,15 +111,16 @@ def choose(plan: Plan, observations: Iterable[Observation], aim: Aim) -> tuple[C
 
 
 def _choose(curve: Curve, aim: Aim) -> NextPlan:
-    sizes = curve.candidates(aim.target)
+    sizes = np.array(curve.candidates(aim.target), dtype=np.float64)
     costs = curve.cost(sizes, aim.unit)
     if costs.min() > aim.budget:
         raise BadInput(
             f"{curve.cell.model}: its share of the budget, {aim.budget:g} {aim.unit}, is below its cheapest"
             f" cell, {costs.min():g}"
         )
-    found = average(curve.sizes, curve.losses)
-    return plan_next(found, target=[aim.target], candidates=sizes, costs=costs, budget=aim.budget)
+    found = average(np.array(curve.sizes, dtype=np.float64), np.array(curve.losses))
+    target = np.array([float(aim.target)])
+    return plan_next(found, target=target, candidates=sizes, costs=costs, budget=aim.budget)
 
 
 def _curves(plan: Plan, observations: Iterable[Observation]) -> list[Curve]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from mlproject.points.answer import Answer, Request, fit_file
 from mlproject.points.fits import GroupFit, LawFit, fit_group
-from mlproject.points.reading import At, Columns, Group, read_at, read_groups
+from mlproject.points.reading import At, Columns, Group, names, read_at, read_groups
 
 __all__ = [
     "Answer",
@@ -21,6 +21,7 @@ __all__ = [
     "Request",
     "fit_file",
     "fit_group",
+    "names",
     "read_at",
     "read_groups",
 ]

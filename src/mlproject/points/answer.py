@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Group as Stack
 from rich.console import RenderableType
 from rich.text import Text
@@ -50,8 +51,9 @@ def fit_file(path: Path, request: Request) -> Answer:
     columns = request.columns
     groups = read_groups(path, columns)
     at = None if request.at is None else read_at(request.at, columns, groups)
-    fits = [fit_group(group, ceiling=request.ceiling, laws=request.laws) for group in groups]
-    content, text = as_json(fits, columns, at), shown(fits, columns, at)
+    with np.errstate(over="ignore"):  # laws that grow beyond all numbers are weighed, and lose
+        fits = [fit_group(group, ceiling=request.ceiling, laws=request.laws) for group in groups]
+        content, text = as_json(fits, columns, at), shown(fits, columns, at)
     if request.compare is None:
         return Answer(content=content, text=text)
     compared = compare_groups(fits, *request.compare)

@@ -127,10 +127,14 @@ def _row(found: Average, name: str, own: Fit | None) -> LawFit:
 
 
 def _judge(rows: Sequence[LawFit]) -> tuple[str, str]:
-    """The verdict of the heaviest law that can be judged, else the heaviest's reason why not."""
+    """The verdict of the heaviest law that can be judged, else the heaviest's reason why not.
+
+    *Flat* is said of the average slope, whatever the law, so one law that says it is enough.
+    """
     judged = [(row.weight, row.fit) for row in rows if row.fit is not None]
     if not judged:
         return UNIDENTIFIABLE, "none of the laws could be fitted by itself"
-    sure = (one for weight, one in judged if one.verdict != UNIDENTIFIABLE and weight >= HEARD)
-    chosen = next(sure, judged[0][1])
+    flat = [one for _, one in judged if one.verdict == "flat"]
+    sure = [one for weight, one in judged if one.verdict != UNIDENTIFIABLE and weight >= HEARD]
+    chosen = (flat or sure or [judged[0][1]])[0]
     return chosen.verdict, f"{chosen.law}: {chosen.reason}"

@@ -68,6 +68,11 @@ class At:
         return self.x[[stated == own for stated in self.keys]]
 
 
+def names(text: str) -> tuple[str, ...]:
+    """The words of a comma list."""
+    return tuple(word.strip() for word in text.split(",")) if text else ()
+
+
 def read_groups(path: Path, columns: Columns) -> list[Group]:
     """The groups of a file in the order of their first rows.
 
