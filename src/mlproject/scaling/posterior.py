@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 from scipy.stats import qmc
 
@@ -51,7 +52,7 @@ class Posterior:
         """How many independent samples the weights are worth."""
         return float(1.0 / np.sum(self.weights.sum(axis=1) ** 2))
 
-    def resample(self, n: int) -> tuple[Array, Array]:
+    def resample(self, n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """``n`` pairs of sample and departure indices in proportion to their weights, systematically."""
         flat = np.cumsum(self.weights.ravel())
         picks = np.searchsorted(flat, (np.arange(n) + 0.5) / n * flat[-1])

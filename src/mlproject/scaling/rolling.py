@@ -42,7 +42,7 @@ def cuts(points: Points) -> list[tuple[NDArray[np.bool_], NDArray[np.intp]]]:
     """Rows to fit (a mask) and rows to score (indices), for every cut that leaves enough and differs."""
     size = points.scaled(points.x).sum(axis=1)
     span = size.max() - size.min()
-    found: list[tuple[Array, Array]] = []
+    found: list[tuple[NDArray[np.bool_], NDArray[np.intp]]] = []
     for share in LEFT_OUT:
         edge = size.max() - share * span
         rows = size <= edge - 1e-9
