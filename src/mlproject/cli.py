@@ -64,8 +64,10 @@ def cell(
     named = dict(model=model, dataset_size=dataset_size, data=data, weights=weights, seed=seed)
     given = named | dict(image_scales=image_scales, eval_size=eval_size) | _extra(knobs or [])
     from mlproject.plan import plan_of
+    from mlproject.work import work
 
-    _work(plan_of(model, {k: v for k, v in given.items() if v != ""}), experiment, dry_run, fit=False)
+    plan = plan_of(model, {k: v for k, v in given.items() if v != ""})
+    raise typer.Exit(work(plan, experiment, dry_run, fit=False))
 
 
 @app.command(context_settings=ANY_KNOB)
@@ -82,9 +84,10 @@ def sweep(
     Coordinates and knobs of the plan can be replaced: `--data /path/to/images --epochs 10`.
     """
     from mlproject.plan import read_plan
+    from mlproject.work import work
 
     overrides = {k: v for k, v in _extra(knobs or []).items() if v != ""}
-    _work(read_plan(plan, overrides), experiment, dry_run, fit=True)
+    raise typer.Exit(work(read_plan(plan, overrides), experiment, dry_run, fit=True))
 
 
 @app.command()
@@ -96,9 +99,10 @@ def aggregate(
     """Fit exponents over the finished cells of the experiment; the fit is a tracked run itself."""
     from mlproject.fit import fit_study
     from mlproject.tracking import open_store
+    from mlproject.work import show_fit
 
     store = open_store(experiment, create=False)
-    _show_fit(fit_study(store, name=where or "all cells", where=where))
+    show_fit(fit_study(store, name=where or "all cells", where=where))
 
 
 @app.command()
@@ -247,52 +251,6 @@ def _told(error: Exception) -> tuple[str, int]:
     if is_disk_full(error):
         return f"error: no room: {one_line(error)}; free some space", NoRoom.status
     return f"unexpected {one_line(error)} (a defect of mlproject; --debug shows where)", 1
-
-
-def _work(plan: Any, experiment: str, dry_run: bool, *, fit: bool) -> None:
-    from mlproject import console
-
-    console.warn_of(plan.cells)
-    console.warn_of_skipped(plan.images.values())
-    if dry_run:
-        from mlproject import listing
-
-        return listing.print_plan(plan, experiment)
-    from mlproject.sweep import run_plan
-    from mlproject.tracking import open_store
-
-    store = open_store(experiment)
-    with console.watching(len(plan.cells)) as watcher:
-        results = run_plan(plan, store, watcher, summary=fit or len(plan.cells) > 1)
-    failed = [r for r in results if r.status == "failed"]
-    busy = any(r.status == "busy" for r in results)  # whoever finishes last fits
-    if fit and not busy and len(failed) < len(results):
-        from mlproject.fit import fit_study
-
-        _show_fit(fit_study(store, name=plan.name, keys=[cell.key for cell in plan.cells]))
-    _close(results, failed, plan.cells)
-
-
-def _show_fit(fitted: Any) -> None:
-    from mlproject.console import out
-
-    out.print(fitted.text, markup=False, highlight=False, soft_wrap=True)
-    out.print(f"Tables and figures: {fitted.where}", soft_wrap=True, markup=False)
-
-
-def _close(results: Any, failed: Any, cells: Any) -> None:
-    from mlproject import console
-
-    counts = [f"{sum(r.status == s for r in results)} {s}" for s in console.STYLES]
-    console.out.print(f"Cells: {', '.join(counts)}.")
-    if len(results) == 1 and results[0].run_id:
-        console.out.print(f"Run {results[0].run_id}: {results[0].cell.label}", markup=False)
-    console.warn_of(cells)
-    console.out.print(
-        "Compare runs: mlflow ui, then http://127.0.0.1:5000/#/experiments?workflowType=machine_learning"
-    )
-    if failed:
-        raise typer.Exit(1)
 
 
 def _extra(words: list[str]) -> dict[str, str]:

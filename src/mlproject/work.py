@@ -1,0 +1,56 @@
+"""A plan under the eyes of a person: warnings, progress, the fit, and the closing lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mlproject import console, listing
+
+if TYPE_CHECKING:
+    from mlproject.cell import Cell
+    from mlproject.fit import Fitted
+    from mlproject.plan import Plan
+    from mlproject.run import CellRun
+
+UI = "http://127.0.0.1:5000/#/experiments"
+
+
+def work(plan: Plan, experiment: str, dry_run: bool, *, fit: bool) -> int:
+    """Run what is missing of a plan, or list it; the exit status: 0, or 1 when a cell failed."""
+    console.warn_of(plan.cells)
+    console.warn_of_skipped(plan.images.values())
+    if dry_run:
+        listing.print_plan(plan, experiment)
+        return 0
+    from mlproject.sweep import run_plan
+    from mlproject.tracking import open_store
+
+    store = open_store(experiment)
+    with console.watching(len(plan.cells)) as watcher:
+        results = run_plan(plan, store, watcher, summary=fit or len(plan.cells) > 1)
+    failed = [r for r in results if r.status == "failed"]
+    busy = any(r.status == "busy" for r in results)  # whoever finishes last fits
+    if fit and not busy and len(failed) < len(results):
+        from mlproject.fit import fit_study
+
+        show_fit(fit_study(store, name=plan.name, keys=[cell.key for cell in plan.cells]))
+    _close(results, plan.cells, store.experiment_id)
+    return int(bool(failed))
+
+
+def show_fit(fitted: Fitted) -> None:
+    """The exponents, and where everything else lies."""
+    console.out.print(fitted.text, markup=False, highlight=False, soft_wrap=True)
+    console.out.print(f"Tables and figures: {fitted.where}", soft_wrap=True, markup=False)
+
+
+def _close(results: Sequence[CellRun], cells: Sequence[Cell], experiment_id: str) -> None:
+    counts = [f"{sum(r.status == s for r in results)} {s}" for s in console.STYLES]
+    console.out.print(f"Cells: {', '.join(counts)}.")
+    if len(results) == 1 and results[0].run_id:
+        console.out.print(f"Run {results[0].run_id}: {results[0].cell.label}", markup=False)
+    console.warn_of(cells)
+    console.out.print(
+        f"Compare runs: mlflow ui, then {UI}/{experiment_id}/runs?workflowType=machine_learning"
+    )
