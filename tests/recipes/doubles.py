@@ -87,7 +87,10 @@ def install(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
     """Put the double where recipes look for features, models and the device."""
     parts: dict[str, dict[str, Any]] = {
         "features": {"FeatureStore": lambda: store},
-        "models": {"find_model": SimpleNamespace, "find_weights": lambda model, name, **_: name},
+        "models": {
+            "find_model": SimpleNamespace,
+            "find_weights": lambda *_, **_named: SimpleNamespace(digest="w"),
+        },
         "device": {"find_device": lambda: "cpu"},
     }
     parts["models"]["find_model"] = lambda name: SimpleNamespace(name=name)
