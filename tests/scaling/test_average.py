@@ -92,7 +92,8 @@ def test_the_next_cell_shrinks_the_interval_within_the_budget():
     plan = plan_next(
         found, target=1e5, candidates=[200.0, 12800.0, 51200.0], costs=[1.0, 10.0, 40.0], budget=100.0
     )
-    assert plan.spent <= 100.0 and plan.width_after < plan.width_before
+    assert plan.spent <= 100.0
+    assert plan.width_after < plan.width_before
     assert plan.cells[0].x[0] > 6400.0  # beyond the data, where laws part
 
 

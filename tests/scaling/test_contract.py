@@ -70,8 +70,10 @@ def test_means_are_positive_and_priors_are_finite(name):
     z = np.random.default_rng(0).standard_normal((500, law.n_prior))
     theta = law.prior(z, Span(low=log_x.min(axis=0), high=log_x.max(axis=0)))
     mean = law.mean(theta, log_x)
-    assert theta.shape == (500, len(law.names)) and np.all(np.isfinite(theta))
-    assert np.all(np.isfinite(mean)) and np.all(mean >= 0)
+    assert theta.shape == (500, len(law.names))
+    assert np.all(np.isfinite(theta))
+    assert np.all(np.isfinite(mean))
+    assert np.all(mean >= 0)
 
 
 @pytest.mark.parametrize("name", ["separable", "product", "coupled", "bounded"])

@@ -1,6 +1,5 @@
 """One law on one set of points: planted parameters, verdicts, intervals, refusals."""
 
-
 import numpy as np
 import pytest
 
@@ -43,7 +42,8 @@ def test_three_sizes_are_not_identifiable_and_say_what_would_be():
     found = fit(SIZES[:3], LOSSES[:3])
     assert found.verdict == "not identifiable"
     assert "one more scale" in found.reason
-    assert found.n_scales == 3 and found.dof == 0
+    assert found.n_scales == 3
+    assert found.dof == 0
 
 
 def test_one_degree_of_freedom_uses_its_wide_t():
@@ -74,7 +74,8 @@ def test_a_noisy_curve_is_not_flat_but_not_identifiable():
 
 def test_a_rising_loss_is_said_to_rise():
     found = fit(SIZES, SIZES**0.3, law="power")
-    assert found.verdict == "scaling" and "rises" in found.reason
+    assert found.verdict == "scaling"
+    assert "rises" in found.reason
     assert "alpha is negative" in found.flags
 
 
@@ -97,8 +98,10 @@ def test_draws_agree_with_the_profile_where_noise_is_independent():
 
 def test_a_new_run_varies_more_than_the_mean():
     found = fit(SIZES, noisy(LOSSES, 0.02, 12)).predict([6400.0, 64000.0])
-    assert np.all(found.new_run_low < found.low) and np.all(found.low < found.mean)
-    assert np.all(found.mean < found.high) and np.all(found.high < found.new_run_high)
+    assert np.all(found.new_run_low < found.low)
+    assert np.all(found.low < found.mean)
+    assert np.all(found.mean < found.high)
+    assert np.all(found.high < found.new_run_high)
     assert found.horizon == pytest.approx([2.0, 20.0])
 
 
@@ -146,4 +149,6 @@ def test_bad_noise_and_laws_are_refused():
 
 def test_every_law_states_its_source():
     for name, law in LAWS.items():
-        assert law.name == name and law.reference and law.formula
+        assert law.name == name
+        assert law.reference
+        assert law.formula

@@ -27,7 +27,8 @@ def test_standard_errors_shrinkage_and_discoveries_are_calibrated():
     found = image_exponents(SIZES, losses)
     z = (found.exponent - alpha) / found.standard_error
     assert np.std(z) == pytest.approx(1.0, abs=0.05)
-    assert found.mean == pytest.approx(0.2, abs=0.01) and found.spread == pytest.approx(0.1, abs=0.01)
+    assert found.mean == pytest.approx(0.2, abs=0.01)
+    assert found.spread == pytest.approx(0.1, abs=0.01)
     assert np.mean((found.shrunk - alpha) ** 2) < 0.7 * np.mean((found.exponent - alpha) ** 2)
     shrunk_z = (found.shrunk - alpha) / found.shrunk_error
     assert np.std(shrunk_z) == pytest.approx(1.0, abs=0.07)
@@ -39,7 +40,8 @@ def test_false_discoveries_stay_below_their_rate():
     losses = np.exp(0.3 * rng.standard_normal((5000, 7))) * SIZES ** -alpha[:, None]
     found = image_exponents(SIZES, losses)
     wrong = np.mean(alpha[found.scales] == 0.0)
-    assert wrong < 0.05 and np.mean(found.scales[alpha > 0]) > 0.9
+    assert wrong < 0.05
+    assert np.mean(found.scales[alpha > 0]) > 0.9
 
 
 def test_images_without_a_logarithm_are_marked_and_left_out():
@@ -47,7 +49,8 @@ def test_images_without_a_logarithm_are_marked_and_left_out():
     losses[2, 3] = 0.0
     found = image_exponents(SIZES, losses)
     assert list(found.valid) == [True, True, False, True]
-    assert np.isnan(found.exponent[2]) and not found.scales[2]
+    assert np.isnan(found.exponent[2])
+    assert not found.scales[2]
 
 
 def test_two_sizes_are_refused():
