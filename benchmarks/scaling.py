@@ -230,9 +230,7 @@ def known_row(n_scales: int, floor: float, seed: int) -> list[float]:
 
 def grids(repeats: int) -> None:
     """Planted joint laws on a 4 x 5 grid with 2 % noise; the largest N, the largest D or the corner held out."""
-    print(
-        f"\nN x D grids, {repeats} a row: RMSLE on held-out cells; the average is not told the planted form"
-    )
+    print(f"\nN x D grids, {repeats} a row, RMSLE; nobody is told the form")
     print(
         f"{'planted':10s} {'noise':8s} {'held out':9s} {'separable':>9s} {'product':>9s}"
         f" {'coupled':>9s} {'average':>9s} cov width"
