@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from mlproject.errors import BadInput
 
@@ -65,7 +65,7 @@ class Points:
             ceiling=None if self.ceiling is None else self.ceiling / self.loss_unit,
         )
 
-    def take(self, rows: Array) -> Points:
+    def take(self, rows: NDArray[np.bool_]) -> Points:
         """Some of the rows."""
         return Points(
             x=self.x[rows],
