@@ -9,7 +9,7 @@ the sections with a known truth: simulated curves, simulated N x D grids, and pe
 
 RMSLE is the root mean squared log error; cov the share of held-out losses inside nominal 95 % intervals (of
 the mean, and of a new run); width the median log width. A bar is what the project set out to reach. Takes
-about three minutes on one core; errors repeat exactly, seconds vary with the machine.
+about ten minutes on one core; errors repeat exactly, seconds vary with the machine.
 """
 
 from __future__ import annotations
@@ -229,10 +229,8 @@ def known_row(n_scales: int, floor: float, seed: int) -> list[float]:
 
 
 def grids(repeats: int) -> None:
-    """Planted joint laws on a 4 x 5 grid with 2 % noise; the largest N, the largest D or the corner held out."""
-    print(
-        f"\nN x D grids, {repeats} a row: RMSLE on held-out cells; the average is not told the planted form"
-    )
+    """Planted joint laws on a 4 x 5 grid with 2 % noise; largest N, largest D or the corner held out."""
+    print(f"\nN x D grids, {repeats} a row, RMSLE; nobody is told the form")
     print(
         f"{'planted':10s} {'noise':8s} {'held out':9s} {'separable':>9s} {'product':>9s}"
         f" {'coupled':>9s} {'average':>9s} cov width"

@@ -122,7 +122,8 @@ def test_a_profile_covers_the_truth_with_and_without_a_floor():
         found, at = fit(x, y), 300.0
         predicted = found.predict([at])
         truth = floor + 1.5 * at**-0.5
-        held.append([found.parameters["alpha"].holds(0.5), predicted.low[0] <= truth <= predicted.high[0]])
+        inside = predicted.low[0] <= truth <= predicted.high[0]
+        held.append([found.parameters["alpha"].holds(0.5), found.parameters["k"].holds(1.5), inside])
     assert np.all(np.mean(held, axis=0) > 0.87)
 
 

@@ -57,8 +57,8 @@ def test_bennett5_matches_the_certified_parameters():
     assert digits(float(residual @ residual), BENNETT5["ss"]) > 8
 
 
-# Cherti et al. 2023 (arXiv 2212.07143), ImageNet zero-shot error against compute in GMACs. OpenAI's three models,
-# and the least error of the OpenCLIP models in five equal bins of log compute, as the paper draws its line.
+# Cherti et al. 2023 (arXiv 2212.07143), ImageNet zero-shot error against compute in GMACs: OpenAI's three
+# models, and the least error of OpenCLIP models in five equal bins of log compute, as in the paper.
 OPENAI = ([1.122944e12, 2.63296e11, 9.472e10], [0.2451, 0.31648, 0.36666])
 OPENCLIP = (
     [33401015102.770027, 113924155760.17279, 388572419902.0453, 1325342500903.7065, 4520477148492.662],

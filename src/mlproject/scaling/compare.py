@@ -1,7 +1,7 @@
 """Is the exponent of A larger than that of B? An interval of the difference of one parameter of two fits.
 
-Source: Zou and Donner 2008 (Statist. Med. 27, 1693), recovery of variances from two intervals; where both
-fits carry the same number of paired draws, the difference is taken draw by draw, which keeps shared images shared.
+Source: Zou and Donner 2008 (Statist. Med. 27, 1693), recovery of variances from two intervals. Where both
+fits carry the same number of paired draws, the difference is taken draw by draw: shared images stay shared.
 """
 
 from __future__ import annotations

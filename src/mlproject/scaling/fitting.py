@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike
 
 from mlproject.errors import BadInput
 
-from .intervals import NORMAL, Estimate, Noise, Profile, condition_number, percentile, profile, read_noise
+from .estimates import estimates, stretch, widen_amplitudes
+from .intervals import Estimate, Noise, Profile, condition_number, percentile, profile, read_noise
 from .law import Array, ScalingLaw
 from .points import Points, read_points
 from .robust import huber, physical_values
@@ -151,6 +152,8 @@ def fit_points(points: Points, law: ScalingLaw, *, linear: bool = False) -> Fit:
     shape = _profile_or_point(problem, theta, noise)
     refits = None if points.draws is None else solve(points.problem(law, linear=linear, draws=True))
     parameters = estimates(points, law, theta, shape, noise, refits)
+    if refits is None:
+        parameters = widen_amplitudes(points, problem, theta, noise, parameters)
     second = huber(problem, start=theta) if dof >= 2 else theta
     robust = physical_values(points, law, second)
     seen = Evidence(
@@ -193,25 +196,6 @@ def _report(seen: Evidence, judged: Judged, *, dof: int, linear: bool, refits: A
     )
 
 
-def estimates(
-    points: Points, law: ScalingLaw, theta: Array, shape: Profile, noise: Noise, refits: Array | None
-) -> dict[str, Estimate]:
-    """Parameters in the units of the data, with the interval of the profile or of the refits."""
-    values = law.physical(theta[None], points.log_unit, points.loss_unit)
-    spread = law.physical(shape.paths if refits is None else refits, points.log_unit, points.loss_unit)
-    out = {}
-    for name, value in values.items():
-        at, cloud = float(value[0]), spread[name]
-        if not np.isfinite(noise.factor):
-            low, high = (-np.inf, np.inf) if name in _shape_names(law) else (0.0, np.inf)
-        elif refits is None:
-            low, high = float(cloud.min()), float(cloud.max())
-        else:
-            low, high = _from_refits(at, cloud, stretch(noise), positive=name not in _shape_names(law))
-        out[name] = Estimate(value=at, low=low, high=high)
-    return out
-
-
 def held_out_error(points: Points, law: ScalingLaw, *, linear: bool = False) -> float | None:
     """ln(predicted / observed mean) at the largest scale, from the others; None when they are too few."""
     size = np.round(points.scaled(points.x).sum(axis=1), 9)
@@ -247,24 +231,6 @@ def _profile_or_point(problem: Problem, theta: Array, noise: Noise) -> Profile:
         return profile(problem, theta, noise)
     everything = np.ones(len(theta), bool)
     return Profile(paths=theta[None], open_low=everything, open_high=everything)
-
-
-def stretch(noise: Noise) -> float:
-    """The factor on intervals of refits: 1 unless the residuals reject the noise of the draws."""
-    return float(noise.factor * np.sqrt(noise.variance) / NORMAL)
-
-
-def _shape_names(law: ScalingLaw) -> set[str]:
-    return {shape.name for shape in law.shapes}
-
-
-def _from_refits(at: float, cloud: Array, stretch: float, *, positive: bool) -> tuple[float, float]:
-    """A bias-corrected interval of one parameter; amplitudes other than a floor stretch as logarithms."""
-    if positive and at > 0 and np.all(cloud > 0):
-        low, high = percentile(np.array([np.log(at)]), np.log(cloud)[:, None], stretch)
-        return float(np.exp(low[0])), float(np.exp(high[0]))
-    low, high = percentile(np.array([at]), cloud[:, None], stretch)
-    return max(float(low[0]), 0.0) if positive else float(low[0]), float(high[0])
 
 
 def _run_sd(points: Points, residuals: Array, dof: int) -> float:

@@ -134,14 +134,23 @@ def walk(problem: Problem, theta: Array, limit: float) -> Profile:
 
 def linear_errors(problem: Problem, theta: Array) -> Array:
     """Standard errors [p] of the linearised problem for unit noise; pinned parameters have none."""
+    return np.asarray(np.linalg.norm(_inverse_slopes(problem, theta), axis=1))
+
+
+def derived_errors(problem: Problem, theta: Array, gradients: Array) -> Array:
+    """Standard errors [k] of quantities with gradients [k, p], for unit noise."""
+    return np.asarray(np.linalg.norm(gradients @ _inverse_slopes(problem, theta), axis=1))
+
+
+def _inverse_slopes(problem: Problem, theta: Array) -> Array:
+    """The pseudo-inverse of the Jacobian [p, m], whose rows' norms are standard errors."""
     slopes = problem.jacobian(theta[None])[0]
     low, high = problem.bounds()
     free = low < high
     size = np.maximum(np.linalg.norm(slopes, axis=0), 1e-12)
-    covariance = np.linalg.pinv((slopes / size)[:, free], rcond=1e-10)
-    errors = np.zeros(len(theta))
-    errors[free] = np.linalg.norm(covariance, axis=1) / size[free]
-    return errors
+    inverse = np.zeros(slopes.T.shape)
+    inverse[free] = np.linalg.pinv((slopes / size)[:, free], rcond=1e-10) / size[free, None]
+    return inverse
 
 
 def condition_number(problem: Problem, theta: Array) -> float:

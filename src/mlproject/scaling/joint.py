@@ -43,7 +43,7 @@ def interaction_basis(shape: Values, log_x: Array) -> Values:
 
 
 def coupled_basis(shape: Values, log_x: Array) -> Values:
-    """1, (r N^-(alpha/c) + (1 - r) D^-(beta/c))^c with shapes alpha, beta, logit r, ln c; Kaplan's at c = beta."""
+    """1, (r N^-(alpha/c) + (1 - r) D^-(beta/c))^c with shapes alpha, beta, logit r, ln c."""
     c = np.exp(shape[:, 3:4])
     inside = _mixed(shape[:, :1] / c, shape[:, 1:2] / c, shape[:, 2:3], log_x)
     power = np.exp(c * inside)[..., None]
