@@ -101,3 +101,9 @@ def test_a_budget_below_every_cell_is_refused():
     found = average(SIZES, 0.3 + 10.0 * SIZES**-0.5)
     with pytest.raises(BadInput, match="budget"):
         plan_next(found, target=1e5, candidates=[200.0], costs=[1.0], budget=0.5)
+
+
+def test_a_rising_loss_and_too_few_scales_are_flagged():
+    assert any("rises" in flag for flag in average(SIZES, SIZES**0.3).flags)
+    assert any("4 distinct" in flag for flag in average(SIZES[:4], SIZES[:4] ** -0.3).flags)
+    assert average(SIZES, 0.1 + SIZES**-0.3).flags == ()

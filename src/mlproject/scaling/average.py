@@ -25,6 +25,7 @@ from .points import Points, read_points
 from .posterior import Posterior, conditioned, log_mean, posterior
 from .rolling import rolling_scores
 from .table import find_law
+from .verdict import average_slope
 
 AVERAGED = {
     1: ("power", "power_floor", "zhai", "m4", "bnsl1", "bnsl2"),
@@ -58,6 +59,7 @@ class Average:
     standings: Mapping[str, Standing]
     parameters: Mapping[str, Estimate]
     n_cuts: int
+    flags: tuple[str, ...]
     points: Points = field(repr=False)
     posteriors: Mapping[str, Posterior] = field(repr=False)
 
@@ -129,8 +131,28 @@ def average_points(points: Points, members: Mapping[str, ScalingLaw]) -> Average
     weights = {name: standing.weight for name, standing in standings.items()}
     parameters = _shared_parameters(points, posteriors, weights)
     return Average(
-        standings=standings, parameters=parameters, n_cuts=n_cuts, points=points, posteriors=posteriors
+        standings=standings,
+        parameters=parameters,
+        n_cuts=n_cuts,
+        flags=find_flags(points),
+        points=points,
+        posteriors=posteriors,
     )
+
+
+def find_flags(points: Points) -> tuple[str, ...]:
+    """What a reader must know before trusting the average."""
+    flags = []
+    slope = average_slope(points)
+    if slope is not None and slope.high < 0:
+        flags.append(
+            "the loss rises and every averaged law falls: use a fit, whose exponents may be negative"
+        )
+    if points.n_scales < 5:
+        flags.append(
+            f"{points.n_scales} distinct scales: weights come from priors and misfit, nothing was held out"
+        )
+    return tuple(flags)
 
 
 def prior_weights(members: Mapping[str, ScalingLaw], n_cells: int, ceiling: float | None) -> dict[str, float]:

@@ -19,7 +19,7 @@ from .intervals import Estimate, Noise, Profile, condition_number, percentile, p
 from .law import Array, ScalingLaw
 from .points import Points, read_points
 from .robust import huber, physical_values
-from .solve import Problem, solve
+from .solve import Problem, refit, solve
 from .table import LAWS, find_law
 from .verdict import Evidence, Judged, judge
 
@@ -150,7 +150,7 @@ def fit_points(points: Points, law: ScalingLaw, *, linear: bool = False) -> Fit:
     dof = len(points.y) - n_free
     noise = read_noise(float(problem.cost(theta[None])[0]), dof, known=points.noise_known)
     shape = _profile_or_point(problem, theta, noise)
-    refits = None if points.draws is None else solve(points.problem(law, linear=linear, draws=True))
+    refits = None if points.draws is None else refit(points.problem(law, linear=linear, draws=True), theta)
     parameters = estimates(points, law, theta, shape, noise, refits)
     if refits is None:
         parameters = widen_amplitudes(points, problem, theta, noise, parameters)

@@ -90,6 +90,17 @@ def solve(problem: Problem) -> Array:
     return polish(problem, found[[int(np.argmin(many.cost(found)))]])
 
 
+def refit(problem: Problem, theta: Array) -> Array:
+    """The best parameters [b, p] of replicates of one data set whose optimum is ``theta`` [p].
+
+    Laws with few shapes are searched afresh; with many, each replicate starts from there, since a search
+    of thousands of cells a thousand times over would cost more than it finds.
+    """
+    if problem.law.n_shapes < 3:
+        return solve(problem)
+    return polish(problem, np.repeat(theta[None], len(problem.y), axis=0), rounds=40)
+
+
 def search(problem: Problem) -> Array:
     """The best grid cell [b, p] of every data set, amplitudes by non-negative least squares.
 
