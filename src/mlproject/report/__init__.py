@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from mlproject.aggregate.study import Study
 from mlproject.files import write_atomic
+
+if TYPE_CHECKING:
+    from mlproject.aggregate.study import Study
+else:
+    Study = Any  # a cell draws its histogram without paying for SciPy
 
 __all__ = ["write_report"]
 
