@@ -17,7 +17,8 @@ def parsed(recipe: type[Any], knobs: Mapping[str, Knob]) -> dict[str, Knob]:
 
     Raises: WrongUse for a knob that does not exist (with near matches) or cannot be read.
     """
-    hints = {f.name: get_type_hints(recipe)[f.name] for f in fields(recipe)}
+    every = get_type_hints(recipe)
+    hints = {f.name: every[f.name] for f in fields(recipe)}
     for name in knobs:
         if name not in hints:
             raise unknown(f"knob of {recipe.__name__.lower()}", name, hints)
