@@ -61,7 +61,7 @@ def onnx_engine(backbone: nn.Module, first: Floats) -> Engine:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         # Another batch size than the one that is checked, so that a graph fixed to it is found out.
-        example = torch.zeros(N_CHECKED + 1, *first.shape[1:])
+        example = torch.zeros(2 if len(first) == 1 else 1, *first.shape[1:])
         content = _exported(fold_batchnorm(backbone), example)
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         found = session.run(None, {"images": first})[0]
