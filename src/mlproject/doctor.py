@@ -38,14 +38,13 @@ def _packages() -> Iterator[Finding]:
 
 
 def _device() -> Iterator[Finding]:
-    from mlproject.device import find_device
+    from mlproject.device import describe
 
-    device = find_device()
-    yield (None if device == "cpu" else True), "device", _device_text(device)
-
-
-def _device_text(kind: str) -> str:
-    return kind if kind != "cpu" else "cpu (no GPU found; features come from onnxruntime)"
+    found = describe()
+    on_cpu = found["device"] == "cpu"
+    words = ", ".join(f"{name} {value}" for name, value in found.items() if name != "device")
+    hint = " (no GPU found; features come from onnxruntime)" if on_cpu else ""
+    yield (None if on_cpu else True), "device", f"{found['device']}{hint}, {words}"
 
 
 def _weights() -> Iterator[Finding]:
