@@ -41,6 +41,13 @@ def test_an_override_replaces_a_value_in_every_grid(tmp_path: Path) -> None:
     assert [(c.dataset_size, c.knobs["epochs"]) for c in cells] == [(40, 7), (50, 7)]
 
 
+def test_validation_images_are_taken_from_the_pool_before_the_draw(tmp_path: Path) -> None:
+    cell = plan(tmp_path, f"[[grid]]\n{LITE}validation_size = 500\n").cells[0]
+    assert (cell.validation_size, cell.eval_size) == (500, 1000)
+    with pytest.raises(WrongUse, match="and 500 for validation"):
+        plan(tmp_path, f"[[grid]]\n{LITE}validation_size = 500\ndataset_size = 100000\n")
+
+
 def test_scales_in_pixels_are_multiples_of_the_input_side() -> None:
     by_pixels = plan_of("x", {"model": "resnet18", "weights": "random", "image_scales": "224,448"})
     by_multiple = plan_of("x", {"model": "resnet18", "weights": "random", "image_scales": "1,2"})

@@ -23,6 +23,8 @@ Region = Literal["full"]
 PREFIX = "cell."
 LABELS_ONLY = ("data", "weights")
 """Fields that name something whose digest is a field of its own: kept for people, not in the key."""
+LATER = {"validation_size": 0}
+"""Fields that came after the first runs were kept: in the key only where they are used."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,8 @@ class Cell:
     """A point on the scaling grid: what is trained, on which images, from which seed.
 
     ``dataset_size`` counts training images; ``eval_size`` counts held-out images, and 0 declares the
-    in-sample protocol (losses of the training images themselves). ``draw`` says how the training
+    in-sample protocol (losses of the training images themselves). ``validation_size`` counts images of the
+    training pool that no draw trains on, by which knobs and epochs are chosen. ``draw`` says how the training
     images are taken from the pool: ``balanced`` (a seeded permutation per class, taken in turn) or
     ``prefix`` (natural order). Both are nested: a larger size contains the smaller ones.
     ``image_scales`` are multiples of the model's input side (S2, arXiv 2403.13043).
@@ -46,6 +49,7 @@ class Cell:
     data_digest: str
     dataset_size: int
     eval_size: int
+    validation_size: int = 0
     draw: str = "balanced"
     region: str = "full"
     image_scales: tuple[float, ...] = (1.0,)
@@ -61,6 +65,8 @@ class Cell:
             _require(getattr(self, name).isprintable(), name, "must be printable", getattr(self, name))
         _require(self.dataset_size >= 1, "dataset_size", "must be at least 1", self.dataset_size)
         _require(self.eval_size >= 0, "eval_size", "must be 0 (in-sample) or more", self.eval_size)
+        held = self.validation_size
+        _require(held >= 0, "validation_size", "must be 0 (none) or more", held)
         _require(self.seed >= 0, "seed", "must be 0 or more", self.seed)
         _require(bool(scales), "image_scales", "must hold at least one scale", scales)
         _require(all(0 < s < math.inf for s in scales), "image_scales", "must be positive", scales)
@@ -75,7 +81,8 @@ class Cell:
     @property
     def key(self) -> str:
         """16 hexadecimal digits: SHA-256 of all that changes the result."""
-        content = {k: v for k, v in self.to_dict().items() if k not in LABELS_ONLY}
+        named = {k: v for k, v in self.to_dict().items() if k not in LABELS_ONLY}
+        content = {k: v for k, v in named.items() if k not in LATER or v != LATER[k]}
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

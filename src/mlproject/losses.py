@@ -6,7 +6,7 @@ Image ids are kept everywhere, so that intervals can be paired over the images t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -93,7 +93,8 @@ class Outcome:
     ``flops_total`` is the compute that the cell stands for: features of its training images once and
     the training of its head. ``facts`` are numbers of this recipe only (accuracy, mIoU, …);
     ``provenance`` says where the numbers come from (weights file and digest, engine, precision);
-    ``tensors`` is what was trained, by name.
+    ``tensors`` is what was trained, by name; ``tables`` are further tables by name, columns of equal length
+    each, kept as ``name.csv``.
     """
 
     losses: PerImageLosses
@@ -104,6 +105,7 @@ class Outcome:
     facts: Mapping[str, float] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
     tensors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    tables: Mapping[str, Mapping[str, Sequence[object]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

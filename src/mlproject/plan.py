@@ -21,7 +21,7 @@ from mlproject.data import full_name, load_images
 from mlproject.data.image_set import ImageSet
 from mlproject.errors import Problem, WrongUse, unknown
 from mlproject.models import find_model, find_weights
-from mlproject.recipes import RECIPES, build_recipe, full_knobs
+from mlproject.recipes import RECIPES, Recipe, build_recipe, full_knobs
 
 LISTS = ("model", "dataset_size", "seed")
 """Coordinates for which a command line may give a comma list."""
@@ -32,6 +32,7 @@ DEFAULTS: dict[str, Any] = {
     "data": "embedded",
     "dataset_size": 200,
     "eval_size": "auto",
+    "validation_size": "auto",
     "draw": "balanced",
     "region": "full",
     "image_scales": 1,
@@ -39,6 +40,8 @@ DEFAULTS: dict[str, Any] = {
     "max_bad": 0,
 }
 AUTO_EVAL_SIZE = 1000
+AUTO_VALIDATION_SIZE = 500
+"""At most this many, and at most a tenth of the pool; none for a recipe that chooses nothing by them."""
 LARGEST_MULTIPLE = 16
 """An image scale above this is a side in pixels, below it a multiple of the model's input side."""
 
@@ -150,6 +153,8 @@ def _cell(at: dict[str, Any], knobs: Mapping[str, Any]) -> tuple[Cell, ImageSet]
     model = find_model(str(at["model"]))
     weights = find_weights(model, str(at["weights"]))
     size = _integer("dataset_size", at["dataset_size"])
+    eval_size = _eval_size(at["eval_size"], images)
+    n_pool = images.n_pool(in_sample=eval_size == 0)
     cell = Cell(
         recipe=str(at["recipe"]),
         recipe_version=recipe.version,
@@ -159,7 +164,8 @@ def _cell(at: dict[str, Any], knobs: Mapping[str, Any]) -> tuple[Cell, ImageSet]
         data=data,
         data_digest=images.digest,
         dataset_size=size,
-        eval_size=_eval_size(at["eval_size"], images),
+        eval_size=eval_size,
+        validation_size=_validation_size(at["validation_size"], recipe, n_pool),
         draw=str(at["draw"]),
         region=str(at["region"]),
         image_scales=_image_scales(at["image_scales"], model.side),
@@ -181,12 +187,19 @@ def _eval_size(value: Any, images: ImageSet) -> int:
     return 0 if value == "in-sample" else _integer("eval_size", value)
 
 
+def _validation_size(value: Any, recipe: Recipe, n_pool: int) -> int:
+    if value == "auto":
+        return min(AUTO_VALIDATION_SIZE, n_pool // 10) if recipe.validates else 0
+    return _integer("validation_size", value)
+
+
 def _check_sizes(cell: Cell, images: ImageSet) -> None:
-    pool = images.n_pool(in_sample=cell.in_sample)
+    pool = images.n_pool(in_sample=cell.in_sample) - cell.validation_size
     if cell.dataset_size > pool:
         raise WrongUse(
             f"dataset_size must be at most {pool:,}, not {cell.dataset_size:,}: {images.name} has"
             f" {len(images):,} images, of which {images.n_held_out:,} are held out for evaluation"
+            + (f" and {cell.validation_size:,} for validation" if cell.validation_size else "")
             + (" (eval_size=in-sample trains and judges on all)" if not cell.in_sample else "")
         )
     if cell.eval_size > images.n_held_out:

@@ -105,7 +105,7 @@ def _log(run: Run, cell: Cell, images: ImageSet, outcome: Outcome, timed: _Timed
         tags=provenance | {LOSSES_DIGEST: losses.digest, "losses.rows": str(len(losses.image_ids))},
         history=timed.history,
     )
-    context = "train" if cell.in_sample else "train+eval"
+    context = "+".join(dict.fromkeys(losses.splits))
     run.log_dataset(name=images.name, digest=images.digest, source=images.source, context=context)
     with tempfile.TemporaryDirectory(prefix="mlproject-") as folder:
         _write_artifacts(Path(folder), cell, outcome)
@@ -149,6 +149,9 @@ def _write_artifacts(folder: Path, cell: Cell, outcome: Outcome) -> None:
         from safetensors.numpy import save_file
 
         save_file(dict(outcome.tensors), folder / "head.safetensors", {"cell": cell.key})
+    for name, columns in outcome.tables.items():
+        rows = [list(row) for row in zip(*columns.values(), strict=True)]
+        table.write_rows(folder / f"{name}.csv", list(columns), rows)
     draw_histogram(outcome.losses, cell.label, folder / "losses.png")
 
 

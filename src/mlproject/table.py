@@ -24,8 +24,8 @@ def write_losses(losses: PerImageLosses, folder: Path) -> None:
     pyarrow.csv.write_csv(rows, folder / "losses.csv")
 
 
-def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a CSV of texts for people."""
+def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV for people."""
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([header, *rows])
 

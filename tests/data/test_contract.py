@@ -38,6 +38,15 @@ def test_draws_are_nested_and_apart_from_the_evaluation(images):
     assert not set(larger) & set(images.evaluation(10))
 
 
+def test_no_draw_trains_on_the_validation_images_which_are_the_same_for_every_seed(images):
+    validation = set(images.validation(8))
+    assert not validation & set(images.evaluation(10))
+    for how in ("balanced", "prefix"):
+        for seed in (0, 3):
+            assert not validation & set(images.draw(10, seed=seed, how=how, validation_size=8))
+    np.testing.assert_array_equal(images.validation(8)[:4], images.validation(4))
+
+
 def test_pixels_are_rgb_bytes_that_may_be_written_to(images):
     pixels = images.read(len(images) - 1)
     assert (pixels.ndim, pixels.shape[2], pixels.dtype) == (3, 3, np.uint8)

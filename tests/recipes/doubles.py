@@ -30,8 +30,15 @@ class Images:
         self.classes = tuple(f"class {i}" for i in range(self.n_classes))
         self.held_out = np.arange(self.n) % 4 == 3
 
-    def draw(self, size: int, *, seed: int, how: str, in_sample: bool = False) -> Any:
-        return np.arange(self.n)[:size] if in_sample else np.flatnonzero(~self.held_out)[:size]
+    def draw(
+        self, size: int, *, seed: int, how: str, in_sample: bool = False, validation_size: int = 0
+    ) -> Any:
+        pool = np.arange(self.n) if in_sample else np.flatnonzero(~self.held_out)
+        return pool[: len(pool) - validation_size][:size]
+
+    def validation(self, size: int, *, in_sample: bool = False) -> Any:
+        pool = np.arange(self.n) if in_sample else np.flatnonzero(~self.held_out)
+        return pool[len(pool) - size :]
 
     def evaluation(self, size: int) -> Any:
         return np.flatnonzero(self.held_out)[:size]
@@ -101,7 +108,13 @@ def install(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
 
 
 def cell_of(
-    recipe: str = "probe", *, size: int = 96, eval_size: int = 32, seed: int = 0, **knobs: Knob
+    recipe: str = "probe",
+    *,
+    size: int = 96,
+    eval_size: int = 32,
+    validation_size: int = 0,
+    seed: int = 0,
+    **knobs: Knob,
 ) -> Cell:
     """A cell of the doubles with every knob resolved."""
     built = build_recipe(recipe, knobs)
@@ -114,6 +127,7 @@ def cell_of(
         data_digest="d",
         dataset_size=size,
         eval_size=eval_size,
+        validation_size=validation_size,
         seed=seed,
         knobs=full_knobs(built),
         recipe_version=built.version,

@@ -43,6 +43,13 @@ def test_in_sample_cells_have_training_rows_only(outcome_of):
     assert losses.judged_split == "train"
 
 
+def test_validation_images_are_judged_and_never_trained_on(outcome_of):
+    plain, validated = outcome_of(size=40).losses, outcome_of(size=40, validation_size=8).losses
+    assert validated.splits == ("train",) * 40 + ("validation",) * 8 + ("eval",) * 32
+    assert validated.judged_split == "eval"
+    assert validated.select("eval").digest == plain.select("eval").digest
+
+
 def test_counts_are_positive_and_consistent(outcome_of):
     outcome = outcome_of()
     assert 0 < outcome.n_params_trained <= outcome.n_params

@@ -83,18 +83,34 @@ class ImageSet:
         """How many images training may draw from."""
         return len(self) if in_sample else len(self) - self.n_held_out
 
-    def draw(self, size: int, *, seed: int, how: Draw, in_sample: bool = False) -> Indices:
+    def draw(
+        self, size: int, *, seed: int, how: Draw, in_sample: bool = False, validation_size: int = 0
+    ) -> Indices:
         """Indices of ``size`` training images; a larger draw begins with the smaller ones.
 
         ``prefix`` takes them in natural order; ``balanced`` takes one of each class in turn, each class
         in an order of its own that ``seed`` decides, so that a class has size // n_classes images or one
-        more (as long as it lasts). The pool is all that is not held out, or everything when ``in_sample``.
+        more (as long as it lasts). The pool is all that is not held out (everything when ``in_sample``)
+        without the ``validation_size`` images of ``validation``.
 
         Raises: BadInput when the pool has fewer images.
         """
-        pool = np.arange(len(self)) if in_sample else np.flatnonzero(~self.held_out)
+        pool = self._pool(in_sample)
+        if validation_size:
+            pool = np.setdiff1d(pool, self.validation(validation_size, in_sample=in_sample))
         self._require(size, len(pool), "to train on")
         return pool[:size] if how == "prefix" else self._in_turn(pool, f"draw {seed}")[:size]
+
+    def validation(self, size: int, *, in_sample: bool = False) -> Indices:
+        """Indices of ``size`` images of the pool, class-balanced and nested, the same for every seed.
+
+        Knobs and epochs are chosen by their losses; a draw told of them trains on none of them.
+
+        Raises: BadInput when the pool has fewer images.
+        """
+        pool = self._pool(in_sample)
+        self._require(size, len(pool), "to validate on")
+        return self._in_turn(pool, "validation")[:size]
 
     def evaluation(self, size: int) -> Indices:
         """Indices of ``size`` held-out images, class-balanced and nested, the same for every seed.
@@ -127,6 +143,9 @@ class ImageSet:
             skipped=self.skipped,
             source=self.source,
         )
+
+    def _pool(self, in_sample: bool) -> Indices:
+        return np.arange(len(self)) if in_sample else np.flatnonzero(~self.held_out)
 
     def _in_turn(self, indices: Indices, salt: str) -> Indices:
         """One of each class in turn; within a class, in the order of salted content hashes."""

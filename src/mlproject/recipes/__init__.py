@@ -28,17 +28,19 @@ __all__ = ["RECIPES", "Recipe", "build_recipe", "full_knobs"]
 class Recipe(Protocol):
     """A way to turn a cell and its images into losses; the same cell gives the same losses.
 
-    ``reference`` says where the method comes from; ``version`` rises whenever its numbers change.
+    ``reference`` says where the method comes from; ``version`` rises whenever its numbers change;
+    ``validates`` says that it chooses something by validation images and wants some by default.
     """
 
     reference: ClassVar[str]
     version: ClassVar[int]
+    validates: ClassVar[bool]
 
     def run(self, cell: Cell, images: ImageSet, report: Report) -> Outcome:
         """Run the cell. Raises: Problem when its losses would mean nothing."""
 
 
-RECIPES: dict[str, type[Probe]] = {"probe": Probe}
+RECIPES: dict[str, type[Any]] = {"probe": Probe}
 
 
 def build_recipe(name: str, knobs: Mapping[str, Knob]) -> Recipe:
@@ -48,7 +50,7 @@ def build_recipe(name: str, knobs: Mapping[str, Knob]) -> Recipe:
     """
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)
-    return RECIPES[name](**parsed(RECIPES[name], knobs))  # type: ignore[arg-type]
+    return RECIPES[name](**parsed(RECIPES[name], knobs))  # type: ignore[no-any-return]
 
 
 def full_knobs(recipe: Recipe) -> dict[str, Knob]:
