@@ -34,7 +34,7 @@ def test_whatever_changes_the_result_changes_the_key(change: dict[str, object]) 
     assert make_cell(**change).key != make_cell().key
 
 
-def test_a_cell_without_validation_keeps_the_key_it_had_before_there_was_any(make_cell) -> None:
+def test_a_cell_without_validation_keeps_the_key_it_had_before_there_was_any() -> None:
     cell = make_cell()
     assert cell.to_dict()["validation_size"] == 0
     assert cell.key == make_cell(validation_size=0).key != make_cell(validation_size=5).key
