@@ -21,6 +21,7 @@ app = typer.Typer(
     epilog="Exit status: 0 done · 1 some cells failed · 2 wrong use · 3 bad input · 4 store away · 5 no room"
     " · 6 digest mismatch. Runs are kept where MLFLOW_TRACKING_URI says (default: mlflow.db here).",
 )
+DEFAULT_PLAN = "sweeps/embedded.toml"
 UsageError: Any = typer.BadParameter.__mro__[1]
 """Whatever is wrong with the words of a command line; Typer gives its base class no name of its own."""
 cache_app = typer.Typer(no_args_is_help=True, help="The feature cache: what it holds, and making room.")
@@ -75,20 +76,31 @@ def cell(
 def sweep(
     knobs: Knobs = None,
     *,
-    plan: Annotated[Path, typer.Option(help="A TOML plan: sweeps/embedded.toml.")],
+    plan: Annotated[str, typer.Option(help="A TOML plan: sweeps/embedded.toml, sweeps/head.toml.")] = "",
+    trials: Annotated[str, typer.Option(help="Trials of each coordinate's search; 0 tunes nothing.")] = "",
+    tune: Annotated[str, typer.Option(help="What to search: lr=1e-5..1e-1,optimizer=adam|sgd.")] = "",
+    storage: Annotated[str, typer.Option(help="Optuna URL or journal file of the studies.")] = "",
     experiment: Experiment = "",
     dry_run: DryRun = False,
     debug: Debug = False,
 ) -> None:
-    """Run what is missing of a plan, then fit exponents over its cells.
+    """Run what is missing of a plan, its knobs tuned where it says so, then fit exponents over its cells.
 
-    Coordinates and knobs of the plan can be replaced: `--data /path/to/images --epochs 10`.
+    Coordinates and knobs of the plan can be replaced: `--data /path/to/images --epochs 10`. Without a plan
+    but with a model, that cell is tuned and run: `--model resnet50 --dataset-size 200 --trials 100`.
+    Also for tuning: `--sampler tpe|random|gp --pruner none|median|hyperband --timeout SECONDS --tune-seed N
+    --log-trials true --widen true --take-over true`.
     """
-    from mlproject.plan import read_plan
+    from mlproject.plan import plan_of, read_plan
     from mlproject.work import work
 
-    overrides = {k: v for k, v in _extra(knobs or []).items() if v != ""}
-    raise typer.Exit(work(read_plan(plan, overrides), experiment, dry_run, fit=True))
+    words = _extra(knobs or []) | {"trials": trials, "tune": tune, "storage": storage}
+    given = {k: v for k, v in words.items() if v != ""}
+    if not plan and "model" in given:
+        found = plan_of(f"tuned {given['model']}", given, tuned=True)
+    else:
+        found = read_plan(Path(plan or DEFAULT_PLAN), given)
+    raise typer.Exit(work(found, experiment, dry_run, fit=bool(plan) or "model" not in given))
 
 
 @app.command()

@@ -22,9 +22,13 @@ from mlproject.data.image_set import ImageSet
 from mlproject.errors import Problem, WrongUse, unknown
 from mlproject.models import find_model, find_weights
 from mlproject.recipes import RECIPES, Recipe, build_recipe, full_knobs
+from mlproject.recipes.tunable import check_tunable, tune_of
+from mlproject.search import Tune, tune_words
 
 LISTS = ("model", "dataset_size", "seed")
 """Coordinates for which a command line may give a comma list."""
+
+KEYS = ("name", "description", "grid", "tune")
 
 DEFAULTS: dict[str, Any] = {
     "recipe": "probe",
@@ -41,18 +45,22 @@ DEFAULTS: dict[str, Any] = {
 }
 AUTO_EVAL_SIZE = 1000
 AUTO_VALIDATION_SIZE = 500
-"""At most this many, and at most a tenth of the pool; none for a recipe that chooses nothing by them."""
+"""At most this many, and at most a tenth of the pool (tuned cells: a fifth); none where nothing is chosen."""
 LARGEST_MULTIPLE = 16
 """An image scale above this is a side in pixels, below it a multiple of the model's input side."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Cells in the order they run in, and the images they draw from (by the digest of their data)."""
+    """Cells in the order they run in, and the images they draw from (by the digest of their data).
+
+    With ``tune`` each coordinate's cells are run with the knobs that a search finds.
+    """
 
     name: str
     cells: tuple[Cell, ...]
     images: Mapping[str, ImageSet] = field(repr=False)
+    tune: Tune | None = None
 
     def images_of(self, cell: Cell) -> ImageSet:
         """The images that a cell of this plan draws from."""
@@ -71,20 +79,39 @@ def read_plan(path: Path, overrides: Mapping[str, Any]) -> Plan:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise WrongUse(f"{path} is not a TOML plan: {error}") from error
     for key in content:
-        if key not in ("name", "description", "grid"):
-            raise _located(path.name, unknown("key", key, ("name", "description", "grid")))
+        if key not in KEYS:
+            raise _located(path.name, unknown("key", key, KEYS))
     grids = content.get("grid")
     if not isinstance(grids, list) or not grids or not all(isinstance(g, dict) for g in grids):
         raise WrongUse(f"{path.name}: a plan needs at least one [[grid]] table")
-    return _build(str(content.get("name", path.stem)), grids, overrides, path.name)
+    words = tune_words(overrides)
+    tune = _tune(content, words, grids[0], path.name)
+    rest = {name: value for name, value in overrides.items() if name not in (*words, "tune")}
+    return _build(str(content.get("name", path.stem)), grids, rest, path.name, tune)
 
 
-def plan_of(name: str, coordinates: Mapping[str, Any]) -> Plan:
+def plan_of(name: str, coordinates: Mapping[str, Any], *, tuned: bool = False) -> Plan:
     """The plan of one grid, as a command line gives it (comma lists in model, dataset_size, seed)."""
-    return _build(name, [dict(coordinates)], {}, "")
+    words = tune_words(coordinates) if tuned else {}
+    grid = {name: value for name, value in coordinates.items() if not tuned or name not in (*words, "tune")}
+    tune = _tune({"tune": {}}, words, grid, "") if tuned else None
+    return _build(name, [grid], {}, "", tune)
 
 
-def _build(name: str, grids: Sequence[dict[str, Any]], overrides: Mapping[str, Any], where: str) -> Plan:
+def _tune(content: Mapping[str, Any], words: Mapping[str, Any], grid: Mapping[str, Any], where: str) -> Any:
+    try:
+        return tune_of(content.get("tune"), words, {**DEFAULTS, **grid, **(grid.get("knobs") or {})})
+    except Problem as fault:
+        raise (_located(where, fault) if where else fault) from None
+
+
+def _build(
+    name: str,
+    grids: Sequence[dict[str, Any]],
+    overrides: Mapping[str, Any],
+    where: str,
+    tune: Tune | None,
+) -> Plan:
     images: dict[str, ImageSet] = {}
     cells: dict[str, Cell] = {}
     faults: list[Problem] = []
@@ -92,7 +119,7 @@ def _build(name: str, grids: Sequence[dict[str, Any]], overrides: Mapping[str, A
         label = f"{where}, grid {number}" if where else ""
         try:
             merged = _merge(grid, overrides, named_weights=bool(where))
-            for cell, image_set in _cells(merged):
+            for cell, image_set in _cells(merged, tune):
                 images[cell.data_digest] = image_set
                 cells.setdefault(cell.key, cell)
         except Problem as fault:
@@ -101,7 +128,7 @@ def _build(name: str, grids: Sequence[dict[str, Any]], overrides: Mapping[str, A
         raise type(faults[0])("\n".join(str(fault) for fault in faults))
     if faults:
         raise faults[0]
-    return Plan(name=name, cells=tuple(cells.values()), images=images)
+    return Plan(name=name, cells=tuple(cells.values()), images=images, tune=tune)
 
 
 def _merge(grid: Mapping[str, Any], overrides: Mapping[str, Any], *, named_weights: bool) -> dict[str, Any]:
@@ -134,19 +161,26 @@ def _check_names(merged: Mapping[str, Any]) -> None:
             raise unknown(f"coordinate or knob of {merged['recipe']}", name, known)
 
 
-def _cells(merged: Mapping[str, Any]) -> Iterator[tuple[Cell, ImageSet]]:
+def _cells(merged: Mapping[str, Any], tune: Tune | None) -> Iterator[tuple[Cell, ImageSet]]:
     """Cells of the product: model slowest (its features are computed together), then size, then seed."""
     _check_names(merged)
+    for name in tune.space if tune else ():
+        if isinstance(merged.get(name), list):
+            raise WrongUse(f"{name} is tuned: give one value, which is tried first, or none, not a list")
     coordinates = {k: _values(k, v) for k, v in merged.items() if k in (*DEFAULTS, "model")}
     knobs = {k: _values(k, v) for k, v in merged.items() if k not in coordinates}
     order = sorted(coordinates, key=lambda k: {"data": 0, "model": 1, "dataset_size": 8, "seed": 9}.get(k, 5))
+    sizes = [_integer("dataset_size", size) for size in coordinates["dataset_size"]]
     for knob_values in itertools.product(*knobs.values()):
         recipe_knobs = dict(zip(knobs, knob_values, strict=True))
+        if tune:
+            check_tunable(str(merged["recipe"]), recipe_knobs, tune)
         for values in itertools.product(*(coordinates[k] for k in order)):
-            yield _cell(dict(zip(order, values, strict=True)), recipe_knobs)
+            yield _cell(dict(zip(order, values, strict=True)), recipe_knobs, max(sizes) if tune else 0)
 
 
-def _cell(at: dict[str, Any], knobs: Mapping[str, Any]) -> tuple[Cell, ImageSet]:
+def _cell(at: dict[str, Any], knobs: Mapping[str, Any], largest: int) -> tuple[Cell, ImageSet]:
+    """A cell and its images; ``largest`` is the largest size that is tuned along with it, 0 for none."""
     recipe = build_recipe(str(at["recipe"]), knobs)
     data = full_name(str(at["data"]))
     images = _images(data, _integer("max_bad", at["max_bad"]))
@@ -165,7 +199,7 @@ def _cell(at: dict[str, Any], knobs: Mapping[str, Any]) -> tuple[Cell, ImageSet]
         data_digest=images.digest,
         dataset_size=size,
         eval_size=eval_size,
-        validation_size=_validation_size(at["validation_size"], recipe, n_pool),
+        validation_size=_validation_size(at["validation_size"], recipe, n_pool, largest),
         draw=str(at["draw"]),
         region=str(at["region"]),
         image_scales=_image_scales(at["image_scales"], model.side),
@@ -187,10 +221,14 @@ def _eval_size(value: Any, images: ImageSet) -> int:
     return 0 if value == "in-sample" else _integer("eval_size", value)
 
 
-def _validation_size(value: Any, recipe: Recipe, n_pool: int) -> int:
-    if value == "auto":
-        return min(AUTO_VALIDATION_SIZE, n_pool // 10) if recipe.validates else 0
-    return _integer("validation_size", value)
+def _validation_size(value: Any, recipe: Recipe, n_pool: int, largest: int) -> int:
+    """Images kept from all draws; a tuned cell takes what no size needs, or 0 for a fifth of its draw."""
+    if value != "auto":
+        return _integer("validation_size", value)
+    if largest and not recipe.validates:
+        spare = min(AUTO_VALIDATION_SIZE, n_pool // 5, n_pool - largest)
+        return spare if spare >= min(AUTO_VALIDATION_SIZE, n_pool // 10) else 0
+    return min(AUTO_VALIDATION_SIZE, n_pool // 10) if recipe.validates else 0
 
 
 def _check_sizes(cell: Cell, images: ImageSet) -> None:
