@@ -45,7 +45,9 @@ def test_as_many_trials_as_asked_for_and_no_more(tmp_path: Path):
 
 
 def test_the_same_seed_gives_the_same_trials_and_another_seed_others(tmp_path: Path):
-    tables = [table(work(str(tmp_path / n), trials=20, tune_seed=s)) for n, s in (("a", 0), ("b", 0), ("c", 1))]
+    tables = [
+        table(work(str(tmp_path / n), trials=20, tune_seed=s)) for n, s in (("a", 0), ("b", 0), ("c", 1))
+    ]
     assert tables[0] == tables[1] != tables[2]
 
 
@@ -180,7 +182,9 @@ def test_a_changed_space_is_refused_or_widened_without_losing_trials(tmp_path: P
     url = str(tmp_path / "log")
     before = work(url, trials=20)
     monkeypatch.setitem(work.__globals__["SPACE"], "lr", "1e-6..1")
-    with pytest.raises(WrongUse, match=r"searched lr 1e-05\.\.0\.1 log, now lr 1e-06\.\.1 log .*widen=true keeps"):
+    with pytest.raises(
+        WrongUse, match=r"searched lr 1e-05\.\.0\.1 log, now lr 1e-06\.\.1 log .*widen=true keeps"
+    ):
         work(url, trials=40)
     after = work(url, trials=40, widen="true")
     assert table(after)[:20] == table(before)
