@@ -1,4 +1,4 @@
-"""What tuning costs: the seed's grid with 50 trials a cell, trials per second, and how near the optimum comes.
+"""What tuning costs: the seed's grid with 50 trials a cell, trials a second, how near the optimum is.
 
     python benchmarks/tuning.py --part grid|trials|optimum|all
 
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-import grid  # noqa: E402 - sets the number of threads before any library starts its own
+import grid
 
 PLAN = "sweeps/head.toml"
 
