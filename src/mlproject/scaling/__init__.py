@@ -11,6 +11,7 @@ Pure arithmetic on NumPy and SciPy, useful alone:
 from .average import Average, Standing, average
 from .compare import Difference, compare
 from .design import NextCell, NextPlan, plan_next
+from .envelope import Envelope, envelope
 from .fitting import Fit, Prediction, fit, fit_table
 from .frontier import Cost, Frontier, fit_cost, frontier, isoflop_optimum
 from .intervals import Estimate, t_interval
@@ -24,6 +25,7 @@ __all__ = [
     "Average",
     "Cost",
     "Difference",
+    "Envelope",
     "Estimate",
     "Fit",
     "Frontier",
@@ -35,6 +37,7 @@ __all__ = [
     "Standing",
     "average",
     "compare",
+    "envelope",
     "fit",
     "fit_cost",
     "fit_table",

@@ -16,8 +16,9 @@ def estimates(
     points: Points, law: ScalingLaw, theta: Array, shape: Profile, noise: Noise, refits: Array | None
 ) -> dict[str, Estimate]:
     """Parameters in the units of the data, with the interval of the profile or of the refits."""
-    values = law.physical(theta[None], points.log_unit, points.loss_unit)
-    spread = law.physical(shape.paths if refits is None else refits, points.log_unit, points.loss_unit)
+    with np.errstate(all="ignore"):  # a flat loss sends amplitudes of steep laws beyond all numbers
+        values = law.physical(theta[None], points.log_unit, points.loss_unit)
+        spread = law.physical(shape.paths if refits is None else refits, points.log_unit, points.loss_unit)
     out = {}
     for name, value in values.items():
         at, cloud = float(value[0]), spread[name]
