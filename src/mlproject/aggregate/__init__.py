@@ -15,7 +15,7 @@ import numpy as np
 
 from mlproject.aggregate.averages import averages
 from mlproject.aggregate.axes import AXES, Axis
-from mlproject.aggregate.bootstrap import Replicates, over_seeds, replicates
+from mlproject.aggregate.bootstrap import Replicates, influence, over_seeds, replicates
 from mlproject.aggregate.correlate import correlations, distribution
 from mlproject.aggregate.fits import per_image, verdicts
 from mlproject.aggregate.groups import Group, groups, names, worth_drawing
@@ -23,6 +23,7 @@ from mlproject.aggregate.notes import notes
 from mlproject.aggregate.runs import Pool, Run, pools, read
 from mlproject.aggregate.study import Curve, Floats, Point, Study
 from mlproject.losses import Observation
+from mlproject.scaling.bca import acceleration_of
 
 __all__ = ["AXES", "Axis", "Curve", "Study", "aggregate"]
 
@@ -118,6 +119,7 @@ def _average(runs: Sequence[Run], n_images: int) -> Floats:
 
 def _point(name: str, axis: Axis, runs: Sequence[Run], losses: Floats, draws: Replicates) -> Point:
     judged = losses[~np.isnan(losses)]
+    skew = acceleration_of(influence(judged[:, None]), np.var(draws["mean"]))
     return Point(
         name=name,
         x=axis.value(runs[0].observation),
@@ -129,6 +131,7 @@ def _point(name: str, axis: Axis, runs: Sequence[Run], losses: Floats, draws: Re
         },
         draws=draws,
         distribution=distribution(judged),
+        acceleration=float(skew[0]),
     )
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mlproject.aggregate.axes import Axis
 from mlproject.scaling import Average, Fit, ImageExponents, Prediction
+from mlproject.scaling.bca import bca
 
 Floats = NDArray[np.float64]
 Statistic = Literal["mean", "median"]
@@ -29,7 +30,8 @@ class Point:
     """One scale of a curve. Losses are averaged over seeds; ``draws`` are bootstrap replicates.
 
     ``seeds`` holds, per statistic, the value of every run. ``distribution`` describes the per-image
-    losses (averaged over seeds first): sd, minimum, quantiles, maximum.
+    losses (averaged over seeds first): sd, minimum, quantiles, maximum. ``acceleration`` is that of the
+    mean's interval (the median, which images move in jumps, has none).
     """
 
     name: str
@@ -39,6 +41,7 @@ class Point:
     seeds: Mapping[Statistic, tuple[float, ...]]
     draws: Mapping[Statistic, Floats]
     distribution: Mapping[str, float]
+    acceleration: float = 0.0
 
     @property
     def n_seeds(self) -> int:
@@ -50,9 +53,12 @@ class Point:
         return float(np.mean(self.seeds[statistic]))
 
     def interval(self, statistic: Statistic) -> tuple[float, float]:
-        """The 95 % percentile interval over images and seeds."""
-        low, high = np.percentile(self.draws[statistic], (2.5, 97.5))
-        return float(low), float(high)
+        """The 95 % interval over images and seeds: bias-corrected, and accelerated for the mean."""
+        draws = self.draws[statistic][:, None]
+        low, high = bca(
+            np.array([self.value(statistic)]), draws, self.acceleration if statistic == "mean" else 0.0
+        )
+        return float(low[0]), float(high[0])
 
 
 @dataclass(frozen=True, kw_only=True)
