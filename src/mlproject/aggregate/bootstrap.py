@@ -71,4 +71,4 @@ def influence(losses: Floats) -> Floats:
     judged = ~np.isnan(losses)
     n = np.maximum(judged.sum(axis=0), 1)
     mean = np.where(judged, losses, 0.0).sum(axis=0) / n
-    return np.where(judged, losses - mean, 0.0) / n
+    return np.asarray(np.where(judged, losses - mean, 0.0) / n)

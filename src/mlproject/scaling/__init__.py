@@ -16,11 +16,13 @@ from .fitting import Fit, Prediction, fit, fit_table
 from .frontier import Cost, Frontier, fit_cost, frontier, isoflop_optimum
 from .intervals import Estimate, t_interval
 from .law import ScalingLaw
+from .overall import HEARD, overall
 from .per_image import ImageExponents, image_exponents
 from .robust import robust_parameters
 from .table import LAWS
 
 __all__ = [
+    "HEARD",
     "LAWS",
     "Average",
     "Cost",
@@ -44,6 +46,7 @@ __all__ = [
     "frontier",
     "image_exponents",
     "isoflop_optimum",
+    "overall",
     "plan_next",
     "robust_parameters",
     "t_interval",

@@ -66,10 +66,12 @@ def acceleration_of(influence: Array, variance: Array | float = 0.0) -> Array:
 
     Zero for fewer than ``LEAST_UNITS`` images: the interval is then bias-corrected only.
     """
-    squares = np.maximum(np.sum(influence**2, axis=0), variance)
     if len(influence) < LEAST_UNITS:
         return np.zeros(influence.shape[1])
-    return np.asarray(np.sum(influence**3, axis=0) / (6.0 * np.maximum(squares, 1e-300) ** 1.5))
+    size = np.sqrt(np.maximum(np.sum(influence**2, axis=0), variance))
+    usable = np.isfinite(size) & (size > 0)
+    unit = influence / np.where(usable, size, np.inf)
+    return np.asarray(np.sum(unit**3, axis=0) / 6.0)
 
 
 def pull(problem: Problem, theta: Array, influence: Array) -> Array:
@@ -110,4 +112,5 @@ class Refits:
         steps = STEP * np.eye(len(theta))
         gradients = (quantity(theta + steps) - quantity(theta - steps)) / (2.0 * STEP)
         usable = np.where(np.isfinite(gradients), gradients, 0.0)
-        return acceleration_of(self.pulled @ usable, np.var(cloud, axis=0))
+        spread = np.where(np.isfinite(cloud).all(axis=0), cloud, 0.0).var(axis=0)
+        return acceleration_of(self.pulled @ usable, spread)

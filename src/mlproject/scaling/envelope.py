@@ -24,6 +24,7 @@ from .law import Array
 from .points import read_points
 
 Method = Literal["minimum over curves", "IsoFLOP cubic"]
+METHODS: tuple[Method, ...] = ("minimum over curves", "IsoFLOP cubic")
 N_BUDGETS = 24
 N_DRAWS = 400
 LEAST_MODELS: dict[str, int] = {"minimum over curves": 3, "IsoFLOP cubic": 5}

@@ -18,6 +18,7 @@ from .law import Array, ScalingLaw
 from .points import Points
 from .solve import Problem
 
+SCALING, FLAT, UNIDENTIFIABLE = "scaling", "flat", "not identifiable"
 FLAT_WITHIN = 0.1  # an average slope inside -/+ this is flat: at most a fifth of the loss per decade
 ROUNDING = 1e-9  # slopes below it are those of a constant in floating point
 COLLINEAR = 0.995  # correlation of ln N and ln D from which a design is a line
@@ -56,16 +57,14 @@ def judge(seen: Evidence) -> Judged:
     if slopes and all(map(is_flat, slopes)):
         told = f"slope {_show(slopes[0])} holds" if slope else f"slopes {', '.join(map(_show, slopes))} hold"
         text = f"the average {told} 0 and nothing steeper than {FLAT_WITHIN:g}"
-        return Judged(verdict="flat", reason=text, flags=flags)
+        return Judged(verdict=FLAT, reason=text, flags=flags)
     if needed > 0:
-        return Judged(verdict="not identifiable", reason=_too_few(seen.points, seen.law, needed), flags=flags)
+        return Judged(verdict=UNIDENTIFIABLE, reason=_too_few(seen.points, seen.law, needed), flags=flags)
     trouble = collinear(seen.points) or _first_trouble(seen)
     if trouble is not None:
         rest = "" if slope is None else f"; the average slope is {_show(slope)}"
-        return Judged(verdict="not identifiable", reason=trouble + rest, flags=flags)
-    return Judged(
-        verdict="scaling", reason=_praise(seen) + ("" if not flags else f"; {flags[0]}"), flags=flags
-    )
+        return Judged(verdict=UNIDENTIFIABLE, reason=trouble + rest, flags=flags)
+    return Judged(verdict=SCALING, reason=_praise(seen) + ("" if not flags else f"; {flags[0]}"), flags=flags)
 
 
 def exponents(law: ScalingLaw) -> tuple[str, ...]:
