@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mlproject.aggregate.averages import averages
+from mlproject.aggregate.averages import averages, held_out
 from mlproject.aggregate.axes import AXES, Axis
 from mlproject.aggregate.bootstrap import Replicates, over_seeds, replicates
 from mlproject.aggregate.correlate import correlations
@@ -98,7 +98,8 @@ def _curve(group: Group, pool: Pool, drawn: Mapping[str, Replicates], seed: int)
         correlations=correlations(tuple(point.name for point in points), losses),
     )
     exponents = per_image(curve) if group.axis is AXES["images"] else None
-    return replace(curve, verdicts=verdicts(curve), averages=averages(curve), image_exponents=exponents)
+    fitted = replace(curve, verdicts=verdicts(curve), averages=averages(curve), image_exponents=exponents)
+    return replace(fitted, held_out=held_out(fitted))
 
 
 def _scales(group: Group) -> dict[str, list[Run]]:

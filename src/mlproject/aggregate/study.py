@@ -60,7 +60,7 @@ class Curve:
     """Comparable cells along one axis.
 
     ``series`` tells curves of one figure apart (a model, a dataset size), ``family`` the figures.
-    ``fixed`` is what all cells of the curve share.
+    ``fixed`` is what all cells of the curve share; ``held_out`` predicts the largest scale from the others.
     Shapes: ``losses`` is [images, points], NaN where a point did not judge an image; the arrays of
     ``image_exponents`` are [images].
     """
@@ -74,6 +74,7 @@ class Curve:
     losses: Floats
     verdicts: tuple[Verdict, ...] = ()
     averages: Mapping[Statistic, Average] = field(default_factory=dict)
+    held_out: Mapping[Statistic, Prediction] = field(default_factory=dict)
     correlations: tuple[Correlation, ...] = ()
     image_exponents: ImageExponents | None = None
 
