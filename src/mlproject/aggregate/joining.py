@@ -57,18 +57,19 @@ def join(grid: Joint, losses: Floats) -> tuple[JointLaws | None, str]:
 
 def refusal(grid: Joint) -> str:
     """What a grid lacks for a law of both axes, in words; empty where it lacks nothing."""
-    (n_models, n_sizes), spans = grid.shape, grid.x.max(axis=0) / grid.x.min(axis=0)
+    return shortage(grid.x) or ("" if (grid.values > 0).all() else "a loss is not above zero")
+
+
+def shortage(x: Floats) -> str:
+    """What cells x [m, 2] (N, D) lack, whatever their losses."""
+    n_models, n_sizes = (len(np.unique(axis)) for axis in x.T)
     if min(n_models, n_sizes) < LEAST_SIZES:
         return f"{_count(n_models, 'model size')} × {_count(n_sizes, 'data size')}, at least 3 of each needed"
-    for name, span in zip(("model sizes", "data sizes"), spans, strict=True):
+    for name, span in zip(("model sizes", "data sizes"), x.max(axis=0) / x.min(axis=0), strict=True):
         if span < NARROW:
             return f"the {name} span a factor of {span:.2g}, at least {NARROW:g} needed"
-    n_cells = len(np.unique(grid.x, axis=0))
-    if n_cells < LEAST_CELLS:
-        return f"{n_cells} cells, at least {LEAST_CELLS} needed"
-    if not (grid.values > 0).all():
-        return "a loss is not above zero"
-    return ""
+    n_cells = len(np.unique(x, axis=0))
+    return f"{n_cells} cells, at least {LEAST_CELLS} needed" if n_cells < LEAST_CELLS else ""
 
 
 def _count(n: int, what: str) -> str:
@@ -125,10 +126,7 @@ def _held_out(x: Floats, values: Floats, sd: Floats | None, draws: Floats, cost:
     rows = price > np.quantile(price, 1.0 - DEAREST)
     rest = ~rows
     kept = x[rest]
-    if (
-        len(np.unique(kept, axis=0)) < LEAST_CELLS
-        or min(len(set(kept[:, 0])), len(set(kept[:, 1]))) < LEAST_SIZES
-    ):
+    if shortage(kept):
         return None
     found = average(kept, values[rest], sd=None if sd is None else sd[rest], draws=draws[:, rest])
     return HeldOut(rows=rows, told=found.predict(x[rows]))
