@@ -118,7 +118,7 @@ def test_a_checkpoint_that_cannot_be_used_is_as_good_as_none(tmp_path, caplog):
 
 
 def test_memory_that_runs_out_halves_the_batch_and_is_recorded():
-    task = fails_after(2, torch.OutOfMemoryError("CUDA out of memory"))
+    task = fails_after(1, torch.OutOfMemoryError("CUDA out of memory"))
     plain = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
     start = snapshot(plain)
     found = run(net=plain, task=task, ema=0.0)
