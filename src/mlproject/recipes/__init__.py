@@ -15,6 +15,7 @@ from mlproject.losses import Outcome
 from mlproject.recipes.knobs import parsed
 from mlproject.recipes.probe import Probe
 from mlproject.recipes.scratch import Scratch
+from mlproject.recipes.segment import Segment
 
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
@@ -41,7 +42,7 @@ class Recipe(Protocol):
         """Run the cell. Raises: Problem when its losses would mean nothing."""
 
 
-RECIPES: dict[str, type[Any]] = {"probe": Probe, "scratch": Scratch}
+RECIPES: dict[str, type[Any]] = {"probe": Probe, "scratch": Scratch, "segment": Segment}
 FROM_SCRATCH = frozenset({"scratch", "segment"})
 """Recipes that draw all weights from the cell's seed: their cells say ``weights=scratch``, no others do."""
 
