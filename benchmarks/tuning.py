@@ -47,7 +47,7 @@ def seed_grid(images: int, trials: int, written: int) -> None:
 def sweep(
     folder: Path, data: Path, models: tuple[str, ...], sizes: list[int], trials: int, knobs: list[str]
 ) -> float:
-    """CPU seconds of a cold sweep: an own store, own studies and no features yet; start-up and fit included."""
+    """CPU seconds of a cold sweep, start-up and fit included."""
     folder.mkdir()
     plan = folder / "plan.toml"
     plan.write_text(
@@ -95,7 +95,8 @@ def study_speed(trials: int, plain: int, n_models: int) -> None:
             cpu, wall = time.process_time() - cpu, time.monotonic() - wall
         n = trials * len(found)
         print(
-            f"{trials} trials x {len(found)} coordinates: {n / wall:.1f} trials/s, {1000 * cpu / n:.1f} CPU ms a trial",
+            f"{trials} trials x {len(found)} coordinates: {n / wall:.1f} trials/s,"
+            f" {1000 * cpu / n:.1f} CPU ms a trial",
             flush=True,
         )
         for label, full in (("to the largest number of steps, as ours", True), ("steps sampled", False)):
@@ -170,9 +171,8 @@ def optimum(trials: int, points: int) -> None:
 
     for model, size in (("efficientnet_lite0", 100), ("efficientnet_lite1", 330), ("resnet18", 1100)):
         coordinate, images = coordinate_of(model, size, trials)
-        with tempfile.TemporaryDirectory() as name:
-            with open_storage("", Path(name) / "optuna.log") as storage:
-                found = Tuner(storage=storage, watcher=Quiet()).advance(coordinate, images)
+        with tempfile.TemporaryDirectory() as name, open_storage("", Path(name) / "optuna.log") as storage:
+            found = Tuner(storage=storage, watcher=Quiet()).advance(coordinate, images)
         lr, decay = (coordinate.tune.space[name] for name in ("lr", "weight_decay"))
         side = max(2, round((points / len(coordinate.lengths) / 2) ** 0.5))
         rates = [lr.low * (lr.high / lr.low) ** (i / (2 * side - 1)) for i in range(2 * side)]

@@ -21,7 +21,6 @@ app = typer.Typer(
     epilog="Exit status: 0 done · 1 some cells failed · 2 wrong use · 3 bad input · 4 store away · 5 no room"
     " · 6 digest mismatch. Runs are kept where MLFLOW_TRACKING_URI says (default: mlflow.db here).",
 )
-DEFAULT_PLAN = "sweeps/embedded.toml"
 UsageError: Any = typer.BadParameter.__mro__[1]
 """Whatever is wrong with the words of a command line; Typer gives its base class no name of its own."""
 cache_app = typer.Typer(no_args_is_help=True, help="The feature cache: what it holds, and making room.")
@@ -86,21 +85,19 @@ def sweep(
 ) -> None:
     """Run what is missing of a plan, its knobs tuned where it says so, then fit exponents over its cells.
 
-    Coordinates and knobs of the plan can be replaced: `--data /path/to/images --epochs 10`. Without a plan
-    but with a model, that cell is tuned and run: `--model resnet50 --dataset-size 200 --trials 100`.
-    Also for tuning: `--sampler tpe|random|gp --pruner none|median|hyperband --timeout SECONDS --tune-seed N
-    --log-trials true --widen true --take-over true`.
+    Coordinates and knobs of the plan can be replaced (`--data /path/to/images --epochs 10`); a model without
+    a plan is tuned and run alone. For tuning also: `--sampler tpe|random|gp --pruner none|median|hyperband
+    --timeout SECONDS --tune-seed N --log-trials true --widen true --take-over true`.
     """
     from mlproject.plan import plan_of, read_plan
     from mlproject.work import work
 
-    words = _extra(knobs or []) | {"trials": trials, "tune": tune, "storage": storage}
-    given = {k: v for k, v in words.items() if v != ""}
-    if not plan and "model" in given:
-        found = plan_of(f"tuned {given['model']}", given, tuned=True)
-    else:
-        found = read_plan(Path(plan or DEFAULT_PLAN), given)
-    raise typer.Exit(work(found, experiment, dry_run, fit=bool(plan) or "model" not in given))
+    given = _extra(knobs or []) | {"trials": trials, "tune": tune, "storage": storage}
+    given = {k: v for k, v in given.items() if v != ""}
+    alone = not plan and "model" in given
+    path = Path(plan or "sweeps/embedded.toml")
+    found = plan_of(f"tuned {given['model']}", given, tuned=True) if alone else read_plan(path, given)
+    raise typer.Exit(work(found, experiment, dry_run, fit=not alone))
 
 
 @app.command()
@@ -153,16 +150,23 @@ def plan_next(
     budget: Annotated[float, typer.Option(help="What the next cells may cost in all.")],
     target_images: Annotated[int, typer.Option(help="The size whose loss is to be predicted.")],
     out: Annotated[Path, typer.Option(help="The TOML plan to write, for mlproject sweep.")],
-    unit: Annotated[str, typer.Option(help="Unit of the budget: images (of training) or flops.")] = "images",
+    unit: Annotated[str, typer.Option(help="Unit of the budget: images, flops, gmac, seconds.")] = "images",
+    target_params: Annotated[
+        float, typer.Option(help="Model size to predict at, where models are an axis (default: the largest).")
+    ] = 0.0,
     experiment: Experiment = "",
     debug: Debug = False,
 ) -> None:
-    """Choose the cells whose losses would narrow the prediction at a size the most, and write their plan."""
+    """Choose the cells whose losses would narrow a prediction the most, and write their plan.
+
+    Along images, and along model size too where finished cells of the plan carry a law of both.
+    """
     from mlproject import listing, next_cells
     from mlproject.plan import read_plan
     from mlproject.tracking import open_store
 
-    given, aim = read_plan(plan, {}), next_cells.Aim(target=target_images, budget=budget, unit=unit)
+    given = read_plan(plan, {})
+    aim = next_cells.Aim(target=target_images, budget=budget, unit=unit, params=target_params)
     choices = next_cells.choose(given, open_store(experiment, create=False).observations(), aim)
     next_cells.write_plan(out, given, aim, choices)
     listing.print_next(choices, aim, out)

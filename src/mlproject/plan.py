@@ -20,10 +20,10 @@ from mlproject.cell import Cell
 from mlproject.data import full_name, load_images
 from mlproject.data.image_set import ImageSet
 from mlproject.errors import Problem, WrongUse, unknown
-from mlproject.models import find_model, find_weights
-from mlproject.recipes import RECIPES, Recipe, build_recipe, full_knobs
+from mlproject.models import SCRATCH, find_model, find_weights
+from mlproject.recipes import FROM_SCRATCH, RECIPES, Recipe, build_recipe, full_knobs
 from mlproject.recipes.tunable import check_tunable, tune_of
-from mlproject.search import Tune, tune_words
+from mlproject.search import Tune, split_words
 
 LISTS = ("model", "dataset_size", "seed")
 """Coordinates for which a command line may give a comma list."""
@@ -84,25 +84,16 @@ def read_plan(path: Path, overrides: Mapping[str, Any]) -> Plan:
     grids = content.get("grid")
     if not isinstance(grids, list) or not grids or not all(isinstance(g, dict) for g in grids):
         raise WrongUse(f"{path.name}: a plan needs at least one [[grid]] table")
-    words = tune_words(overrides)
-    tune = _tune(content, words, grids[0], path.name)
-    rest = {name: value for name, value in overrides.items() if name not in (*words, "tune")}
+    words, rest = split_words(overrides)
+    tune = tune_of(content.get("tune"), words, DEFAULTS | grids[0])
     return _build(str(content.get("name", path.stem)), grids, rest, path.name, tune)
 
 
 def plan_of(name: str, coordinates: Mapping[str, Any], *, tuned: bool = False) -> Plan:
     """The plan of one grid, as a command line gives it (comma lists in model, dataset_size, seed)."""
-    words = tune_words(coordinates) if tuned else {}
-    grid = {name: value for name, value in coordinates.items() if not tuned or name not in (*words, "tune")}
-    tune = _tune({"tune": {}}, words, grid, "") if tuned else None
+    words, grid = split_words(coordinates) if tuned else ({}, dict(coordinates))
+    tune = tune_of({}, words, DEFAULTS | grid) if tuned else None
     return _build(name, [grid], {}, "", tune)
-
-
-def _tune(content: Mapping[str, Any], words: Mapping[str, Any], grid: Mapping[str, Any], where: str) -> Any:
-    try:
-        return tune_of(content.get("tune"), words, {**DEFAULTS, **grid, **(grid.get("knobs") or {})})
-    except Problem as fault:
-        raise (_located(where, fault) if where else fault) from None
 
 
 def _build(
@@ -185,7 +176,7 @@ def _cell(at: dict[str, Any], knobs: Mapping[str, Any], largest: int) -> tuple[C
     data = full_name(str(at["data"]))
     images = _images(data, _integer("max_bad", at["max_bad"]))
     model = find_model(str(at["model"]))
-    weights = find_weights(model, str(at["weights"]))
+    weights = find_weights(model, _weights(str(at["weights"]), str(at["recipe"])))
     size = _integer("dataset_size", at["dataset_size"])
     eval_size = _eval_size(at["eval_size"], images)
     n_pool = images.n_pool(in_sample=eval_size == 0)
@@ -208,6 +199,17 @@ def _cell(at: dict[str, Any], knobs: Mapping[str, Any], largest: int) -> tuple[C
     )
     _check_sizes(cell, images)
     return cell, images
+
+
+def _weights(spec: str, recipe: str) -> str:
+    """The name of the weights: ``scratch`` for recipes that train all of a network, and for no others."""
+    from_scratch = recipe in FROM_SCRATCH
+    if from_scratch and spec == "auto":
+        return SCRATCH
+    if from_scratch != (spec == SCRATCH):
+        rule = f"must be {SCRATCH}" if from_scratch else f"must not be {SCRATCH}"
+        raise WrongUse(f"weights {rule} for recipe={recipe!r}, not {spec!r}")
+    return spec
 
 
 @cache

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlproject.errors import WrongUse
-from mlproject.search import Choices, Range, read_tune, tune_words
+from mlproject.search import Choices, Range, read_tune, split_words
 from mlproject.search.space import read_space, words_of
 
 DEFAULTS = {"lr": 1e-3, "epochs": 5, "optimizer": "adam", "shuffle": True}
@@ -76,7 +76,7 @@ def test_a_setting_that_cannot_be_used_is_refused(words, said):
 
 
 def test_the_command_line_goes_before_the_plan_and_the_plan_before_the_defaults():
-    tune = read_tune({"trials": 7, "seed": 3}, tune_words({"trials": "9", "lr": "1"}), DEFAULTS)
+    tune = read_tune({"trials": 7, "seed": 3}, split_words({"trials": "9", "lr": "1"})[0], DEFAULTS)
     assert (tune.trials, tune.seed, tune.sampler) == (9, 3, "tpe")
     assert set(tune.space) == {"lr", "epochs"}
 

@@ -25,7 +25,7 @@ def reads_length(recipe: str) -> bool:
 def tune_of(table: Any, words: Mapping[str, Any], values: Mapping[str, Any]) -> Tune | None:
     """How cells are tuned: by a plan's ``[tune]``, a command line's words, or not at all (``trials=0``).
 
-    ``values`` are what a grid gives for its recipe and knobs. Raises: WrongUse.
+    ``values`` are what a grid gives, its table of knobs included. Raises: WrongUse.
     """
     if (table is None and not words) or str(words.get("trials", "")) == "0":
         return None
@@ -34,6 +34,8 @@ def tune_of(table: Any, words: Mapping[str, Any], values: Mapping[str, Any]) -> 
     kind = RECIPES.get(str(values["recipe"]))
     if kind is None:
         raise unknown("recipe", values["recipe"], RECIPES)
+    knobs = values.get("knobs")
+    values = {**values, **(knobs if isinstance(knobs, dict) else {})}
     names = [knob.name for knob in fields(kind)]
     single = {n: v for n, v in values.items() if n in names and not isinstance(v, list)}
     recipe = build_recipe(str(values["recipe"]), single)

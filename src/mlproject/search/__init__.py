@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlproject.search.settings import Tune, read_tune, tune_words
+from mlproject.search.settings import Tune, read_tune, split_words
 from mlproject.search.space import Choices, Range
 
-__all__ = ["Choices", "Range", "Tune", "read_tune", "tune_words"]
+__all__ = ["Choices", "Range", "Tune", "read_tune", "split_words"]

@@ -85,10 +85,12 @@ WORDS = {
 """Keys of ``[tune]`` and words of a command line, and the setting that each is; ``seed`` in plans only."""
 
 
-def tune_words(words: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a command line's words that say how to tune, ``tune`` (the space) among them."""
-    found = {name: value for name, value in words.items() if name in WORDS and name != "seed"}
-    return found | ({"space": words["tune"]} if words.get("tune") else {})
+def split_words(words: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A command line's words that say how to tune (``tune`` is the space), and all others."""
+    known = set(WORDS) - {"seed"}
+    said = {name: value for name, value in words.items() if name in known}
+    said |= {"space": words["tune"]} if words.get("tune") else {}
+    return said, {name: value for name, value in words.items() if name not in known | {"tune"}}
 
 
 def _read(name: str, value: Any) -> Any:
