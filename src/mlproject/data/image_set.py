@@ -36,7 +36,8 @@ class ImageSet:
     ``ids`` are unique printable texts in natural order (``2.png`` before ``10.png``); ``digests`` are
     SHA-256 of each image's content (file bytes, or shape and pixels of an array); ``labels`` index
     ``classes`` (all 0 where a folder is flat); ``held_out`` marks the fixed evaluation split.
-    ``read(index)`` gives an upright RGB image; ``source`` is a line on licence and origin.
+    ``ranks`` are the digests that choices rank by where these images were made from others (default:
+    ``digests``). ``read(index)`` gives an upright RGB image; ``source`` is a line on licence and origin.
 
     Shapes: ``ids``, ``digests``, ``labels``, ``held_out`` have length n; ``read`` gives [height, width, 3].
     Raises: ValueError on lengths, ids or labels that cannot be; ``read`` raises DigestMismatch when an
@@ -52,6 +53,7 @@ class ImageSet:
     read: Callable[[int], NDArray[np.uint8]] = field(repr=False)
     skipped: tuple[Skipped, ...] = field(default=(), repr=False)
     source: str = ""
+    ranks: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         n = len(self.ids)
@@ -139,6 +141,7 @@ class ImageSet:
             labels=np.zeros(len(keep), np.int64),
             classes=(self.classes[label],),
             held_out=self.held_out[keep],
+            ranks=tuple(self.ranks[i] for i in keep) if self.ranks else (),
             read=lambda index: self.read(int(keep[index])),
             skipped=self.skipped,
             source=self.source,
@@ -149,7 +152,8 @@ class ImageSet:
 
     def _in_turn(self, indices: Indices, salt: str) -> Indices:
         """One of each class in turn; within a class, in the order of salted content hashes."""
-        order = sorted(indices.tolist(), key=lambda i: _salted(salt, self.digests[i]))
+        ranks = self.ranks or self.digests
+        order = sorted(indices.tolist(), key=lambda i: _salted(salt, ranks[i]))
         turn = np.zeros(len(self), np.int64)
         n_seen = [0] * len(self.classes)
         for index in order:

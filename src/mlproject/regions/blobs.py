@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -127,22 +127,22 @@ def require_rgb(image: Pixels) -> None:
         raise BadInput(f"an image must be uint8 RGB [height, width, 3], not {image.dtype} {image.shape}")
 
 
-def border(mask: Mask | Pixels) -> NDArray[np.bool_]:
-    """The values along the image's border, each pixel once."""
-    if min(mask.shape) <= 2:
-        return mask.ravel() > 0
-    sides = (mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1])
-    return np.concatenate(sides) > 0
+def border(values: NDArray[Any]) -> NDArray[Any]:
+    """The values [H, W] along the image's border, each pixel once."""
+    if min(values.shape) <= 2:
+        return values.ravel()
+    return np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
 
 
 def _otsu_class(image: Pixels) -> tuple[Pixels, int, bool, float]:
-    """The object's class (0 or 255), the threshold, whether it is bright, the background's border share."""
+    """The object's class (not 0), the threshold, whether it is bright, the background's border share."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     threshold, classes = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    share = float(border(classes).mean())
+    lit = classes > 0
+    share = float(border(lit).mean())
     bright = share < 0.5
-    found = classes if bright else cv2.bitwise_not(classes)
-    return found.astype(np.uint8, copy=False), int(threshold), bright, max(share, 1 - share)
+    found = (lit if bright else ~lit).view(np.uint8)
+    return found, int(threshold), bright, max(share, 1 - share)
 
 
 def _hsv_class(image: Pixels) -> Pixels:
@@ -164,20 +164,22 @@ def _trace(source: Source, mask: Pixels, limits: Limits) -> _Path:
     """Outer contours through the filters; what lies inside a hole of another region is not traced."""
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     least, most = limits.area_bounds(mask.size)
-    sized = [(a, contour) for contour in contours if least < (a := cv2.contourArea(contour)) < most]
+    lines = [np.asarray(contour, np.int32) for contour in contours]
+    sized = [(area, line) for line in lines if least < (area := cv2.contourArea(line)) < most]
     counts = {f"{source}_contours": len(contours), f"{source}_in_area": len(sized)}
     labels = np.zeros(mask.shape, np.int32)
     if sized:
         cv2.connectedComponents(mask, labels=labels, connectivity=8)
-    on_border = np.bincount(_border_labels(labels))
+    on_border = np.bincount(border(labels))
     half = on_border.sum() / 2
-    inside = [(a, c) for a, c in sized if _count(on_border, _label(labels, c)) <= half]
+    inside = [(area, line) for area, line in sized if _count(on_border, _label(labels, line)) <= half]
     counts[f"{source}_off_border"] = len(inside)
-    kept, refused = [], []
-    for area, contour in inside:
-        blob = _blob(source, labels, contour, area)
-        low, high = limits.circularity if source == "otsu" else (-1.0, np.inf)
-        (kept if low < circularity(contour) < high else refused).append(blob)
+    low, high = limits.circularity if source == "otsu" else (-1.0, np.inf)
+    kept: list[Blob] = []
+    refused: list[Blob] = []
+    for area, line in inside:
+        blob = _blob(source, labels, line, area)
+        (kept if low < circularity(line) < high else refused).append(blob)
     if source == "otsu":
         counts["otsu_round"] = len(kept)
     return _Path(source, labels, kept, refused, counts)
@@ -186,12 +188,6 @@ def _trace(source: Source, mask: Pixels, limits: Limits) -> _Path:
 def circularity(contour: NDArray[np.int32]) -> float:
     """4 pi area / perimeter^2: 1 for a circle, pi / 4 for a square, towards 0 for what is long or jagged."""
     return float(4 * np.pi * cv2.contourArea(contour) / (cv2.arcLength(contour, True) ** 2 + 1e-6))
-
-
-def _border_labels(labels: NDArray[np.int32]) -> NDArray[np.int32]:
-    if min(labels.shape) <= 2:
-        return labels.ravel()
-    return np.concatenate([labels[0], labels[-1], labels[1:-1, 0], labels[1:-1, -1]])
 
 
 def _count(counts: NDArray[np.intp], label: int) -> int:
@@ -213,7 +209,7 @@ def _blob(source: Source, labels: NDArray[np.int32], contour: NDArray[np.int32],
 
 
 def _deepest(labels: NDArray[np.int32], label: int, contour: NDArray[np.int32]) -> tuple[int, int]:
-    """The pixel of a region that is farthest from all that is not the region, the image's outside included."""
+    """The pixel of a region that is farthest from all that is not the region, or not the image."""
     x, y, width, height = cv2.boundingRect(contour)
     own = (labels[y : y + height, x : x + width] == label).astype(np.uint8)
     depth = cv2.distanceTransform(np.pad(own, 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)

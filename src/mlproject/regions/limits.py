@@ -45,8 +45,8 @@ LIMITS = {
     "relative": Limits(area=(0.002, 0.9), shares=True, circularity=(0.1, 1.5), reference_side=375.0),
     "seed": Limits(area=(100.0, 50_000.0), shares=False, circularity=(0.5, 1.5), reference_side=None),
 }
-"""The seed study's circularity (0.5 to 1.5) refuses what is longer than 4 : 1 and, as its upper bound is above
-1, nothing else. Its listing names an absolute least and largest area without printing them; 100 and 50,000
+"""The seed study's circularity (0.5 to 1.5) refuses what is longer than 4 : 1; its upper bound is above 1 and
+refuses nothing. Its listing names an absolute least and largest area without printing them; 100 and 50,000
 pixels stand in for them."""
 
 

@@ -71,7 +71,7 @@ def decode(counts: str, size: tuple[int, int]) -> Mask:
     return np.ascontiguousarray(plain).astype(np.bool_)
 
 
-def overlap(first: Mask, second: Mask) -> float:
-    """Intersection over union; 1 where both are empty."""
+def overlap(first: Mask, second: Mask) -> float | None:
+    """Intersection over union of two masks, [H, W]; None where both are empty."""
     union = np.count_nonzero(first | second)
-    return np.count_nonzero(first & second) / union if union else 1.0
+    return np.count_nonzero(first & second) / union if union else None
