@@ -135,6 +135,25 @@ def fit(
     out.print(answer.text)
 
 
+@app.command()
+def regions(
+    data: Annotated[str, typer.Option(help="embedded, embedded:sneaker, mnist, cifar10 … or a folder.")],
+    method: Annotated[str, typer.Option(help="blobs, sam (blobs as prompts) or sam-auto.")] = "blobs",
+    checkpoint: Annotated[str, typer.Option(help="SAM's checkpoint: sam_vit_b_01ec64.pth or -l, -h.")] = "",
+    limits: Annotated[str, typer.Option(help="Of blobs: relative to the image, or the seed's.")] = "relative",
+    max_bad: Annotated[int, typer.Option(help="Bad images of a folder that may be left out.")] = 0,
+    experiment: Experiment = "",
+    debug: Debug = False,
+) -> None:
+    """Find the object of every image: masks, overlays and a table of all that was decided, as a tracked run.
+
+    `mlproject regions --data /path/to/images --method sam --checkpoint sam_vit_b_01ec64.pth`
+    """
+    from mlproject.work import mask
+
+    raise typer.Exit(mask(data, max_bad, method, limits, checkpoint, experiment))
+
+
 @app.command("plan-next")
 def plan_next(
     plan: Annotated[Path, typer.Option(help="The TOML plan whose cells are done.")],

@@ -41,7 +41,7 @@ def _console(*, stderr: bool) -> Console:
 out = _console(stderr=False)
 err = _console(stderr=True)
 
-UNITS = {"features": "images", "head": "epochs"}
+UNITS = {"features": "images", "head": "epochs", "regions": "images", "pictures": "images"}
 N_NAMED = 3
 STYLES = {"done": "green", "was done": "dim", "busy": "yellow", "failed": "red"}
 
@@ -51,7 +51,7 @@ class Bars:
 
     def __init__(self, progress: Progress, n_cells: int) -> None:
         self.progress = progress
-        self.cells = progress.add_task("cells", total=n_cells, unit="cells")
+        self.cells = progress.add_task("cells", total=n_cells, unit="cells", visible=n_cells > 0)
         self.work = progress.add_task("", total=None, visible=False, unit="")
 
     def begin(self, cell: Cell) -> None:

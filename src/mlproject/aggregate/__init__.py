@@ -16,6 +16,7 @@ import numpy as np
 from mlproject.aggregate.averages import averages
 from mlproject.aggregate.axes import AXES, Axis
 from mlproject.aggregate.bootstrap import Replicates, over_seeds, replicates
+from mlproject.aggregate.contrasts import contrasts
 from mlproject.aggregate.correlate import correlations, distribution
 from mlproject.aggregate.fits import per_image, verdicts
 from mlproject.aggregate.groups import Group, groups, names, worth_drawing
@@ -35,10 +36,14 @@ def aggregate(observations: Iterable[Observation], *, n_draws: int = 1000, seed:
     runs, n_left_out = read(observations)
     found = pools(runs)
     curves = _named([pair for pool in found for pair in _curves(pool, n_draws=n_draws, seed=seed)])
-    said = notes(curves, n_left_out=n_left_out, pool_notes=[pool.note for pool in found if pool.note])
+    by_region = contrasts(curves)
+    said = notes(
+        curves, by_region, n_left_out=n_left_out, pool_notes=[pool.note for pool in found if pool.note]
+    )
     return Study(
         curves=tuple(curves),
         notes=said,
+        contrasts=by_region,
         run_ids=tuple(run.observation.run_id for run in runs),
         n_left_out=n_left_out,
         n_draws=n_draws,

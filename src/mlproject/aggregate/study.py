@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlproject.aggregate.axes import Axis
 from mlproject.scaling import Average, Fit, ImageExponents, Prediction
+
+if TYPE_CHECKING:
+    from mlproject.aggregate.contrasts import Contrast
+else:
+    Contrast = Any
 
 Floats = NDArray[np.float64]
 Statistic = Literal["mean", "median"]
@@ -152,13 +157,15 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """Curves and what has to be said with them. ``notes`` are sentences, most important first."""
+    """Curves and what has to be said with them. ``notes`` are sentences, most important first;
+    ``contrasts`` compare exponents between regions."""
 
     curves: tuple[Curve, ...]
     notes: tuple[str, ...]
     run_ids: tuple[str, ...]
     n_left_out: int
     n_draws: int
+    contrasts: tuple[Contrast, ...] = ()
 
     def along(self, axis: str) -> tuple[Curve, ...]:
         """The curves along one axis of ``AXES``."""

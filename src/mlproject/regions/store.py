@@ -8,11 +8,12 @@ file counts as absent. The folder may be deleted at any time.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from mlproject.files import sha256, write_atomic
+from mlproject.files import STUB_SUFFIX, locked, sha256, write_atomic
 from mlproject.regions.blobs import Pixels
 from mlproject.regions.finder import Finder
 from mlproject.regions.found import Found
@@ -38,6 +39,14 @@ class RegionStore:
             content = json.dumps(kept.to_dict(), sort_keys=True, allow_nan=False)
             write_atomic(self._path(digest), json.dumps([sha256(content.encode()), content]).encode())
         return kept
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[None]:
+        """Hold the folder against pruning, waiting for another process that works in it; sweeps stubs."""
+        with locked(self.folder.with_name(self.folder.name + ".lock")):
+            for stub in self.folder.glob(f"*{STUB_SUFFIX}"):
+                stub.unlink(missing_ok=True)
+            yield
 
     def kept(self, digest: str) -> Found | None:
         """The region that is kept for an image; None where there is none, or it is damaged."""
