@@ -85,7 +85,7 @@ def _pair(first: Curve, second: Curve) -> Iterator[Contrast]:
 
 
 def _ratio(first: Curve, second: Curve, statistic: Statistic) -> tuple[float, Estimate]:
-    """The largest scale of both curves and the ratio of their losses there. Raises: ValueError without one."""
+    """The largest scale of both curves, and the ratio of their losses there. Raises: ValueError."""
     scale = max({point.x for point in first.points} & {point.x for point in second.points})
     a, b = (next(p for p in curve.points if p.x == scale) for curve in (first, second))
     low, high = np.percentile(a.draws[statistic] / b.draws[statistic], (2.5, 97.5))

@@ -94,7 +94,7 @@ class _Path:
         return found
 
 
-def find_blobs(image: Pixels, limits: Limits) -> Blobs:
+def find_blobs(image: NDArray[Any], limits: Limits) -> Blobs:
     """Blobs of an RGB image, [H, W, 3] uint8, largest first, with at least one prompt point.
 
     Raises: BadInput for anything but uint8 RGB: a float image would be misread without a word.
@@ -121,7 +121,7 @@ def find_blobs(image: Pixels, limits: Limits) -> Blobs:
     )
 
 
-def require_rgb(image: Pixels) -> None:
+def require_rgb(image: NDArray[Any]) -> None:
     """Raise BadInput unless the image is uint8 [H, W, 3] with at least one pixel."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise BadInput(f"an image must be uint8 RGB [height, width, 3], not {image.dtype} {image.shape}")

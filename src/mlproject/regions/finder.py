@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlproject.device import find_device
 from mlproject.regions.blobs import Blobs, Mask, Pixels, find_blobs
@@ -37,7 +38,7 @@ class Finder:
     n_found: int = 0
     _sam: Sam | None = None
 
-    def find(self, image: Pixels) -> Found:
+    def find(self, image: NDArray[Any]) -> Found:
         """The region of an RGB image, [H, W, 3] uint8. Raises: BadInput for any other array."""
         start = time.monotonic()
         blobs = find_blobs(image, self.settings.limits)

@@ -62,7 +62,7 @@ class CachedPredictor(SamPredictor):  # type: ignore[misc]
         self.kept = kept
         self.n_embedded = 0
 
-    def set_image(self, image: Pixels, image_format: str = "RGB") -> None:
+    def set_image(self, image: NDArray[Any], image_format: str = "RGB") -> None:
         """Make an image, uint8 RGB, the one that is asked about. Raises: BadInput for any other array."""
         require_rgb(image)
         shrunk = self.transform.apply_image(image)
