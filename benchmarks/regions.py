@@ -2,9 +2,9 @@
 
     PYTHONPATH=src python benchmarks/regions.py
 
-Process time, one OpenCV thread, median of rounds. Scenes are drawn from a seed: a fish on a textured ground at
-500 x 375 and 4000 x 3000, noise with hundreds of contours (the worst case), and the embedded 28 x 28 images.
-``stage`` is everything that regions.csv says of an image: Otsu, HSV, funnel, points, masks, run-length codes.
+Process time, one OpenCV thread, median of rounds. Scenes are drawn from a seed: a fish on a textured ground
+at 500 x 375 and 4000 x 3000, noise with many contours, and an embedded 28 x 28 image. ``stage`` is all that
+regions.csv says of an image: Otsu, HSV, funnel, points, masks, run-length codes.
 """
 
 from __future__ import annotations

@@ -27,7 +27,8 @@ def test_a_cell_survives_its_dictionary_and_keeps_its_key(
     [
         {"recipe": "other"}, {"recipe_version": 2}, {"model": "resnet50"}, {"weights_digest": "random:1"},
         {"data_digest": "e" * 64},
-        {"region": "blobs", "region_digest": "a"}, {"region": "background", "region_digest": "a"}, {"dataset_size": 101}, {"eval_size": 0}, {"draw": "prefix"},
+        {"region": "blobs", "region_digest": "a"}, {"region": "background", "region_digest": "a"},
+        {"dataset_size": 101}, {"eval_size": 0}, {"draw": "prefix"},
         {"image_scales": (1.0, 2.0)}, {"seed": 1}, {"knobs": {"lr": 1e-4, "target": "labels"}},
     ],
 )  # fmt: skip

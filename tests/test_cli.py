@@ -98,7 +98,7 @@ def python(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (["cell", *LITE, "--max-bad=-1"], 2, "max_bad must be 0 or more, not -1"),
         (["cell", *LITE, "--target=self"], 2, "exactly zero for every model"),
         (["regions", "--data=embedded", "--method=blob"], 2, "unknown method 'blob'; did you mean blobs"),
-        (["regions", "--data=embedded", "--limits=small"], 2, "unknown limits 'small'; known: relative, seed"),
+        (["regions", "--data=embedded", "--limits=big"], 2, "unknown limits 'big'; known: relative, seed"),
         (["regions", "--data=embedded", "--method=sam"], 2, "SAM needs a checkpoint: download https://"),
         (["regions", "--data=embedded", "--method=sam", "--checkpoint=x.pth"], 3, "no checkpoint at"),
         (["regions", "--data=nowhere"], 2, "unknown data set or folder 'nowhere'"),

@@ -145,10 +145,7 @@ def regions(
     experiment: Experiment = "",
     debug: Debug = False,
 ) -> None:
-    """Find the object of every image: masks, overlays and a table of all that was decided, as a tracked run.
-
-    `mlproject regions --data /path/to/images --method sam --checkpoint sam_vit_b_01ec64.pth`
-    """
+    """Find the object of every image: masks, overlays and a table of what was decided, as a tracked run."""
     from mlproject.work import mask
 
     raise typer.Exit(mask(data, max_bad, method, limits, checkpoint, experiment))

@@ -1,4 +1,4 @@
-"""Contrasts between regions: planted differences found, equal ones not, pairs only where all else is equal."""
+"""Contrasts between regions: planted differences found, equal ones not, pairs only where all else is."""
 
 import csv
 
