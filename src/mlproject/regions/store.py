@@ -36,7 +36,7 @@ class RegionStore:
         kept = self.kept(digest)
         if kept is None:
             kept = self.finder.find(read())
-            content = json.dumps(kept.to_dict(), sort_keys=True, allow_nan=False)
+            content = json.dumps(kept.to_dict(), allow_nan=False)
             write_atomic(self._path(digest), json.dumps([sha256(content.encode()), content]).encode())
         return kept
 
