@@ -41,7 +41,8 @@ def _console(*, stderr: bool) -> Console:
 out = _console(stderr=False)
 err = _console(stderr=True)
 
-UNITS = {"features": "images", "head": "epochs", "regions": "images", "pictures": "images"}
+UNITS = {"features": "images", "head": "epochs", "training": "epochs"}
+UNITS |= {"regions": "images", "pictures": "images"}
 N_NAMED = 3
 STYLES = {"done": "green", "was done": "dim", "busy": "yellow", "failed": "red"}
 

@@ -21,8 +21,8 @@ from mlproject.data import full_name, load_images
 from mlproject.data.image_set import ImageSet
 from mlproject.errors import Problem, WrongUse, unknown
 from mlproject.features import cache_folder
-from mlproject.models import find_model, find_weights
-from mlproject.recipes import RECIPES, Recipe, build_recipe, full_knobs
+from mlproject.models import SCRATCH, find_model, find_weights
+from mlproject.recipes import FROM_SCRATCH, RECIPES, Recipe, build_recipe, full_knobs
 from mlproject.regions import masked, settings_of
 
 LISTS = ("model", "dataset_size", "seed")
@@ -156,7 +156,7 @@ def _cell(at: dict[str, Any], knobs: Mapping[str, Any]) -> tuple[Cell, ImageSet]
     region, checkpoint = str(at["region"]), str(at["checkpoint"])
     images, settings = _images(data, max_bad), _settings(region, checkpoint)
     model = find_model(str(at["model"]))
-    weights = find_weights(model, str(at["weights"]))
+    weights = find_weights(model, _weights(str(at["weights"]), str(at["recipe"])))
     size = _integer("dataset_size", at["dataset_size"])
     eval_size = _eval_size(at["eval_size"], images)
     n_pool = images.n_pool(in_sample=eval_size == 0)
@@ -181,6 +181,17 @@ def _cell(at: dict[str, Any], knobs: Mapping[str, Any]) -> tuple[Cell, ImageSet]
     )
     _check_sizes(cell, images)
     return cell, _regions(data, max_bad, region, checkpoint)
+
+
+def _weights(spec: str, recipe: str) -> str:
+    """The name of the weights: ``scratch`` for recipes that train all of a network, and for no others."""
+    from_scratch = recipe in FROM_SCRATCH
+    if from_scratch and spec == "auto":
+        return SCRATCH
+    if from_scratch != (spec == SCRATCH):
+        rule = f"must be {SCRATCH}" if from_scratch else f"must not be {SCRATCH}"
+        raise WrongUse(f"weights {rule} for recipe={recipe!r}, not {spec!r}")
+    return spec
 
 
 @cache

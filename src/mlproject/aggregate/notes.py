@@ -7,22 +7,23 @@ from collections.abc import Iterator, Sequence
 from mlproject.aggregate.axes import AXES
 from mlproject.aggregate.contrasts import Contrast
 from mlproject.aggregate.fits import DECADE, shortcomings
+from mlproject.aggregate.joining import grids_note
+from mlproject.aggregate.joint import Joint
 from mlproject.aggregate.study import Curve
 from mlproject.scaling import Estimate
 
 
 def notes(
-    curves: Sequence[Curve], contrasts: Sequence[Contrast] = (), *, n_left_out: int, pool_notes: Sequence[str]
+    curves: Sequence[Curve],
+    joints: Sequence[Joint],
+    contrasts: Sequence[Contrast] = (),
+    *,
+    n_left_out: int,
+    pool_notes: Sequence[str],
 ) -> tuple[str, ...]:
     """Sentences for a study, the ones that change how its numbers are read first."""
-    said = [
-        *_identity(curves),
-        *_models(curves),
-        *_in_sample(curves),
-        *_random(curves),
-        *_design(curves),
-        *_regions(contrasts),
-    ]
+    said = [*_identity(curves), *_models(curves), *_in_sample(curves), *_random(curves), *_design(curves)]
+    said += [*_regions(contrasts), *([note] if (note := grids_note(joints)) else [])]
     said += [f"{note[0].upper()}{note[1:]}." for note in dict.fromkeys(pool_notes)]
     if n_left_out:
         said.append(f"Left out: {n_left_out} runs that repeat a cell with the same losses.")

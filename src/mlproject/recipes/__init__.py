@@ -14,6 +14,8 @@ from mlproject.errors import unknown
 from mlproject.losses import Outcome
 from mlproject.recipes.knobs import parsed
 from mlproject.recipes.probe import Probe
+from mlproject.recipes.scratch import Scratch
+from mlproject.recipes.segment import Segment
 
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 else:
     ImageSet = Report = Any
 
-__all__ = ["RECIPES", "Recipe", "build_recipe", "full_knobs"]
+__all__ = ["FROM_SCRATCH", "RECIPES", "Recipe", "build_recipe", "full_knobs"]
 
 
 @runtime_checkable
@@ -40,7 +42,9 @@ class Recipe(Protocol):
         """Run the cell. Raises: Problem when its losses would mean nothing."""
 
 
-RECIPES: dict[str, type[Any]] = {"probe": Probe}
+RECIPES: dict[str, type[Any]] = {"probe": Probe, "scratch": Scratch, "segment": Segment}
+FROM_SCRATCH = frozenset({"scratch", "segment"})
+"""Recipes that draw all weights from the cell's seed: their cells say ``weights=scratch``, no others do."""
 
 
 def build_recipe(name: str, knobs: Mapping[str, Knob]) -> Recipe:

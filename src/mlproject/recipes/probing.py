@@ -99,6 +99,8 @@ def _examples(probe: Probe, cell: Cell, images: ImageSet, report: Report) -> Exa
     drawn = rows_of(cell, images)
     rows, n_train = drawn.every, len(drawn.train)
     model, store = find_model(cell.model), FeatureStore()
+    if model.maps:
+        raise WrongUse(f"model must give one feature row an image for recipe='probe', not {model.name!r}")
     scales, precision = cell.image_scales, probe.precision
     weights = find_weights(model, cell.weights, fetch=True)
     if weights.digest != cell.weights_digest:

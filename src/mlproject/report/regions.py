@@ -10,7 +10,7 @@ import numpy as np
 
 from mlproject.regions.found import Fact, Found
 from mlproject.report.escape import markdown
-from mlproject.report.tables import to_csv
+from mlproject.report.rows import to_csv
 
 Row = Mapping[str, Fact]
 CATEGORIES = ({"id": 1, "name": "region"}, {"id": 2, "name": "object"})
