@@ -159,7 +159,7 @@ def warn_of(cells: Sequence[Cell]) -> None:
 
 def warn_of_skipped(image_sets: Iterable[ImageSet]) -> None:
     """Count and name what a folder holds that is not learned from."""
-    for images in image_sets:
+    for images in {(images.name, images.skipped): images for images in image_sets}.values():
         if not images.skipped:
             continue
         n_bad = sum(skipped.bad for skipped in images.skipped)

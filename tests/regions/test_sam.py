@@ -146,7 +146,7 @@ def test_without_a_checkpoint_one_line_says_where_to_get_it() -> None:
 
 def test_without_the_package_one_line_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "installed", lambda: False)
-    with pytest.raises(WrongUse, match=r"pip install 'mlproject\[sam\]'"):
+    with pytest.raises(WrongUse, match=r"pip install segment-anything==1\.0 .or mlproject\[sam\]"):
         find_checkpoint("any.pth")
 
 

@@ -27,7 +27,7 @@ ABSENT = (
     f"SAM needs a checkpoint: download {SERVER}/{KNOWN['vit_b'][0]} (375 MB; or "
     f"{KNOWN['vit_l'][0]}, {KNOWN['vit_h'][0]}) and pass checkpoint=/path/to/it; method=blobs needs none"
 )
-NOT_INSTALLED = "SAM needs the package segment-anything: pip install 'mlproject[sam]'"
+NOT_INSTALLED = "SAM needs a package: pip install segment-anything==1.0 (or mlproject[sam])"
 
 
 @dataclass(frozen=True, kw_only=True)
