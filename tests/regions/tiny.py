@@ -1,4 +1,4 @@
-"""A SAM of some 90,000 parameters, built of the package's own modules and randomly initialised."""
+"""A SAM of some 80,000 parameters, built of the package's own modules and randomly initialised."""
 
 from __future__ import annotations
 
