@@ -106,6 +106,12 @@ def is_flat(slope: Estimate) -> bool:
     return steepest <= ROUNDING or (slope.holds(0.0) and steepest <= FLAT_WITHIN)
 
 
+def rises(points: Points) -> bool:
+    """Whether the loss rises along its only axis, as no averaged law does."""
+    slope = average_slope(points)
+    return slope is not None and slope.high < 0.0 and not is_flat(slope)
+
+
 def find_flags(seen: Evidence) -> list[str]:
     """Facts that a reader must see beside the parameters."""
     low, high = seen.problem.bounds()
