@@ -40,6 +40,17 @@ def test_a_cell_without_validation_keeps_the_key_it_had_before_there_was_any() -
     assert cell.key == make_cell(validation_size=0).key != make_cell(validation_size=5).key
 
 
+def test_interpolated_scales_keep_the_key_they_had_before_there_were_native_pixels() -> None:
+    plain, native = (make_cell(image_scales=(1, 2), large_images=how) for how in ("interpolated", "native"))
+    before = {k: v for k, v in plain.to_dict().items() if k != "large_images"}
+    assert Cell.from_dict(before).key == plain.key != native.key
+    assert "scales 1,2 (native)" in native.label
+
+
+def test_native_pixels_of_scale_one_are_nothing_else() -> None:
+    assert make_cell(large_images="native") == make_cell()
+
+
 def test_where_the_images_lie_does_not_change_the_key() -> None:
     assert make_cell(data="/somewhere/else").key == make_cell().key
 
@@ -53,6 +64,7 @@ def test_where_the_images_lie_does_not_change_the_key() -> None:
         ({"image_scales": (1.0, -2.0)}, "image_scales must be positive"),
         ({"image_scales": (2.0, 2.0)}, "must not repeat"),
         ({"draw": "balance"}, "unknown draw 'balance'; did you mean balanced"),
+        ({"large_images": "nativ"}, "unknown large_images 'nativ'; did you mean native"),
         ({"knobs": {"lr": float("nan")}}, "lr must be finite"),
     ],
 )

@@ -55,6 +55,12 @@ def test_scales_in_pixels_are_multiples_of_the_input_side() -> None:
     assert by_pixels.cells[0].image_scales == (1.0, 2.0)
 
 
+def test_native_pixels_are_a_coordinate(tmp_path: Path) -> None:
+    text = f'[[grid]]\n{LITE}image_scales = [[1], [1, 2]]\nlarge_images = ["interpolated", "native"]\n'
+    found = {(c.image_scales, c.large_images) for c in plan(tmp_path, text).cells}
+    assert found == {((1.0,), "interpolated"), ((1.0, 2.0), "interpolated"), ((1.0, 2.0), "native")}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -69,6 +75,7 @@ def test_scales_in_pixels_are_multiples_of_the_input_side() -> None:
         (f"[[grid]]\n{LITE}dataset_size = []", "must not be an empty list"),
         (f'[[grid]]\n{LITE}dataset_size = "many"', "dataset_size must be a whole number, not 'many'"),
         (f'[[grid]]\n{LITE}image_scales = "big"', "image_scales must be numbers"),
+        (f"[[grid]]\n{LITE}image_scales = 1.1", "image scale 1.1 makes 246.4 pixels of 224"),
         (f'[[grid]]\n{LITE}data = "nowhere/at/all"', "nowhere/at/all"),
     ],
 )

@@ -21,6 +21,7 @@ from mlproject.data import full_name, load_images
 from mlproject.data.image_set import ImageSet
 from mlproject.errors import Problem, WrongUse, unknown
 from mlproject.models import find_model, find_weights
+from mlproject.multiscale import layouts
 from mlproject.recipes import RECIPES, Recipe, build_recipe, full_knobs
 
 LISTS = ("model", "dataset_size", "seed")
@@ -36,6 +37,7 @@ DEFAULTS: dict[str, Any] = {
     "draw": "balanced",
     "region": "full",
     "image_scales": 1,
+    "large_images": "interpolated",
     "seed": 0,
     "max_bad": 0,
 }
@@ -169,6 +171,7 @@ def _cell(at: dict[str, Any], knobs: Mapping[str, Any]) -> tuple[Cell, ImageSet]
         draw=str(at["draw"]),
         region=str(at["region"]),
         image_scales=_image_scales(at["image_scales"], model.side),
+        large_images=str(at["large_images"]),
         seed=_integer("seed", at["seed"]),
         knobs=full_knobs(recipe),
     )
@@ -220,6 +223,7 @@ def _image_scales(value: Any, side: int) -> tuple[float, ...]:
     multiples = tuple(n / side if n > LARGEST_MULTIPLE else n for n in numbers)
     if max(multiples, default=0) > LARGEST_MULTIPLE:
         raise WrongUse(f"image_scales must be at most {LARGEST_MULTIPLE} ({LARGEST_MULTIPLE * side} pixels)")
+    layouts(side, side, multiples)  # says at once what cannot be cut
     return multiples
 
 

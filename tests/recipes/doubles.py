@@ -63,6 +63,7 @@ class Store:
             n_params=1000,
             flops_per_image=50.0,
             provenance={"engine": "double"},
+            crops_per_image=1,
         )
 
     def pixels(self, model: Any, images: Images, indices: Any, **_: Any) -> Any:

@@ -82,7 +82,7 @@ def _merge(maps: Sequence[Tensor], prefixes: Sequence[Tensor], index: int) -> Te
 def _outputs(model: Callable[[Tensor], Tensor], crops: Tensor, step: int) -> Tensor:
     import torch
 
-    outputs = [model(part) for part in crops.split(step)]
+    outputs = [model(part) for part in torch.split(crops, step)]
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
@@ -95,7 +95,7 @@ def _grid(tokens: Tensor, one: Layout) -> Tensor:
             f"{n_tokens} tokens of a crop of {height} x {width} pixels make no grid of its shape; "
             "say how many tokens stand before them (num_prefix_token=1 for a class token)"
         )
-    return tokens.transpose(1, 2).unflatten(2, (h, n_tokens // h))
+    return tokens.transpose(1, 2).reshape(len(tokens), -1, h, n_tokens // h)
 
 
 def _check(images: Tensor, n_prefix: int, output_shape: str) -> None:
