@@ -90,7 +90,7 @@ def test_native_pixels_are_the_picture_at_the_scale(tmp_path):
 
     class Looks(nn.Module):
         def forward(self, x):
-            if type(x) is torch.Tensor:  # and no tracer's stand-in for one
+            if x.device.type == "cpu":  # neither counted on meta nor traced
                 seen.append(x.clone())
             return x.mean((2, 3)).repeat(1, 3)[:, :8]
 
