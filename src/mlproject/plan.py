@@ -22,7 +22,7 @@ from mlproject.data.image_set import ImageSet
 from mlproject.errors import Problem, WrongUse, unknown
 from mlproject.models import find_model, find_weights
 from mlproject.multiscale import layouts
-from mlproject.recipes import RECIPES, Recipe, build_recipe, full_knobs
+from mlproject.recipes import IN_SAMPLE, RECIPES, Recipe, build_recipe, full_knobs
 
 LISTS = ("model", "dataset_size", "seed")
 """Coordinates for which a command line may give a comma list."""
@@ -155,7 +155,7 @@ def _cell(at: dict[str, Any], knobs: Mapping[str, Any]) -> tuple[Cell, ImageSet]
     model = find_model(str(at["model"]))
     weights = find_weights(model, str(at["weights"]))
     size = _integer("dataset_size", at["dataset_size"])
-    eval_size = _eval_size(at["eval_size"], images)
+    eval_size = _eval_size(at["eval_size"], images, str(at["recipe"]))
     n_pool = images.n_pool(in_sample=eval_size == 0)
     cell = Cell(
         recipe=str(at["recipe"]),
@@ -184,10 +184,13 @@ def _images(spec: str, max_bad: int) -> ImageSet:
     return load_images(spec, max_bad=max_bad)
 
 
-def _eval_size(value: Any, images: ImageSet) -> int:
+def _eval_size(value: Any, images: ImageSet, recipe: str) -> int:
     if value == "auto":
-        return min(AUTO_EVAL_SIZE, images.n_held_out)
-    return 0 if value == "in-sample" else _integer("eval_size", value)
+        return 0 if recipe in IN_SAMPLE else min(AUTO_EVAL_SIZE, images.n_held_out)
+    size = 0 if value == "in-sample" else _integer("eval_size", value)
+    if size and recipe in IN_SAMPLE:
+        raise WrongUse(f"eval_size must be in-sample for recipe {recipe}: only what it saw has a class")
+    return size
 
 
 def _validation_size(value: Any, recipe: Recipe, n_pool: int) -> int:

@@ -13,7 +13,9 @@ from mlproject.cell import Cell, Knob
 from mlproject.errors import unknown
 from mlproject.losses import Outcome
 from mlproject.recipes.knobs import parsed
+from mlproject.recipes.memorise import Memorise
 from mlproject.recipes.probe import Probe
+from mlproject.recipes.reconstruct import Reconstruct
 
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 else:
     ImageSet = Report = Any
 
-__all__ = ["RECIPES", "Recipe", "build_recipe", "full_knobs"]
+__all__ = ["IN_SAMPLE", "RECIPES", "Recipe", "build_recipe", "full_knobs"]
 
 
 @runtime_checkable
@@ -40,7 +42,13 @@ class Recipe(Protocol):
         """Run the cell. Raises: Problem when its losses would mean nothing."""
 
 
-RECIPES: dict[str, type[Any]] = {"probe": Probe}
+RECIPES: dict[str, type[Any]] = {
+    "probe": Probe,
+    "reconstruct": Reconstruct,
+    "memorise": Memorise,
+}
+IN_SAMPLE = frozenset({"memorise"})
+"""Recipes that can only judge the images that they trained on: no other has a class."""
 
 
 def build_recipe(name: str, knobs: Mapping[str, Knob]) -> Recipe:
