@@ -22,6 +22,7 @@ from mlproject.aggregate.groups import Group, groups, names, worth_drawing
 from mlproject.aggregate.notes import notes
 from mlproject.aggregate.runs import Pool, Run, pools, read
 from mlproject.aggregate.study import Curve, Floats, Point, Study
+from mlproject.aggregate.sweet_spot import sweet_spots
 from mlproject.losses import Observation
 
 __all__ = ["AXES", "Axis", "Curve", "Study", "aggregate"]
@@ -42,6 +43,7 @@ def aggregate(observations: Iterable[Observation], *, n_draws: int = 1000, seed:
         run_ids=tuple(run.observation.run_id for run in runs),
         n_left_out=n_left_out,
         n_draws=n_draws,
+        sweet_spots=sweet_spots(found, n_draws=n_draws, seed=seed),
     )
 
 

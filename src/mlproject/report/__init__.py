@@ -23,9 +23,11 @@ def write_report(study: Study, folder: Path) -> list[Path]:
     from mlproject.report.figures import figures
     from mlproject.report.latex import exponents_tex
     from mlproject.report.summary import summary_md
+    from mlproject.report.sweet_spot import sweet_spot_files
     from mlproject.report.tables import tables
 
     contents = tables(study) | {"exponents.tex": exponents_tex(study)} | dict(figures(study))
+    contents |= sweet_spot_files(study)
     contents = {"summary.md": summary_md(study, list(contents)), **contents}
     for name, content in contents.items():
         write_atomic(folder / name, content)
