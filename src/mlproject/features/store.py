@@ -94,21 +94,21 @@ class FeatureStore:
         Raises: WrongUse (unknown engine or precision), BadInput (a scale that does not divide, pixels
         or features that cannot be used), NoRoom, and what loading the weights raises.
         """
-        name = _engine_name(engine, precision)
+        at_one = Extraction(
+            model=model,
+            weights=weights,
+            image_scale=1.0,
+            large_images=large_images,
+            precision=precision,
+            engine=_engine_name(engine, precision),
+        )
         before = self.n_forwards, self.n_crops
         matrix = np.empty((len(indices), model.width * len(image_scales)), np.float32)
         metas = []
         for i, image_scale in enumerate(image_scales):
-            extraction = Extraction(
-                model=model,
-                weights=weights,
-                image_scale=float(image_scale),
-                large_images=large_images,
-                precision=precision,
-                engine=name,
-            )
             block = matrix[:, i * model.width : (i + 1) * model.width]
-            metas.append(self._fetch(extraction, Request(images, indices, block, report)))
+            request = Request(images, indices, block, report)
+            metas.append(self._fetch(replace(at_one, image_scale=float(image_scale)), request))
         done = self.n_forwards - before[0]
         return Features(
             matrix=matrix,

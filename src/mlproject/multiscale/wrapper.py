@@ -50,10 +50,7 @@ def forward(
     """
     _check(input, num_prefix_token, output_shape)
     found = layouts(input.shape[-2], input.shape[-1], scales, img_sizes, max_split_size)
-    if not -len(found) <= resize_output_to_idx < len(found):
-        raise WrongUse(
-            f"resize_output_to_idx must name one of {len(found)} scales, not {resize_output_to_idx}"
-        )
+    _check_index(resize_output_to_idx, len(found))
     maps, prefixes = [], []
     for one in found:
         crops = cut(enlarge(input, one.height, one.width, antialias=antialias), one.rows, one.columns)
@@ -111,6 +108,11 @@ def _check(images: Tensor, n_prefix: int, output_shape: str) -> None:
         raise WrongUse(f"num_prefix_token must be 0 or more, not {n_prefix}")
     if n_prefix and output_shape == "bchw":
         raise WrongUse("num_prefix_token must be 0 for output_shape='bchw': maps have no tokens")
+
+
+def _check_index(index: int, n_scales: int) -> None:
+    if not -n_scales <= index < n_scales:
+        raise WrongUse(f"resize_output_to_idx must name one of {n_scales} scales, not {index}")
 
 
 def _check_output(out: Tensor, n_crops: int, output_shape: str, n_prefix: int) -> None:

@@ -1,4 +1,4 @@
-"""Memorise: every image is a class of its own; how many bits can a head on frozen features hold?
+"""Memorise: every image is a class of its own, and a head on frozen features holds so many bits.
 
 Shi et al. 2024, arXiv 2403.13043, section 4.3, after the instance discrimination of Wu et al. 2018,
 arXiv 1805.01978. Two forms:
