@@ -55,6 +55,12 @@ def test_scales_in_pixels_are_multiples_of_the_input_side() -> None:
     assert by_pixels.cells[0].image_scales == (1.0, 2.0)
 
 
+def test_training_from_scratch_knows_no_native_pixels() -> None:
+    given = {"recipe": "scratch", "model": "resnet18", "image_scales": "1,2", "large_images": "native"}
+    with pytest.raises(WrongUse, match="large_images must be interpolated for recipe scratch"):
+        plan_of("x", given)
+
+
 def test_native_pixels_are_a_coordinate(tmp_path: Path) -> None:
     text = f'[[grid]]\n{LITE}image_scales = [[1], [1, 2]]\nlarge_images = ["interpolated", "native"]\n'
     found = {(c.image_scales, c.large_images) for c in plan(tmp_path, text).cells}

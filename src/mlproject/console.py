@@ -41,7 +41,7 @@ def _console(*, stderr: bool) -> Console:
 out = _console(stderr=False)
 err = _console(stderr=True)
 
-UNITS = {"features": "images", "head": "epochs"}
+UNITS = {"features": "images", "head": "epochs", "training": "epochs"}
 N_NAMED = 3
 STYLES = {"done": "green", "was done": "dim", "busy": "yellow", "failed": "red"}
 

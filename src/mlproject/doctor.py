@@ -51,6 +51,8 @@ def _weights() -> Iterator[Finding]:
     from mlproject.models import MODELS, find_weights
 
     for name, model in MODELS.items():
+        if model.imagenet is None:
+            continue
         try:
             yield True, f"weights of {name}", str(find_weights(model, "imagenet").path)
         except Problem as problem:

@@ -20,9 +20,9 @@ from mlproject.cell import Cell
 from mlproject.data import full_name, load_images
 from mlproject.data.image_set import ImageSet
 from mlproject.errors import Problem, WrongUse, unknown
-from mlproject.models import find_model, find_weights
+from mlproject.models import SCRATCH, find_model, find_weights
 from mlproject.multiscale import layouts
-from mlproject.recipes import IN_SAMPLE, RECIPES, Recipe, build_recipe, full_knobs
+from mlproject.recipes import FROM_SCRATCH, IN_SAMPLE, RECIPES, Recipe, build_recipe, full_knobs
 
 LISTS = ("model", "dataset_size", "seed")
 """Coordinates for which a command line may give a comma list."""
@@ -153,7 +153,7 @@ def _cell(at: dict[str, Any], knobs: Mapping[str, Any]) -> tuple[Cell, ImageSet]
     data = full_name(str(at["data"]))
     images = _images(data, _integer("max_bad", at["max_bad"]))
     model = find_model(str(at["model"]))
-    weights = find_weights(model, str(at["weights"]))
+    weights = find_weights(model, _weights(str(at["weights"]), str(at["recipe"])))
     size = _integer("dataset_size", at["dataset_size"])
     eval_size = _eval_size(at["eval_size"], images, str(at["recipe"]))
     n_pool = images.n_pool(in_sample=eval_size == 0)
@@ -175,8 +175,21 @@ def _cell(at: dict[str, Any], knobs: Mapping[str, Any]) -> tuple[Cell, ImageSet]
         seed=_integer("seed", at["seed"]),
         knobs=full_knobs(recipe),
     )
+    if cell.large_images == "native" and cell.recipe in FROM_SCRATCH:
+        raise WrongUse(f"large_images must be interpolated for recipe {cell.recipe}, not 'native'")
     _check_sizes(cell, images)
     return cell, images
+
+
+def _weights(spec: str, recipe: str) -> str:
+    """The name of the weights: ``scratch`` for recipes that train all of a network, and for no others."""
+    from_scratch = recipe in FROM_SCRATCH
+    if from_scratch and spec == "auto":
+        return SCRATCH
+    if from_scratch != (spec == SCRATCH):
+        rule = f"must be {SCRATCH}" if from_scratch else f"must not be {SCRATCH}"
+        raise WrongUse(f"weights {rule} for recipe={recipe!r}, not {spec!r}")
+    return spec
 
 
 @cache

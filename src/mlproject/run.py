@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import time
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ import numpy as np
 from mlproject import table
 from mlproject.cell import Cell
 from mlproject.data.image_set import ImageSet
+from mlproject.features import unfinished_folder
 from mlproject.files import try_locked
 from mlproject.losses import Outcome, PerImageLosses
 from mlproject.progress import Report
@@ -56,6 +58,7 @@ def run_cell(
             outcome = build_recipe(cell.recipe, cell.knobs).run(cell, images, timed)
             timed.stop()
             _log(run, cell, images, outcome, timed)
+        shutil.rmtree(unfinished_folder(cell.key), ignore_errors=True)
     return CellRun(cell=cell, status="done", run_id=run.run_id, loss=float(_judged(outcome).loss.mean()))
 
 

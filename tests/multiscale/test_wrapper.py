@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from mlproject.errors import BadInput, Problem, WrongUse
-from mlproject.multiscale import forward, layouts
+from mlproject.multiscale import embed, forward, layouts
 from tests.multiscale.cases import ConvModel, TokenModel, cases, image, summary
 
 RECORDED = json.loads(Path(__file__).with_name("vectors.json").read_text())["cases"]
@@ -196,6 +196,12 @@ def test_the_gradient_goes_through_the_merge():
     assert torch.autograd.gradcheck(
         lambda x: forward(maps, x, [1, 1.5], output_shape="bchw", antialias=True), images
     )
+
+
+def test_pooled_features_are_the_pooled_maps():
+    maps = forward(ConvModel(), image(), [2, 1], output_shape="bchw", resize_output_to_idx=1)
+    found = embed(lambda x: ConvModel()(x).mean((2, 3)), image(), [2, 1])
+    assert torch.allclose(found, maps.mean((2, 3)), atol=1e-6)
 
 
 def test_the_gradient_trains_the_backbone():

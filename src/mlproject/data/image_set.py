@@ -18,6 +18,8 @@ from mlproject.cell import Draw
 from mlproject.errors import BadInput, unknown
 
 Indices = NDArray[np.int64]
+UNLABELLED = 255
+"""The value of pixels in a label map that have no class."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +38,11 @@ class ImageSet:
     ``ids`` are unique printable texts in natural order (``2.png`` before ``10.png``); ``digests`` are
     SHA-256 of each image's content (file bytes, or shape and pixels of an array); ``labels`` index
     ``classes`` (all 0 where a folder is flat); ``held_out`` marks the fixed evaluation split.
-    ``read(index)`` gives an upright RGB image; ``source`` is a line on licence and origin.
+    ``read(index)`` gives an upright RGB image; ``source`` is a line on licence and origin. Where every pixel
+    has a class, ``read_map(index)`` gives them, 255 for pixels that count for nothing.
 
-    Shapes: ``ids``, ``digests``, ``labels``, ``held_out`` have length n; ``read`` gives [height, width, 3].
+    Shapes: ``ids``, ``digests``, ``labels``, ``held_out`` have length n; ``read`` gives [height, width, 3],
+    ``read_map`` [height, width].
     Raises: ValueError on lengths, ids or labels that cannot be; ``read`` raises DigestMismatch when an
     image is no longer what was loaded.
     """
@@ -50,6 +54,7 @@ class ImageSet:
     classes: tuple[str, ...]
     held_out: NDArray[np.bool_] = field(repr=False)
     read: Callable[[int], NDArray[np.uint8]] = field(repr=False)
+    read_map: Callable[[int], NDArray[np.uint8]] | None = field(default=None, repr=False)
     skipped: tuple[Skipped, ...] = field(default=(), repr=False)
     source: str = ""
 

@@ -55,6 +55,11 @@ def cache_folder() -> Path:
     return Path(own) if own else cache / "mlproject" / "features"
 
 
+def unfinished_folder(key: str) -> Path:
+    """Where the training of a cell keeps its state until the cell is done: beside the features."""
+    return cache_folder().parent / "unfinished" / key
+
+
 def forget() -> None:
     """Let go of the network, the opened tables (verified again then) and the prepared images."""
     PREPARED.clear()

@@ -2,7 +2,7 @@
 
 Shi et al. 2024, arXiv 2403.13043, with the semantics of the public wrapper (scaling_on_scales 0.1):
 
-    from mlproject.multiscale import forward
+    from mlproject.multiscale import embed, forward
     features = forward(vit, images, scales=[1, 2], num_prefix_token=1)        # [B, 1 + N, 2 C]
     features = forward(convnet, images, scales=[1, 2], output_shape="bchw")   # [B, 2 C, h, w]
 
@@ -20,6 +20,7 @@ __all__ = [
     "cost",
     "crop_side",
     "cut",
+    "embed",
     "enlarge",
     "forward",
     "layouts",

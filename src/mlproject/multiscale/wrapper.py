@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlproject.errors import BadInput, WrongUse, unknown
-from mlproject.multiscale.crops import at_least_single, cut, enlarge, tile
+from mlproject.multiscale.crops import at_least_single, cut, enlarge, split, tile
 from mlproject.multiscale.sizes import Layout, Size, layouts
 
 if TYPE_CHECKING:
@@ -61,6 +61,17 @@ def forward(
             prefixes.append(prefix.reshape(one.n_crops, len(input), *prefix.shape[1:]).mean(0))
         maps.append(tile(out, one.rows, one.columns))
     return _merge(maps, prefixes, resize_output_to_idx)
+
+
+def embed(backbone: Callable[[Tensor], Tensor], images: Tensor, image_scales: Sequence[float]) -> Tensor:
+    """Pooled features at several scales, each the mean over its crops, side by side.
+
+    The area pooling of ``forward`` for a backbone that pools itself: [B, 3, H, W] to [B, D * number of scales].
+    """
+    import torch
+
+    rows = [backbone(split(images, scale)) for scale in image_scales]
+    return torch.cat([row.reshape(-1, len(images), row.shape[-1]).mean(0) for row in rows], 1)
 
 
 def _merge(maps: Sequence[Tensor], prefixes: Sequence[Tensor], index: int) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlproject.cell import Cell
-from mlproject.errors import DigestMismatch
+from mlproject.errors import DigestMismatch, WrongUse
 
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
@@ -49,12 +49,15 @@ class Source:
     def features(self, images: ImageSet, rows: NDArray[np.int64], report: Report) -> Features:
         """Pooled features of some images, computed once.
 
-        Raises: DigestMismatch when the weights are no longer those that were planned.
+        Raises: DigestMismatch when the weights are no longer those that were planned, WrongUse for a
+        model of maps.
         """
         from mlproject.features import FeatureStore
         from mlproject.models import find_model, find_weights
 
         model = find_model(self.model)
+        if model.maps:
+            raise WrongUse(f"model must give one feature row an image, not maps as {model.name!r} does")
         weights = find_weights(model, self.weights, fetch=True)
         if weights.digest != self.weights_digest:
             raise DigestMismatch(f"weights {self.weights} changed after the cell was planned; start again")

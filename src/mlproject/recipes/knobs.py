@@ -47,6 +47,24 @@ def require(holds: bool, name: str, rule: str, value: object) -> None:
         raise WrongUse(f"{name} {rule}, not {value!r}")
 
 
+def check_training(recipe: Any) -> None:
+    """Refuse values of the knobs of the training loop (``training.Settings``) that break a rule."""
+    knobs = {f.name: getattr(recipe, f.name) for f in fields(recipe)}
+    positive = "must be positive and finite"
+    require(0 < knobs["lr"] < float("inf"), "lr", positive, knobs["lr"])
+    require(knobs["steps"] >= 0, "steps", "must be 0 (use epochs) or more", knobs["steps"])
+    enough = knobs["epochs"] >= 1 or knobs["steps"] > 0
+    require(enough, "epochs", "must be at least 1", knobs["epochs"])
+    for name in ("batch_size", "accumulate", "judged_epochs", "side"):
+        require(knobs[name] >= 1, name, "must be at least 1", knobs[name])
+    decay = knobs["weight_decay"]
+    require(0 <= decay < float("inf"), "weight_decay", "must be 0 or more and finite", decay)
+    for name in ("momentum", "warmup", "ema"):
+        require(0 <= knobs[name] < 1, name, "must be at least 0 and below 1", knobs[name])
+    pieces = knobs["accumulate"]
+    require(pieces <= knobs["batch_size"], "accumulate", "must be at most batch_size", pieces)
+
+
 def _parse(name: str, hint: Any, value: Knob) -> Knob:
     if get_origin(hint) is Literal:
         return _choice(name, hint, value)

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from mlproject.aggregate.compute import ComputeCurve, SweetSpot
 from mlproject.aggregate.study import Study
 from mlproject.report.escape import figure_text, markdown, slug
+from mlproject.report.rows import to_csv
 from mlproject.report.style import COLUMN, MARKERS, PALETTE, RC, encode, faint_grid, log_axis
-from mlproject.report.tables import to_csv
 from mlproject.report.words import UNITS
 
 POINT = ("group", "way", "model", "image_scales", "gmac", "loss", "low", "high", "n_seeds", "n_images")
