@@ -66,7 +66,7 @@ def forward(
 def embed(backbone: Callable[[Tensor], Tensor], images: Tensor, image_scales: Sequence[float]) -> Tensor:
     """Pooled features at several scales, each the mean over its crops, side by side.
 
-    The area pooling of ``forward`` for a backbone that pools itself: [B, 3, H, W] to [B, D * number of scales].
+    What ``forward`` comes to for a backbone that pools itself: [B, 3, H, W] to [B, D * number of scales].
     """
     import torch
 
