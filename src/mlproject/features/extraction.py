@@ -41,9 +41,9 @@ class Extraction:
 
     model: Model
     weights: Weights
-    image_scale: float
     precision: str
     engine: str
+    image_scale: float = 1.0
     large_images: LargeImages = "interpolated"
 
     def __post_init__(self) -> None:

@@ -99,13 +99,9 @@ class FeatureStore:
         Raises: WrongUse (unknown engine or precision), BadInput (a scale that does not divide, pixels
         or features that cannot be used), NoRoom, and what loading the weights raises.
         """
+        name = _engine_name(engine, precision)
         at_one = Extraction(
-            model=model,
-            weights=weights,
-            image_scale=1.0,
-            large_images=large_images,
-            precision=precision,
-            engine=_engine_name(engine, precision),
+            model=model, weights=weights, large_images=large_images, precision=precision, engine=name
         )
         before = self.n_forwards, self.n_crops
         matrix = np.empty((len(indices), model.width * len(image_scales)), np.float32)
