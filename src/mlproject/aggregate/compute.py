@@ -34,6 +34,11 @@ class ComputePoint:
         low, high = np.percentile(self.draws, (2.5, 97.5))
         return float(low), float(high)
 
+    def gain(self, first: ComputePoint) -> tuple[float, float, float]:
+        """Relative change of the loss since another point, with its 95 % interval (draws are paired)."""
+        low, high = np.percentile(self.draws / first.draws - 1, (2.5, 97.5))
+        return self.loss / first.loss - 1, float(low), float(high)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ComputeCurve:

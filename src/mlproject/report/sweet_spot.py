@@ -16,7 +16,10 @@ from mlproject.report.rows import to_csv
 from mlproject.report.style import COLUMN, MARKERS, PALETTE, RC, encode, faint_grid, log_axis
 from mlproject.report.words import UNITS
 
-POINT = ("group", "way", "model", "image_scales", "gmac", "loss", "low", "high", "n_seeds", "n_images")
+POINT = (
+    "group", "way", "model", "image_scales", "gmac", "loss", "low", "high", "gain", "gain_low", "gain_high",
+    "n_seeds", "n_images",
+)  # fmt: skip
 CROSSING = (
     "group", "model", "crossover_gmac", "low", "high", "share_of_draws", "ahead", "gap", "gap_low",
     "gap_high", "from_gmac", "to_gmac",
@@ -49,12 +52,16 @@ def _point_rows(study: Study) -> Iterator[dict[str, object]]:
         for curve in (spot.models, *spot.scales):
             for point in curve.points:
                 low, high = point.interval
+                gain, gain_low, gain_high = point.gain(curve.points[0])
                 yield {"group": spot.label, "way": curve.way, "model": point.model} | {
                     "image_scales": _scales(point.image_scales),
                     "gmac": point.gmac,
                     "loss": point.loss,
                     "low": low,
                     "high": high,
+                    "gain": gain,
+                    "gain_low": gain_low,
+                    "gain_high": gain_high,
                     "n_seeds": point.n_seeds,
                     "n_images": point.n_images,
                 }
@@ -89,13 +96,19 @@ def _figures(study: Study) -> Iterator[tuple[str, bytes]]:
 
 
 def sweet_spot_figure(spot: SweetSpot) -> Figure:
-    """Loss against GMAC of one image: models at one scale in black, each model's image scales in colour."""
+    """Loss against GMAC of one image: models at one scale in black, each model's image scales in colour.
+
+    Thin bars are the 95 % intervals; thick ones leave out what all points share (images that are hard for
+    all), and are the ones to compare points by.
+    """
     figure = Figure(figsize=(COLUMN * 1.35, 3.2 + 0.15 * len(spot.scales)), layout="constrained")
     ax = figure.subplots()
-    _draw(ax, spot.models, "#222222", "o", f"larger model, {spot.models.name}", shift=1.0)
+    own = _own_intervals(spot)
+    _draw(ax, spot.models, own, "#222222", "o", f"larger model, {spot.models.name}", shift=1.0)
     for i, curve in enumerate(spot.scales):
         shift = 1 + 0.012 * (i + 1)  # side by side: all start at a point of the black curve
-        _draw(ax, curve, PALETTE[i % 6], MARKERS[1 + i % 5], f"larger images, {curve.name}", shift=shift)
+        look = PALETTE[i % 6], MARKERS[1 + i % 5], f"larger images, {curve.name}"
+        _draw(ax, curve, own, *look, shift=shift)
     for i, found in enumerate(spot.crossings):
         if found.gmac is not None:
             low, high = max(found.low, found.reach[0]), min(found.high, found.reach[1])
@@ -107,7 +120,25 @@ def sweet_spot_figure(spot: SweetSpot) -> Figure:
     return figure
 
 
-def _draw(ax: Axes, curve: ComputeCurve, color: str, marker: str, label: str, *, shift: float) -> None:
+def _own_intervals(spot: SweetSpot) -> dict[int, tuple[float, float]]:
+    """Intervals of each point (by identity) with the common factor of every draw left out."""
+    points = {id(point): point for curve in (spot.models, *spot.scales) for point in curve.points}
+    logs = np.log(np.maximum(np.stack([point.draws for point in points.values()]), 1e-300))
+    own = np.exp(logs - logs.mean(0) + logs.mean(0).mean())
+    lows, highs = np.percentile(own, (2.5, 97.5), axis=1)
+    return dict(zip(points, zip(lows.tolist(), highs.tolist(), strict=True), strict=True))
+
+
+def _draw(
+    ax: Axes,
+    curve: ComputeCurve,
+    own: Mapping[int, tuple[float, float]],
+    color: str,
+    marker: str,
+    label: str,
+    *,
+    shift: float,
+) -> None:
     x = curve.gmac * shift
     y = np.array([point.loss for point in curve.points])
     bars = np.array([point.interval for point in curve.points]).T
@@ -118,6 +149,8 @@ def _draw(ax: Axes, curve: ComputeCurve, color: str, marker: str, label: str, *,
         linestyle="-" if black else "--", elinewidth=0.8, capsize=1.8, capthick=0.7, zorder=4 if black else 3,
         label=figure_text(label, 60),
     )  # fmt: skip
+    for point, at in zip(curve.points, x, strict=True):
+        ax.plot([at, at], own[id(point)], color=color, linewidth=2.6, alpha=0.55, solid_capstyle="butt")
     if not black:
         for point, at in zip(curve.points, x, strict=True):
             if point.image_scales != (1.0,):
@@ -136,7 +169,7 @@ def _dress(ax: Axes, spot: SweetSpot) -> None:
     low, high = min(p.gmac for p in points) / 1.1, max(p.gmac for p in points) * 1.25
     ax.set_xlim(low, high)
     log_axis(ax.xaxis, low, high)
-    ax.set_xlabel("compute of one image [GMAC]")
+    ax.set_xlabel("compute of one image [GMAC]; thick bars: without what all points share")
     unit = f" [{UNITS[spot.kind]}]" if spot.kind in UNITS else ""
     ax.set_ylabel(f"mean {spot.kind.replace('_', ' ')}{unit}")
     faint_grid(ax)
