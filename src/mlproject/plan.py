@@ -20,13 +20,13 @@ from mlproject.cell import Cell
 from mlproject.data import full_name, load_images
 from mlproject.data.image_set import ImageSet
 from mlproject.errors import Problem, WrongUse, unknown
+from mlproject.features import cache_folder
 from mlproject.models import SCRATCH, find_model, find_weights
-from mlproject.recipes import FROM_SCRATCH, RECIPES, Recipe, build_recipe, full_knobs
+from mlproject.recipes import FROM_SCRATCH, IN_SAMPLE, RECIPES, Recipe, build_recipe, full_knobs
 from mlproject.recipes.tunable import check_tunable, tune_of
+from mlproject.regions import masked, settings_of
 from mlproject.search import Tune, split_words
-
-LISTS = ("model", "dataset_size", "seed")
-"""Coordinates for which a command line may give a comma list."""
+from mlproject.values import listed, read_scales, whole
 
 KEYS = ("name", "description", "grid", "tune")
 
@@ -39,32 +39,32 @@ DEFAULTS: dict[str, Any] = {
     "validation_size": "auto",
     "draw": "balanced",
     "region": "full",
+    "checkpoint": "",
     "image_scales": 1,
+    "large_images": "interpolated",
     "seed": 0,
     "max_bad": 0,
 }
 AUTO_EVAL_SIZE = 1000
 AUTO_VALIDATION_SIZE = 500
 """At most this many, and at most a tenth of the pool (tuned cells: a fifth); none where nothing is chosen."""
-LARGEST_MULTIPLE = 16
-"""An image scale above this is a side in pixels, below it a multiple of the model's input side."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Cells in the order they run in, and the images they draw from (by the digest of their data).
+    """Cells in the order they run in, and the images they draw from (by what decides those).
 
     With ``tune`` each coordinate's cells are run with the knobs that a search finds.
     """
 
     name: str
     cells: tuple[Cell, ...]
-    images: Mapping[str, ImageSet] = field(repr=False)
+    images: Mapping[tuple[str, ...], ImageSet] = field(repr=False)
     tune: Tune | None = None
 
     def images_of(self, cell: Cell) -> ImageSet:
         """The images that a cell of this plan draws from."""
-        return self.images[cell.data_digest]
+        return self.images[_drawn_from(cell)]
 
 
 def read_plan(path: Path, overrides: Mapping[str, Any]) -> Plan:
@@ -97,13 +97,9 @@ def plan_of(name: str, coordinates: Mapping[str, Any], *, tuned: bool = False) -
 
 
 def _build(
-    name: str,
-    grids: Sequence[dict[str, Any]],
-    overrides: Mapping[str, Any],
-    where: str,
-    tune: Tune | None,
+    name: str, grids: Sequence[dict[str, Any]], overrides: Mapping[str, Any], where: str, tune: Tune | None
 ) -> Plan:
-    images: dict[str, ImageSet] = {}
+    images: dict[tuple[str, ...], ImageSet] = {}
     cells: dict[str, Cell] = {}
     faults: list[Problem] = []
     for number, grid in enumerate(grids, 1):
@@ -111,7 +107,7 @@ def _build(
         try:
             merged = _merge(grid, overrides, named_weights=bool(where))
             for cell, image_set in _cells(merged, tune):
-                images[cell.data_digest] = image_set
+                images[_drawn_from(cell)] = image_set
                 cells.setdefault(cell.key, cell)
         except Problem as fault:
             faults.append(_located(label, fault) if label else fault)
@@ -136,7 +132,7 @@ def _merge(grid: Mapping[str, Any], overrides: Mapping[str, Any], *, named_weigh
         raise WrongUse("model is missing; name one, for example model=resnet50")
     if named_weights and ("weights" not in flat and "weights" not in overrides):
         raise WrongUse("weights is missing; a plan names its weights: imagenet, random or a path")
-    if named_weights and "auto" in _values("weights", merged["weights"]):
+    if named_weights and "auto" in listed("weights", merged["weights"]):
         raise WrongUse("weights must be imagenet, random or a path in a plan, not 'auto'")
     return merged
 
@@ -158,10 +154,10 @@ def _cells(merged: Mapping[str, Any], tune: Tune | None) -> Iterator[tuple[Cell,
     for name in tune.space if tune else ():
         if isinstance(merged.get(name), list):
             raise WrongUse(f"{name} is tuned: give one value, which is tried first, or none, not a list")
-    coordinates = {k: _values(k, v) for k, v in merged.items() if k in (*DEFAULTS, "model")}
-    knobs = {k: _values(k, v) for k, v in merged.items() if k not in coordinates}
+    coordinates = {k: listed(k, v) for k, v in merged.items() if k in (*DEFAULTS, "model")}
+    knobs = {k: listed(k, v) for k, v in merged.items() if k not in coordinates}
     order = sorted(coordinates, key=lambda k: {"data": 0, "model": 1, "dataset_size": 8, "seed": 9}.get(k, 5))
-    sizes = [_integer("dataset_size", size) for size in coordinates["dataset_size"]]
+    sizes = [whole("dataset_size", size) for size in coordinates["dataset_size"]]
     for knob_values in itertools.product(*knobs.values()):
         recipe_knobs = dict(zip(knobs, knob_values, strict=True))
         if tune:
@@ -174,11 +170,13 @@ def _cell(at: dict[str, Any], knobs: Mapping[str, Any], largest: int) -> tuple[C
     """A cell and its images; ``largest`` is the largest size that is tuned along with it, 0 for none."""
     recipe = build_recipe(str(at["recipe"]), knobs)
     data = full_name(str(at["data"]))
-    images = _images(data, _integer("max_bad", at["max_bad"]))
+    max_bad = whole("max_bad", at["max_bad"])
+    region, checkpoint = str(at["region"]), str(at["checkpoint"])
+    images, settings = _images(data, max_bad), _settings(region, checkpoint)
     model = find_model(str(at["model"]))
     weights = find_weights(model, _weights(str(at["weights"]), str(at["recipe"])))
-    size = _integer("dataset_size", at["dataset_size"])
-    eval_size = _eval_size(at["eval_size"], images)
+    size = whole("dataset_size", at["dataset_size"])
+    eval_size = _eval_size(at["eval_size"], images, str(at["recipe"]))
     n_pool = images.n_pool(in_sample=eval_size == 0)
     cell = Cell(
         recipe=str(at["recipe"]),
@@ -192,13 +190,18 @@ def _cell(at: dict[str, Any], knobs: Mapping[str, Any], largest: int) -> tuple[C
         eval_size=eval_size,
         validation_size=_validation_size(at["validation_size"], recipe, n_pool, largest),
         draw=str(at["draw"]),
-        region=str(at["region"]),
-        image_scales=_image_scales(at["image_scales"], model.side),
-        seed=_integer("seed", at["seed"]),
+        region=region,
+        region_digest=settings.digest if settings else "",
+        checkpoint=str(settings.checkpoint.path) if settings and settings.checkpoint else "",
+        image_scales=read_scales(at["image_scales"], model.side),
+        large_images=str(at["large_images"]),
+        seed=whole("seed", at["seed"]),
         knobs=full_knobs(recipe),
     )
+    if cell.large_images == "native" and cell.recipe in FROM_SCRATCH:
+        raise WrongUse(f"large_images must be interpolated for recipe {cell.recipe}, not 'native'")
     _check_sizes(cell, images)
-    return cell, images
+    return cell, _regions(data, max_bad, region, checkpoint)
 
 
 def _weights(spec: str, recipe: str) -> str:
@@ -217,16 +220,31 @@ def _images(spec: str, max_bad: int) -> ImageSet:
     return load_images(spec, max_bad=max_bad)
 
 
-def _eval_size(value: Any, images: ImageSet) -> int:
+_settings = cache(settings_of)
+
+
+@cache
+def _regions(spec: str, max_bad: int, region: str, checkpoint: str) -> ImageSet:
+    return masked(_images(spec, max_bad), region, _settings(region, checkpoint), cache_folder())
+
+
+def _drawn_from(cell: Cell) -> tuple[str, ...]:
+    return cell.data_digest, cell.region, cell.region_digest
+
+
+def _eval_size(value: Any, images: ImageSet, recipe: str) -> int:
     if value == "auto":
-        return min(AUTO_EVAL_SIZE, images.n_held_out)
-    return 0 if value == "in-sample" else _integer("eval_size", value)
+        return 0 if recipe in IN_SAMPLE else min(AUTO_EVAL_SIZE, images.n_held_out)
+    size = 0 if value == "in-sample" else whole("eval_size", value)
+    if size and recipe in IN_SAMPLE:
+        raise WrongUse(f"eval_size must be in-sample for recipe {recipe}: only what it saw has a class")
+    return size
 
 
 def _validation_size(value: Any, recipe: Recipe, n_pool: int, largest: int) -> int:
     """Images kept from all draws; a tuned cell takes what no size needs, or 0 for a fifth of its draw."""
     if value != "auto":
-        return _integer("validation_size", value)
+        return whole("validation_size", value)
     if largest and not recipe.validates:
         spare = min(AUTO_VALIDATION_SIZE, n_pool // 5, n_pool - largest)
         return spare if spare >= min(AUTO_VALIDATION_SIZE, n_pool // 10) else 0
@@ -247,48 +265,6 @@ def _check_sizes(cell: Cell, images: ImageSet) -> None:
             f"eval_size must be at most {images.n_held_out:,}, not {cell.eval_size:,}: {images.name}"
             " holds out no more"
         )
-
-
-def _image_scales(value: Any, side: int) -> tuple[float, ...]:
-    """Multiples of the input side; sides in pixels are divided by it."""
-    words = value.split(",") if isinstance(value, str) else value
-    words = words if isinstance(words, (list, tuple)) else [words]
-    try:
-        numbers = [float(word) for word in words]
-    except (TypeError, ValueError):
-        raise WrongUse(f"image_scales must be numbers such as 1,2 or 224,448, not {value!r}") from None
-    multiples = tuple(n / side if n > LARGEST_MULTIPLE else n for n in numbers)
-    if max(multiples, default=0) > LARGEST_MULTIPLE:
-        raise WrongUse(f"image_scales must be at most {LARGEST_MULTIPLE} ({LARGEST_MULTIPLE * side} pixels)")
-    return multiples
-
-
-def _values(name: str, value: Any) -> list[Any]:
-    """The values a coordinate or knob takes: a TOML list, a comma list where allowed, or one value."""
-    if name == "image_scales":
-        nested = isinstance(value, list) and any(isinstance(v, (list, str)) for v in value)
-        return value if nested else [value]
-    if isinstance(value, str) and name in LISTS:
-        value = [word.strip() for word in value.split(",")]
-        if not all(value):
-            raise WrongUse(f"{name} has an empty item in its list")
-    values = value if isinstance(value, list) else [value]
-    if not values:
-        raise WrongUse(f"{name} must not be an empty list")
-    for one in values:
-        if not isinstance(one, (str, int, float)):
-            raise WrongUse(f"{name} must be text, a number or a truth value, not {one!r}")
-    return values
-
-
-def _integer(name: str, value: Any) -> int:
-    try:
-        number = int(value) if isinstance(value, str) else value
-    except ValueError:
-        number = None
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise WrongUse(f"{name} must be a whole number, not {value!r}")
-    return number
 
 
 def _located(where: str, fault: Problem) -> Problem:

@@ -24,6 +24,8 @@ SHOWN = (
     "data",
     "weights",
     "weights_digest",
+    "region_digest",
+    "checkpoint",
     "dataset_size",
     "recipe",
     "split",

@@ -9,6 +9,7 @@ from mlproject.heads.linear import (
     initial_head,
     loss_and_gradient,
     losses_by_kind,
+    statistics,
 )
 from mlproject.heads.loop import Diverged, Epochs, Training, n_blocks, train_head
 from mlproject.heads.stack import Stack
@@ -25,5 +26,6 @@ __all__ = [
     "loss_and_gradient",
     "losses_by_kind",
     "n_blocks",
+    "statistics",
     "train_head",
 ]
