@@ -28,11 +28,11 @@ from .table import find_law
 from .verdict import average_slope
 
 AVERAGED = {
-    1: ("power", "power_floor", "zhai", "m4", "bnsl1", "bnsl2"),
+    1: ("power", "power_floor", "bnsl1", "bnsl2"),
     2: ("separable", "product", "coupled", "bounded_sum"),
     3: ("separable3", "product3"),
 }
-FAMILY = {"bounded_sum": "separable"}  # a law that tends to another shares its prior weight
+FAMILY = {"bounded_sum": "separable", "power": "power_floor"}  # laws that tend to another share its prior
 COMPONENTS = 600  # of the predictive mixture, over all laws
 KNOTS = 40
 HELD_BACK = 0.5  # of the weights, kept for the prior: a few cuts can be lucky

@@ -127,8 +127,9 @@ def plausible_exponent(z: Array, median: float = 0.4, spread: float = 0.8) -> Ar
 
 
 def plausible_share(z: Array) -> Array:
-    """Uniform on (0, 1): the share of the floor in the loss at the largest scale."""
-    return np.asarray(np.clip(special.ndtr(z), 1e-9, 1.0 - 1e-9))
+    """Beta(2, 2), its quantiles in closed form: the share of the floor in the loss at the largest scale."""
+    middle = np.sin(np.arcsin(1.0 - 2.0 * special.ndtr(z)) / 3.0)
+    return np.asarray(np.clip(0.5 - middle, 1e-9, 1.0 - 1e-9))
 
 
 def plausible_place(z: Array, low: float, high: float) -> Array:

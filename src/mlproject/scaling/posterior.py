@@ -123,8 +123,7 @@ def posterior(law: ScalingLaw, cells: Cells, given: list[Conditioned], ceiling: 
 
 def conditioned(cells: Cells) -> list[Conditioned]:
     """The cells under every departure."""
-    hypotheses = departures(noise_known=cells.noise_known, axes=cells.log_x.shape[1])
-    return [condition(cells, departure) for departure in hypotheses]
+    return [condition(cells, departure) for departure in departures(cells)]
 
 
 def log_mean(law: ScalingLaw, theta: Array, log_x: Array) -> Array:
