@@ -32,9 +32,12 @@ AVERAGED = {
     2: ("separable", "product", "coupled", "bounded_sum"),
     3: ("separable3", "product3"),
 }
+RISING = ("power",)
 FAMILY = {"bounded_sum": "separable", "power": "power_floor"}  # laws that tend to another share its prior
 COMPONENTS = 600  # of the predictive mixture, over all laws
 KNOTS = 40
+SAMPLES = 1000  # of the parameters of one law
+LEVELS = (1.0 - TAIL, 0.5, TAIL)
 HELD_BACK = 0.5  # of the weights, kept for the prior: a few cuts can be lucky
 OFFSETS = (np.arange(9) + 0.5) / 9.0  # probabilities at which each component is read
 
@@ -82,6 +85,21 @@ class Average:
             horizon=horizon(self.points, at),
         )
 
+    def law_parameters(self, name: str) -> dict[str, Estimate]:
+        """Parameters of one law in the units of the data: medians and 95 % intervals of its posterior.
+
+        They are the law's own, whatever its departure may be. Raises: KeyError for a law not averaged.
+        """
+        post = self.posteriors[name]
+        sample, departure = post.resample(SAMPLES)
+        theta = post.theta[sample].copy()
+        theta[:, post.law.n_shapes :] *= np.exp(post.levels(theta, departure))[:, None]
+        values = post.law.physical(theta, self.points.log_unit, self.points.loss_unit)
+        limits = {key: np.quantile(value, LEVELS) for key, value in values.items()}
+        return {
+            key: Estimate(value=float(v[1]), low=float(v[0]), high=float(v[2])) for key, v in limits.items()
+        }
+
     def _quantiles(self, log_at: Array) -> Array:
         """Centre, low, high, low and high of a new run [5, n] of the log loss; dense curves interpolate."""
         if log_at.shape[1] > 1 or len(log_at) <= KNOTS:
@@ -109,7 +127,7 @@ def average(
     axes = points.x.shape[1]
     if points.n_scales < 3:
         raise BadInput(f"averaging laws needs three distinct scales and got {points.n_scales}")
-    names = tuple(laws) if laws is not None else AVERAGED.get(axes, ())
+    names = tuple(laws) if laws is not None else suited(points)
     members = {name: find_law(name) for name in names}
     wrong = [name for name, law in members.items() if law.axes != axes]
     if wrong or not members:
@@ -117,6 +135,20 @@ def average(
             f"no laws to average over {axes} axes" if not members else f"{wrong[0]} needs other axes"
         )
     return average_points(points, members)
+
+
+def suited(points: Points) -> tuple[str, ...]:
+    """The laws to average by default: of as many axes, able to rise where the loss does."""
+    names = AVERAGED.get(points.x.shape[1], ())
+    if rises(points):
+        return RISING
+    return (*names, "m4") if points.ceiling is not None and names == AVERAGED[1] else names
+
+
+def rises(points: Points) -> bool:
+    """Whether the loss rises along its only axis, beyond doubt."""
+    slope = average_slope(points)
+    return slope is not None and slope.high < 0
 
 
 def average_points(points: Points, members: Mapping[str, ScalingLaw]) -> Average:
@@ -143,11 +175,8 @@ def average_points(points: Points, members: Mapping[str, ScalingLaw]) -> Average
 def find_flags(points: Points) -> tuple[str, ...]:
     """What a reader must know before trusting the average."""
     flags = []
-    slope = average_slope(points)
-    if slope is not None and slope.high < 0:
-        flags.append(
-            "the loss rises and every averaged law falls: use a fit, whose exponents may be negative"
-        )
+    if rises(points):
+        flags.append("the loss rises: of the averaged laws only the power law can follow it")
     if points.n_scales < 5:
         flags.append(
             f"{points.n_scales} distinct scales: weights come from priors and misfit, nothing was held out"

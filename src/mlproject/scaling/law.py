@@ -38,6 +38,7 @@ class Span:
     high: Array
 
 
+RISING = 0.05  # prior probability that a loss rises with scale
 Prior = Callable[[Array, Span], Array]
 
 
@@ -124,6 +125,14 @@ def with_floor(basis: Values) -> Values:
 def plausible_exponent(z: Array, median: float = 0.4, spread: float = 0.8) -> Array:
     """Log-normal: published exponents of losses lie between 0.05 and 1.5 (Hestness 2017; Hoffmann 2022)."""
     return np.minimum(median * np.exp(spread * z), 30.0)
+
+
+def plausible_direction(z: Array) -> Array:
+    """An exponent that is negative, so that losses rise, with probability RISING, and plausible otherwise."""
+    u = special.ndtr(z)
+    falls = plausible_exponent(special.ndtri(np.clip((u - RISING) / (1.0 - RISING), 1e-12, 1.0 - 1e-12)))
+    rises = plausible_exponent(special.ndtri(np.clip(1.0 - u / RISING, 1e-12, 1.0 - 1e-12)))
+    return np.asarray(np.where(u >= RISING, falls, -rises))
 
 
 def plausible_share(z: Array) -> Array:

@@ -20,6 +20,7 @@ from .points import Points
 from .solve import Problem, solve
 
 FLAT_WITHIN = 0.1  # an average slope inside -/+ this is flat: at most a fifth of the loss per decade
+ROUNDING = 1e-9  # the least standard error of a slope, so that a constant loss is flat
 COLLINEAR = 0.995  # correlation of ln N and ln D from which a design is a line
 WIDEST = 2.0  # an exponent's interval may be this many times as wide as its value
 
@@ -81,7 +82,7 @@ def average_slope(points: Points) -> Estimate | None:
     if not np.isfinite(noise.factor):
         return None
     error = float(linear_errors(problem, theta)[0] * np.sqrt(noise.variance))
-    return t_interval(float(theta[0]), error, noise.dof)
+    return t_interval(float(theta[0]), max(error, ROUNDING), noise.dof)
 
 
 def find_flags(seen: Evidence) -> list[str]:
