@@ -2,8 +2,7 @@
 
 Sources: Dawid 1984 (prequential scoring); Tashman 2000 (rolling origin); Yao et al. 2018 (stacking predictive
 distributions); Kennedy and O'Hagan 2001 (discrepancy, in ``discrepancy``). In-sample rank can be the reverse
-of out-of-sample rank on small grids, so weights never come from R2, AIC or evidence alone: each is half its
-prior weight (simple laws heaviest when scales are few) and half its share of exp(rolling score).
+of out-of-sample rank on small grids, so weights never come from R2, AIC or evidence alone (see ``weigh``).
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from .posterior import Posterior, conditioned, log_mean, posterior
 from .rolling import rolling_scores
 from .table import find_law
 from .verdict import average_slope
+from .weights import prior_weights, weigh
 
 AVERAGED = {
     1: ("power", "power_floor", "bnsl1", "bnsl2"),
@@ -33,12 +33,10 @@ AVERAGED = {
     3: ("separable3", "product3"),
 }
 RISING = ("power",)
-FAMILY = {"bounded_sum": "separable", "power": "power_floor"}  # laws that tend to another share its prior
 COMPONENTS = 600  # of the predictive mixture, over all laws
 KNOTS = 40
 SAMPLES = 1000  # of the parameters of one law
 LEVELS = (1.0 - TAIL, 0.5, TAIL)
-HELD_BACK = 0.5  # of the weights, kept for the prior: a few cuts can be lucky
 OFFSETS = (np.arange(9) + 0.5) / 9.0  # probabilities at which each component is read
 
 
@@ -184,17 +182,6 @@ def find_flags(points: Points) -> tuple[str, ...]:
     return tuple(flags)
 
 
-def prior_weights(members: Mapping[str, ScalingLaw], n_cells: int, ceiling: float | None) -> dict[str, float]:
-    """Equal by family from eight cells on; with fewer, a factor e^-((8 - cells) / 6) for every parameter."""
-    steep = max(0.0, 8.0 - n_cells) / 6.0
-    family = [FAMILY.get(name, name) for name in members]
-    raw = {
-        name: float(np.exp(-steep * law.n_free(ceiling))) / family.count(FAMILY.get(name, name))
-        for name, law in members.items()
-    }
-    return {name: value / sum(raw.values()) for name, value in raw.items()}
-
-
 def mixture(
     posteriors: Mapping[str, Posterior], weights: Mapping[str, float], at: Array
 ) -> tuple[Array, Array]:
@@ -221,27 +208,10 @@ def summarise(of_mean: Array, of_run: Array) -> Array:
 
 
 def _at(ordered: Array, level: float) -> Array:
-    """The quantile of ordered samples, linear between them."""
     place = level * (len(ordered) - 1)
     first = int(place)
     after = ordered[min(first + 1, len(ordered) - 1)]
     return np.asarray(ordered[first] + (place - first) * (after - ordered[first]))
-
-
-def weigh(prior: Array, scores: Array | None, evidence: Array, *, n_cells: int, noise_known: bool) -> Array:
-    """Weights [laws] from prior weights, rolling scores and log evidence, each only where it can be trusted.
-
-    Evidence compares laws by misfit, so it counts in full where the noise is known apart from the laws, and
-    otherwise only below eight cells, where there is too little to roll over. The rest of the judgement is the
-    rolling score; half is held back for the prior, since a few cuts can be lucky.
-    """
-    share = 1.0 if noise_known else float(np.clip((8.0 - n_cells) / 4.0, 0.0, 1.0))
-    base = np.log(prior) + share * (evidence - evidence.max())
-    kept = np.exp(base - special.logsumexp(base))
-    if scores is None or noise_known:
-        return np.asarray(kept)
-    rolled = base + scores
-    return np.asarray(HELD_BACK * kept + (1.0 - HELD_BACK) * np.exp(rolled - special.logsumexp(rolled)))
 
 
 def _stand(
@@ -252,7 +222,7 @@ def _stand(
     rolling = None if scores is None else np.array([scores[name] for name in names])
     evidence = np.array([post.log_evidence for post in posteriors.values()])
     base = np.array([prior[name] for name in names])
-    weights = weigh(base, rolling, evidence, n_cells=len(cells.log_y), noise_known=cells.noise_known)
+    weights = weigh(base, rolling, evidence, cells)
     inside = np.array([_residual_sd(post) for post in posteriors.values()])
     inside_rank = np.argsort(np.argsort(inside)) + 1
     outside = None if rolling is None else np.argsort(np.argsort(-rolling)) + 1

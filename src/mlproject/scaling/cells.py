@@ -13,7 +13,7 @@ from .robust import huber, huber_weights
 
 Index = NDArray[np.intp]
 WITNESSES = {2: (SEPARABLE, PRODUCT)}
-WITNESS_ROUNDS = 15  # of reweighting; weights need no digits
+WITNESS_ROUNDS = 6  # of reweighting; weights need no digits
 ENOUGH_TO_JUDGE = 20  # runs, before one of them can be called an outlier
 MOST = 20  # cells along one axis: a denser curve is averaged within equal steps of ln x
 KNOWN_DOF = 10.0  # how many residuals noise that the caller gives is worth
