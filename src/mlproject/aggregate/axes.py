@@ -64,3 +64,12 @@ AXES = {
     ),
 }
 """All axes, by the metric or field that they read."""
+
+GRID = Axis(
+    name="model size and training images",
+    symbol="N, D",
+    unit="parameters, images",
+    varies=MODEL_FIELDS | {"dataset_size"},
+    value=_metric("params"),
+)
+"""Both axes of a joint law at once; its value is the model size, and a cell states its images itself."""

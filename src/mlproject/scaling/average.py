@@ -24,7 +24,7 @@ from .points import Points, read_points
 from .posterior import Posterior, conditioned, log_mean, posterior
 from .rolling import rolling_scores
 from .table import find_law
-from .verdict import average_slope
+from .verdict import rises
 from .weights import prior_weights, weigh
 
 AVERAGED = {
@@ -141,12 +141,6 @@ def suited(points: Points) -> tuple[str, ...]:
     if rises(points):
         return RISING
     return (*names, "m4") if points.ceiling is not None and names == AVERAGED[1] else names
-
-
-def rises(points: Points) -> bool:
-    """Whether the loss rises along its only axis, beyond doubt."""
-    slope = average_slope(points)
-    return slope is not None and slope.high < 0
 
 
 def average_points(points: Points, members: Mapping[str, ScalingLaw]) -> Average:
