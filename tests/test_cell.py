@@ -49,6 +49,17 @@ def test_a_cell_of_whole_images_keeps_the_key_it_had_before_there_were_regions()
     assert blobs.key == make_cell(region="blobs", region_digest="a", checkpoint="/elsewhere.pth").key
 
 
+def test_interpolated_scales_keep_the_key_they_had_before_there_were_native_pixels() -> None:
+    plain, native = (make_cell(image_scales=(1, 2), large_images=how) for how in ("interpolated", "native"))
+    before = {k: v for k, v in plain.to_dict().items() if k != "large_images"}
+    assert Cell.from_dict(before).key == plain.key != native.key
+    assert "scales 1,2 (native)" in native.label
+
+
+def test_native_pixels_of_scale_one_are_nothing_else() -> None:
+    assert make_cell(large_images="native") == make_cell()
+
+
 def test_where_the_images_lie_does_not_change_the_key() -> None:
     assert make_cell(data="/somewhere/else").key == make_cell().key
 
@@ -64,6 +75,7 @@ def test_where_the_images_lie_does_not_change_the_key() -> None:
         ({"region": "blobs"}, "region_digest must suit region 'blobs', not ''"),
         ({"region": "blob", "region_digest": "a"}, "unknown region 'blob'; did you mean blobs"),
         ({"draw": "balance"}, "unknown draw 'balance'; did you mean balanced"),
+        ({"large_images": "nativ"}, "unknown large_images 'nativ'; did you mean native"),
         ({"knobs": {"lr": float("nan")}}, "lr must be finite"),
     ],
 )

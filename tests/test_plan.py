@@ -55,6 +55,18 @@ def test_scales_in_pixels_are_multiples_of_the_input_side() -> None:
     assert by_pixels.cells[0].image_scales == (1.0, 2.0)
 
 
+def test_training_from_scratch_knows_no_native_pixels() -> None:
+    given = {"recipe": "scratch", "model": "resnet18", "image_scales": "1,2", "large_images": "native"}
+    with pytest.raises(WrongUse, match="large_images must be interpolated for recipe scratch"):
+        plan_of("x", given)
+
+
+def test_native_pixels_are_a_coordinate(tmp_path: Path) -> None:
+    text = f'[[grid]]\n{LITE}image_scales = [[1], [1, 2]]\nlarge_images = ["interpolated", "native"]\n'
+    found = {(c.image_scales, c.large_images) for c in plan(tmp_path, text).cells}
+    assert found == {((1.0,), "interpolated"), ((1.0, 2.0), "interpolated"), ((1.0, 2.0), "native")}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -69,6 +81,7 @@ def test_scales_in_pixels_are_multiples_of_the_input_side() -> None:
         (f"[[grid]]\n{LITE}dataset_size = []", "must not be an empty list"),
         (f'[[grid]]\n{LITE}dataset_size = "many"', "dataset_size must be a whole number, not 'many'"),
         (f'[[grid]]\n{LITE}image_scales = "big"', "image_scales must be numbers"),
+        (f"[[grid]]\n{LITE}image_scales = 1.1", "image scale 1.1 makes 246.4 pixels of 224"),
         (f'[[grid]]\n{LITE}data = "nowhere/at/all"', "nowhere/at/all"),
         (f'[[grid]]\n{LITE}region = "blob"', "unknown region 'blob'; did you mean blobs"),
         (f'[[grid]]\n{LITE}region = "sam"', "SAM needs a checkpoint: download"),

@@ -19,11 +19,14 @@ from mlproject.errors import WrongUse, unknown
 Knob = str | int | float | bool
 Draw = Literal["balanced", "prefix"]
 Region = Literal["full", "blobs", "sam", "background"]
+LargeImages = Literal["interpolated", "native"]
 
+NAMES = {"draw": get_args(Draw), "region": get_args(Region), "large_images": get_args(LargeImages)}
+"""Fields that take one of a few names."""
 PREFIX = "cell."
 LABELS_ONLY = ("data", "weights", "checkpoint")
 """Fields that name something whose digest is a field of its own: kept for people, not in the key."""
-LATER = {"validation_size": 0, "region_digest": ""}
+LATER = {"validation_size": 0, "region_digest": "", "large_images": "interpolated"}
 """Fields that came after the first runs were kept: in the key only where they are used."""
 
 
@@ -39,7 +42,9 @@ class Cell:
     ``region`` is what is left of each image: ``full``, the object that ``blobs`` or ``sam`` found, or the
     ``background`` (its complement); ``region_digest`` is of all that decides its mask, ``checkpoint`` is
     SAM's file.
-    ``image_scales`` are multiples of the model's input side (S2, arXiv 2403.13043).
+    ``image_scales`` are multiples of the model's input side (S2, arXiv 2403.13043); ``large_images`` says
+    what scales other than 1 are made of: ``interpolated`` from the image at scale 1, so that no scale sees
+    more than another (the paper's fair protocol), or ``native`` pixels of the picture, where it has them.
 
     Raises: WrongUse, naming field, rule and value.
     """
@@ -58,6 +63,7 @@ class Cell:
     region_digest: str = ""
     checkpoint: str = ""
     image_scales: tuple[float, ...] = (1.0,)
+    large_images: str = "interpolated"
     seed: int = 0
     knobs: Mapping[str, Knob] = field(default_factory=dict)
     recipe_version: int = 1
@@ -65,6 +71,8 @@ class Cell:
     def __post_init__(self) -> None:
         scales = tuple(float(scale) for scale in self.image_scales)
         object.__setattr__(self, "image_scales", scales)
+        if scales == (1.0,) and self.large_images == "native":  # nothing is enlarged: one cell, one key
+            object.__setattr__(self, "large_images", "interpolated")
         object.__setattr__(self, "knobs", MappingProxyType(dict(sorted(self.knobs.items()))))
         for name in ("model", "weights", "data"):
             _require(getattr(self, name).isprintable(), name, "must be printable", getattr(self, name))
@@ -78,7 +86,7 @@ class Cell:
         _require(bool(scales), "image_scales", "must hold at least one scale", scales)
         _require(all(0 < s < math.inf for s in scales), "image_scales", "must be positive", scales)
         _require(len(set(scales)) == len(scales), "image_scales", "must not repeat a scale", scales)
-        for name, known in (("draw", get_args(Draw)), ("region", get_args(Region))):
+        for name, known in NAMES.items():
             if getattr(self, name) not in known:
                 raise unknown(name, getattr(self, name), known)
         for name, value in self.knobs.items():
@@ -117,6 +125,8 @@ class Cell:
         parts = [model, f"{self.dataset_size} images", data, f"seed {self.seed}"]
         if self.image_scales != (1.0,):
             parts.insert(1, "scales " + ",".join(f"{s:g}" for s in self.image_scales))
+        if self.large_images != "interpolated":
+            parts[1] += f" ({self.large_images})"
         return " · ".join(parts)
 
     def to_dict(self) -> dict[str, Any]:

@@ -133,6 +133,8 @@ def fit(
     if to_json is not None:
         answer.write(to_json)
     out.print(answer.text)
+    if answer.faults:
+        raise Problem(f"{len(answer.faults)} of the groups left out, the others fitted: {answer.faults[0]}")
 
 
 @app.command()

@@ -22,7 +22,8 @@ from mlproject.data.image_set import ImageSet
 from mlproject.errors import Problem, WrongUse, unknown
 from mlproject.features import cache_folder
 from mlproject.models import SCRATCH, find_model, find_weights
-from mlproject.recipes import FROM_SCRATCH, RECIPES, Recipe, build_recipe, full_knobs
+from mlproject.multiscale import layouts
+from mlproject.recipes import FROM_SCRATCH, IN_SAMPLE, RECIPES, Recipe, build_recipe, full_knobs
 from mlproject.regions import masked, settings_of
 
 LISTS = ("model", "dataset_size", "seed")
@@ -39,6 +40,7 @@ DEFAULTS: dict[str, Any] = {
     "region": "full",
     "checkpoint": "",
     "image_scales": 1,
+    "large_images": "interpolated",
     "seed": 0,
     "max_bad": 0,
 }
@@ -158,7 +160,7 @@ def _cell(at: dict[str, Any], knobs: Mapping[str, Any]) -> tuple[Cell, ImageSet]
     model = find_model(str(at["model"]))
     weights = find_weights(model, _weights(str(at["weights"]), str(at["recipe"])))
     size = _integer("dataset_size", at["dataset_size"])
-    eval_size = _eval_size(at["eval_size"], images)
+    eval_size = _eval_size(at["eval_size"], images, str(at["recipe"]))
     n_pool = images.n_pool(in_sample=eval_size == 0)
     cell = Cell(
         recipe=str(at["recipe"]),
@@ -176,9 +178,12 @@ def _cell(at: dict[str, Any], knobs: Mapping[str, Any]) -> tuple[Cell, ImageSet]
         region_digest=settings.digest if settings else "",
         checkpoint=str(settings.checkpoint.path) if settings and settings.checkpoint else "",
         image_scales=_image_scales(at["image_scales"], model.side),
+        large_images=str(at["large_images"]),
         seed=_integer("seed", at["seed"]),
         knobs=full_knobs(recipe),
     )
+    if cell.large_images == "native" and cell.recipe in FROM_SCRATCH:
+        raise WrongUse(f"large_images must be interpolated for recipe {cell.recipe}, not 'native'")
     _check_sizes(cell, images)
     return cell, _regions(data, max_bad, region, checkpoint)
 
@@ -211,10 +216,13 @@ def _drawn_from(cell: Cell) -> tuple[str, ...]:
     return cell.data_digest, cell.region, cell.region_digest
 
 
-def _eval_size(value: Any, images: ImageSet) -> int:
+def _eval_size(value: Any, images: ImageSet, recipe: str) -> int:
     if value == "auto":
-        return min(AUTO_EVAL_SIZE, images.n_held_out)
-    return 0 if value == "in-sample" else _integer("eval_size", value)
+        return 0 if recipe in IN_SAMPLE else min(AUTO_EVAL_SIZE, images.n_held_out)
+    size = 0 if value == "in-sample" else _integer("eval_size", value)
+    if size and recipe in IN_SAMPLE:
+        raise WrongUse(f"eval_size must be in-sample for recipe {recipe}: only what it saw has a class")
+    return size
 
 
 def _validation_size(value: Any, recipe: Recipe, n_pool: int) -> int:
@@ -250,6 +258,7 @@ def _image_scales(value: Any, side: int) -> tuple[float, ...]:
     multiples = tuple(n / side if n > LARGEST_MULTIPLE else n for n in numbers)
     if max(multiples, default=0) > LARGEST_MULTIPLE:
         raise WrongUse(f"image_scales must be at most {LARGEST_MULTIPLE} ({LARGEST_MULTIPLE * side} pixels)")
+    layouts(side, side, multiples)  # says at once what cannot be cut
     return multiples
 
 

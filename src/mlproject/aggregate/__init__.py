@@ -25,6 +25,7 @@ from mlproject.aggregate.notes import notes
 from mlproject.aggregate.pointing import average_losses, make_point
 from mlproject.aggregate.runs import Pool, Run, pools, read
 from mlproject.aggregate.study import Curve, Study
+from mlproject.aggregate.sweet_spot import sweet_spots
 from mlproject.losses import Observation
 
 __all__ = ["AXES", "Axis", "Curve", "Study", "aggregate"]
@@ -54,6 +55,7 @@ def aggregate(observations: Iterable[Observation], *, n_draws: int = 1000, seed:
         n_left_out=n_left_out,
         n_draws=n_draws,
         joints=named,
+        sweet_spots=sweet_spots(found, n_draws=n_draws, seed=seed),
     )
 
 

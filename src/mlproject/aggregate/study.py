@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlproject.aggregate.axes import Axis
+from mlproject.aggregate.compute import SweetSpot
 from mlproject.aggregate.joint import Joint
 from mlproject.aggregate.point import HORIZONS, STATISTICS, Floats, Point, Statistic
 from mlproject.scaling import Average, Fit, ImageExponents, Prediction
@@ -144,6 +145,7 @@ class Study:
     run_ids: tuple[str, ...]
     n_left_out: int
     n_draws: int
+    sweet_spots: tuple[SweetSpot, ...] = ()
     joints: tuple[Joint, ...] = ()
     contrasts: tuple[Contrast, ...] = ()
 
