@@ -83,9 +83,19 @@ def send(batch: Tensor, device: Device) -> Tensor:
     """A batch on its device; to a GPU from pinned memory, while the CPU prepares the next one."""
     import torch
 
-    if device == "cuda":
+    if device == "cuda" and not batch.is_cuda:
         batch = batch.pin_memory()
-    return batch.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+    layout = torch.channels_last if batch.dim() == 4 else torch.contiguous_format
+    return batch.to(device, non_blocking=True).contiguous(memory_format=layout)
+
+
+def keep(images: Tensor, device: Device) -> Tensor:
+    """All images on a GPU that has four times their room, so that no batch waits; else as they are."""
+    import torch
+
+    if device != "cuda" or 4 * images.nbytes > torch.cuda.mem_get_info()[0]:
+        return images
+    return images.to(device)
 
 
 @contextlib.contextmanager
@@ -96,6 +106,58 @@ def inference(device: Device, precision: Precision) -> Iterator[None]:
     half = torch.bfloat16 if device == "cpu" else torch.float16
     with torch.inference_mode(), torch.autocast(device, dtype=half, enabled=precision == "amp"):
         yield
+
+
+def mixed(device: Device, precision: Precision) -> contextlib.AbstractContextManager[Any]:
+    """Gradients stay; with ``amp``, float16 on a GPU and bfloat16 on a CPU."""
+    import torch
+
+    half = torch.bfloat16 if device == "cpu" else torch.float16
+    return torch.autocast(device, dtype=half, enabled=precision == "amp")
+
+
+def scaler(device: Device, precision: Precision) -> Any:
+    """What keeps float16 gradients from vanishing; does nothing where they are not float16."""
+    import torch
+
+    return torch.amp.GradScaler(device, enabled=precision == "amp" and device == "cuda")
+
+
+@contextlib.contextmanager
+def deterministic(asked: bool) -> Iterator[None]:
+    """Where asked: the same bits from the same numbers, or torch's RuntimeError naming the operation.
+
+    A CPU gives the same bits without it as long as the threads are as many.
+    """
+    if not asked:
+        yield
+        return
+    import torch
+
+    before = torch.are_deterministic_algorithms_enabled()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the device, or the machine, has no memory for this batch."""
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(w in str(error).lower() for w in words)
+    )
+
+
+def free_memory(device: Device) -> None:
+    """Give back what a failed batch left behind."""
+    import torch
+
+    if device == "cuda":
+        torch.cuda.empty_cache()
 
 
 def describe() -> dict[str, str]:

@@ -6,9 +6,9 @@ Image ids are kept everywhere, so that intervals can be paired over the images t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,7 +93,8 @@ class Outcome:
     ``flops_total`` is the compute that the cell stands for: features of its training images once and
     the training of its head. ``facts`` are numbers of this recipe only (accuracy, mIoU, …);
     ``provenance`` says where the numbers come from (weights file and digest, engine, precision);
-    ``tensors`` is what was trained, by name.
+    ``tensors`` is what was trained, by name; ``tables`` are further tables by name, columns of equal length
+    each, kept as ``name.csv``.
     """
 
     losses: PerImageLosses
@@ -103,7 +104,8 @@ class Outcome:
     flops_total: float
     facts: Mapping[str, float] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
-    tensors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    tensors: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    tables: Mapping[str, Mapping[str, Sequence[object]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +113,8 @@ class Observation:
     """A finished run read back: its cell, its numbers, and its losses on demand.
 
     ``metrics`` are those of the run contract (``params``, ``flops``, ``eval.loss``, …). ``load_losses``
-    reads the losses artifact and raises DigestMismatch when it is not what was logged.
+    reads the losses artifact and raises DigestMismatch when it is not what was logged; ``load_table`` reads
+    a further table of the outcome by its name, columns of text, empty where there is none.
     """
 
     cell: Cell
@@ -119,3 +122,5 @@ class Observation:
     metrics: Mapping[str, float]
     losses_digest: str
     load_losses: Callable[[], PerImageLosses]
+    load_table: Callable[[str], Mapping[str, Sequence[str]]] = lambda name: {}
+    provenance: Mapping[str, str] = field(default_factory=dict)

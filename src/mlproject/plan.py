@@ -20,8 +20,11 @@ from mlproject.cell import Cell
 from mlproject.data import full_name, load_images
 from mlproject.data.image_set import ImageSet
 from mlproject.errors import Problem, WrongUse, unknown
-from mlproject.models import find_model, find_weights
-from mlproject.recipes import RECIPES, build_recipe, full_knobs
+from mlproject.features import cache_folder
+from mlproject.models import SCRATCH, find_model, find_weights
+from mlproject.multiscale import layouts
+from mlproject.recipes import FROM_SCRATCH, IN_SAMPLE, RECIPES, Recipe, build_recipe, full_knobs
+from mlproject.regions import masked, settings_of
 
 LISTS = ("model", "dataset_size", "seed")
 """Coordinates for which a command line may give a comma list."""
@@ -32,28 +35,33 @@ DEFAULTS: dict[str, Any] = {
     "data": "embedded",
     "dataset_size": 200,
     "eval_size": "auto",
+    "validation_size": "auto",
     "draw": "balanced",
     "region": "full",
+    "checkpoint": "",
     "image_scales": 1,
+    "large_images": "interpolated",
     "seed": 0,
     "max_bad": 0,
 }
 AUTO_EVAL_SIZE = 1000
+AUTO_VALIDATION_SIZE = 500
+"""At most this many, and at most a tenth of the pool; none for a recipe that chooses nothing by them."""
 LARGEST_MULTIPLE = 16
 """An image scale above this is a side in pixels, below it a multiple of the model's input side."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Cells in the order they run in, and the images they draw from (by the digest of their data)."""
+    """Cells in the order they run in, and the images they draw from (by what decides those)."""
 
     name: str
     cells: tuple[Cell, ...]
-    images: Mapping[str, ImageSet] = field(repr=False)
+    images: Mapping[tuple[str, ...], ImageSet] = field(repr=False)
 
     def images_of(self, cell: Cell) -> ImageSet:
         """The images that a cell of this plan draws from."""
-        return self.images[cell.data_digest]
+        return self.images[_drawn_from(cell)]
 
 
 def read_plan(path: Path, overrides: Mapping[str, Any]) -> Plan:
@@ -82,7 +90,7 @@ def plan_of(name: str, coordinates: Mapping[str, Any]) -> Plan:
 
 
 def _build(name: str, grids: Sequence[dict[str, Any]], overrides: Mapping[str, Any], where: str) -> Plan:
-    images: dict[str, ImageSet] = {}
+    images: dict[tuple[str, ...], ImageSet] = {}
     cells: dict[str, Cell] = {}
     faults: list[Problem] = []
     for number, grid in enumerate(grids, 1):
@@ -90,7 +98,7 @@ def _build(name: str, grids: Sequence[dict[str, Any]], overrides: Mapping[str, A
         try:
             merged = _merge(grid, overrides, named_weights=bool(where))
             for cell, image_set in _cells(merged):
-                images[cell.data_digest] = image_set
+                images[_drawn_from(cell)] = image_set
                 cells.setdefault(cell.key, cell)
         except Problem as fault:
             faults.append(_located(label, fault) if label else fault)
@@ -146,10 +154,14 @@ def _cells(merged: Mapping[str, Any]) -> Iterator[tuple[Cell, ImageSet]]:
 def _cell(at: dict[str, Any], knobs: Mapping[str, Any]) -> tuple[Cell, ImageSet]:
     recipe = build_recipe(str(at["recipe"]), knobs)
     data = full_name(str(at["data"]))
-    images = _images(data, _integer("max_bad", at["max_bad"]))
+    max_bad = _integer("max_bad", at["max_bad"])
+    region, checkpoint = str(at["region"]), str(at["checkpoint"])
+    images, settings = _images(data, max_bad), _settings(region, checkpoint)
     model = find_model(str(at["model"]))
-    weights = find_weights(model, str(at["weights"]))
+    weights = find_weights(model, _weights(str(at["weights"]), str(at["recipe"])))
     size = _integer("dataset_size", at["dataset_size"])
+    eval_size = _eval_size(at["eval_size"], images, str(at["recipe"]))
+    n_pool = images.n_pool(in_sample=eval_size == 0)
     cell = Cell(
         recipe=str(at["recipe"]),
         recipe_version=recipe.version,
@@ -159,15 +171,32 @@ def _cell(at: dict[str, Any], knobs: Mapping[str, Any]) -> tuple[Cell, ImageSet]
         data=data,
         data_digest=images.digest,
         dataset_size=size,
-        eval_size=_eval_size(at["eval_size"], images),
+        eval_size=eval_size,
+        validation_size=_validation_size(at["validation_size"], recipe, n_pool),
         draw=str(at["draw"]),
-        region=str(at["region"]),
+        region=region,
+        region_digest=settings.digest if settings else "",
+        checkpoint=str(settings.checkpoint.path) if settings and settings.checkpoint else "",
         image_scales=_image_scales(at["image_scales"], model.side),
+        large_images=str(at["large_images"]),
         seed=_integer("seed", at["seed"]),
         knobs=full_knobs(recipe),
     )
+    if cell.large_images == "native" and cell.recipe in FROM_SCRATCH:
+        raise WrongUse(f"large_images must be interpolated for recipe {cell.recipe}, not 'native'")
     _check_sizes(cell, images)
-    return cell, images
+    return cell, _regions(data, max_bad, region, checkpoint)
+
+
+def _weights(spec: str, recipe: str) -> str:
+    """The name of the weights: ``scratch`` for recipes that train all of a network, and for no others."""
+    from_scratch = recipe in FROM_SCRATCH
+    if from_scratch and spec == "auto":
+        return SCRATCH
+    if from_scratch != (spec == SCRATCH):
+        rule = f"must be {SCRATCH}" if from_scratch else f"must not be {SCRATCH}"
+        raise WrongUse(f"weights {rule} for recipe={recipe!r}, not {spec!r}")
+    return spec
 
 
 @cache
@@ -175,18 +204,40 @@ def _images(spec: str, max_bad: int) -> ImageSet:
     return load_images(spec, max_bad=max_bad)
 
 
-def _eval_size(value: Any, images: ImageSet) -> int:
+_settings = cache(settings_of)
+
+
+@cache
+def _regions(spec: str, max_bad: int, region: str, checkpoint: str) -> ImageSet:
+    return masked(_images(spec, max_bad), region, _settings(region, checkpoint), cache_folder())
+
+
+def _drawn_from(cell: Cell) -> tuple[str, ...]:
+    return cell.data_digest, cell.region, cell.region_digest
+
+
+def _eval_size(value: Any, images: ImageSet, recipe: str) -> int:
     if value == "auto":
-        return min(AUTO_EVAL_SIZE, images.n_held_out)
-    return 0 if value == "in-sample" else _integer("eval_size", value)
+        return 0 if recipe in IN_SAMPLE else min(AUTO_EVAL_SIZE, images.n_held_out)
+    size = 0 if value == "in-sample" else _integer("eval_size", value)
+    if size and recipe in IN_SAMPLE:
+        raise WrongUse(f"eval_size must be in-sample for recipe {recipe}: only what it saw has a class")
+    return size
+
+
+def _validation_size(value: Any, recipe: Recipe, n_pool: int) -> int:
+    if value == "auto":
+        return min(AUTO_VALIDATION_SIZE, n_pool // 10) if recipe.validates else 0
+    return _integer("validation_size", value)
 
 
 def _check_sizes(cell: Cell, images: ImageSet) -> None:
-    pool = images.n_pool(in_sample=cell.in_sample)
+    pool = images.n_pool(in_sample=cell.in_sample) - cell.validation_size
     if cell.dataset_size > pool:
         raise WrongUse(
             f"dataset_size must be at most {pool:,}, not {cell.dataset_size:,}: {images.name} has"
             f" {len(images):,} images, of which {images.n_held_out:,} are held out for evaluation"
+            + (f" and {cell.validation_size:,} for validation" if cell.validation_size else "")
             + (" (eval_size=in-sample trains and judges on all)" if not cell.in_sample else "")
         )
     if cell.eval_size > images.n_held_out:
@@ -207,6 +258,7 @@ def _image_scales(value: Any, side: int) -> tuple[float, ...]:
     multiples = tuple(n / side if n > LARGEST_MULTIPLE else n for n in numbers)
     if max(multiples, default=0) > LARGEST_MULTIPLE:
         raise WrongUse(f"image_scales must be at most {LARGEST_MULTIPLE} ({LARGEST_MULTIPLE * side} pixels)")
+    layouts(side, side, multiples)  # says at once what cannot be cut
     return multiples
 
 

@@ -11,7 +11,7 @@ class Report(Protocol):
     """What a recipe may say while it works. Times are taken by whoever listens, not by the recipe."""
 
     def stage(self, name: str, total: int) -> None:
-        """A stage begins: ``features`` (total images to embed) or ``head`` (total epochs)."""
+        """A stage begins: ``features`` (total images to embed), ``head`` or ``training`` (total epochs)."""
 
     def advance(self, count: int) -> None:
         """``count`` more units of the current stage are done."""

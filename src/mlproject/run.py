@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import time
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ import numpy as np
 from mlproject import table
 from mlproject.cell import Cell
 from mlproject.data.image_set import ImageSet
+from mlproject.features import unfinished_folder
 from mlproject.files import try_locked
 from mlproject.losses import Outcome, PerImageLosses
 from mlproject.progress import Report
@@ -56,6 +58,7 @@ def run_cell(
             outcome = build_recipe(cell.recipe, cell.knobs).run(cell, images, timed)
             timed.stop()
             _log(run, cell, images, outcome, timed)
+        shutil.rmtree(unfinished_folder(cell.key), ignore_errors=True)
     return CellRun(cell=cell, status="done", run_id=run.run_id, loss=float(_judged(outcome).loss.mean()))
 
 
@@ -105,7 +108,7 @@ def _log(run: Run, cell: Cell, images: ImageSet, outcome: Outcome, timed: _Timed
         tags=provenance | {LOSSES_DIGEST: losses.digest, "losses.rows": str(len(losses.image_ids))},
         history=timed.history,
     )
-    context = "train" if cell.in_sample else "train+eval"
+    context = "+".join(dict.fromkeys(losses.splits))
     run.log_dataset(name=images.name, digest=images.digest, source=images.source, context=context)
     with tempfile.TemporaryDirectory(prefix="mlproject-") as folder:
         _write_artifacts(Path(folder), cell, outcome)
@@ -149,6 +152,9 @@ def _write_artifacts(folder: Path, cell: Cell, outcome: Outcome) -> None:
         from safetensors.numpy import save_file
 
         save_file(dict(outcome.tensors), folder / "head.safetensors", {"cell": cell.key})
+    for name, columns in outcome.tables.items():
+        rows = [list(row) for row in zip(*columns.values(), strict=True)]
+        table.write_rows(folder / f"{name}.csv", list(columns), rows)
     draw_histogram(outcome.losses, cell.label, folder / "losses.png")
 
 

@@ -24,10 +24,17 @@ def write_losses(losses: PerImageLosses, folder: Path) -> None:
     pyarrow.csv.write_csv(rows, folder / "losses.csv")
 
 
-def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a CSV of texts for people."""
+def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV for people."""
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([header, *rows])
+
+
+def read_columns(path: Path) -> dict[str, list[str]]:
+    """Read what ``write_rows`` wrote back as columns of text. Raises: OSError."""
+    with path.open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    return {name: [row[i] for row in rows] for i, name in enumerate(header)}
 
 
 def read_losses(path: Path) -> PerImageLosses:

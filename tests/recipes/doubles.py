@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import zlib
 from dataclasses import dataclass, field
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -11,9 +12,15 @@ import numpy as np
 import pytest
 
 from mlproject.cell import Cell, Knob
-from mlproject.recipes import build_recipe, full_knobs
+from mlproject.recipes import build_recipe, full_knobs, scratching, segmenting
+
+REAL = (scratching, segmenting)
+"""Imported here, so that they bind real models before ``install`` puts doubles in their place."""
 
 N_PIXELS = 512
+NETWORKS = {"scratch": "resblock_w2_d1", "segment": "segmenter_w2_i1"}
+"""Recipes that train whole networks need a real one, if a tiny one; all others get a double."""
+QUICK: dict[str, dict[str, Knob]] = {name: {"side": 8, "epochs": 3} for name in NETWORKS}
 
 
 @dataclass
@@ -30,8 +37,28 @@ class Images:
         self.classes = tuple(f"class {i}" for i in range(self.n_classes))
         self.held_out = np.arange(self.n) % 4 == 3
 
-    def draw(self, size: int, *, seed: int, how: str, in_sample: bool = False) -> Any:
-        return np.arange(self.n)[:size] if in_sample else np.flatnonzero(~self.held_out)[:size]
+    def read(self, index: int) -> Any:
+        """A picture of 8 x 8 pixels, one half of it brighter: which one is its label."""
+        pixels = np.random.default_rng(index).integers(0, 120, (8, 8, 3), np.uint8)
+        pixels[self.read_map(index) > 0] += 100
+        return pixels
+
+    def read_map(self, index: int) -> Any:
+        """The brighter half of a picture: upper, lower, left, right are classes 0 to 3, all else is 0."""
+        classes, label = np.zeros((8, 8), np.uint8), int(self.labels[index])
+        half = slice(0, 4) if label % 2 else slice(4, 8)
+        (classes if label < 2 else classes.T)[half] = max(1, label)
+        return classes
+
+    def draw(
+        self, size: int, *, seed: int, how: str, in_sample: bool = False, validation_size: int = 0
+    ) -> Any:
+        pool = np.arange(self.n) if in_sample else np.flatnonzero(~self.held_out)
+        return np.roll(pool[: len(pool) - validation_size], -seed)[:size]
+
+    def validation(self, size: int, *, in_sample: bool = False) -> Any:
+        pool = np.arange(self.n) if in_sample else np.flatnonzero(~self.held_out)
+        return pool[len(pool) - size :]
 
     def evaluation(self, size: int) -> Any:
         return np.flatnonzero(self.held_out)[:size]
@@ -47,7 +74,8 @@ class Store:
 
     def features(self, model: Any, weights: Any, images: Images, indices: Any, **_: Any) -> Any:
         self.calls.append("features")
-        draw = np.random.default_rng(0)
+        name = getattr(model, "name", "double")
+        draw = np.random.default_rng(0 if name == "double" else zlib.crc32(name.encode()))
         centres = draw.standard_normal((images.n_classes, self.width))
         matrix = draw.standard_normal((images.n, self.width)) + 2 * centres[images.labels]
         matrix = np.zeros_like(matrix) if self.constant else matrix
@@ -56,6 +84,7 @@ class Store:
             n_params=1000,
             flops_per_image=50.0,
             provenance={"engine": "double"},
+            crops_per_image=1,
         )
 
     def pixels(self, model: Any, images: Images, indices: Any, **_: Any) -> Any:
@@ -89,11 +118,11 @@ def install(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
         "features": {"FeatureStore": lambda: store},
         "models": {
             "find_model": SimpleNamespace,
-            "find_weights": lambda *_, **_named: SimpleNamespace(digest="w"),
+            "find_weights": lambda *_, **_named: SimpleNamespace(label="imagenet", digest="w"),
         },
         "device": {"find_device": lambda: "cpu"},
     }
-    parts["models"]["find_model"] = lambda name: SimpleNamespace(name=name)
+    parts["models"]["find_model"] = lambda name: SimpleNamespace(name=name, maps=False)
     for name, values in parts.items():
         module = ModuleType(f"mlproject.{name}")
         vars(module).update(values)
@@ -101,19 +130,26 @@ def install(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
 
 
 def cell_of(
-    recipe: str = "probe", *, size: int = 96, eval_size: int = 32, seed: int = 0, **knobs: Knob
+    recipe: str = "probe",
+    *,
+    size: int = 96,
+    eval_size: int = 32,
+    validation_size: int = 0,
+    seed: int = 0,
+    **knobs: Knob,
 ) -> Cell:
     """A cell of the doubles with every knob resolved."""
     built = build_recipe(recipe, knobs)
     return Cell(
         recipe=recipe,
-        model="double",
+        model=NETWORKS.get(recipe, "double"),
         weights="random:0",
         weights_digest="w",
         data="doubles",
         data_digest="d",
         dataset_size=size,
         eval_size=eval_size,
+        validation_size=validation_size,
         seed=seed,
         knobs=full_knobs(built),
         recipe_version=built.version,

@@ -9,6 +9,8 @@ from pathlib import Path
 from mlproject.data.embedded import load_embedded
 from mlproject.data.image_set import ImageSet, Skipped
 from mlproject.data.published import load_published
+from mlproject.data.published_maps import load_published_maps
+from mlproject.data.scenes import load_scenes
 from mlproject.errors import WrongUse, unknown
 
 __all__ = ["DATASETS", "ImageSet", "Skipped", "full_name", "load_images"]
@@ -20,6 +22,10 @@ DATASETS: dict[str, Callable[[bool], ImageSet]] = {
     "fashion-mnist": lambda download: load_published("fashion-mnist", download=download),
     "cifar10": lambda download: load_published("cifar10", download=download),
     "cifar100": lambda download: load_published("cifar100", download=download),
+    "embedded-scenes-32": lambda _: load_scenes(32),
+    "embedded-scenes-64": lambda _: load_scenes(64),
+    "voc2012": lambda download: load_published_maps("voc2012", download=download),
+    "oxford-pets": lambda download: load_published_maps("oxford-pets", download=download),
 }
 """Sets known by name, each a function of whether it may be downloaded."""
 
@@ -42,7 +48,10 @@ def load_images(spec: str, *, max_bad: int = 0, download: bool = False) -> Image
     if "/" not in spec and not os.path.isdir(folder) and not spec.startswith((".", "~")):
         raise unknown("data set or folder", name, DATASETS)
     from mlproject.data.folder import load_folder
+    from mlproject.data.label_maps import has_label_maps, load_label_maps
 
+    if has_label_maps(folder):
+        return load_label_maps(folder, max_bad=max_bad)
     return load_folder(folder, max_bad=max_bad)
 
 

@@ -44,7 +44,7 @@ def load_folder(folder: Path, *, max_bad: int = 0) -> ImageSet:
     folder = Path(os.path.abspath(folder))  # reads go on after a change of directory
     files, passed_over = scan(folder)
     images, refused = _check(files)
-    _require_few_bad(folder, refused, len(files), max_bad)
+    require_few_bad(folder, refused, len(files), max_bad)
     if not images:
         raise BadInput(f"no images in {folder} (PNG, JPEG, WEBP, BMP, GIF, TIFF)")
     classes = tuple(sorted({image.found.class_name for image in images}, key=natural))
@@ -58,7 +58,7 @@ def load_folder(folder: Path, *, max_bad: int = 0) -> ImageSet:
         digests=digests,
         labels=labels,
         classes=classes,
-        held_out=_held_out_by_content(labels, digests) if None in split else np.array(split, np.bool_),
+        held_out=held_out_by_content(labels, digests) if None in split else np.array(split, np.bool_),
         read=lambda index: _read_again(images[index]),
         skipped=(*refused, *passed_over),
         source="folder of images, licence not stated",
@@ -85,7 +85,8 @@ def _check(files: Iterable[Found]) -> tuple[list[_Checked], list[Skipped]]:
     return images, refused
 
 
-def _require_few_bad(folder: Path, refused: Iterable[Skipped], n_files: int, max_bad: int) -> None:
+def require_few_bad(folder: Path | str, refused: Iterable[Skipped], n_files: int, max_bad: int) -> None:
+    """Raise BadInput, naming the first ones, where more than ``max_bad`` files are bad."""
     bad = [skipped for skipped in refused if skipped.bad]
     if len(bad) <= max_bad:
         return
@@ -97,7 +98,7 @@ def _require_few_bad(folder: Path, refused: Iterable[Skipped], n_files: int, max
     )
 
 
-def _held_out_by_content(labels: NDArray[np.int64], digests: tuple[str, ...]) -> NDArray[np.bool_]:
+def held_out_by_content(labels: NDArray[np.int64], digests: tuple[str, ...]) -> NDArray[np.bool_]:
     """[n]: the fifth of each class whose digests are lowest; none of a class below five."""
     held_out = np.zeros(len(labels), np.bool_)
     for label in np.unique(labels):

@@ -18,6 +18,8 @@ from mlproject.cell import Draw
 from mlproject.errors import BadInput, unknown
 
 Indices = NDArray[np.int64]
+UNLABELLED = 255
+"""The value of pixels in a label map that have no class."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +38,12 @@ class ImageSet:
     ``ids`` are unique printable texts in natural order (``2.png`` before ``10.png``); ``digests`` are
     SHA-256 of each image's content (file bytes, or shape and pixels of an array); ``labels`` index
     ``classes`` (all 0 where a folder is flat); ``held_out`` marks the fixed evaluation split.
-    ``read(index)`` gives an upright RGB image; ``source`` is a line on licence and origin.
+    ``ranks`` are the digests that choices rank by where these images were made from others (default:
+    ``digests``). ``read(index)`` gives an upright RGB image; ``source`` is a line on licence and origin.
+    Where every pixel has a class, ``read_map(index)`` gives them, 255 for pixels that count for nothing.
 
-    Shapes: ``ids``, ``digests``, ``labels``, ``held_out`` have length n; ``read`` gives [height, width, 3].
+    Shapes: ``ids``, ``digests``, ``labels``, ``held_out`` have length n; ``read`` gives [height, width, 3],
+    ``read_map`` [height, width].
     Raises: ValueError on lengths, ids or labels that cannot be; ``read`` raises DigestMismatch when an
     image is no longer what was loaded.
     """
@@ -50,8 +55,10 @@ class ImageSet:
     classes: tuple[str, ...]
     held_out: NDArray[np.bool_] = field(repr=False)
     read: Callable[[int], NDArray[np.uint8]] = field(repr=False)
+    read_map: Callable[[int], NDArray[np.uint8]] | None = field(default=None, repr=False)
     skipped: tuple[Skipped, ...] = field(default=(), repr=False)
     source: str = ""
+    ranks: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         n = len(self.ids)
@@ -83,18 +90,34 @@ class ImageSet:
         """How many images training may draw from."""
         return len(self) if in_sample else len(self) - self.n_held_out
 
-    def draw(self, size: int, *, seed: int, how: Draw, in_sample: bool = False) -> Indices:
+    def draw(
+        self, size: int, *, seed: int, how: Draw, in_sample: bool = False, validation_size: int = 0
+    ) -> Indices:
         """Indices of ``size`` training images; a larger draw begins with the smaller ones.
 
         ``prefix`` takes them in natural order; ``balanced`` takes one of each class in turn, each class
         in an order of its own that ``seed`` decides, so that a class has size // n_classes images or one
-        more (as long as it lasts). The pool is all that is not held out, or everything when ``in_sample``.
+        more (as long as it lasts). The pool is all that is not held out (everything when ``in_sample``)
+        without the ``validation_size`` images of ``validation``.
 
         Raises: BadInput when the pool has fewer images.
         """
-        pool = np.arange(len(self)) if in_sample else np.flatnonzero(~self.held_out)
+        pool = self._pool(in_sample)
+        if validation_size:
+            pool = np.setdiff1d(pool, self.validation(validation_size, in_sample=in_sample))
         self._require(size, len(pool), "to train on")
         return pool[:size] if how == "prefix" else self._in_turn(pool, f"draw {seed}")[:size]
+
+    def validation(self, size: int, *, in_sample: bool = False) -> Indices:
+        """Indices of ``size`` images of the pool, class-balanced and nested, the same for every seed.
+
+        Knobs and epochs are chosen by their losses; a draw told of them trains on none of them.
+
+        Raises: BadInput when the pool has fewer images.
+        """
+        pool = self._pool(in_sample)
+        self._require(size, len(pool), "to validate on")
+        return self._in_turn(pool, "validation")[:size]
 
     def evaluation(self, size: int) -> Indices:
         """Indices of ``size`` held-out images, class-balanced and nested, the same for every seed.
@@ -123,14 +146,19 @@ class ImageSet:
             labels=np.zeros(len(keep), np.int64),
             classes=(self.classes[label],),
             held_out=self.held_out[keep],
+            ranks=tuple(self.ranks[i] for i in keep) if self.ranks else (),
             read=lambda index: self.read(int(keep[index])),
             skipped=self.skipped,
             source=self.source,
         )
 
+    def _pool(self, in_sample: bool) -> Indices:
+        return np.arange(len(self)) if in_sample else np.flatnonzero(~self.held_out)
+
     def _in_turn(self, indices: Indices, salt: str) -> Indices:
         """One of each class in turn; within a class, in the order of salted content hashes."""
-        order = sorted(indices.tolist(), key=lambda i: _salted(salt, self.digests[i]))
+        ranks = self.ranks or self.digests
+        order = sorted(indices.tolist(), key=lambda i: _salted(salt, ranks[i]))
         turn = np.zeros(len(self), np.int64)
         n_seen = [0] * len(self.classes)
         for index in order:

@@ -104,6 +104,28 @@ def decode(content: bytes) -> Pixels:
         raise BadImage(f"cannot be decoded as {kind}: {_one_line(error)}") from error
 
 
+def decode_map(content: bytes) -> Pixels:
+    """The values of a PNG of palette indices or 8-bit gray, [height, width].
+
+    Raises: BadImage with the reason.
+    """
+    kind = _format(content)
+    if kind != "PNG":
+        raise BadImage(f"is a label map but {kind}, not PNG")
+    try:
+        image = _open(content, kind)
+        _check_size(*image.size)
+        check_png(content)
+        image.load()
+    except (BadImage, MemoryError):
+        raise
+    except Exception as error:  # a decoder may raise anything on bytes that are no image
+        raise BadImage(f"cannot be decoded as {kind}: {_one_line(error)}") from error
+    if image.mode not in ("P", "L", "1"):
+        raise BadImage(f"is a label map with pixels of mode {image.mode}, not palette or 8-bit gray")
+    return np.array(image, np.uint8)
+
+
 def _format(content: bytes) -> str:
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "WEBP"

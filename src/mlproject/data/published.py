@@ -53,17 +53,20 @@ def data_root() -> Path:
 
 def _part(name: str, is_train: bool, download: bool) -> Any:
     """One split as torchvision gives it: ``data``, ``targets``, ``classes``."""
+    kinds = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
+    return opened(name, kinds[name], download=download, train=is_train)
+
+
+def opened(name: str, kind: str, *, download: bool, **words: object) -> Any:
+    """torchvision's dataset of that kind below the data root.
+
+    Raises: BadInput, saying how to get it, when it is not there or cannot be read.
+    """
     from torchvision import datasets
 
-    kinds = {
-        "mnist": datasets.MNIST,
-        "fashion-mnist": datasets.FashionMNIST,
-        "cifar10": datasets.CIFAR10,
-        "cifar100": datasets.CIFAR100,
-    }
     root = data_root()
     try:
-        return kinds[name](str(root), train=is_train, download=download)
+        return getattr(datasets, kind)(str(root), download=download, **words)
     except Exception as error:  # torchvision raises whatever its readers and the network raise
         reason = " ".join(str(error).split())
         remedy = "check the network" if download else "allow the download (download=true)"

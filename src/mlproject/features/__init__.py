@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from mlproject.features.extraction import Features
-from mlproject.features.store import FeatureStore, cache_folder, forget
+from mlproject.features.store import FeatureStore, cache_folder, forget, unfinished_folder
 from mlproject.features.upkeep import TableInfo, list_tables, prune
 
-__all__ = ["FeatureStore", "Features", "TableInfo", "cache_folder", "forget", "list_tables", "prune"]
+__all__ = [
+    "FeatureStore",
+    "Features",
+    "TableInfo",
+    "cache_folder",
+    "forget",
+    "list_tables",
+    "prune",
+    "unfinished_folder",
+]

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlproject.errors import unknown
 from mlproject.models.model import Model, Pinned, Preprocess, Weights
-from mlproject.models.weights import fetch_weights, find_weights, weights_folder
+from mlproject.models.small import plain, resblock, segmenter, small_model
+from mlproject.models.weights import SCRATCH, fetch_weights, find_weights, weights_folder
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -20,6 +21,7 @@ else:
 
 __all__ = [
     "MODELS",
+    "SCRATCH",
     "Model",
     "Pinned",
     "Preprocess",
@@ -41,6 +43,8 @@ def find_model(name: str) -> Model:
     """
     if name in MODELS:
         return MODELS[name]
+    if (small := small_model(name)) is not None:
+        return small
     if name.startswith("timm:"):
         from mlproject.models.timm_any import timm_model
 
@@ -161,4 +165,8 @@ MODELS: dict[str, Model] = _table(
     _efficientnet_lite(
         2, 260, (1.1, 1.2), 4_811_072, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
     ),
+    *(resblock(width, 1) for width in (4, 8, 12, 20, 32, 48, 64)),
+    *(resblock(16, depth) for depth in (1, 2, 3, 4)),
+    plain(),
+    *(segmenter(8, iteration) for iteration in (1, 2, 3, 4)),
 )

@@ -72,7 +72,9 @@ class Model:
 
     ``build`` makes the network (on the current torch device, with its own initial weights); called on
     [B, 3, side, side] it gives [B, width]. ``classifier`` is the prefix of the keys that a full
-    classifier's state dict has beyond it. ``fixed_side`` says that no other input side is accepted.
+    classifier's state dict has beyond it. ``fixed_side`` says that no other input side is accepted;
+    ``maps`` that it gives a feature for every pixel, [B, width, side, side]. ``parent`` and ``change`` say
+    which model it grew from, and by what.
     """
 
     name: str
@@ -84,6 +86,9 @@ class Model:
     imagenet: Pinned | None
     classifier: str
     fixed_side: bool = False
+    maps: bool = False
+    parent: str = ""
+    change: str = ""
     build: Callable[[], Module] = field(repr=False, compare=False)
 
 
@@ -91,11 +96,11 @@ class Model:
 class Weights:
     """Which numbers a backbone carries; ``digest`` is the identity that cells and caches use.
 
-    ``label`` is for people: ``imagenet``, ``random:0`` or a path. ``path`` is None for random weights
-    and for pretrained ones that are still to be fetched.
+    ``label`` is for people: ``imagenet``, ``random:0``, ``scratch`` (drawn from the cell's seed) or a
+    path. ``path`` is None where there is no file, or it is still to be fetched.
     """
 
-    kind: Literal["imagenet", "random", "file"]
+    kind: Literal["imagenet", "random", "scratch", "file"]
     label: str
     digest: str
     path: Path | None = None

@@ -17,6 +17,17 @@ FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BI
 
 def prepare(preprocess: Preprocess, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Resize the shorter side and cut out the centre: [H, W, 3] to [crop, crop, 3], 0..255."""
+    return _fitted(preprocess, image, FILTERS[preprocess.interpolation])
+
+
+def prepare_map(preprocess: Preprocess, classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The same for a label map, [H, W] to [crop, crop]: each pixel takes the class of its nearest one."""
+    return _fitted(preprocess, classes, Image.Resampling.NEAREST)
+
+
+def _fitted(
+    preprocess: Preprocess, image: NDArray[np.uint8], resampling: Image.Resampling
+) -> NDArray[np.uint8]:
     height, width = image.shape[:2]
     size = preprocess.resize
     if height <= width:
@@ -25,7 +36,7 @@ def prepare(preprocess: Preprocess, image: NDArray[np.uint8]) -> NDArray[np.uint
         new_height, new_width = int(size * height / width), size
     picture = Image.fromarray(np.ascontiguousarray(image))
     if (height, width) != (new_height, new_width):
-        picture = picture.resize((new_width, new_height), FILTERS[preprocess.interpolation])
+        picture = picture.resize((new_width, new_height), resampling)
     crop = preprocess.crop
     top, left = round((new_height - crop) / 2), round((new_width - crop) / 2)
     return np.asarray(picture.crop((left, top, left + crop, top + crop)))

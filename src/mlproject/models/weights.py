@@ -23,12 +23,17 @@ from mlproject.models.model import Model, Pinned, Weights
 RANDOM_VERSION = 1
 """Raised when the numbers behind ``random:SEED`` change; part of every cache key."""
 
+SCRATCH = "scratch"
+"""Weights that a recipe draws from its cell's seed, to train all of them."""
+
+KNOWN = "imagenet, random, random:SEED, scratch, auto"
+
 REACH_SECONDS = 3.0
 FETCH_SECONDS = 30.0
 
 
 def find_weights(model: Model, spec: str, *, fetch: bool = False) -> Weights:
-    """The weights that ``spec`` names: ``imagenet``, ``random``, ``random:7``, ``auto`` or a path.
+    """The weights that ``spec`` names: one of imagenet, random, random:7, scratch and auto, or a path.
 
     ``auto`` is pretrained when the file is here or its server answers within three seconds, else
     random: a choice that the caller must say aloud. With ``fetch``, ``imagenet`` is downloaded where needed.
@@ -41,6 +46,8 @@ def find_weights(model: Model, spec: str, *, fetch: bool = False) -> Weights:
         return _imagenet(model, fetch)
     if spec.partition(":")[0] == "random":
         return _random(spec)
+    if spec == SCRATCH:
+        return Weights("scratch", SCRATCH, SCRATCH)
     return _file(spec)
 
 
@@ -109,7 +116,7 @@ def _random(spec: str) -> Weights:
 def _file(spec: str) -> Weights:
     path = Path(os.path.expanduser(spec))
     if not os.path.isfile(path):
-        raise BadInput(f"weights: {spec!r} is neither a file nor one of imagenet, random, random:SEED, auto")
+        raise BadInput(f"weights: {spec!r} is neither a file nor one of {KNOWN}")
     return Weights("file", os.path.abspath(path), f"sha256:{sha256_file(path)}", path.resolve())
 
 

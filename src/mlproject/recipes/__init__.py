@@ -13,7 +13,11 @@ from mlproject.cell import Cell, Knob
 from mlproject.errors import unknown
 from mlproject.losses import Outcome
 from mlproject.recipes.knobs import parsed
+from mlproject.recipes.memorise import Memorise
 from mlproject.recipes.probe import Probe
+from mlproject.recipes.reconstruct import Reconstruct
+from mlproject.recipes.scratch import Scratch
+from mlproject.recipes.segment import Segment
 
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
@@ -21,24 +25,36 @@ if TYPE_CHECKING:
 else:
     ImageSet = Report = Any
 
-__all__ = ["RECIPES", "Recipe", "build_recipe", "full_knobs"]
+__all__ = ["FROM_SCRATCH", "IN_SAMPLE", "RECIPES", "Recipe", "build_recipe", "full_knobs"]
 
 
 @runtime_checkable
 class Recipe(Protocol):
     """A way to turn a cell and its images into losses; the same cell gives the same losses.
 
-    ``reference`` says where the method comes from; ``version`` rises whenever its numbers change.
+    ``reference`` says where the method comes from; ``version`` rises whenever its numbers change;
+    ``validates`` says that it chooses something by validation images and wants some by default.
     """
 
     reference: ClassVar[str]
     version: ClassVar[int]
+    validates: ClassVar[bool]
 
     def run(self, cell: Cell, images: ImageSet, report: Report) -> Outcome:
         """Run the cell. Raises: Problem when its losses would mean nothing."""
 
 
-RECIPES: dict[str, type[Probe]] = {"probe": Probe}
+RECIPES: dict[str, type[Any]] = {
+    "probe": Probe,
+    "reconstruct": Reconstruct,
+    "memorise": Memorise,
+    "scratch": Scratch,
+    "segment": Segment,
+}
+FROM_SCRATCH = frozenset({"scratch", "segment"})
+"""Recipes that draw all weights from the cell's seed: their cells say ``weights=scratch``, no others do."""
+IN_SAMPLE = frozenset({"memorise"})
+"""Recipes that can only judge the images that they trained on: no other has a class."""
 
 
 def build_recipe(name: str, knobs: Mapping[str, Knob]) -> Recipe:
@@ -48,7 +64,7 @@ def build_recipe(name: str, knobs: Mapping[str, Knob]) -> Recipe:
     """
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)
-    return RECIPES[name](**parsed(RECIPES[name], knobs))  # type: ignore[arg-type]
+    return RECIPES[name](**parsed(RECIPES[name], knobs))  # type: ignore[no-any-return]
 
 
 def full_knobs(recipe: Recipe) -> dict[str, Knob]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -32,10 +32,37 @@ def check_choices(recipe: Any) -> None:
             _choice(name, hint, getattr(recipe, name))
 
 
+def check_descent(recipe: Any) -> None:
+    """Refuse rates, steps and batches that no gradient can be followed with."""
+    require(0 < recipe.lr < float("inf"), "lr", "must be positive and finite", recipe.lr)
+    require(recipe.steps >= 1, "steps", "must be at least 1", recipe.steps)
+    require(recipe.batch_size >= 1, "batch_size", "must be at least 1", recipe.batch_size)
+    decay = recipe.weight_decay
+    require(0 <= decay < float("inf"), "weight_decay", "must be 0 or more and finite", decay)
+
+
 def require(holds: bool, name: str, rule: str, value: object) -> None:
     """Refuse a knob, saying its name, the rule that it breaks and its value."""
     if not holds:
         raise WrongUse(f"{name} {rule}, not {value!r}")
+
+
+def check_training(recipe: Any) -> None:
+    """Refuse values of the knobs of the training loop (``training.Settings``) that break a rule."""
+    knobs = {f.name: getattr(recipe, f.name) for f in fields(recipe)}
+    positive = "must be positive and finite"
+    require(0 < knobs["lr"] < float("inf"), "lr", positive, knobs["lr"])
+    require(knobs["steps"] >= 0, "steps", "must be 0 (use epochs) or more", knobs["steps"])
+    enough = knobs["epochs"] >= 1 or knobs["steps"] > 0
+    require(enough, "epochs", "must be at least 1", knobs["epochs"])
+    for name in ("batch_size", "accumulate", "judged_epochs", "side"):
+        require(knobs[name] >= 1, name, "must be at least 1", knobs[name])
+    decay = knobs["weight_decay"]
+    require(0 <= decay < float("inf"), "weight_decay", "must be 0 or more and finite", decay)
+    for name in ("momentum", "warmup", "ema"):
+        require(0 <= knobs[name] < 1, name, "must be at least 0 and below 1", knobs[name])
+    pieces = knobs["accumulate"]
+    require(pieces <= knobs["batch_size"], "accumulate", "must be at most batch_size", pieces)
 
 
 def _parse(name: str, hint: Any, value: Knob) -> Knob:
@@ -76,4 +103,9 @@ def _number(name: str, value: Knob, rule: str) -> float:
         raise WrongUse(f"{name} {rule}, not {value!r}") from None
 
 
-_READERS = {bool: _truth, int: _whole, float: _real}
+def _name(name: str, value: Knob) -> str:
+    require(isinstance(value, str), name, "must be text", value)
+    return str(value)
+
+
+_READERS: dict[Any, Callable[[str, Knob], Knob]] = {bool: _truth, int: _whole, float: _real, str: _name}

@@ -50,6 +50,7 @@ class Probe:
 
     reference: ClassVar[str] = "Alain & Bengio 2016, arXiv 1610.01644"
     version: ClassVar[int] = 1
+    validates: ClassVar[bool] = False
 
     target: Literal["features", "pixels", "labels", "self"] = "features"
     loss: Literal["auto", "mse", "mae", "huber", "cross_entropy"] = "auto"

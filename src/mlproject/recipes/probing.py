@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mlproject.cell import Cell, Draw
-from mlproject.errors import DigestMismatch, Problem, WrongUse
+from mlproject.cell import Cell
+from mlproject.data.rows import rows_of
+from mlproject.errors import Problem, WrongUse
 from mlproject.heads import (
     Epochs,
     LinearHead,
@@ -23,9 +24,11 @@ from mlproject.heads import (
     initial_head,
     losses_by_kind,
     n_blocks,
+    statistics,
     train_head,
 )
 from mlproject.losses import Floats, Outcome, PerImageLosses, Split
+from mlproject.recipes.frozen import Source, spent
 from mlproject.ridge import ridge_path
 from mlproject.training import Schedule, generator
 
@@ -37,21 +40,20 @@ if TYPE_CHECKING:
 else:
     ImageSet = Features = Report = Probe = Any
 
-STD_FLOOR = 0.1
-"""Least standard deviation of a feature, as a share of the median one: dead features stay small."""
 MAX_POINTS = 50
 CHUNK = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """What the head sees: training rows first, then evaluation rows.
+    """What the head sees: training rows first, then those of validation and evaluation.
 
-    Shapes: ``rows`` [n], ``inputs`` [n, d], ``targets`` [n, out] or None (the head's own output),
-    ``mean`` and ``std`` [d].
+    Shapes: ``rows`` and ``splits`` [n], ``inputs`` [n, d], ``targets`` [n, out] or None (the head's own
+    output), ``mean`` and ``std`` [d].
     """
 
     rows: np.ndarray[tuple[int], np.dtype[np.int64]]
+    splits: tuple[Split, ...]
     n_train: int
     inputs: Tensor
     targets: Tensor | None
@@ -92,42 +94,33 @@ def run_probe(probe: Probe, cell: Cell, images: ImageSet, report: Report) -> Out
 def _examples(probe: Probe, cell: Cell, images: ImageSet, report: Report) -> Examples:
     from mlproject.device import find_device
     from mlproject.features import FeatureStore
-    from mlproject.models import find_model, find_weights
+    from mlproject.models import find_model
 
-    how = cast(Draw, cell.draw)
-    train = images.draw(cell.dataset_size, seed=cell.seed, how=how, in_sample=cell.in_sample)
-    judged = train[:0] if cell.in_sample else images.evaluation(cell.eval_size)
-    rows = np.concatenate([train, judged])
-    model, store = find_model(cell.model), FeatureStore()
-    scales, precision = cell.image_scales, probe.precision
-    weights = find_weights(model, cell.weights, fetch=True)
-    if weights.digest != cell.weights_digest:
-        raise DigestMismatch(f"weights {cell.weights} changed after the cell was planned; start again")
-    features = store.features(
-        model, weights, images, rows, image_scales=scales, precision=precision, report=report
-    )
+    drawn = rows_of(cell, images)
+    rows, n_train = drawn.every, len(drawn.train)
+    features = Source.of(cell, precision=probe.precision).features(images, rows, report)
     device = "cuda" if find_device() == "cuda" else "cpu"  # losses are float64, which mps lacks
     inputs = torch.from_numpy(features.matrix).to(device)
     mean, std = torch.zeros_like(inputs[0]), torch.ones_like(inputs[0])
     if probe.standardize:
-        mean, std = _statistics(inputs[: len(train)])
+        mean, std = statistics(inputs[:n_train])
         inputs = (inputs - mean).div_(std)
     targets = None if probe.target == "self" else inputs
     if probe.target == "labels":
         targets = torch.eye(len(images.classes))[torch.from_numpy(images.labels[rows])].to(device)
     elif probe.target == "pixels":
-        targets = torch.from_numpy(store.pixels(model, images, rows, report=report)).to(device)
+        model = find_model(cell.model)
+        targets = torch.from_numpy(FeatureStore().pixels(model, images, rows, report=report)).to(device)
     return Examples(
-        rows=rows, n_train=len(train), inputs=inputs, targets=targets, mean=mean, std=std, features=features
+        rows=rows,
+        splits=drawn.splits,
+        n_train=n_train,
+        inputs=inputs,
+        targets=targets,
+        mean=mean,
+        std=std,
+        features=features,
     )
-
-
-def _statistics(inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation [d], the deviation floored."""
-    mean = inputs.mean(0)
-    std = (inputs - mean).square_().mean(0).sqrt_()
-    floor = STD_FLOOR * std.median().item()
-    return mean, std.clamp_min(floor or 1.0)
 
 
 def _solve(probe: Probe, cell: Cell, examples: Examples, report: Report) -> Trained:
@@ -242,12 +235,10 @@ def _judge(probe: Probe, trained: Trained, examples: Examples) -> dict[str, Floa
 def _outcome(
     probe: Probe, images: ImageSet, examples: Examples, trained: Trained, losses: dict[str, Floats]
 ) -> Outcome:
-    n_train, n_eval = examples.n_train, len(examples.rows) - examples.n_train
-    splits: list[Split] = ["train"] * n_train
-    splits += ["eval"] * n_eval
-    facts = dict(trained.facts)
+    facts = trained.facts | spent(examples.features)
+    judged = "eval" if "eval" in examples.splits else "train"
     if "error" in losses:
-        wrong = losses["error"][n_train:] if n_eval else losses["error"]
+        wrong = losses["error"][np.array(examples.splits) == judged]
         facts |= {"n_correct": float((wrong == 0).sum()), "n_total": float(len(wrong))}
         facts["accuracy"] = facts["n_correct"] / facts["n_total"]
     head, features = trained.head, examples.features
@@ -257,13 +248,13 @@ def _outcome(
         losses=PerImageLosses(
             kind=probe.loss,
             image_ids=tuple(images.ids[i] for i in examples.rows),
-            splits=tuple(splits),
+            splits=examples.splits,
             values=losses,
         ),
         n_params=features.n_params + head.n_params,
         n_params_trained=head.n_params,
         flops_per_image=features.flops_per_image + head.flops_per_image,
-        flops_total=n_train * features.flops_per_image + 3 * head.flops_per_image * trained.n_seen,
+        flops_total=examples.n_train * features.flops_per_image + 3 * head.flops_per_image * trained.n_seen,
         facts=facts,
         provenance=dict(features.provenance),
         tensors={name: tensor.cpu().numpy() for name, tensor in tensors.items()},

@@ -1,4 +1,4 @@
-"""The parts of the one training loop that every recipe shares: seeds, schedule and optimiser.
+"""Seeds and schedules: which random numbers are drawn, and which images are shown when.
 
 A cell's seed opens independent streams of random numbers by name, so that a longer schedule or a wider
 head never shifts the numbers that something else draws.
@@ -6,23 +6,14 @@ head never shifts the numbers that something else draws.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
-
-from mlproject.errors import unknown
-
-Optimizer = Literal["adam", "adamw", "sgd"]
-OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": torch.optim.SGD,
-}
 
 
 def generator(seed: int, stream: str) -> torch.Generator:
@@ -30,26 +21,20 @@ def generator(seed: int, stream: str) -> torch.Generator:
 
     It lives on the CPU, so that every device draws the same numbers.
     """
+    return torch.Generator().manual_seed(_stream(seed, stream))
+
+
+@contextlib.contextmanager
+def seeded(seed: int, stream: str) -> Iterator[None]:
+    """Torch's own random numbers come from this stream; afterwards they go on as if nothing had been."""
+    with torch.random.fork_rng():
+        torch.manual_seed(_stream(seed, stream))
+        yield
+
+
+def _stream(seed: int, stream: str) -> int:
     digest = hashlib.sha256(f"{stream}:{seed}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-
-
-def build_optimizer(
-    name: str, parameters: Iterable[Tensor], *, lr: float, weight_decay: float
-) -> torch.optim.Optimizer:
-    """The named optimiser with its usual betas and no momentum, updating all tensors in one kernel.
-
-    Raises: WrongUse for a name that does not exist.
-    """
-    if name not in OPTIMIZERS:
-        raise unknown("optimizer", name, OPTIMIZERS)
-    chosen: torch.optim.Optimizer = OPTIMIZERS[name](
-        parameters,  # type: ignore[call-arg]
-        lr=lr,
-        weight_decay=weight_decay,
-        fused=True,
-    )
-    return chosen
+    return int.from_bytes(digest[:8], "big") >> 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +76,12 @@ class Schedule:
             left -= len(batches)
             epochs.append(batches)
         return epochs
+
+    def epoch(self, number: int, seed: int) -> list[Tensor]:
+        """Row numbers of the batches of one epoch (from 0), whatever came before it: a run may be resumed."""
+        left = self.n_steps - number * self.steps_per_epoch
+        rows = self._rows(generator(seed, f"order of epoch {number}"))
+        return list(torch.split(rows, self.batch_size))[:left]
 
     def _rows(self, order: torch.Generator | None) -> Tensor:
         if order is None:

@@ -1,0 +1,103 @@
+"""Embedded scenes: several of the embedded images on one canvas, with a class for every pixel.
+
+Made when asked for, from a seed and the embedded images alone: 11 classes (nothing, and ten kinds of
+clothes), later objects in front of earlier ones, noise of a random level behind them. Held-out scenes show
+held-out images only. All choices come from SHAKE-256: the same with every version of every library.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlproject.data.embedded import FASHION_CLASSES, load_embedded
+from mlproject.data.image_set import ImageSet
+from mlproject.files import sha256
+
+SEED = 0
+N_TRAIN, N_HELD_OUT = 3000, 500
+BACKGROUND = "background"
+SHOWN = 16
+"""Pixels of an object that are darker than this show what is behind it."""
+FULL = 28
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Placed:
+    """An embedded image on a canvas: its index, its side in pixels, its upper left corner."""
+
+    index: int
+    side: int
+    top: int
+    left: int
+
+
+def load_scenes(side: int) -> ImageSet:
+    """3,000 training and 500 held-out scenes of ``side`` x ``side`` pixels.
+
+    On 32 pixels 2 to 4 objects of 14 pixels; on 64 pixels 3 to 6 objects of 14 or 28.
+    """
+    source = load_embedded()
+    pools = {held: np.flatnonzero(source.held_out == held).tolist() for held in (False, True)}
+    ids = [f"test/{i:04d}" for i in range(N_HELD_OUT)] + [f"train/{i:04d}" for i in range(N_TRAIN)]
+    placed = [_placed(id_, side, pools[id_.startswith("test/")]) for id_ in ids]
+    words = [
+        " ".join([f"{side} {SEED} {id_}", *(source.digests[p.index] for p in some)])
+        for id_, some in zip(ids, placed, strict=True)
+    ]
+    drawn = functools.lru_cache(maxsize=1)(lambda index: _drawn(ids[index], side, placed[index], source))
+    return ImageSet(
+        name=f"embedded-scenes-{side}",
+        ids=tuple(ids),
+        digests=tuple(sha256(text.encode()) for text in words),
+        labels=np.zeros(len(ids), np.int64),
+        classes=(BACKGROUND, *FASHION_CLASSES),
+        held_out=np.array([id_.startswith("test/") for id_ in ids]),
+        read=lambda index: np.repeat(drawn(index)[0][..., np.newaxis], 3, axis=-1),
+        read_map=lambda index: drawn(index)[1].copy(),
+        source=f"objects of {source.source}",
+    )
+
+
+def _placed(id_: str, canvas: int, pool: list[int]) -> list[_Placed]:
+    numbers = iter(np.frombuffer(_bytes(id_, canvas, "objects", 4 * 32), "<u4").tolist())
+    small = canvas < 2 * FULL
+    found = []
+    for _ in range((2 if small else 3) + next(numbers) % (3 if small else 4)):
+        side = FULL // 2 if small or next(numbers) % 2 else FULL
+        index = pool[next(numbers) % len(pool)]
+        top, left = (next(numbers) % (canvas - side + 1) for _ in range(2))
+        found.append(_Placed(index=index, side=side, top=top, left=left))
+    return found
+
+
+def _drawn(
+    id_: str, canvas: int, placed: list[_Placed], source: ImageSet
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Pixels and classes of a scene, [canvas, canvas] each."""
+    raw = np.frombuffer(_bytes(id_, canvas, "noise", canvas * canvas + 1), np.uint8)
+    pixels = (raw[0] // 4 + raw[1:] // 8).reshape(canvas, canvas).astype(np.uint8)
+    classes = np.zeros((canvas, canvas), np.uint8)
+    for one in placed:
+        where = slice(one.top, one.top + one.side), slice(one.left, one.left + one.side)
+        item = _shrunk(source.read(one.index)[..., 0], one.side)
+        shown = item >= SHOWN
+        pixels[where][shown] = item[shown]
+        classes[where][shown] = 1 + source.labels[one.index]
+    return pixels, classes
+
+
+def _shrunk(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """The mean over blocks of pixels, rounded down."""
+    factor = len(image) // side
+    blocks = image.reshape(side, factor, side, factor).astype(np.uint32)
+    means: NDArray[np.uint8] = (blocks.sum((1, 3)) // factor**2).astype(np.uint8)
+    return means
+
+
+def _bytes(id_: str, canvas: int, stream: str, n: int) -> bytes:
+    return hashlib.shake_256(f"{SEED} {canvas} {id_} {stream}".encode()).digest(n)
