@@ -1,8 +1,8 @@
 """Coverage of planted laws: a seeded part of what the benchmark runs with 500 data sets a row."""
 
 import pytest
-
 from benchmarks.scaling_simulation import PLANTED, run, truth
+
 from mlproject.scaling import LAWS, fit
 
 
