@@ -83,6 +83,8 @@ def test_native_pixels_are_a_coordinate(tmp_path: Path) -> None:
         (f'[[grid]]\n{LITE}image_scales = "big"', "image_scales must be numbers"),
         (f"[[grid]]\n{LITE}image_scales = 1.1", "image scale 1.1 makes 246.4 pixels of 224"),
         (f'[[grid]]\n{LITE}data = "nowhere/at/all"', "nowhere/at/all"),
+        (f'[[grid]]\n{LITE}region = "blob"', "unknown region 'blob'; did you mean blobs"),
+        (f'[[grid]]\n{LITE}region = "sam"', "SAM needs a checkpoint: download"),
     ],
 )
 def test_a_bad_plan_is_refused_with_the_place_and_the_rule(tmp_path: Path, text: str, message: str) -> None:
@@ -101,6 +103,22 @@ def test_all_faults_of_a_plan_are_told_at_once(tmp_path: Path) -> None:
 def test_a_plan_that_is_not_there_says_where_plans_are(tmp_path: Path) -> None:
     with pytest.raises(WrongUse, match="no plan at"):
         read_plan(tmp_path / "none.toml", {})
+
+
+def test_a_region_is_a_coordinate_whose_images_pair_with_the_whole_ones(tmp_path: Path) -> None:
+    text = f'[[grid]]\n{LITE}region = ["full", "blobs", "background"]\ndataset_size = 50\n'
+    found = plan(tmp_path, text)
+    full, blobs, background = sorted(
+        found.cells, key=lambda cell: ["full", "blobs", "background"].index(cell.region)
+    )
+    assert full.data_digest == blobs.data_digest == background.data_digest
+    assert (full.region_digest, blobs.region_digest) == ("", background.region_digest)
+    assert len({cell.key for cell in found.cells}) == 3
+    sets = [found.images_of(cell) for cell in (full, blobs, background)]
+    assert len({one.digests[0] for one in sets}) == 3
+    assert len({one.ids for one in sets}) == 1
+    drawn = [one.draw(50, seed=0, how="balanced").tolist() for one in sets]
+    assert drawn[0] == drawn[1] == drawn[2]
 
 
 def test_images_without_a_held_out_split_are_declared_in_sample(tmp_path: Path) -> None:

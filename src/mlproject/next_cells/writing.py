@@ -42,6 +42,7 @@ def _grid(cell: Cell, sizes: Sequence[int], seeds: Sequence[int]) -> list[str]:
         "eval_size": cell.eval_size or "in-sample",
         "draw": cell.draw,
         "region": cell.region,
+        "checkpoint": cell.checkpoint,
         "image_scales": list(cell.image_scales),
         "large_images": cell.large_images,
     }
