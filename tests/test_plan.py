@@ -15,9 +15,17 @@ def plan(tmp_path: Path, text: str, **overrides: object) -> Plan:
     return read_plan(path, overrides)
 
 
+STAND_IN = {"data": "embedded", "dataset_size": [100, 200], "eval_size": 100, "validation_size": 100}
+"""For plans of published data that this machine has not got."""
+
+
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_every_plan_in_the_repository_builds_its_cells(path: Path) -> None:
-    found = read_plan(path, {})
+    try:
+        found = read_plan(path, {})
+    except BadInput as absent:
+        assert "cannot be read from" in str(absent)
+        found = read_plan(path, STAND_IN)
     assert found.name == path.stem
     assert len({cell.key for cell in found.cells}) == len(found.cells) > 0
 
