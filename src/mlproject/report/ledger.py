@@ -23,6 +23,7 @@ Row = dict[str, object]
 
 MOST = 6
 """Arms that a figure holds before the next one begins."""
+WHOLE = ("parameters", "epochs", "samples", "best_epoch", "n_correct", "n_total", "out_of_memory")
 METRICS = ("miou", "majority_accuracy", "out_of_memory")
 
 
@@ -56,7 +57,10 @@ def _run_row(family: Family, arm: Arm, run: Iteration) -> Row:
     row |= {"accuracy_validation": float(chosen[best][0]) if chosen is not None and best.any() else math.nan}
     row |= {"accuracy_peak": float(np.max(peak)), "n_correct": run.metric("n_correct")}
     row |= {"n_total": run.metric("n_total")} | {name: run.metric(name) for name in METRICS}
-    return row | {"run_id": run.observation.run_id}
+    whole = {
+        name: int(v) for name, v in row.items() if isinstance(v, float) and v.is_integer() and name in WHOLE
+    }
+    return row | whole | {"run_id": run.observation.run_id}
 
 
 def _arm_row(family: Family, arm: Arm) -> Row:
