@@ -56,6 +56,29 @@ def planted(this, *, n=200, alpha=0.5, k=6.0, floor=0.25, noise=0.02, images=0.8
     return observe(this, mean * losses / hard.mean())
 
 
+WIDTHS = {"net-8": 1e5, "net-16": 4e5, "net-32": 1.6e6, "net-64": 6.4e6, "net-128": 2.5e7}
+
+
+def joint_loss(n, d, *, alpha=0.34, beta=0.4, floor=0.3):
+    """E + A N^-alpha + B D^-beta, an even share of each over the grid below."""
+    return floor + 0.5 * (n / 1.6e6) ** -alpha + 0.6 * (d / 800) ** -beta
+
+
+def grid_study(
+    n=200, models=tuple(WIDTHS), sizes=(100, 200, 400, 800, 1600, 3200), seeds=2, noise=0.02, law=joint_loss
+):
+    """Models over two decades of parameters by data sizes, with logged compute 6 N D."""
+    hard = np.exp(0.8 * np.random.default_rng(7).normal(size=n))
+    for name in models:
+        for size in sizes:
+            for seed in range(seeds):
+                this = cell(name, size, seed, weights="random")
+                own = np.random.default_rng(zlib.crc32(this.key.encode()))
+                mean = law(WIDTHS[name], size) * np.exp(noise * own.normal())
+                losses = mean * hard / hard.mean() * np.exp(0.2 * own.normal(size=n) - 0.02)
+                yield observe(this, losses, params=WIDTHS[name], flops=6 * WIDTHS[name] * size)
+
+
 def default_study(n=200, sizes=(100, 200, 400, 700, 1200, 2000), seeds=3):
     """Three pretrained models and a random control over sizes and seeds, as `make run` makes them."""
     floors = {"lite0": (0.25, 6.0), "lite1": (0.23, 5.9), "lite2": (0.26, 6.1)}

@@ -141,16 +141,23 @@ def plan_next(
     budget: Annotated[float, typer.Option(help="What the next cells may cost in all.")],
     target_images: Annotated[int, typer.Option(help="The size whose loss is to be predicted.")],
     out: Annotated[Path, typer.Option(help="The TOML plan to write, for mlproject sweep.")],
-    unit: Annotated[str, typer.Option(help="Unit of the budget: images (of training) or flops.")] = "images",
+    unit: Annotated[str, typer.Option(help="Unit of the budget: images, flops, gmac, seconds.")] = "images",
+    target_params: Annotated[
+        float, typer.Option(help="Model size to predict at, where models are an axis (default: the largest).")
+    ] = 0.0,
     experiment: Experiment = "",
     debug: Debug = False,
 ) -> None:
-    """Choose the cells whose losses would narrow the prediction at a size the most, and write their plan."""
+    """Choose the cells whose losses would narrow a prediction the most, and write their plan.
+
+    Along images, and along model size too where finished cells of the plan carry a law of both.
+    """
     from mlproject import listing, next_cells
     from mlproject.plan import read_plan
     from mlproject.tracking import open_store
 
-    given, aim = read_plan(plan, {}), next_cells.Aim(target=target_images, budget=budget, unit=unit)
+    given = read_plan(plan, {})
+    aim = next_cells.Aim(target=target_images, budget=budget, unit=unit, params=target_params)
     choices = next_cells.choose(given, open_store(experiment, create=False).observations(), aim)
     next_cells.write_plan(out, given, aim, choices)
     listing.print_next(choices, aim, out)

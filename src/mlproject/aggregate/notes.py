@@ -6,12 +6,17 @@ from collections.abc import Iterator, Sequence
 
 from mlproject.aggregate.axes import AXES
 from mlproject.aggregate.fits import DECADE, shortcomings
+from mlproject.aggregate.joining import grids_note
+from mlproject.aggregate.joint import Joint
 from mlproject.aggregate.study import Curve
 
 
-def notes(curves: Sequence[Curve], *, n_left_out: int, pool_notes: Sequence[str]) -> tuple[str, ...]:
+def notes(
+    curves: Sequence[Curve], joints: Sequence[Joint], *, n_left_out: int, pool_notes: Sequence[str]
+) -> tuple[str, ...]:
     """Sentences for a study, the ones that change how its numbers are read first."""
     said = [*_identity(curves), *_models(curves), *_in_sample(curves), *_random(curves), *_design(curves)]
+    said += [note] if (note := grids_note(joints)) else []
     said += [f"{note[0].upper()}{note[1:]}." for note in dict.fromkeys(pool_notes)]
     if n_left_out:
         said.append(f"Left out: {n_left_out} runs that repeat a cell with the same losses.")

@@ -15,11 +15,9 @@ import numpy as np
 from mlproject.errors import Problem
 from mlproject.points.posterior import posterior_parameters
 from mlproject.points.reading import Floats, Group
-from mlproject.scaling import LAWS, Average, Estimate, Fit, Prediction, average, fit
+from mlproject.scaling import LAWS, Average, Estimate, Fit, Prediction, average, fit, overall
 
 UNIDENTIFIABLE = "not identifiable"
-HEARD = 0.1
-"""The least weight at which a law may speak for a group whose heaviest law cannot be judged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +72,7 @@ def _averaged(group: Group, ceiling: float | None, laws: Sequence[str]) -> Group
     own = {name: _fit(group, name, ceiling) for name in plain}
     rows = [_row(found, name, own.get(name)) for name in found.weights]
     rows.sort(key=lambda row: -row.weight)
-    verdict, reason = _judge(rows)
+    verdict, reason = overall([(row.weight, row.fit) for row in rows if row.fit is not None])
     return _group(group, verdict, reason, tuple(rows), found.parameters, found)
 
 
@@ -124,17 +122,3 @@ def _row(found: Average, name: str, own: Fit | None) -> LawFit:
         out_of_sample_rank=standing.out_of_sample_rank,
         fit=own,
     )
-
-
-def _judge(rows: Sequence[LawFit]) -> tuple[str, str]:
-    """The verdict of the heaviest law that can be judged, else the heaviest's reason why not.
-
-    *Flat* is said of the average slope, whatever the law, so one law that says it is enough.
-    """
-    judged = [(row.weight, row.fit) for row in rows if row.fit is not None]
-    if not judged:
-        return UNIDENTIFIABLE, "none of the laws could be fitted by itself"
-    flat = [one for _, one in judged if one.verdict == "flat"]
-    sure = [one for weight, one in judged if one.verdict != UNIDENTIFIABLE and weight >= HEARD]
-    chosen = (flat or sure or [judged[0][1]])[0]
-    return chosen.verdict, f"{chosen.law}: {chosen.reason}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from mlproject.aggregate.study import HORIZONS, Curve, Study, Verdict
 from mlproject.report.escape import markdown
+from mlproject.report.joint_text import joint_md
 from mlproject.report.tables import seeds
 from mlproject.report.words import (
     FORMULAS,
@@ -33,6 +34,7 @@ def summary_md(study: Study, files: Sequence[str]) -> bytes:
         _opening(study),
         _table(study),
         *_predictions(study),
+        *joint_md(study),
         *_refused(study),
         _verdicts(study),
         _caveats(study),

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mlproject.aggregate.axes import AXES
+from mlproject.aggregate.local import local_exponents
 from mlproject.aggregate.study import HORIZONS, STATISTICS, Curve, Point, Statistic, Study, Verdict
-from mlproject.report.escape import csv_cell
+from mlproject.report.joint_tables import joint_json, joint_tables
+from mlproject.report.rows import Row, finite, to_csv
 from mlproject.report.words import heaviest, preferred
 
-Row = Mapping[str, object]
 PARAMETERS = ("alpha", "k", "E")
 ESTIMATOR = "least squares; bootstrap over images (paired where shared) and seeds"
 
@@ -28,29 +27,14 @@ def tables(study: Study) -> dict[str, bytes]:
         "exponents.csv": to_csv(exponent_rows(study)),
         "laws.csv": to_csv(_law_rows(study), STANDING),
         "predictions.csv": to_csv(_prediction_rows(study), PREDICTED),
+        "local_exponents.csv": to_csv(_local_rows(study), LOCAL),
         "correlations_by_size.csv": to_csv(_correlation_rows(sizes), CORRELATION),
         "correlations_by_model.csv": to_csv(_correlation_rows(models), CORRELATION),
         "distributions.csv": to_csv(_distribution_rows(study.curves)),
         "image_exponents.csv": to_csv(_image_rows(sizes), IMAGES),
+        **joint_tables(study),
         "fits.json": fits_json(study),
     }
-
-
-def to_csv(rows: Iterable[Row], columns: Sequence[str] = ()) -> bytes:
-    """Rows as CSV in UTF-8; a missing or non-finite number is an empty cell."""
-    listed = list(rows)
-    header = list(columns) or list(dict.fromkeys(name for row in listed for name in row))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([_cell(row.get(name)) for name in header] for row in listed)
-    return text.getvalue().encode()
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, float):
-        return repr(float(value)) if math.isfinite(value) else ""
-    return csv_cell(value) if isinstance(value, str) else value
 
 
 def losses_csv(curves: Sequence[Curve]) -> bytes:
@@ -153,6 +137,19 @@ def _prediction_rows(study: Study) -> Iterable[Row]:
                 yield head | {"x": times * float(curve.x[-1]), "horizon": times, **limits, **tail}
 
 
+LOCAL = ("group", "axis", "statistic", "x", "exponent", "low", "high")
+
+
+def _local_rows(study: Study) -> Iterable[Row]:
+    """The slope between neighbouring scales, half-way between them."""
+    for curve in study.curves:
+        for statistic in STATISTICS:
+            found = local_exponents(curve, statistic)
+            head = {"group": curve.label, "axis": curve.axis.name, "statistic": statistic}
+            for row in () if found is None else zip(found.x, found.value, found.low, found.high, strict=True):
+                yield head | dict(zip(LOCAL[3:], map(float, row), strict=True))
+
+
 CORRELATION = ("group", "first", "second", "n_images", "pearson", "spearman")
 IMAGES = ("image_name", "group", "exponent", "standard_error", "shrunk", "q_value", "scales", "rises")
 
@@ -191,8 +188,9 @@ def fits_json(study: Study) -> bytes:
         "n_draws": study.n_draws,
         "notes": list(study.notes),
         "curves": [_curve_json(curve) for curve in study.curves],
+        "joints": [joint_json(joint) for joint in study.joints],
     }
-    return (json.dumps(_finite(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(finite(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
 
 
 def _curve_json(curve: Curve) -> dict[str, Any]:
@@ -242,14 +240,10 @@ def _average_json(curve: Curve, statistic: Statistic) -> dict[str, Any]:
         {"x": times * float(x), "horizon": times} | {name: float(getattr(told, name)[i]) for name in LIMITS}
         for i, times in enumerate(HORIZONS)
     ]
-    return {"weights": curve.averages[statistic].weights, "predictions": rows}
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _finite(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    held = curve.held_out.get(statistic)
+    told_there = {} if held is None else {name: float(getattr(held, name)[0]) for name in LIMITS}
+    return {
+        "weights": curve.averages[statistic].weights,
+        "predictions": rows,
+        "held_out": {"x": float(x), **told_there} if told_there else None,
+    }

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from mlproject.aggregate.axes import AXES
 from mlproject.aggregate.study import Curve, Statistic, Study, Verdict
+from mlproject.report.joint_text import joint_lines
 from mlproject.report.tables import seeds
 from mlproject.report.words import FORMULAS, estimate, name_of, shared_family
 
@@ -30,7 +31,10 @@ def exponents(study: Study, *, statistic: Statistic = "mean") -> Group:
         for verdict in rows:
             name = name_of(curve, shared) if verdict is rows[0] else ""
             table.add_row(*_row(name, curve, verdict), end_section=verdict is rows[-1])
-    return Group(*([table] if table.row_count else []), *(Text(f"• {note}") for note in study.notes))
+    return Group(
+        *([table] if table.row_count else []),
+        *(Text(f"• {line}") for line in (*joint_lines(study), *study.notes)),
+    )
 
 
 def as_text(study: Study, *, width: int = 120) -> str:
