@@ -25,7 +25,7 @@ def cell(model="lite0", size=100, seed=0, **fields):
     return Cell(model=model, weights=weights, dataset_size=size, seed=seed, **(known | fields))
 
 
-def observe(this, losses, *, ids=None, kind="cross_entropy", run_id=None, params=None, flops=None):
+def observe(this, losses, *, ids=None, kind="cross_entropy", run_id=None, params=None, flops=None, gmac=None):
     ids = ids or tuple(f"img_{i:04d}.png" for i in range(len(losses)))
     split = "train" if this.in_sample else "eval"
     table = PerImageLosses(
@@ -37,6 +37,7 @@ def observe(this, losses, *, ids=None, kind="cross_entropy", run_id=None, params
         "flops": flops or 4e8 * this.dataset_size,
         "eval.loss": float(np.mean(losses)),
     }
+    metrics |= {} if gmac is None else {"gmac_per_image": gmac}
     return Observation(
         cell=this,
         run_id=run_id or f"run-{this.key}",

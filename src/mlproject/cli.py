@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mlproject.cli_cache import cache_app
 from mlproject.errors import NoRoom, Problem, WrongUse, is_disk_full, one_line
 from mlproject.signals import Stopped, heard, stop_cleanly
 
@@ -23,7 +24,6 @@ app = typer.Typer(
 )
 UsageError: Any = typer.BadParameter.__mro__[1]
 """Whatever is wrong with the words of a command line; Typer gives its base class no name of its own."""
-cache_app = typer.Typer(no_args_is_help=True, help="The feature cache: what it holds, and making room.")
 app.add_typer(cache_app, name="cache")
 
 
@@ -133,6 +133,24 @@ def fit(
     if to_json is not None:
         answer.write(to_json)
     out.print(answer.text)
+    if answer.faults:
+        raise Problem(f"{len(answer.faults)} of the groups left out, the others fitted: {answer.faults[0]}")
+
+
+@app.command()
+def regions(
+    data: Annotated[str, typer.Option(help="embedded, embedded:sneaker, mnist, cifar10 … or a folder.")],
+    method: Annotated[str, typer.Option(help="blobs, sam (blobs as prompts) or sam-auto.")] = "blobs",
+    checkpoint: Annotated[str, typer.Option(help="SAM's checkpoint: sam_vit_b_01ec64.pth or -l, -h.")] = "",
+    limits: Annotated[str, typer.Option(help="Of blobs: relative to the image, or the seed's.")] = "relative",
+    max_bad: Annotated[int, typer.Option(help="Bad images of a folder that may be left out.")] = 0,
+    experiment: Experiment = "",
+    debug: Debug = False,
+) -> None:
+    """Find the object of every image: masks, overlays and a table of what was decided, as a tracked run."""
+    from mlproject.work import mask
+
+    raise typer.Exit(mask(data, max_bad, method, limits, checkpoint, experiment))
 
 
 @app.command("plan-next")
@@ -210,25 +228,6 @@ def fetch(
 
     for model in models:
         out.print(f"{model}: {fetch_weights(find_model(model))}")
-
-
-@cache_app.command("ls")
-def cache_ls(debug: Debug = False) -> None:
-    """List the feature tables: model, scale, images, size."""
-    from mlproject import listing
-
-    listing.print_cache()
-
-
-@cache_app.command("prune")
-def cache_prune(
-    model: Annotated[str, typer.Option(help="Only tables of this model (default: all).")] = "",
-    debug: Debug = False,
-) -> None:
-    """Delete feature tables; they are computed again when needed."""
-    from mlproject import listing
-
-    listing.prune_cache(model)
 
 
 def main() -> None:

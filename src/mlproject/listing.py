@@ -107,7 +107,15 @@ def print_next(choices: Sequence[Choice], aim: Aim, plan: Path) -> None:
     for heading in ("group", "sizes × seeds", aim.unit, f"95 % interval at {aim.words}", "expected after"):
         table.add_column(heading, overflow="fold")
     groups = [choice.field.cells[0].to_dict() | dict(choice.field.cells[0].knobs) for choice in choices]
-    shown = ("model", "weights", "data", "image_scales", "eval_size", *choices[0].field.cells[0].knobs)
+    shown = (
+        "model",
+        "weights",
+        "data",
+        "region",
+        "image_scales",
+        "eval_size",
+        *choices[0].field.cells[0].knobs,
+    )
     differing = [name for name in shown if len({str(group.get(name)) for group in groups}) > 1]
     for choice, group in zip(choices, groups, strict=True):
         found, joint = choice.found, choice.field.joint

@@ -16,6 +16,7 @@ import numpy as np
 from mlproject.aggregate.averages import averages, held_out
 from mlproject.aggregate.axes import AXES, Axis
 from mlproject.aggregate.bootstrap import Replicates, over_seeds, replicates
+from mlproject.aggregate.contrasts import contrasts
 from mlproject.aggregate.correlate import correlations
 from mlproject.aggregate.fits import per_image, verdicts
 from mlproject.aggregate.grids import joints, named_joints
@@ -24,6 +25,7 @@ from mlproject.aggregate.notes import notes
 from mlproject.aggregate.pointing import average_losses, make_point
 from mlproject.aggregate.runs import Pool, Run, pools, read
 from mlproject.aggregate.study import Curve, Study
+from mlproject.aggregate.sweet_spot import sweet_spots
 from mlproject.losses import Observation
 
 __all__ = ["AXES", "Axis", "Curve", "Study", "aggregate"]
@@ -42,14 +44,18 @@ def aggregate(observations: Iterable[Observation], *, n_draws: int = 1000, seed:
         pairs += _curves(pool, drawn, seed)
         grids += joints(pool, drawn, seed)
     curves, named = _named(pairs), named_joints(grids)
-    said = notes(curves, named, n_left_out=n_left_out, pool_notes=[pool.note for pool in found if pool.note])
+    by_region = contrasts(curves)
+    pool_notes = [pool.note for pool in found if pool.note]
+    said = notes(curves, named, by_region, n_left_out=n_left_out, pool_notes=pool_notes)
     return Study(
         curves=tuple(curves),
         notes=said,
+        contrasts=by_region,
         run_ids=tuple(run.observation.run_id for run in runs),
         n_left_out=n_left_out,
         n_draws=n_draws,
         joints=named,
+        sweet_spots=sweet_spots(found, n_draws=n_draws, seed=seed),
     )
 
 

@@ -22,6 +22,8 @@ SHOWN = (
     "data",
     "weights",
     "weights_digest",
+    "region_digest",
+    "checkpoint",
     "dataset_size",
     "recipe",
     "split",

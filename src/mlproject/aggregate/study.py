@@ -8,14 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlproject.aggregate.axes import Axis
+from mlproject.aggregate.compute import SweetSpot
 from mlproject.aggregate.joint import Joint
 from mlproject.aggregate.point import HORIZONS, STATISTICS, Floats, Point, Statistic
 from mlproject.scaling import Average, Fit, ImageExponents, Prediction
+
+if TYPE_CHECKING:
+    from mlproject.aggregate.contrasts import Contrast
+else:
+    Contrast = Any
 
 __all__ = [
     "HORIZONS",
@@ -131,14 +137,17 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """Curves, grids and what has to be said with them. ``notes`` are sentences, most important first."""
+    """Curves, grids and what has to be said with them. ``notes`` are sentences, most important first;
+    ``contrasts`` compare exponents and losses between regions."""
 
     curves: tuple[Curve, ...]
     notes: tuple[str, ...]
     run_ids: tuple[str, ...]
     n_left_out: int
     n_draws: int
+    sweet_spots: tuple[SweetSpot, ...] = ()
     joints: tuple[Joint, ...] = ()
+    contrasts: tuple[Contrast, ...] = ()
 
     def along(self, axis: str) -> tuple[Curve, ...]:
         """The curves along one axis of ``AXES``."""

@@ -42,7 +42,9 @@ def _grid(cell: Cell, sizes: Sequence[int], seeds: Sequence[int]) -> list[str]:
         "eval_size": cell.eval_size or "in-sample",
         "draw": cell.draw,
         "region": cell.region,
+        "checkpoint": cell.checkpoint,
         "image_scales": list(cell.image_scales),
+        "large_images": cell.large_images,
     }
     knobs = [f"{key} = {_toml(value)}" for key, value in cell.knobs.items()]
     return [*(f"{key} = {_toml(value)}" for key, value in values.items()), "", "[grid.knobs]", *knobs]

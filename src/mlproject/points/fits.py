@@ -16,8 +16,8 @@ from mlproject.errors import Problem
 from mlproject.points.posterior import posterior_parameters
 from mlproject.points.reading import Floats, Group
 from mlproject.scaling import LAWS, Average, Estimate, Fit, Prediction, average, fit, overall
-
-UNIDENTIFIABLE = "not identifiable"
+from mlproject.scaling.points import read_points
+from mlproject.scaling.verdict import FLAT, UNIDENTIFIABLE, rises
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,15 +55,32 @@ def fit_group(group: Group, *, ceiling: float | None = None, laws: Sequence[str]
 
     Raises: WrongUse for a law that does not exist, BadInput for one of other axes.
     """
+    if group.fault:
+        return _group(group, UNIDENTIFIABLE, f"not fitted: {group.fault}", (), {}, None)
     n_scales, axes = len(np.unique(group.x, axis=0)), group.x.shape[1]
     if n_scales >= 3:
-        return _averaged(group, ceiling, laws)
+        return _rising(group) if not laws and _rises(group) else _averaged(group, ceiling, laws)
     many = "scales" if n_scales > 1 else "scale"
     why = f"{n_scales} distinct {many}; laws are averaged over three or more"
     one = _fit(group, "power", ceiling) if n_scales == 2 and axes == 1 else None
     rows = (LawFit(law="power", weight=1.0, parameters=one.parameters, fit=one),) if one else ()
     exponents = {} if one is None else {"alpha": one.parameters["alpha"]}
+    if one is not None and one.verdict == FLAT:
+        return _group(group, FLAT, f"power: {one.reason}", rows, exponents, one)
     return _group(group, UNIDENTIFIABLE, why, rows, exponents, one)
+
+
+def _rises(group: Group) -> bool:
+    return rises(read_points(group.x, group.y, sd=group.sd, draws=None, ceiling=None))
+
+
+def _rising(group: Group) -> GroupFit:
+    """A power law alone, whose exponent may be negative: an average over falling laws would turn the loss."""
+    one = _fit(group, "power", None)
+    assert one is not None
+    rows = (LawFit(law="power", weight=1.0, parameters=one.parameters, fit=one),)
+    reason = f"power, as the averaged laws only fall: {one.reason}"
+    return _group(group, one.verdict, reason, rows, {"alpha": one.parameters["alpha"]}, one)
 
 
 def _averaged(group: Group, ceiling: float | None, laws: Sequence[str]) -> GroupFit:

@@ -25,6 +25,7 @@ def tables(study: Study) -> dict[str, bytes]:
         "losses_by_size.csv": losses_csv(sizes),
         "losses_by_model.csv": losses_csv(models),
         "exponents.csv": to_csv(exponent_rows(study)),
+        "exponents_by_region.csv": to_csv(_contrast_rows(study), CONTRAST),
         "laws.csv": to_csv(_law_rows(study), STANDING),
         "predictions.csv": to_csv(_prediction_rows(study), PREDICTED),
         "local_exponents.csv": to_csv(_local_rows(study), LOCAL),
@@ -58,6 +59,26 @@ def _loss_rows(curve: Curve) -> Iterable[Row]:
 def exponent_rows(study: Study) -> list[dict[str, object]]:
     """One row for each group, statistic and law."""
     return [_exponent_row(curve, verdict) for curve in study.curves for verdict in curve.verdicts]
+
+
+def _contrast_rows(study: Study) -> Iterable[Row]:
+    """One row for each pair of regions, statistic and law: the difference of their exponents."""
+    for one in study.contrasts:
+        yield {"group": one.first.series, "axis": one.first.axis.name, "statistic": one.statistic} | {
+            "law": one.law,
+            "first": one.regions[0],
+            "second": one.regions[1],
+            "difference": one.difference.difference.value,
+            "low": one.difference.difference.low,
+            "high": one.difference.difference.high,
+            "paired": one.difference.paired,
+            "identified": one.identified,
+            "verdict": one.difference.verdict,
+            "scale": one.scale,
+            "loss_ratio": one.loss_ratio.value,
+            "loss_ratio_low": one.loss_ratio.low,
+            "loss_ratio_high": one.loss_ratio.high,
+        }
 
 
 def _exponent_row(curve: Curve, verdict: Verdict) -> dict[str, object]:
@@ -137,6 +158,10 @@ def _prediction_rows(study: Study) -> Iterable[Row]:
                 yield head | {"x": times * float(curve.x[-1]), "horizon": times, **limits, **tail}
 
 
+CONTRAST = (
+    *("group", "axis", "statistic", "law", "first", "second", "difference", "low", "high", "paired"),
+    *("identified", "verdict", "scale", "loss_ratio", "loss_ratio_low", "loss_ratio_high"),
+)
 LOCAL = ("group", "axis", "statistic", "x", "exponent", "low", "high")
 
 

@@ -24,6 +24,8 @@ from .solve import Problem, refit, solve
 from .table import LAWS, find_law
 from .verdict import Evidence, Judged, judge
 
+HUBER_ROUNDS = 25  # of the second opinion, which is read to a tenth of a standard error
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
@@ -184,7 +186,7 @@ def fit_points(
     parameters = estimates(points, law, theta, shape, noise, refits)
     if refits is None:
         parameters = widen_amplitudes(points, problem, theta, noise, parameters)
-    second = huber(problem, start=theta) if dof >= 2 else theta
+    second = huber(problem, start=theta, rounds=HUBER_ROUNDS) if dof >= 2 else theta
     robust = physical_values(points, law, second)
     seen = Evidence(
         points=points,

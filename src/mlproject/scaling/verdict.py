@@ -19,6 +19,7 @@ from .points import Points
 from .solve import Problem
 
 SCALING, FLAT, UNIDENTIFIABLE = "scaling", "flat", "not identifiable"
+EXPONENTS = {"alpha", "beta", "gamma", "delta", "alpha1"}
 FLAT_WITHIN = 0.1  # an average slope inside -/+ this is flat: at most a fifth of the loss per decade
 ROUNDING = 1e-9  # slopes below it are those of a constant in floating point
 COLLINEAR = 0.995  # correlation of ln N and ln D from which a design is a line
@@ -69,7 +70,7 @@ def judge(seen: Evidence) -> Judged:
 
 def exponents(law: ScalingLaw) -> tuple[str, ...]:
     """The shapes that are exponents of an axis (the others are places, sharpnesses, couplings)."""
-    return tuple(shape.name for shape in law.shapes if shape.name in ("alpha", "beta", "gamma", "alpha1"))
+    return tuple(shape.name for shape in law.shapes if shape.name in EXPONENTS)
 
 
 def average_slope(points: Points) -> Estimate | None:
@@ -103,6 +104,12 @@ def is_flat(slope: Estimate) -> bool:
     """Whether a slope holds 0 and nothing steeper than ``FLAT_WITHIN``, or is that of a constant."""
     steepest = max(-slope.low, slope.high)
     return steepest <= ROUNDING or (slope.holds(0.0) and steepest <= FLAT_WITHIN)
+
+
+def rises(points: Points) -> bool:
+    """Whether the loss rises along its only axis, as no averaged law does."""
+    slope = average_slope(points)
+    return slope is not None and slope.high < 0.0 and not is_flat(slope)
 
 
 def find_flags(seen: Evidence) -> list[str]:
@@ -144,9 +151,12 @@ def collinear(points: Points) -> str | None:
     flat = [i + 1 for i in range(log_x.shape[1]) if np.ptp(log_x[:, i]) < 1e-9]
     if flat:
         return f"axis {flat[0]} has a single value: vary it"
-    if abs(float(np.corrcoef(log_x[:, 0], log_x[:, 1])[0, 1])) > COLLINEAR:
-        return "the two axes move together, so their exponents cannot be told apart: add cells off the line"
-    return None
+    apart = np.abs(np.corrcoef(log_x, rowvar=False)) > COLLINEAR
+    together = np.argwhere(np.triu(apart, 1)) + 1
+    if not len(together):
+        return None
+    which = "the two axes" if log_x.shape[1] == 2 else f"axes {together[0][0]} and {together[0][1]}"
+    return f"{which} move together, so their exponents cannot be told apart: add cells off the line"
 
 
 def _first_trouble(seen: Evidence) -> str | None:
