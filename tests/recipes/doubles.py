@@ -19,7 +19,7 @@ REAL = (scratching, segmenting)
 """Imported here, so that they bind real models before ``install`` puts doubles in their place."""
 
 N_PIXELS = 512
-NETWORKS = {"scratch": "resblock_w2_d1", "segment": "segmenter_w2_i1"}
+NETWORKS = {"scratch": "resblock_w2_d1", "segment": "segmenter_w4_i1"}
 """Recipes that train whole networks need a real one, if a tiny one; all others get a double."""
 QUICK: dict[str, dict[str, Knob]] = {name: {"side": 8, "epochs": 3} for name in NETWORKS}
 
