@@ -28,9 +28,9 @@ LABELS_ONLY = ("data", "weights", "checkpoint")
 """Fields that name something whose digest is a field of its own: kept for people, not in the key."""
 LATER: dict[str, Any] = {
     "validation_size": 0,
-    "tuning": {},
     "region_digest": "",
     "large_images": "interpolated",
+    "tuning": {},
 }
 """Fields that came after the first runs were kept: in the key only where they are used."""
 

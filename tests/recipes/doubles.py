@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import zlib
 from dataclasses import dataclass, field
+from importlib import import_module
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -18,7 +19,7 @@ REAL = (scratching, segmenting)
 """Imported here, so that they bind real models before ``install`` puts doubles in their place."""
 
 N_PIXELS = 512
-NETWORKS = {"scratch": "resblock_w2_d1", "segment": "segmenter_w2_i1"}
+NETWORKS = {"scratch": "resblock_w2_d1", "segment": "segmenter_w4_i1"}
 """Recipes that train whole networks need a real one, if a tiny one; all others get a double."""
 QUICK: dict[str, dict[str, Knob]] = {name: {"side": 8, "epochs": 3} for name in NETWORKS}
 
@@ -125,6 +126,7 @@ def install(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
     parts["models"]["find_model"] = lambda name: SimpleNamespace(name=name, maps=False)
     for name, values in parts.items():
         module = ModuleType(f"mlproject.{name}")
+        module.__path__ = getattr(import_module(module.__name__), "__path__", [])  # its parts are real
         vars(module).update(values)
         monkeypatch.setitem(sys.modules, module.__name__, module)
 

@@ -122,4 +122,6 @@ def _scales(group: Group) -> dict[str, list[Run]]:
 
 
 def _scale_name(axis: Axis, run: Run) -> str:
-    return run.cell.model if axis is AXES["params"] else str(run.cell.dataset_size)
+    if axis is AXES["params"]:
+        return run.cell.model
+    return str(run.cell.knobs["epochs"] if axis is AXES["epochs"] else run.cell.dataset_size)

@@ -74,10 +74,16 @@ def _fixed(run: Run, axis: Axis) -> dict[str, Any]:
 def worth_drawing(group: Group) -> bool:
     """Whether a group says something of its own: always, but for compute that only repeats the images.
 
-    Compute counts when it departs from proportion to the images by more than 10 % over the curve.
+    Compute counts when it rises with the images, and departs from proportion to them by more than 10 %
+    over the curve. Epochs count where they differ.
     """
+    values = {group.axis.value(run.observation) for run in group.runs}
+    if group.axis is AXES["epochs"]:
+        return len(values) > 1
     if group.axis is not AXES["flops"]:
         return True
+    if len(values) < len({run.cell.dataset_size for run in group.runs}):
+        return False
     ratios = [group.axis.value(run.observation) / run.cell.dataset_size for run in group.runs]
     return max(ratios) > 1.1 * min(ratios)
 

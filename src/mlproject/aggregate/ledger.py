@@ -127,7 +127,7 @@ def _parent(run: Iteration, before: Sequence[Arm]) -> tuple[Arm | None, str]:
         return None, ""
     own = described(run.cell)
     others = [described(arm.runs[0].cell) for arm in before]
-    differing = [[name for name in own if own[name] != other.get(name)] for other in others]
+    differing = [_differences(own, other) for other in others]
     grown = run.observation.provenance.get("parent")
     for arm, names in zip(before, differing, strict=True):
         if names == ["model"] and arm.runs[0].cell.model == grown:
@@ -136,6 +136,12 @@ def _parent(run: Iteration, before: Sequence[Arm]) -> tuple[Arm | None, str]:
     other = others[fewest]
     changes = [f"{name.removeprefix('knobs.')} {other.get(name)} → {own[name]}" for name in differing[fewest]]
     return before[fewest], "; ".join(changes)
+
+
+def _differences(own: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Names of what differs; another model has other weights, which is no difference of its own."""
+    names = [name for name in own if own[name] != other.get(name)]
+    return [name for name in names if name != "weights_digest" or "model" not in names]
 
 
 def _budgets(runs: Sequence[Iteration]) -> dict[tuple[int, str], float]:

@@ -17,12 +17,13 @@ from mlproject.aggregate.ledger import WHATS, Arm, Family, Ledger
 from mlproject.files import write_atomic
 from mlproject.report.escape import figure_text, markdown, slug
 from mlproject.report.rows import to_csv
-from mlproject.report.style import MARKERS, PAGE, PALETTE, RC, encode, faint_grid
+from mlproject.report.style import MARKERS, PAGE, PALETTE, RC, encode, faint_grid, log_axis
 
 Row = dict[str, object]
 
 MOST = 6
 """Arms that a figure holds before the next one begins."""
+WHOLE = ("parameters", "epochs", "samples", "best_epoch", "n_correct", "n_total", "out_of_memory")
 METRICS = ("miou", "majority_accuracy", "out_of_memory")
 
 
@@ -56,7 +57,10 @@ def _run_row(family: Family, arm: Arm, run: Iteration) -> Row:
     row |= {"accuracy_validation": float(chosen[best][0]) if chosen is not None and best.any() else math.nan}
     row |= {"accuracy_peak": float(np.max(peak)), "n_correct": run.metric("n_correct")}
     row |= {"n_total": run.metric("n_total")} | {name: run.metric(name) for name in METRICS}
-    return row | {"run_id": run.observation.run_id}
+    whole = {
+        name: int(v) for name, v in row.items() if isinstance(v, float) and v.is_integer() and name in WHOLE
+    }
+    return row | whole | {"run_id": run.observation.run_id}
 
 
 def _arm_row(family: Family, arm: Arm) -> Row:
@@ -96,7 +100,14 @@ def _table(family: Family) -> str:
     head += ["gain", *(f"equal {budget}" for budget in ("epochs", "samples", "seconds"))]
     rows = [_cells(arm) for arm in family.arms]
     lines = ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)]
-    return f"## {markdown(family.name)}\n\n" + "\n".join(lines)
+    sizes = sorted({size for size, _ in family.budgets})
+    equal = [f"{size:,} images: " + _amounts(family, size) for size in sizes]
+    return f"## {markdown(family.name)}\n\n" + "\n".join(lines) + f"\n\nEqual amounts. {'; '.join(equal)}."
+
+
+def _amounts(family: Family, size: int) -> str:
+    epochs, samples, seconds = (family.budgets[size, budget] for budget in BUDGETS)
+    return f"{epochs:,.0f} epochs, {samples:,.0f} samples, {seconds:,.3g} s"
 
 
 def _cells(arm: Arm) -> list[str]:
@@ -140,12 +151,14 @@ def curves_figure(title: str, arms: Sequence[Arm]) -> Figure:
             faint_grid(ax)
             if row:
                 ax.set_xlabel("epoch" if budget == "epoch" else "seconds of training")
-                if budget == "seconds":
-                    ax.set_xscale("log")
+            if budget == "seconds":
+                ax.set_xscale("log")
+                log_axis(ax.xaxis, *ax.get_xlim())
+            if what == "loss":
+                ax.set_yscale("log")
+                log_axis(ax.yaxis, *ax.get_ylim())
             if not column:
                 ax.set_ylabel(what)
-                if what == "loss":
-                    ax.set_yscale("log")
     figure.suptitle(
         figure_text(title, 90) + "  (solid: judged, dashed: training)", fontsize=7, x=0.02, ha="left"
     )
@@ -157,8 +170,12 @@ def curves_figure(title: str, arms: Sequence[Arm]) -> Figure:
 def _draw(ax: Axes, arm: Arm, what: str, budget: str, color: str, marker: str) -> None:
     for i, run in enumerate(arm.runs):
         x = run.history[budget]
-        look: dict[str, Any] = {"color": color, "linewidth": 0.9, "alpha": 0.9 if not i else 0.45}
+        look: dict[str, Any] = {
+            "color": color,
+            "linewidth": 1.0 if not i else 0.5,
+            "alpha": 0.9 if not i else 0.5,
+        }
         label = figure_text(arm.label, 44) if not i else None
         if (judged := run.history.get(f"{run.split}_{what}")) is not None:
-            ax.plot(x, judged, label=label, marker=marker, markersize=2.5, **look)
+            ax.plot(x, judged, label=label, marker="" if i else marker, markersize=2.5, **look)
         ax.plot(x, run.history[f"train_{what}"], linestyle="--", **look | {"linewidth": 0.6})

@@ -12,21 +12,19 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from mlproject.cell import Cell
-from mlproject.data import full_name, load_images
 from mlproject.data.image_set import ImageSet
 from mlproject.errors import Problem, WrongUse, unknown
-from mlproject.features import cache_folder
-from mlproject.models import SCRATCH, find_model, find_weights
-from mlproject.recipes import FROM_SCRATCH, IN_SAMPLE, RECIPES, Recipe, build_recipe, full_knobs
+from mlproject.plan.cells import cell_at, drawn_from, integer
+from mlproject.recipes import RECIPES
 from mlproject.recipes.tunable import check_tunable, tune_of
-from mlproject.regions import masked, settings_of
 from mlproject.search import Tune, split_words
-from mlproject.values import listed, read_scales, whole
+
+LISTS = ("model", "dataset_size", "seed")
+"""Coordinates for which a command line may give a comma list."""
 
 KEYS = ("name", "description", "grid", "tune")
 
@@ -45,9 +43,6 @@ DEFAULTS: dict[str, Any] = {
     "seed": 0,
     "max_bad": 0,
 }
-AUTO_EVAL_SIZE = 1000
-AUTO_VALIDATION_SIZE = 500
-"""At most this many, and at most a tenth of the pool (tuned cells: a fifth); none where nothing is chosen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +59,7 @@ class Plan:
 
     def images_of(self, cell: Cell) -> ImageSet:
         """The images that a cell of this plan draws from."""
-        return self.images[_drawn_from(cell)]
+        return self.images[drawn_from(cell)]
 
 
 def read_plan(path: Path, overrides: Mapping[str, Any]) -> Plan:
@@ -97,7 +92,11 @@ def plan_of(name: str, coordinates: Mapping[str, Any], *, tuned: bool = False) -
 
 
 def _build(
-    name: str, grids: Sequence[dict[str, Any]], overrides: Mapping[str, Any], where: str, tune: Tune | None
+    name: str,
+    grids: Sequence[dict[str, Any]],
+    overrides: Mapping[str, Any],
+    where: str,
+    tune: Tune | None,
 ) -> Plan:
     images: dict[tuple[str, ...], ImageSet] = {}
     cells: dict[str, Cell] = {}
@@ -107,7 +106,7 @@ def _build(
         try:
             merged = _merge(grid, overrides, named_weights=bool(where))
             for cell, image_set in _cells(merged, tune):
-                images[_drawn_from(cell)] = image_set
+                images[drawn_from(cell)] = image_set
                 cells.setdefault(cell.key, cell)
         except Problem as fault:
             faults.append(_located(label, fault) if label else fault)
@@ -132,7 +131,7 @@ def _merge(grid: Mapping[str, Any], overrides: Mapping[str, Any], *, named_weigh
         raise WrongUse("model is missing; name one, for example model=resnet50")
     if named_weights and ("weights" not in flat and "weights" not in overrides):
         raise WrongUse("weights is missing; a plan names its weights: imagenet, random or a path")
-    if named_weights and "auto" in listed("weights", merged["weights"]):
+    if named_weights and "auto" in _values("weights", merged["weights"]):
         raise WrongUse("weights must be imagenet, random or a path in a plan, not 'auto'")
     return merged
 
@@ -154,117 +153,34 @@ def _cells(merged: Mapping[str, Any], tune: Tune | None) -> Iterator[tuple[Cell,
     for name in tune.space if tune else ():
         if isinstance(merged.get(name), list):
             raise WrongUse(f"{name} is tuned: give one value, which is tried first, or none, not a list")
-    coordinates = {k: listed(k, v) for k, v in merged.items() if k in (*DEFAULTS, "model")}
-    knobs = {k: listed(k, v) for k, v in merged.items() if k not in coordinates}
+    coordinates = {k: _values(k, v) for k, v in merged.items() if k in (*DEFAULTS, "model")}
+    knobs = {k: _values(k, v) for k, v in merged.items() if k not in coordinates}
     order = sorted(coordinates, key=lambda k: {"data": 0, "model": 1, "dataset_size": 8, "seed": 9}.get(k, 5))
-    sizes = [whole("dataset_size", size) for size in coordinates["dataset_size"]]
+    sizes = [integer("dataset_size", size) for size in coordinates["dataset_size"]]
     for knob_values in itertools.product(*knobs.values()):
         recipe_knobs = dict(zip(knobs, knob_values, strict=True))
         if tune:
             check_tunable(str(merged["recipe"]), recipe_knobs, tune)
         for values in itertools.product(*(coordinates[k] for k in order)):
-            yield _cell(dict(zip(order, values, strict=True)), recipe_knobs, max(sizes) if tune else 0)
+            yield cell_at(dict(zip(order, values, strict=True)), recipe_knobs, max(sizes) if tune else 0)
 
 
-def _cell(at: dict[str, Any], knobs: Mapping[str, Any], largest: int) -> tuple[Cell, ImageSet]:
-    """A cell and its images; ``largest`` is the largest size that is tuned along with it, 0 for none."""
-    recipe = build_recipe(str(at["recipe"]), knobs)
-    data = full_name(str(at["data"]))
-    max_bad = whole("max_bad", at["max_bad"])
-    region, checkpoint = str(at["region"]), str(at["checkpoint"])
-    images, settings = _images(data, max_bad), _settings(region, checkpoint)
-    model = find_model(str(at["model"]))
-    weights = find_weights(model, _weights(str(at["weights"]), str(at["recipe"])))
-    size = whole("dataset_size", at["dataset_size"])
-    eval_size = _eval_size(at["eval_size"], images, str(at["recipe"]))
-    n_pool = images.n_pool(in_sample=eval_size == 0)
-    cell = Cell(
-        recipe=str(at["recipe"]),
-        recipe_version=recipe.version,
-        model=model.name,
-        weights=weights.label,
-        weights_digest=weights.digest,
-        data=data,
-        data_digest=images.digest,
-        dataset_size=size,
-        eval_size=eval_size,
-        validation_size=_validation_size(at["validation_size"], recipe, n_pool, largest),
-        draw=str(at["draw"]),
-        region=region,
-        region_digest=settings.digest if settings else "",
-        checkpoint=str(settings.checkpoint.path) if settings and settings.checkpoint else "",
-        image_scales=read_scales(at["image_scales"], model.side),
-        large_images=str(at["large_images"]),
-        seed=whole("seed", at["seed"]),
-        knobs=full_knobs(recipe),
-    )
-    if cell.large_images == "native" and cell.recipe in FROM_SCRATCH:
-        raise WrongUse(f"large_images must be interpolated for recipe {cell.recipe}, not 'native'")
-    _check_sizes(cell, images)
-    return cell, _regions(data, max_bad, region, checkpoint)
-
-
-def _weights(spec: str, recipe: str) -> str:
-    """The name of the weights: ``scratch`` for recipes that train all of a network, and for no others."""
-    from_scratch = recipe in FROM_SCRATCH
-    if from_scratch and spec == "auto":
-        return SCRATCH
-    if from_scratch != (spec == SCRATCH):
-        rule = f"must be {SCRATCH}" if from_scratch else f"must not be {SCRATCH}"
-        raise WrongUse(f"weights {rule} for recipe={recipe!r}, not {spec!r}")
-    return spec
-
-
-@cache
-def _images(spec: str, max_bad: int) -> ImageSet:
-    return load_images(spec, max_bad=max_bad)
-
-
-_settings = cache(settings_of)
-
-
-@cache
-def _regions(spec: str, max_bad: int, region: str, checkpoint: str) -> ImageSet:
-    return masked(_images(spec, max_bad), region, _settings(region, checkpoint), cache_folder())
-
-
-def _drawn_from(cell: Cell) -> tuple[str, ...]:
-    return cell.data_digest, cell.region, cell.region_digest
-
-
-def _eval_size(value: Any, images: ImageSet, recipe: str) -> int:
-    if value == "auto":
-        return 0 if recipe in IN_SAMPLE else min(AUTO_EVAL_SIZE, images.n_held_out)
-    size = 0 if value == "in-sample" else whole("eval_size", value)
-    if size and recipe in IN_SAMPLE:
-        raise WrongUse(f"eval_size must be in-sample for recipe {recipe}: only what it saw has a class")
-    return size
-
-
-def _validation_size(value: Any, recipe: Recipe, n_pool: int, largest: int) -> int:
-    """Images kept from all draws; a tuned cell takes what no size needs, or 0 for a fifth of its draw."""
-    if value != "auto":
-        return whole("validation_size", value)
-    if largest and not recipe.validates:
-        spare = min(AUTO_VALIDATION_SIZE, n_pool // 5, n_pool - largest)
-        return spare if spare >= min(AUTO_VALIDATION_SIZE, n_pool // 10) else 0
-    return min(AUTO_VALIDATION_SIZE, n_pool // 10) if recipe.validates else 0
-
-
-def _check_sizes(cell: Cell, images: ImageSet) -> None:
-    pool = images.n_pool(in_sample=cell.in_sample) - cell.validation_size
-    if cell.dataset_size > pool:
-        raise WrongUse(
-            f"dataset_size must be at most {pool:,}, not {cell.dataset_size:,}: {images.name} has"
-            f" {len(images):,} images, of which {images.n_held_out:,} are held out for evaluation"
-            + (f" and {cell.validation_size:,} for validation" if cell.validation_size else "")
-            + (" (eval_size=in-sample trains and judges on all)" if not cell.in_sample else "")
-        )
-    if cell.eval_size > images.n_held_out:
-        raise WrongUse(
-            f"eval_size must be at most {images.n_held_out:,}, not {cell.eval_size:,}: {images.name}"
-            " holds out no more"
-        )
+def _values(name: str, value: Any) -> list[Any]:
+    """The values a coordinate or knob takes: a TOML list, a comma list where allowed, or one value."""
+    if name == "image_scales":
+        nested = isinstance(value, list) and any(isinstance(v, (list, str)) for v in value)
+        return value if nested else [value]
+    if isinstance(value, str) and name in LISTS:
+        value = [word.strip() for word in value.split(",")]
+        if not all(value):
+            raise WrongUse(f"{name} has an empty item in its list")
+    values = value if isinstance(value, list) else [value]
+    if not values:
+        raise WrongUse(f"{name} must not be an empty list")
+    for one in values:
+        if not isinstance(one, (str, int, float)):
+            raise WrongUse(f"{name} must be text, a number or a truth value, not {one!r}")
+    return values
 
 
 def _located(where: str, fault: Problem) -> Problem:
