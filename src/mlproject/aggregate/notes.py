@@ -39,8 +39,8 @@ def _identity(curves: Sequence[Curve]) -> Iterator[str]:
         yield _identity_sentence(equal_steps)
     if len(given) < len(mine):
         yield (
-            "Target `features` with the length of training tuned: the best loss is 0 at every dataset size, so "
-            "the exponent measures the optimiser steps that the range allows, not learning from data."
+            "Target `features` with the length of training tuned: the best loss is 0 at every dataset size, "
+            "so the exponent measures the optimiser steps that the range allows, not learning from data."
         )
 
 
