@@ -24,6 +24,7 @@ from .points import Points, read_points
 from .posterior import Posterior, conditioned, log_mean, posterior
 from .rolling import rolling_scores
 from .table import find_law
+from .threads import one_thread
 from .verdict import rises
 from .weights import prior_weights, weigh
 
@@ -143,6 +144,7 @@ def suited(points: Points) -> tuple[str, ...]:
     return (*names, "m4") if points.ceiling is not None and names == AVERAGED[1] else names
 
 
+@one_thread
 def average_points(points: Points, members: Mapping[str, ScalingLaw]) -> Average:
     """Average laws over points that were checked."""
     cells = make_cells(points)

@@ -22,6 +22,7 @@ from .points import Points, read_points
 from .robust import huber_weights, physical_values
 from .solve import Problem, polish, refit, solve
 from .table import LAWS, find_law
+from .threads import one_thread
 from .verdict import Evidence, Judged, judge
 
 OPINION_ROUNDS = 30  # of reweighting in the second opinion
@@ -169,6 +170,7 @@ def read_influence(influence: ArrayLike | None, points: Points) -> Array | None:
     return np.asarray(values / points.y)
 
 
+@one_thread
 def fit_points(
     points: Points, law: ScalingLaw, *, linear: bool = False, influence: Array | None = None
 ) -> Fit:
