@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 from mlproject.cell import Cell, Knob
 from mlproject.errors import unknown
 from mlproject.losses import Outcome
+from mlproject.recipes.finetune import Finetune
 from mlproject.recipes.knobs import parsed
 from mlproject.recipes.probe import Probe
 from mlproject.recipes.scratch import Scratch
@@ -42,7 +43,7 @@ class Recipe(Protocol):
         """Run the cell. Raises: Problem when its losses would mean nothing."""
 
 
-RECIPES: dict[str, type[Any]] = {"probe": Probe, "scratch": Scratch, "segment": Segment}
+RECIPES: dict[str, type[Any]] = {"probe": Probe, "finetune": Finetune, "scratch": Scratch, "segment": Segment}
 FROM_SCRATCH = frozenset({"scratch", "segment"})
 """Recipes that draw all weights from the cell's seed: their cells say ``weights=scratch``, no others do."""
 

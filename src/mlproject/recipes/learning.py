@@ -87,7 +87,8 @@ def learn(
 ) -> Learned:
     """Train on ``train``, then judge all splits twice: with the best weights and with the last.
 
-    ``watched`` splits are judged after epochs as well. The network is left with the best weights. Raises: Problem where training fails.
+    ``watched`` splits are judged after epochs as well. The network is left with the best weights.
+    Raises: Problem where training fails.
     """
     settings, device = settings_of(recipe), training_device()
     trained = train(
