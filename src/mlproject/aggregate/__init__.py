@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from mlproject.aggregate.ablation import ablate, merged
 from mlproject.aggregate.averages import averages
 from mlproject.aggregate.axes import AXES, Axis
 from mlproject.aggregate.bootstrap import Replicates, over_seeds, replicates
@@ -34,7 +35,12 @@ def aggregate(observations: Iterable[Observation], *, n_draws: int = 1000, seed:
     """
     runs, n_left_out = read(observations)
     found = pools(runs)
-    curves = _named([pair for pool in found for pair in _curves(pool, n_draws=n_draws, seed=seed)])
+    pairs = [_curves(pool, n_draws=n_draws, seed=seed) for pool in found]
+    curves = _named([pair for some in pairs for pair in some])
+    arms = [
+        ablate(pool, [curve for _, curve in some], n_draws=n_draws, seed=seed)
+        for pool, some in zip(found, pairs, strict=True)
+    ]
     said = notes(curves, n_left_out=n_left_out, pool_notes=[pool.note for pool in found if pool.note])
     return Study(
         curves=tuple(curves),
@@ -42,6 +48,7 @@ def aggregate(observations: Iterable[Observation], *, n_draws: int = 1000, seed:
         run_ids=tuple(run.observation.run_id for run in runs),
         n_left_out=n_left_out,
         n_draws=n_draws,
+        ablation=merged(arms),
     )
 
 

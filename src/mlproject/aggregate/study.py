@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlproject.aggregate.axes import Axis
+from mlproject.aggregate.matrix import Ablation
 from mlproject.scaling import Average, Fit, ImageExponents, Prediction
 
 Floats = NDArray[np.float64]
@@ -159,6 +160,7 @@ class Study:
     run_ids: tuple[str, ...]
     n_left_out: int
     n_draws: int
+    ablation: Ablation = field(default_factory=Ablation)
 
     def along(self, axis: str) -> tuple[Curve, ...]:
         """The curves along one axis of ``AXES``."""

@@ -37,7 +37,7 @@ def _parts(net: nn.Module, n_all: int) -> list[nn.Module]:
 
 
 def train_last(net: nn.Module, k: int) -> int:
-    """Let the last ``k`` stages require gradients and nothing else (-1: everything); how many stages there are.
+    """Let the last ``k`` stages require gradients and nothing else (-1: everything); counts all stages.
 
     Parameters outside all stages (class tokens, position embeddings) are trained with everything only.
     """

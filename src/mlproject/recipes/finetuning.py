@@ -20,7 +20,7 @@ from mlproject.cell import Cell
 from mlproject.data.rows import rows_of
 from mlproject.device import inference
 from mlproject.errors import DigestMismatch, WrongUse
-from mlproject.losses import Outcome
+from mlproject.losses import Outcome, Split
 from mlproject.models import find_model, find_weights, load_backbone
 from mlproject.models.counting import plain_attention
 from mlproject.models.fourier import Copies, FeatureEncoding, PixelEncoding
@@ -39,6 +39,9 @@ else:
     ImageSet = Model = Report = Finetune = Any
 
 log = logging.getLogger(__name__)
+
+VALIDATION: tuple[Split, ...] = ("validation",)
+"""What is judged by epoch; evaluation images are looked at once, when nothing is left to choose."""
 
 
 class Tuned(nn.Module):
@@ -81,7 +84,7 @@ def run_finetune(knobs: Finetune, cell: Cell, images: ImageSet, report: Report) 
     task = Task(objective=_objective(knobs), measure=measure, augment=augment)
     flops, training_flops = _flops(net, knobs.side)
     parts = split_rows(rows, examples)
-    learned = learn(net, task, knobs, cell, parts, report, watched=("validation",))
+    learned = learn(net, task, knobs, cell, parts, report, watched=VALIDATION)
     facts = _separated(net, parts["validation" if "validation" in parts else "train"], knobs, cell)
     done = outcome(
         learned, cell, images, rows, net, kind="cross_entropy", flops_per_image=flops, tables={}, facts=facts
