@@ -20,12 +20,14 @@ def write_report(study: Study, folder: Path) -> list[Path]:
 
     matplotlib is imported here, not before: a command line that draws nothing starts without it.
     """
+    from mlproject.report.arms import arm_tables
     from mlproject.report.figures import figures
     from mlproject.report.latex import exponents_tex
     from mlproject.report.summary import summary_md
     from mlproject.report.tables import tables
 
-    contents = tables(study) | {"exponents.tex": exponents_tex(study)} | dict(figures(study))
+    contents = tables(study) | arm_tables(study.ablation)
+    contents |= {"exponents.tex": exponents_tex(study)} | dict(figures(study))
     contents = {"summary.md": summary_md(study, list(contents)), **contents}
     for name, content in contents.items():
         write_atomic(folder / name, content)

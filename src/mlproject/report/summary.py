@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mlproject.aggregate.study import HORIZONS, Curve, Study, Verdict
+from mlproject.report.arms import arms_md
 from mlproject.report.escape import markdown
 from mlproject.report.tables import seeds
 from mlproject.report.words import (
@@ -35,6 +36,7 @@ def summary_md(study: Study, files: Sequence[str]) -> bytes:
         *_predictions(study),
         *_refused(study),
         _verdicts(study),
+        *arms_md(study.ablation),
         _caveats(study),
     ]
     parts += [
