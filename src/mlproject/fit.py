@@ -11,9 +11,11 @@ from pathlib import Path
 
 from mlproject import __version__, table
 from mlproject.aggregate import Study, aggregate
+from mlproject.aggregate.ledger import build_ledger
 from mlproject.errors import BadInput
 from mlproject.files import try_locked
 from mlproject.report import write_report
+from mlproject.report.ledger import write_ledger
 from mlproject.report.terminal import as_text
 from mlproject.report.words import preferred
 from mlproject.tracking import Store
@@ -55,6 +57,8 @@ def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, whe
     ):
         study = aggregate(observations)
         summary, *_ = write_report(study, Path(folder))
+        if (ledger := build_ledger(observations)) is not None:
+            write_ledger(ledger, Path(folder))
         text = as_text(study)
         (Path(folder) / TEXT).write_text(text, "utf-8")
         table.write_rows(Path(folder) / "runs.csv", ["cell", "losses_digest", "run_id"], rows)

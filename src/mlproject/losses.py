@@ -113,7 +113,8 @@ class Observation:
     """A finished run read back: its cell, its numbers, and its losses on demand.
 
     ``metrics`` are those of the run contract (``params``, ``flops``, ``eval.loss``, …). ``load_losses``
-    reads the losses artifact and raises DigestMismatch when it is not what was logged.
+    reads the losses artifact and raises DigestMismatch when it is not what was logged; ``load_table`` reads
+    a further table of the outcome by its name, columns of text, empty where there is none.
     """
 
     cell: Cell
@@ -121,3 +122,5 @@ class Observation:
     metrics: Mapping[str, float]
     losses_digest: str
     load_losses: Callable[[], PerImageLosses]
+    load_table: Callable[[str], Mapping[str, Sequence[str]]] = lambda name: {}
+    provenance: Mapping[str, str] = field(default_factory=dict)

@@ -30,6 +30,13 @@ def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
         csv.writer(file).writerows([header, *rows])
 
 
+def read_columns(path: Path) -> dict[str, list[str]]:
+    """Read what ``write_rows`` wrote back as columns of text. Raises: OSError."""
+    with path.open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    return {name: [row[i] for row in rows] for i, name in enumerate(header)}
+
+
 def read_losses(path: Path) -> PerImageLosses:
     """Read ``losses.parquet`` back; the digest is the caller's to check.
 

@@ -5,9 +5,12 @@ import struct
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mlproject.data import DATASETS, load_images
+from mlproject.data.image_set import UNLABELLED
 from mlproject.data.names import natural
+from mlproject.data.published_maps import LAYOUTS
 
 N_TRAIN, N_TEST = 20, 10
 
@@ -19,6 +22,8 @@ def root(tmp_path, monkeypatch):
         write_mnist(tmp_path / name / "raw")
     write_cifar(tmp_path / "cifar-10-batches-py", [f"data_batch_{i}" for i in range(1, 6)], "test_batch")
     write_cifar(tmp_path / "cifar-100-python", ["train"], "test")
+    write_pairs(tmp_path, LAYOUTS["voc2012"], first=0)
+    write_pairs(tmp_path, LAYOUTS["oxford-pets"], first=1)
     monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
     monkeypatch.setenv("MLPROJECT_DATA", str(tmp_path))
 
@@ -57,8 +62,35 @@ def test_pixels_are_rgb_bytes_that_may_be_written_to(images):
 
 def test_the_origin_is_stated_and_classes_have_names(images):
     assert images.source
-    assert len(set(images.classes)) == len(images.classes) >= 10
+    assert len(set(images.classes)) == len(images.classes) >= (3 if images.read_map else 10)
     assert images.labels.max() < len(images.classes)
+
+
+def test_label_maps_are_of_the_pictures_size_and_of_named_classes(images):
+    if images.read_map is None:
+        pytest.skip("no label maps")
+    for index in (0, len(images) - 1):
+        classes = images.read_map(index)
+        assert classes.shape == images.read(index).shape[:2]
+        known = classes[classes != UNLABELLED]
+        assert len(known)
+        assert known.max() < len(images.classes)
+
+
+def write_pairs(root, layout, first):
+    """Pictures and label maps in the files of a published layout, with the lists that name them."""
+    for words, listed, n in zip(layout.parts, layout.lists, (N_TRAIN + 10, N_TEST), strict=True):
+        names = [f"{next(iter(words.values()))}_{i}" for i in range(n)]
+        path = root / listed
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{name} 1 1 1\n" if first else f"{name}\n" for name in names))
+        for i, name in enumerate(names):
+            classes = np.full((6, 8), first, np.uint8)
+            classes[i % 5], classes[-1] = first + 1, 255 if not first else first + 2
+            for pattern, pixels in ((layout.image, noise(6, 8, 3 + i)[..., :3]), (layout.label_map, classes)):
+                file = root / pattern.format(name)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(np.ascontiguousarray(pixels)).save(file)
 
 
 def write_mnist(raw):

@@ -11,9 +11,15 @@ import numpy as np
 import pytest
 
 from mlproject.cell import Cell, Knob
-from mlproject.recipes import build_recipe, full_knobs
+from mlproject.recipes import build_recipe, full_knobs, scratching, segmenting
+
+REAL = (scratching, segmenting)
+"""Imported here, so that they bind real models before ``install`` puts doubles in their place."""
 
 N_PIXELS = 512
+NETWORKS = {"scratch": "resblock_w2_d1", "segment": "segmenter_w4_i1"}
+"""Recipes that train whole networks need a real one, if a tiny one; all others get a double."""
+QUICK: dict[str, dict[str, Knob]] = {name: {"side": 8, "epochs": 3} for name in NETWORKS}
 
 
 @dataclass
@@ -29,6 +35,19 @@ class Images:
         self.labels = np.arange(self.n) // 4 % self.n_classes
         self.classes = tuple(f"class {i}" for i in range(self.n_classes))
         self.held_out = np.arange(self.n) % 4 == 3
+
+    def read(self, index: int) -> Any:
+        """A picture of 8 x 8 pixels, one half of it brighter: which one is its label."""
+        pixels = np.random.default_rng(index).integers(0, 120, (8, 8, 3), np.uint8)
+        pixels[self.read_map(index) > 0] += 100
+        return pixels
+
+    def read_map(self, index: int) -> Any:
+        """The brighter half of a picture: upper, lower, left, right are classes 0 to 3, all else is 0."""
+        classes, label = np.zeros((8, 8), np.uint8), int(self.labels[index])
+        half = slice(0, 4) if label % 2 else slice(4, 8)
+        (classes if label < 2 else classes.T)[half] = max(1, label)
+        return classes
 
     def draw(
         self, size: int, *, seed: int, how: str, in_sample: bool = False, validation_size: int = 0
@@ -100,7 +119,7 @@ def install(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
         },
         "device": {"find_device": lambda: "cpu"},
     }
-    parts["models"]["find_model"] = lambda name: SimpleNamespace(name=name)
+    parts["models"]["find_model"] = lambda name: SimpleNamespace(name=name, maps=False)
     for name, values in parts.items():
         module = ModuleType(f"mlproject.{name}")
         vars(module).update(values)
@@ -120,7 +139,7 @@ def cell_of(
     built = build_recipe(recipe, knobs)
     return Cell(
         recipe=recipe,
-        model="double",
+        model=NETWORKS.get(recipe, "double"),
         weights="random:0",
         weights_digest="w",
         data="doubles",

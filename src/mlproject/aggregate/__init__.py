@@ -140,4 +140,6 @@ def _point(name: str, axis: Axis, runs: Sequence[Run], losses: Floats, draws: Re
 
 
 def _scale_name(axis: Axis, run: Run) -> str:
-    return run.cell.model if axis is AXES["params"] else str(run.cell.dataset_size)
+    if axis is AXES["params"]:
+        return run.cell.model
+    return str(run.cell.knobs["epochs"] if axis is AXES["epochs"] else run.cell.dataset_size)

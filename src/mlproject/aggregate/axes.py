@@ -18,7 +18,7 @@ MODEL_FIELDS = frozenset({"model", "weights", "weights_digest"})
 
 @dataclass(frozen=True, kw_only=True)
 class Axis:
-    """A coordinate of a law: its name, symbol and unit, the cell fields that move along it, its value.
+    """A coordinate of a law: its name, symbol and unit, the fields or knobs that move along it, its value.
 
     ``value`` gives NaN for an observation that does not know it; such a run stays off this axis.
     """
@@ -52,6 +52,13 @@ def _images(observation: Observation) -> float:
     return float(observation.cell.dataset_size)
 
 
+def _epochs(observation: Observation) -> float:
+    """Epochs asked for; a cell that counts steps instead has none."""
+    knobs = observation.cell.knobs
+    number = knobs.get("epochs", 0) if not knobs.get("steps") else 0
+    return float(number) if number else math.nan
+
+
 AXES = {
     "images": Axis(
         name="training images", symbol="D", unit="images", varies=frozenset({"dataset_size"}), value=_images
@@ -62,5 +69,6 @@ AXES = {
     "flops": Axis(
         name="compute", symbol="C", unit="FLOP", varies=frozenset({"dataset_size"}), value=_metric("flops")
     ),
+    "epochs": Axis(name="epochs", symbol="E", unit="epochs", varies=frozenset({"epochs"}), value=_epochs),
 }
-"""All axes, by the metric or field that they read."""
+"""All axes, by the metric, field or knob that they read."""

@@ -63,16 +63,23 @@ def groups(runs: Iterable[Run], axis: Axis) -> list[Group]:
 def _fixed(run: Run, axis: Axis) -> dict[str, Any]:
     free = axis.varies | {"seed"}
     own = {name: value for name, value in run.cell.to_dict().items() if name not in free}
+    own["knobs"] = {name: value for name, value in own["knobs"].items() if name not in free}
     return own | {"split": run.split, "kind": run.kind, "weights_kind": weights_kind(run.cell)}
 
 
 def worth_drawing(group: Group) -> bool:
     """Whether a group says something of its own: always, but for compute that only repeats the images.
 
-    Compute counts when it departs from proportion to the images by more than 10 % over the curve.
+    Compute counts when it rises with the images, and departs from proportion to them by more than 10 %
+    over the curve. Epochs count where they differ.
     """
+    values = {group.axis.value(run.observation) for run in group.runs}
+    if group.axis is AXES["epochs"]:
+        return len(values) > 1
     if group.axis is not AXES["flops"]:
         return True
+    if len(values) < len({run.cell.dataset_size for run in group.runs}):
+        return False
     ratios = [group.axis.value(run.observation) / run.cell.dataset_size for run in group.runs]
     return max(ratios) > 1.1 * min(ratios)
 

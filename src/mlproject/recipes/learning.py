@@ -124,6 +124,7 @@ def forward_flops(model: Model, side: int, image_scales: Sequence[float]) -> flo
 def outcome(
     learned: Learned,
     cell: Cell,
+    model: Model,
     images: ImageSet,
     rows: Rows,
     net: nn.Module,
@@ -151,7 +152,7 @@ def outcome(
         flops_per_image=flops_per_image,
         flops_total=(1 + BACKWARD) * flops_per_image * trained.n_seen,
         facts=_facts(learned, judged) | dict(facts),
-        provenance=_provenance(cell, learned),
+        provenance=_provenance(cell, model, learned),
         tensors={name.removeprefix("body."): value.cpu().numpy() for name, value in trained.best.items()},
         tables={"epochs": _epochs(trained), **tables},
     )
@@ -174,8 +175,9 @@ def _facts(learned: Learned, judged: Tensor) -> dict[str, float]:
     return facts
 
 
-def _provenance(cell: Cell, learned: Learned) -> dict[str, str]:
-    return {
+def _provenance(cell: Cell, model: Model, learned: Learned) -> dict[str, str]:
+    grown = {"parent": model.parent, "change": model.change} if model.parent else {}
+    return grown | {
         "weights": f"{cell.weights}, drawn from seed {cell.seed}",
         "device": training_device(),
         "threads": str(find_n_threads()),

@@ -69,7 +69,16 @@ def run_scratch(scratch: Scratch, cell: Cell, images: ImageSet, report: Report) 
     learned = learn(net, task, scratch, cell, split_rows(rows, examples), report)
     flops = forward_flops(model, scratch.side, cell.image_scales) + 2.0 * net.head.weight.numel()
     return outcome(
-        learned, cell, images, rows, net, kind="cross_entropy", flops_per_image=flops, tables={}, facts={}
+        learned,
+        cell,
+        model,
+        images,
+        rows,
+        net,
+        kind="cross_entropy",
+        flops_per_image=flops,
+        tables={},
+        facts={},
     )
 
 

@@ -80,6 +80,7 @@ def run_segment(segment: Segment, cell: Cell, images: ImageSet, report: Report) 
     return outcome(
         learned,
         cell,
+        model,
         images,
         rows,
         net,

@@ -18,7 +18,7 @@ from mlproject.report.panels import correlation_figure, distribution_figure
 from mlproject.report.style import RC, encode
 
 Draw = Callable[[Sequence[Curve]], Figure]
-MOST = {"images": 6, "params": 9, "flops": 6}
+MOST = {"images": 6, "params": 9, "flops": 6, "epochs": 6}
 """Curves that a figure holds before the next one begins: models by hue are fewer than sizes by shade."""
 
 

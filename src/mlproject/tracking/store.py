@@ -14,7 +14,7 @@ from typing import Any
 
 from mlproject import table
 from mlproject.cell import Cell
-from mlproject.errors import DigestMismatch, one_line
+from mlproject.errors import DigestMismatch, StoreAway, one_line
 from mlproject.files import try_locked
 from mlproject.losses import Observation, PerImageLosses
 from mlproject.signals import Stopped, heard
@@ -23,6 +23,7 @@ from mlproject.tracking.trouble import reaching
 
 COMPLETE = "cell.complete"
 LOSSES_DIGEST = "losses.digest"
+PROVENANCE = "provenance."
 LOSSES_FILE = "losses.parquet"
 PAGE = 1000
 BATCH_METRICS = 900
@@ -225,6 +226,12 @@ class Store:
             metrics=dict(run.data.metrics),
             losses_digest=digest,
             load_losses=lambda: self._losses(run.info, digest),
+            load_table=lambda name: self._table(run.info, name),
+            provenance={
+                name.removeprefix(PROVENANCE): text
+                for name, text in tags.items()
+                if name.startswith(PROVENANCE)
+            },
         )
 
     def _fetch(self, run_id: str, artifact_uri: str, name: str) -> Path:
@@ -233,6 +240,12 @@ class Store:
             return local
         with reaching(self.uri):
             return Path(self.client.download_artifacts(run_id, name))
+
+    def _table(self, info: Any, name: str) -> dict[str, list[str]]:
+        try:
+            return table.read_columns(self._fetch(info.run_id, info.artifact_uri, f"{name}.csv"))
+        except (OSError, StoreAway):
+            return {}
 
     def _losses(self, info: Any, digest: str) -> PerImageLosses:
         run_id = info.run_id
