@@ -15,8 +15,8 @@ from mlproject.report.words import FORMULAS, interval, number
 
 SAID = (
     "Differences are arm less baseline on the same evaluation images and seeds, with 95 % intervals over "
-    "images and seeds, one at a time; the verdict is after Holm's correction for all arms of a table. *Best on "
-    "validation* is what chose the epoch and is told too well; *final* needs no choice; *evaluation* is the "
+    "images and seeds, one at a time; the verdict is after Holm's correction for all arms of a table. *Best "
+    "on validation* is what chose the epoch and reads too well; *final* needs no choice; *evaluation* is the "
     "chosen epoch, judged once."
 )
 

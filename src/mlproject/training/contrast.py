@@ -64,9 +64,10 @@ def separation(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     classes, index, sizes = torch.unique(labels, return_inverse=True, return_counts=True)
     sums = unit.new_zeros(len(classes), unit.shape[1]).index_add_(0, index, unit)
     within, all_pairs = sums.square().sum(), sums.sum(0).square().sum()
-    n_within, n = sizes.square().sum(), len(unit)
-    same = (within - unit.square().sum()) / (n_within - n)
-    return same, (all_pairs - within) / (n * n - n_within)
+    n_alike, n_unlike = sizes.square().sum() - len(unit), len(unit) ** 2 - sizes.square().sum()
+    none = unit.new_tensor(math.nan)
+    same = torch.where(n_alike > 0, (within - unit.square().sum()) / n_alike, none)
+    return same, torch.where(n_unlike > 0, (all_pairs - within) / n_unlike, none)
 
 
 def collapsed(different: float, features: Tensor) -> bool:
