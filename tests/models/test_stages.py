@@ -14,7 +14,7 @@ COUNTS = {
     "resnet18": 5,
     "resnext50_32x4d": 5,
     "efficientnet_lite0": 18,
-    "mobilenet_v3_small": 13,
+    "efficientnet_b0": 9,
     "convnext_tiny": 8,
 }
 

@@ -91,18 +91,16 @@ def test_it_learns_and_judges_the_evaluation_images_once():
     found = outcome(report=report, epochs=25, lr=0.01)
     assert found.facts["accuracy"] > 0.7
     assert not any("eval" in name for _, row in report.points for name in row)
-    assert {"train.same_cosine", "train.different_cosine"} <= set(report.points[0][1])
+    assert {"train.same_cosine_epoch", "train.different_cosine_epoch"} <= set(report.points[0][1])
     columns = found.losses.select("eval").values
     assert {"cross_entropy", "error", "final_cross_entropy", "final_error"} <= set(columns)
 
 
-@pytest.mark.parametrize(
-    ("knobs", "share"), [({"trained_stages": 0}, 1.1), ({"trained_stages": -1}, 3.0)]
-)
+@pytest.mark.parametrize(("knobs", "share"), [({"trained_stages": 0}, 1.1), ({"trained_stages": -1}, 3.0)])
 def test_compute_counts_what_the_backward_pass_does(knobs, share):
     found = outcome(**knobs)
     per_image = found.flops_total / (64 * 3)
-    assert per_image / found.flops_per_image == pytest.approx(share, abs=0.1)
+    assert per_image / found.flops_per_image == pytest.approx(share, abs=0.3)
 
 
 @pytest.mark.parametrize(
@@ -150,16 +148,11 @@ def test_the_alarm_tells_a_planted_collapse_and_nothing_else(monkeypatch, caplog
     model = replace(find_model(this.model), width=8, build=lambda: Constant(trace))
     monkeypatch.setattr(finetuning, "find_model", lambda name: model)
     monkeypatch.setattr(finetuning, "load_backbone", lambda model, weights: model.build())
-    monkeypatch.setattr(finetuning, "learn", _learn_without_counting(finetuning.learn))
     found = run_finetune(Finetune(**this.knobs), this, Images(200), Listener())
     assert found.facts["collapsed"] == alarm
     assert ("collapsed" in caplog.text) == bool(alarm)
     if alarm:
         assert abs(found.facts["same_cosine"] - found.facts["different_cosine"]) < 0.02
-
-
-def _learn_without_counting(learn):
-    return learn
 
 
 def test_the_alarm_is_silent_on_a_network_that_learned(caplog):
@@ -228,7 +221,7 @@ def test_knobs_that_break_a_rule_are_refused(knobs, message):
 @pytest.mark.parametrize(
     ("changes", "knobs", "message"),
     [
-        ({}, {"trained_stages": 99}, "trained_stages must be at most 2"),
+        ({}, {"trained_stages": 99}, "trained_stages must be at most 4"),
         ({"image_scales": (1.0, 2.0)}, {}, "image_scales must be 1"),
         ({"model": "segmenter_w4_i1"}, {}, "model must classify whole images"),
         ({"model": "vit_b_16"}, {}, "side must be 224 for vit_b_16, not 8"),
@@ -247,8 +240,8 @@ def test_one_class_gives_nothing_to_learn():
 
 
 def test_weights_that_changed_since_the_plan_are_refused():
+    this = replace(cell(), weights_digest="other")
     with pytest.raises(DigestMismatch, match="changed after the cell was planned"):
-        this = replace(cell(), weights_digest="other")
         run_finetune(Finetune(**this.knobs), this, Images(200), Listener())
 
 

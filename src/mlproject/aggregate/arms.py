@@ -2,13 +2,14 @@
 
 Found from the cells alone. A setting is all that arms must share: model, weights, data, sizes, the loss.
 An arm is the rest: recipe, knobs and image scales. The baseline is the arm that has the most others close
-to it over all settings. A model that was run with the baseline's knobs alone is an arm as well.
+to it over all settings, and asks for the least where two are alike in that. A model that was run with the
+baseline's knobs alone is an arm as well.
 """
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from mlproject.aggregate.groups import weights_kind
 from mlproject.aggregate.runs import Run
 from mlproject.cell import LABELS_ONLY
+from mlproject.files import sha256
 
 FEW = 3
 """Knobs in which an arm may differ from the baseline."""
@@ -47,7 +49,7 @@ def contests(runs: Iterable[Run]) -> list[Contest]:
     found = []
     for key in sorted(settings):
         arms = settings[key]
-        baseline = max(sorted(arms), key=lambda arm: score[arm])
+        baseline = max(sorted(arms), key=lambda arm: (score[arm], _plainness(arm)))
         named = {BASELINE: arms[baseline]} | _others(arms, baseline) | _models(settings, key, baseline)
         if len(named) > 1:
             setting = setting_of(next(iter(arms[baseline].values())))
@@ -90,7 +92,14 @@ def _key(fields: Mapping[str, Any]) -> Key:
 
 
 def _distance(first: Key, second: Key) -> int:
-    return len(differences(json.loads(first), json.loads(second)))
+    """In how many ways two arms differ; another recipe is as much as an arm may do otherwise."""
+    told = differences(json.loads(first), json.loads(second))
+    return len(told) + (FEW - 1 if "recipe" in told else 0)
+
+
+def _plainness(arm: Key) -> int:
+    """How many knobs ask for nothing: of two arms alone, the one that does less is the baseline."""
+    return sum(value in ("none", 0, False) for value in json.loads(arm).values())
 
 
 def _centrality(settings: Iterable[Mapping[Key, Any]]) -> dict[Key, int]:
@@ -106,8 +115,10 @@ def _centrality(settings: Iterable[Mapping[Key, Any]]) -> dict[Key, int]:
 def _others(arms: Mapping[Key, Seeds], baseline: Key) -> dict[str, Seeds]:
     """The arms that differ from the baseline in a few knobs, by name."""
     near = [arm for arm in arms if 0 < _distance(arm, baseline) <= FEW]
-    named = {name_of_arm(json.loads(arm), json.loads(baseline)): arms[arm] for arm in near}
-    return dict(sorted(named.items()))
+    names = {arm: name_of_arm(json.loads(arm), json.loads(baseline)) for arm in near}
+    repeated = [name for name, n in Counter(names.values()).items() if n > 1]
+    marks = {arm: f" [{sha256(arm.encode())[:6]}]" if names[arm] in repeated else "" for arm in near}
+    return dict(sorted((names[arm] + marks[arm], arms[arm]) for arm in near))
 
 
 def _models(settings: Mapping[Key, Mapping[Key, Seeds]], here: Key, baseline: Key) -> dict[str, Seeds]:

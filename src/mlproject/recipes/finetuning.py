@@ -87,7 +87,16 @@ def run_finetune(knobs: Finetune, cell: Cell, images: ImageSet, report: Report) 
     learned = learn(net, task, knobs, cell, parts, report, watched=VALIDATION)
     facts = _separated(net, parts["validation" if "validation" in parts else "train"], knobs, cell)
     done = outcome(
-        learned, cell, images, rows, net, kind="cross_entropy", flops_per_image=flops, tables={}, facts=facts
+        learned,
+        cell,
+        model,
+        images,
+        rows,
+        net,
+        kind="cross_entropy",
+        flops_per_image=flops,
+        tables={},
+        facts=facts,
     )
     pretrained = {"weights": cell.weights, "weights_digest": cell.weights_digest}
     return replace(
