@@ -25,7 +25,7 @@ def cell(model="lite0", size=100, seed=0, **fields):
     return Cell(model=model, weights=weights, dataset_size=size, seed=seed, **(known | fields))
 
 
-def observe(this, losses, *, ids=None, kind="cross_entropy", run_id=None, params=None, flops=None):
+def observe(this, losses, *, ids=None, kind="cross_entropy", run_id=None, params=None, flops=None, gmac=None):
     ids = ids or tuple(f"img_{i:04d}.png" for i in range(len(losses)))
     split = "train" if this.in_sample else "eval"
     table = PerImageLosses(
@@ -37,6 +37,7 @@ def observe(this, losses, *, ids=None, kind="cross_entropy", run_id=None, params
         "flops": flops or 4e8 * this.dataset_size,
         "eval.loss": float(np.mean(losses)),
     }
+    metrics |= {} if gmac is None else {"gmac_per_image": gmac}
     return Observation(
         cell=this,
         run_id=run_id or f"run-{this.key}",
@@ -54,6 +55,29 @@ def planted(this, *, n=200, alpha=0.5, k=6.0, floor=0.25, noise=0.02, images=0.8
     mean = (floor + k * this.dataset_size**-alpha) * np.exp(noise * own.normal())
     losses = hard * np.exp(0.2 * own.normal(size=n))
     return observe(this, mean * losses / hard.mean())
+
+
+WIDTHS = {"net-8": 1e5, "net-16": 4e5, "net-32": 1.6e6, "net-64": 6.4e6, "net-128": 2.5e7}
+
+
+def joint_loss(n, d, *, alpha=0.34, beta=0.4, floor=0.3):
+    """E + A N^-alpha + B D^-beta, an even share of each over the grid below."""
+    return floor + 0.5 * (n / 1.6e6) ** -alpha + 0.6 * (d / 800) ** -beta
+
+
+def grid_study(
+    n=200, models=tuple(WIDTHS), sizes=(100, 200, 400, 800, 1600, 3200), seeds=2, noise=0.02, law=joint_loss
+):
+    """Models over two decades of parameters by data sizes, with logged compute 6 N D."""
+    hard = np.exp(0.8 * np.random.default_rng(7).normal(size=n))
+    for name in models:
+        for size in sizes:
+            for seed in range(seeds):
+                this = cell(name, size, seed, weights="random")
+                own = np.random.default_rng(zlib.crc32(this.key.encode()))
+                mean = law(WIDTHS[name], size) * np.exp(noise * own.normal())
+                losses = mean * hard / hard.mean() * np.exp(0.2 * own.normal(size=n) - 0.02)
+                yield observe(this, losses, params=WIDTHS[name], flops=6 * WIDTHS[name] * size)
 
 
 def default_study(n=200, sizes=(100, 200, 400, 700, 1200, 2000), seeds=3):

@@ -26,7 +26,9 @@ def test_a_cell_survives_its_dictionary_and_keeps_its_key(
     "change",
     [
         {"recipe": "other"}, {"recipe_version": 2}, {"model": "resnet50"}, {"weights_digest": "random:1"},
-        {"data_digest": "e" * 64}, {"dataset_size": 101}, {"eval_size": 0}, {"draw": "prefix"},
+        {"data_digest": "e" * 64},
+        {"region": "blobs", "region_digest": "a"}, {"region": "background", "region_digest": "a"},
+        {"dataset_size": 101}, {"eval_size": 0}, {"draw": "prefix"},
         {"image_scales": (1.0, 2.0)}, {"seed": 1}, {"knobs": {"lr": 1e-4, "target": "labels"}},
     ],
 )  # fmt: skip
@@ -38,6 +40,24 @@ def test_a_cell_without_validation_keeps_the_key_it_had_before_there_was_any() -
     cell = make_cell()
     assert cell.to_dict()["validation_size"] == 0
     assert cell.key == make_cell(validation_size=0).key != make_cell(validation_size=5).key
+
+
+def test_a_cell_of_whole_images_keeps_the_key_it_had_before_there_were_regions() -> None:
+    assert make_cell().key == "4f1b7ec18c6f22a7"
+    blobs = make_cell(region="blobs", region_digest="a")
+    assert blobs.key != make_cell(region="blobs", region_digest="b").key
+    assert blobs.key == make_cell(region="blobs", region_digest="a", checkpoint="/elsewhere.pth").key
+
+
+def test_interpolated_scales_keep_the_key_they_had_before_there_were_native_pixels() -> None:
+    plain, native = (make_cell(image_scales=(1, 2), large_images=how) for how in ("interpolated", "native"))
+    before = {k: v for k, v in plain.to_dict().items() if k != "large_images"}
+    assert Cell.from_dict(before).key == plain.key != native.key
+    assert "scales 1,2 (native)" in native.label
+
+
+def test_native_pixels_of_scale_one_are_nothing_else() -> None:
+    assert make_cell(large_images="native") == make_cell()
 
 
 def test_where_the_images_lie_does_not_change_the_key() -> None:
@@ -52,7 +72,10 @@ def test_where_the_images_lie_does_not_change_the_key() -> None:
         ({"image_scales": ()}, "image_scales must hold at least one"),
         ({"image_scales": (1.0, -2.0)}, "image_scales must be positive"),
         ({"image_scales": (2.0, 2.0)}, "must not repeat"),
+        ({"region": "blobs"}, "region_digest must suit region 'blobs', not ''"),
+        ({"region": "blob", "region_digest": "a"}, "unknown region 'blob'; did you mean blobs"),
         ({"draw": "balance"}, "unknown draw 'balance'; did you mean balanced"),
+        ({"large_images": "nativ"}, "unknown large_images 'nativ'; did you mean native"),
         ({"knobs": {"lr": float("nan")}}, "lr must be finite"),
     ],
 )
@@ -65,3 +88,4 @@ def test_the_name_says_what_a_person_would_say() -> None:
     cell = make_cell(model="resnet50", weights="imagenet", dataset_size=200, data="/data/tench")
     assert cell.label == "resnet50 · 200 images · tench · seed 0"
     assert "(random)" in make_cell().label
+    assert "embedded (blobs)" in make_cell(region="blobs", region_digest="a").label

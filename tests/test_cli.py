@@ -24,7 +24,7 @@ from tests.data.pictures import fill
 SOURCE = str(Path(__file__).parents[1] / "src")
 LITE = ["--model=efficientnet_lite0", "--weights=imagenet", "--eval-size=10", "--target=labels", "--epochs=2"]
 VERBS = [[], ["cell"], ["sweep"], ["aggregate"], ["ls"], ["show"], ["doctor"], ["fetch"], ["cache"]]
-VERBS += [["cache", "ls"], ["cache", "prune"]]
+VERBS += [["regions"], ["cache", "ls"], ["cache", "prune"]]
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,12 @@ def python(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (["cell", *LITE, "--seed=-1"], 2, "seed must be 0 or more, not -1"),
         (["cell", *LITE, "--max-bad=-1"], 2, "max_bad must be 0 or more, not -1"),
         (["cell", *LITE, "--target=self"], 2, "exactly zero for every model"),
+        (["regions", "--data=embedded", "--method=blob"], 2, "unknown method 'blob'; did you mean blobs"),
+        (["regions", "--data=embedded", "--limits=big"], 2, "unknown limits 'big'; known: relative, seed"),
+        (["regions", "--data=embedded", "--method=sam"], 2, "SAM needs a checkpoint: download https://"),
+        (["regions", "--data=embedded", "--method=sam", "--checkpoint=x.pth"], 3, "no checkpoint at"),
+        (["regions", "--data=nowhere"], 2, "unknown data set or folder 'nowhere'"),
+        (["cell", *LITE, "--region=object"], 2, "unknown region 'object'"),
         (["cell", *LITE, "--data=embedded:trousers"], 2, "unknown class of fashion-mnist-subset"),
         (["cell", *LITE, "--data=embeded"], 2, "unknown data set or folder 'embeded'; did you mean embedded"),
         (["cell", *LITE, "--data=./missing"], 3, "cannot read the folder"),

@@ -46,10 +46,10 @@ def test_the_next_cells_narrow_the_prediction_within_the_budget() -> None:
     assert choice.found.width_after < choice.found.width_before
     assert 0 < choice.found.spent <= 6000
     done = {(cell.dataset_size, cell.seed) for cell in plan.cells}
-    new = {(size, seed) for size, seeds in choice.seeds.items() for seed in seeds}
+    new = {(own.size, seed) for own in choice.runs for seed in own.seeds}
     assert len(new) == len(choice.found.cells)
     assert not new & done, "nothing is run twice"
-    assert max(choice.seeds) > 800, "sizes beyond the data tell most"
+    assert max(own.size for own in choice.runs) > 800, "sizes beyond the data tell most"
 
 
 def test_the_plan_that_is_written_holds_cells_of_the_same_groups(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_budget_in_flops_follows_the_cost_of_the_finished_runs(capsys: pytest.
     by_images = choose(plan, finished(plan), Aim(target=5000, budget=6000))
     aim = Aim(target=5000, budget=6000 * 4e8, unit="flops")
     by_flops = choose(plan, finished(plan), aim)
-    assert by_flops[0].seeds == by_images[0].seeds
+    assert by_flops[0].runs == by_images[0].runs
     print_next(by_flops, aim, Path("next.toml"))
     assert "mlproject sweep --plan next.toml" in capsys.readouterr().out
 
@@ -91,3 +91,77 @@ def test_what_cannot_be_chosen_is_refused(tmp_path: Path) -> None:
         Aim(target=5000, budget=0)
     with pytest.raises(WrongUse, match="unknown unit 'image'; did you mean images"):
         Aim(target=5000, budget=1, unit="image")
+
+
+SIZES_OF = {"resnet18": 1.1e5, "resnet34": 9e5, "resnet50": 6.4e6}
+
+
+def joint_runs(plan: Plan) -> list[Observation]:
+    """Runs of a plan of three models with losses around a sum of powers of parameters and images."""
+    runs = finished(plan)
+    for i, run in enumerate(runs):
+        n, d = SIZES_OF[run.cell.model], run.cell.dataset_size
+        loss = (0.3 + 40 * n**-0.4 + 5 * d**-0.5) * math.exp(0.01 * math.sin(2.3 * i))
+        seconds = {"seconds.features": 1e-9 * n * d, "seconds.head": 1e-9 * n * d}
+        run.metrics.update({"eval.loss": loss, "params": n, "flops": 6 * n * d, **seconds})  # type: ignore[attr-defined]
+    return runs
+
+
+@pytest.fixture(scope="module")
+def joint_plan() -> Plan:
+    return small_plan(model=",".join(SIZES_OF), seed="0")
+
+
+def test_where_models_are_an_axis_cells_are_chosen_along_both(joint_plan: Plan, tmp_path: Path) -> None:
+    budget = 60 * 6.4e6 * 800
+    aim = Aim(target=3200, budget=budget, unit="flops", params=2e7)
+    (choice,) = choose(joint_plan, joint_runs(joint_plan), aim)
+    assert choice.field.joint
+    assert choice.found.width_after < choice.found.width_before
+    spent = sum(6 * SIZES_OF[new.cell.model] * new.size * len(new.seeds) for new in choice.runs)
+    assert spent == pytest.approx(choice.found.spent)
+    assert spent <= budget
+    assert len({cell.x[0] for cell in choice.found.cells} | {n for n in SIZES_OF.values()}) == 3
+    write_plan(tmp_path / "next.toml", joint_plan, aim, [choice])
+    after = read_plan(tmp_path / "next.toml", {})
+    written = {(cell.model, cell.dataset_size, cell.seed) for cell in after.cells}
+    assert written == {(new.cell.model, new.size, seed) for new in choice.runs for seed in new.seeds}
+    assert not {cell.key for cell in after.cells} & {cell.key for cell in joint_plan.cells}
+    assert (
+        "20,000,000" in (tmp_path / "next.toml").read_text()
+        or "2e+07" in (tmp_path / "next.toml").read_text()
+    )
+
+
+def test_compute_in_multiply_accumulates_and_seconds_are_measures_of_one_budget(joint_plan: Plan) -> None:
+    flops = 60 * 6.4e6 * 800
+    budgets = {"flops": flops, "gmac": flops / 2e9, "seconds": flops / 6 * 2e-9}
+    runs = joint_runs(joint_plan)
+    chosen = [
+        choose(joint_plan, runs, Aim(target=3200, budget=budget, unit=unit))[0].runs
+        for unit, budget in budgets.items()
+    ]
+    assert chosen[0] == chosen[1] == chosen[2]
+
+
+def test_a_joint_choice_is_shown_with_its_models(
+    joint_plan: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aim = Aim(target=3200, budget=20000)
+    choices = choose(joint_plan, joint_runs(joint_plan), aim)
+    print_next(choices, aim, Path("next.toml"))
+    said = capsys.readouterr().out
+    assert "3 models" in said
+    assert choices[0].runs[0].cell.model in said
+
+
+def test_close_models_are_chosen_for_one_by_one_and_have_no_target_size(joint_plan: Plan) -> None:
+    runs = joint_runs(joint_plan)
+    for run in runs:
+        run.metrics["params"] = 1e6 + len(run.cell.model)  # type: ignore[index]
+    choices = choose(joint_plan, runs, Aim(target=3200, budget=30000))
+    assert [choice.field.joint for choice in choices] == [False] * 3
+    with pytest.raises(WrongUse, match="parameters needs three finished models"):
+        choose(joint_plan, runs, Aim(target=3200, budget=30000, params=1e9))
+    with pytest.raises(WrongUse, match="above zero"):
+        Aim(target=1, budget=1, params=-3)

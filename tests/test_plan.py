@@ -62,6 +62,18 @@ def test_scales_in_pixels_are_multiples_of_the_input_side() -> None:
     assert by_pixels.cells[0].image_scales == (1.0, 2.0)
 
 
+def test_training_from_scratch_knows_no_native_pixels() -> None:
+    given = {"recipe": "scratch", "model": "resnet18", "image_scales": "1,2", "large_images": "native"}
+    with pytest.raises(WrongUse, match="large_images must be interpolated for recipe scratch"):
+        plan_of("x", given)
+
+
+def test_native_pixels_are_a_coordinate(tmp_path: Path) -> None:
+    text = f'[[grid]]\n{LITE}image_scales = [[1], [1, 2]]\nlarge_images = ["interpolated", "native"]\n'
+    found = {(c.image_scales, c.large_images) for c in plan(tmp_path, text).cells}
+    assert found == {((1.0,), "interpolated"), ((1.0, 2.0), "interpolated"), ((1.0, 2.0), "native")}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -76,7 +88,10 @@ def test_scales_in_pixels_are_multiples_of_the_input_side() -> None:
         (f"[[grid]]\n{LITE}dataset_size = []", "must not be an empty list"),
         (f'[[grid]]\n{LITE}dataset_size = "many"', "dataset_size must be a whole number, not 'many'"),
         (f'[[grid]]\n{LITE}image_scales = "big"', "image_scales must be numbers"),
+        (f"[[grid]]\n{LITE}image_scales = 1.1", "image scale 1.1 makes 246.4 pixels of 224"),
         (f'[[grid]]\n{LITE}data = "nowhere/at/all"', "nowhere/at/all"),
+        (f'[[grid]]\n{LITE}region = "blob"', "unknown region 'blob'; did you mean blobs"),
+        (f'[[grid]]\n{LITE}region = "sam"', "SAM needs a checkpoint: download"),
     ],
 )
 def test_a_bad_plan_is_refused_with_the_place_and_the_rule(tmp_path: Path, text: str, message: str) -> None:
@@ -95,6 +110,22 @@ def test_all_faults_of_a_plan_are_told_at_once(tmp_path: Path) -> None:
 def test_a_plan_that_is_not_there_says_where_plans_are(tmp_path: Path) -> None:
     with pytest.raises(WrongUse, match="no plan at"):
         read_plan(tmp_path / "none.toml", {})
+
+
+def test_a_region_is_a_coordinate_whose_images_pair_with_the_whole_ones(tmp_path: Path) -> None:
+    text = f'[[grid]]\n{LITE}region = ["full", "blobs", "background"]\ndataset_size = 50\n'
+    found = plan(tmp_path, text)
+    full, blobs, background = sorted(
+        found.cells, key=lambda cell: ["full", "blobs", "background"].index(cell.region)
+    )
+    assert full.data_digest == blobs.data_digest == background.data_digest
+    assert (full.region_digest, blobs.region_digest) == ("", background.region_digest)
+    assert len({cell.key for cell in found.cells}) == 3
+    sets = [found.images_of(cell) for cell in (full, blobs, background)]
+    assert len({one.digests[0] for one in sets}) == 3
+    assert len({one.ids for one in sets}) == 1
+    drawn = [one.draw(50, seed=0, how="balanced").tolist() for one in sets]
+    assert drawn[0] == drawn[1] == drawn[2]
 
 
 def test_images_without_a_held_out_split_are_declared_in_sample(tmp_path: Path) -> None:

@@ -246,3 +246,37 @@ def test_points_are_fitted_without_torch_and_mlflow(two: Path) -> None:
         [sys.executable, "-c", code], env={"PYTHONPATH": SOURCE}, capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_broken_group_is_left_out_and_the_others_are_fitted(two: Path, tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text(two.read_text() + "C,100,-1\nC,200,2\n")
+    at, out = write(tmp_path / "at.csv", "images", [(6400,)]), tmp_path / "out.json"
+    words = ["fit", str(path), "--x", "images", "--y", "loss", "--group", "model", "--predict-at", str(at)]
+    found = CliRunner().invoke(app, [*words, "--json", str(out)])
+    assert found.exit_code == 1
+    assert "1 of the groups left out" in str(found.exception)
+    assert "row 14, column 'loss': '-1'" in str(found.exception)
+    groups = json.loads(out.read_text())["groups"]
+    assert [group["verdict"] for group in groups] == ["scaling", "scaling", "not identifiable"]
+    assert groups[2]["laws"] == []
+    assert groups[2]["predictions"] == [
+        {"images": 6400.0, **dict.fromkeys(("mean", "low", "high", "new_run_low", "new_run_high"))}
+    ]
+
+
+@pytest.mark.parametrize("sizes", [(100, 200), SIZES])
+def test_a_constant_loss_is_flat(tmp_path: Path, sizes: tuple[int, ...]) -> None:
+    rows = [(n, 0.7 + 1e-4 * i) for i in (0, 1, 2) for n in sizes]
+    (group,) = ask(write(tmp_path / "p.csv", "images,loss", rows), columns=Columns(x=("images",), y="loss"))[
+        "groups"
+    ]
+    assert group["verdict"] == "flat"
+
+
+def test_a_rising_loss_is_predicted_to_rise(tmp_path: Path) -> None:
+    path = write(tmp_path / "p.csv", "images,loss", [(n, 0.3 * n**0.2) for n in SIZES])
+    at = write(tmp_path / "at.csv", "images", [(12800,)])
+    (group,) = ask(path, at=at, columns=Columns(x=("images",), y="loss"))["groups"]
+    assert group["laws"][0]["parameters"]["alpha"]["value"] == pytest.approx(-0.2)
+    assert group["predictions"][0]["mean"] == pytest.approx(0.3 * 12800**0.2)

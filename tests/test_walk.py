@@ -104,6 +104,22 @@ def test_a_single_cell_takes_the_launchers_run_and_a_mistake_fails_it(place: Pat
     assert runs(store)["none"] == ["FAILED"]
 
 
+def test_regions_are_an_entry_point_whose_run_is_the_launchers(place: Path) -> None:
+    from PIL import Image
+
+    folder = place / "some photos"
+    folder.mkdir()
+    for i in range(3):
+        Image.new("RGB", (40, 30), (60 * i, 90, 30)).save(folder / f"{i}.png")
+    status, text = finish(launch("-e", "regions", data=folder))
+    assert status == 0, text
+    assert "3 images" in text
+    assert runs(open_store(create=False)) == {"regions": ["FINISHED"]}
+    status, text = finish(launch("-e", "regions", data=folder, method="sam"))
+    assert status == 1
+    assert "error: SAM needs a checkpoint: download" in text
+
+
 def test_two_identical_sweeps_at_once_run_each_cell_once(place: Path) -> None:
     (place / "p.toml").write_text(PLAN)
     both = [start(sys.executable, "-m", "mlproject", "sweep", "--plan=p.toml") for _ in range(2)]

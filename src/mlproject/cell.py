@@ -18,12 +18,15 @@ from mlproject.errors import WrongUse, unknown
 
 Knob = str | int | float | bool
 Draw = Literal["balanced", "prefix"]
-Region = Literal["full"]
+Region = Literal["full", "blobs", "sam", "background"]
+LargeImages = Literal["interpolated", "native"]
 
+NAMES = {"draw": get_args(Draw), "region": get_args(Region), "large_images": get_args(LargeImages)}
+"""Fields that take one of a few names."""
 PREFIX = "cell."
-LABELS_ONLY = ("data", "weights")
+LABELS_ONLY = ("data", "weights", "checkpoint")
 """Fields that name something whose digest is a field of its own: kept for people, not in the key."""
-LATER = {"validation_size": 0}
+LATER = {"validation_size": 0, "region_digest": "", "large_images": "interpolated"}
 """Fields that came after the first runs were kept: in the key only where they are used."""
 
 
@@ -36,7 +39,12 @@ class Cell:
     training pool that no draw trains on, by which knobs and epochs are chosen. ``draw`` says how the training
     images are taken from the pool: ``balanced`` (a seeded permutation per class, taken in turn) or
     ``prefix`` (natural order). Both are nested: a larger size contains the smaller ones.
-    ``image_scales`` are multiples of the model's input side (S2, arXiv 2403.13043).
+    ``region`` is what is left of each image: ``full``, the object that ``blobs`` or ``sam`` found, or the
+    ``background`` (its complement); ``region_digest`` is of all that decides its mask, ``checkpoint`` is
+    SAM's file.
+    ``image_scales`` are multiples of the model's input side (S2, arXiv 2403.13043); ``large_images`` says
+    what scales other than 1 are made of: ``interpolated`` from the image at scale 1, so that no scale sees
+    more than another (the paper's fair protocol), or ``native`` pixels of the picture, where it has them.
 
     Raises: WrongUse, naming field, rule and value.
     """
@@ -52,7 +60,10 @@ class Cell:
     validation_size: int = 0
     draw: str = "balanced"
     region: str = "full"
+    region_digest: str = ""
+    checkpoint: str = ""
     image_scales: tuple[float, ...] = (1.0,)
+    large_images: str = "interpolated"
     seed: int = 0
     knobs: Mapping[str, Knob] = field(default_factory=dict)
     recipe_version: int = 1
@@ -60,6 +71,8 @@ class Cell:
     def __post_init__(self) -> None:
         scales = tuple(float(scale) for scale in self.image_scales)
         object.__setattr__(self, "image_scales", scales)
+        if scales == (1.0,) and self.large_images == "native":  # nothing is enlarged: one cell, one key
+            object.__setattr__(self, "large_images", "interpolated")
         object.__setattr__(self, "knobs", MappingProxyType(dict(sorted(self.knobs.items()))))
         for name in ("model", "weights", "data"):
             _require(getattr(self, name).isprintable(), name, "must be printable", getattr(self, name))
@@ -68,10 +81,12 @@ class Cell:
         held = self.validation_size
         _require(held >= 0, "validation_size", "must be 0 (none) or more", held)
         _require(self.seed >= 0, "seed", "must be 0 or more", self.seed)
+        whole, digest = self.region == "full", self.region_digest
+        _require(whole == (not digest), "region_digest", f"must suit region {self.region!r}", digest)
         _require(bool(scales), "image_scales", "must hold at least one scale", scales)
         _require(all(0 < s < math.inf for s in scales), "image_scales", "must be positive", scales)
         _require(len(set(scales)) == len(scales), "image_scales", "must not repeat a scale", scales)
-        for name, known in (("draw", get_args(Draw)), ("region", get_args(Region))):
+        for name, known in NAMES.items():
             if getattr(self, name) not in known:
                 raise unknown(name, getattr(self, name), known)
         for name, value in self.knobs.items():
@@ -106,9 +121,12 @@ class Cell:
         """The run's name as a person would say it."""
         model = f"{self.model} (random)" if self.random_features else self.model
         data = self.data.rstrip("/").rpartition("/")[2]
+        data = data if self.region == "full" else f"{data} ({self.region})"
         parts = [model, f"{self.dataset_size} images", data, f"seed {self.seed}"]
         if self.image_scales != (1.0,):
             parts.insert(1, "scales " + ",".join(f"{s:g}" for s in self.image_scales))
+        if self.large_images != "interpolated":
+            parts[1] += f" ({self.large_images})"
         return " · ".join(parts)
 
     def to_dict(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mlproject.cli_cache import cache_app
 from mlproject.errors import NoRoom, Problem, WrongUse, is_disk_full, one_line
 from mlproject.signals import Stopped, heard, stop_cleanly
 
@@ -23,7 +24,6 @@ app = typer.Typer(
 )
 UsageError: Any = typer.BadParameter.__mro__[1]
 """Whatever is wrong with the words of a command line; Typer gives its base class no name of its own."""
-cache_app = typer.Typer(no_args_is_help=True, help="The feature cache: what it holds, and making room.")
 app.add_typer(cache_app, name="cache")
 
 
@@ -133,6 +133,24 @@ def fit(
     if to_json is not None:
         answer.write(to_json)
     out.print(answer.text)
+    if answer.faults:
+        raise Problem(f"{len(answer.faults)} of the groups left out, the others fitted: {answer.faults[0]}")
+
+
+@app.command()
+def regions(
+    data: Annotated[str, typer.Option(help="embedded, embedded:sneaker, mnist, cifar10 … or a folder.")],
+    method: Annotated[str, typer.Option(help="blobs, sam (blobs as prompts) or sam-auto.")] = "blobs",
+    checkpoint: Annotated[str, typer.Option(help="SAM's checkpoint: sam_vit_b_01ec64.pth or -l, -h.")] = "",
+    limits: Annotated[str, typer.Option(help="Of blobs: relative to the image, or the seed's.")] = "relative",
+    max_bad: Annotated[int, typer.Option(help="Bad images of a folder that may be left out.")] = 0,
+    experiment: Experiment = "",
+    debug: Debug = False,
+) -> None:
+    """Find the object of every image: masks, overlays and a table of what was decided, as a tracked run."""
+    from mlproject.work import mask
+
+    raise typer.Exit(mask(data, max_bad, method, limits, checkpoint, experiment))
 
 
 @app.command("plan-next")
@@ -141,16 +159,23 @@ def plan_next(
     budget: Annotated[float, typer.Option(help="What the next cells may cost in all.")],
     target_images: Annotated[int, typer.Option(help="The size whose loss is to be predicted.")],
     out: Annotated[Path, typer.Option(help="The TOML plan to write, for mlproject sweep.")],
-    unit: Annotated[str, typer.Option(help="Unit of the budget: images (of training) or flops.")] = "images",
+    unit: Annotated[str, typer.Option(help="Unit of the budget: images, flops, gmac, seconds.")] = "images",
+    target_params: Annotated[
+        float, typer.Option(help="Model size to predict at, where models are an axis (default: the largest).")
+    ] = 0.0,
     experiment: Experiment = "",
     debug: Debug = False,
 ) -> None:
-    """Choose the cells whose losses would narrow the prediction at a size the most, and write their plan."""
+    """Choose the cells whose losses would narrow a prediction the most, and write their plan.
+
+    Along images, and along model size too where finished cells of the plan carry a law of both.
+    """
     from mlproject import listing, next_cells
     from mlproject.plan import read_plan
     from mlproject.tracking import open_store
 
-    given, aim = read_plan(plan, {}), next_cells.Aim(target=target_images, budget=budget, unit=unit)
+    given = read_plan(plan, {})
+    aim = next_cells.Aim(target=target_images, budget=budget, unit=unit, params=target_params)
     choices = next_cells.choose(given, open_store(experiment, create=False).observations(), aim)
     next_cells.write_plan(out, given, aim, choices)
     listing.print_next(choices, aim, out)
@@ -203,25 +228,6 @@ def fetch(
 
     for model in models:
         out.print(f"{model}: {fetch_weights(find_model(model))}")
-
-
-@cache_app.command("ls")
-def cache_ls(debug: Debug = False) -> None:
-    """List the feature tables: model, scale, images, size."""
-    from mlproject import listing
-
-    listing.print_cache()
-
-
-@cache_app.command("prune")
-def cache_prune(
-    model: Annotated[str, typer.Option(help="Only tables of this model (default: all).")] = "",
-    debug: Debug = False,
-) -> None:
-    """Delete feature tables; they are computed again when needed."""
-    from mlproject import listing
-
-    listing.prune_cache(model)
 
 
 def main() -> None:

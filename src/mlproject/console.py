@@ -42,6 +42,7 @@ out = _console(stderr=False)
 err = _console(stderr=True)
 
 UNITS = {"features": "images", "head": "epochs", "training": "epochs"}
+UNITS |= {"regions": "images", "pictures": "images"}
 N_NAMED = 3
 STYLES = {"done": "green", "was done": "dim", "busy": "yellow", "failed": "red"}
 
@@ -51,7 +52,7 @@ class Bars:
 
     def __init__(self, progress: Progress, n_cells: int) -> None:
         self.progress = progress
-        self.cells = progress.add_task("cells", total=n_cells, unit="cells")
+        self.cells = progress.add_task("cells", total=n_cells, unit="cells", visible=n_cells > 0)
         self.work = progress.add_task("", total=None, visible=False, unit="")
 
     def begin(self, cell: Cell) -> None:
@@ -158,7 +159,7 @@ def warn_of(cells: Sequence[Cell]) -> None:
 
 def warn_of_skipped(image_sets: Iterable[ImageSet]) -> None:
     """Count and name what a folder holds that is not learned from."""
-    for images in image_sets:
+    for images in {(images.name, images.skipped): images for images in image_sets}.values():
         if not images.skipped:
             continue
         n_bad = sum(skipped.bad for skipped in images.skipped)

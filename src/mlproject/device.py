@@ -85,7 +85,8 @@ def send(batch: Tensor, device: Device) -> Tensor:
 
     if device == "cuda" and not batch.is_cuda:
         batch = batch.pin_memory()
-    layout = torch.channels_last if batch.dim() == 4 else torch.contiguous_format
+    floats = batch.dim() == 4 and batch.is_floating_point()
+    layout = torch.channels_last if floats else torch.contiguous_format
     return batch.to(device, non_blocking=True).contiguous(memory_format=layout)
 
 

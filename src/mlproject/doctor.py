@@ -13,7 +13,7 @@ from mlproject.console import out
 from mlproject.errors import Problem
 
 ROOM = 1 << 30
-PACKAGES = ("torch", "torchvision", "mlflow", "onnxruntime", "numpy")
+PACKAGES = ("torch", "torchvision", "mlflow", "onnxruntime", "numpy", "opencv-python-headless")
 
 Finding = tuple[bool | None, str, str]
 """Whether it works (None: it works, but less than one may expect), what, and the detail."""
@@ -21,7 +21,7 @@ Finding = tuple[bool | None, str, str]
 
 def examine() -> int:
     """Print what was found; 0 when all is well, 1 when something will not work."""
-    findings = [*_packages(), *_device(), *_weights(), *_data(), *_cache(), *_store()]
+    findings = [*_packages(), *_device(), *_weights(), *_regions(), *_data(), *_cache(), *_store()]
     marks = {True: "[green]ok  [/]", None: "[yellow]note[/]", False: "[red]bad [/]"}
     for works, what, detail in findings:
         out.print(f"{marks[works]} {what}: {detail}", highlight=False, soft_wrap=True)
@@ -57,6 +57,12 @@ def _weights() -> Iterator[Finding]:
             yield True, f"weights of {name}", str(find_weights(model, "imagenet").path)
         except Problem as problem:
             yield None, f"weights of {name}", str(problem)
+
+
+def _regions() -> Iterator[Finding]:
+    from mlproject.regions.checkpoints import ABSENT, NOT_INSTALLED, installed
+
+    yield None, "SAM", ABSENT if installed() else NOT_INSTALLED
 
 
 def _data() -> Iterator[Finding]:

@@ -103,19 +103,29 @@ def _pairs(values: dict[str, Any]) -> str:
 
 def print_next(choices: Sequence[Choice], aim: Aim, plan: Path) -> None:
     """One line for each group: what to run, what it costs, and how far it narrows the prediction."""
-    interval = f"95 % interval at {aim.target:,} images"
     table = Table(box=None)
-    for heading in ("group", "sizes × seeds", aim.unit, interval, "expected after"):
+    for heading in ("group", "sizes × seeds", aim.unit, f"95 % interval at {aim.words}", "expected after"):
         table.add_column(heading, overflow="fold")
-    groups = [choice.curve.cell.to_dict() | dict(choice.curve.cell.knobs) for choice in choices]
-    shown = ("model", "weights", "data", "image_scales", "eval_size", *choices[0].curve.cell.knobs)
+    groups = [choice.field.cells[0].to_dict() | dict(choice.field.cells[0].knobs) for choice in choices]
+    shown = (
+        "model",
+        "weights",
+        "data",
+        "region",
+        "image_scales",
+        "eval_size",
+        *choices[0].field.cells[0].knobs,
+    )
     differing = [name for name in shown if len({str(group.get(name)) for group in groups}) > 1]
     for choice, group in zip(choices, groups, strict=True):
-        found = choice.found
-        runs = ", ".join(f"{size:,} × {len(seeds)}" for size, seeds in choice.seeds.items())
+        found, joint = choice.found, choice.field.joint
+        own = [name for name in differing if not (joint and name in ("model", "weights"))]
+        name = _pairs({name: group.get(name) for name in own}) or choice.field.name
+        runs = ", ".join(
+            f"{f'{new.cell.model} ' if joint else ''}{new.size:,} × {len(new.seeds)}" for new in choice.runs
+        )
         widths = [f"a factor of {math.exp(width):.3g}" for width in (found.width_before, found.width_after)]
-        name = _pairs({name: group.get(name) for name in differing}) or choice.curve.cell.model
-        table.add_row(Text(name), runs or "nothing helps", f"{found.spent:.4g}", *widths)
+        table.add_row(Text(name), Text(runs or "nothing helps"), f"{found.spent:.4g}", *widths)
     out.print(table)
     hint = f"Run them: mlproject sweep --plan {plan}; then fit all: mlproject aggregate"
     out.print(hint, markup=False, soft_wrap=True)

@@ -151,7 +151,9 @@ def _write_artifacts(folder: Path, cell: Cell, outcome: Outcome) -> None:
     if outcome.tensors:
         from safetensors.numpy import save_file
 
-        save_file(dict(outcome.tensors), folder / "head.safetensors", {"cell": cell.key})
+        # safetensors writes an array's memory as it lies: channels-last weights would come back scrambled.
+        tensors = {name: np.ascontiguousarray(tensor) for name, tensor in outcome.tensors.items()}
+        save_file(tensors, folder / "head.safetensors", {"cell": cell.key})
     for name, columns in outcome.tables.items():
         rows = [list(row) for row in zip(*columns.values(), strict=True)]
         table.write_rows(folder / f"{name}.csv", list(columns), rows)

@@ -39,6 +39,23 @@ def work(plan: Plan, experiment: str, dry_run: bool, *, fit: bool) -> int:
     return int(bool(failed))
 
 
+def mask(data: str, max_bad: int, method: str, limits: str, checkpoint: str, experiment: str) -> int:
+    """Find the regions of a data set, kept as a tracked run; the exit status."""
+    from mlproject.data import load_images
+    from mlproject.masking import mask_images
+    from mlproject.regions import find_settings
+    from mlproject.tracking import open_store
+
+    settings = find_settings(method, limits=limits, checkpoint=checkpoint)
+    images = load_images(data, max_bad=max_bad)
+    console.warn_of_skipped([images])
+    with console.watching(0) as watcher:
+        done = mask_images(images, settings, open_store(experiment), report=watcher)
+    console.out.print(done.text, markup=False, highlight=False, soft_wrap=True)
+    console.out.print(f"Masks, overlays and tables: {done.where}", soft_wrap=True, markup=False)
+    return 0
+
+
 def show_fit(fitted: Fitted) -> None:
     """The exponents, and where everything else lies."""
     console.out.print(fitted.text, markup=False, highlight=False, soft_wrap=True)

@@ -168,7 +168,8 @@ def test_auto_is_onnx_on_a_cpu_and_torch_for_mixed_precision(store, monkeypatch)
         ({"engine": "onxx"}, WrongUse, "did you mean onnx"),
         ({"precision": "fp8"}, WrongUse, "unknown precision"),
         ({"engine": "onnx", "precision": "amp"}, WrongUse, "fp32 only"),
-        ({"image_scales": (1.6,)}, BadInput, "do not divide"),
+        ({"image_scales": (1.6,)}, BadInput, "no whole number"),
+        ({"image_scales": (1.0625,)}, BadInput, "cannot be cut into 2 even crops"),
         ({"model": tiny_model(fixed_side=True), "image_scales": (1.5,)}, BadInput, "use whole scales"),
     ],
 )

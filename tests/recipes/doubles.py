@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import zlib
 from dataclasses import dataclass, field
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -55,7 +56,7 @@ class Images:
         self, size: int, *, seed: int, how: str, in_sample: bool = False, validation_size: int = 0
     ) -> Any:
         pool = np.arange(self.n) if in_sample else np.flatnonzero(~self.held_out)
-        return pool[: len(pool) - validation_size][:size]
+        return np.roll(pool[: len(pool) - validation_size], -seed)[:size]
 
     def validation(self, size: int, *, in_sample: bool = False) -> Any:
         pool = np.arange(self.n) if in_sample else np.flatnonzero(~self.held_out)
@@ -75,7 +76,8 @@ class Store:
 
     def features(self, model: Any, weights: Any, images: Images, indices: Any, **_: Any) -> Any:
         self.calls.append("features")
-        draw = np.random.default_rng(0)
+        name = getattr(model, "name", "double")
+        draw = np.random.default_rng(0 if name == "double" else zlib.crc32(name.encode()))
         centres = draw.standard_normal((images.n_classes, self.width))
         matrix = draw.standard_normal((images.n, self.width)) + 2 * centres[images.labels]
         matrix = np.zeros_like(matrix) if self.constant else matrix
@@ -84,6 +86,7 @@ class Store:
             n_params=1000,
             flops_per_image=50.0,
             provenance={"engine": "double"},
+            crops_per_image=1,
         )
 
     def pixels(self, model: Any, images: Images, indices: Any, **_: Any) -> Any:
@@ -117,7 +120,7 @@ def install(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
         "features": {"FeatureStore": lambda: store},
         "models": {
             "find_model": SimpleNamespace,
-            "find_weights": lambda *_, **_named: SimpleNamespace(digest=DIGEST),
+            "find_weights": lambda *_, **_named: SimpleNamespace(label="imagenet", digest=DIGEST),
         },
         "device": {"find_device": lambda: "cpu"},
     }

@@ -10,7 +10,8 @@ from dataclasses import FrozenInstanceError, fields
 import numpy as np
 import pytest
 
-from mlproject.recipes import RECIPES, build_recipe, full_knobs
+from mlproject.errors import WrongUse
+from mlproject.recipes import IN_SAMPLE, RECIPES, build_recipe, full_knobs
 from tests.recipes.doubles import QUICK, Images, Listener, Store, cell_of, install
 
 pytestmark = pytest.mark.parametrize("name", RECIPES)
@@ -20,7 +21,8 @@ pytestmark = pytest.mark.parametrize("name", RECIPES)
 def outcome_of(name: str, monkeypatch: pytest.MonkeyPatch):
     install(monkeypatch, Store())
     recipe = build_recipe(name, QUICK.get(name, {}))
-    return lambda **changes: recipe.run(cell_of(name, **changes), Images(), Listener())
+    judged = {"eval_size": 0} if name in IN_SAMPLE else {}
+    return lambda **changes: recipe.run(cell_of(name, **(judged | changes)), Images(), Listener())
 
 
 def test_the_same_cell_gives_the_same_losses_bit_for_bit(outcome_of):
@@ -31,10 +33,10 @@ def test_another_seed_gives_other_losses(outcome_of):
     assert outcome_of().losses.digest != outcome_of(seed=1).losses.digest
 
 
-def test_every_image_has_one_finite_loss_and_splits_are_disjoint(outcome_of):
-    losses = outcome_of().losses
-    assert len(losses.image_ids) == len(set(losses.image_ids)) == 96 + 32
-    assert losses.splits == ("train",) * 96 + ("eval",) * 32
+def test_every_image_has_one_finite_loss_and_splits_are_disjoint(name: str, outcome_of):
+    losses, n_eval = outcome_of().losses, 0 if name in IN_SAMPLE else 32
+    assert len(losses.image_ids) == len(set(losses.image_ids)) == 96 + n_eval
+    assert losses.splits == ("train",) * 96 + ("eval",) * n_eval
     assert np.isfinite(losses.loss).all()
 
 
@@ -45,6 +47,10 @@ def test_in_sample_cells_have_training_rows_only(outcome_of):
 
 
 def test_validation_images_are_judged_and_never_trained_on(name, outcome_of):
+    if name in IN_SAMPLE:
+        with pytest.raises(WrongUse, match="no held-out images"):
+            outcome_of(size=40, validation_size=8)
+        return
     plain, validated = outcome_of(size=40).losses, outcome_of(size=40, validation_size=8).losses
     assert validated.splits == ("train",) * 40 + ("validation",) * 8 + ("eval",) * 32
     assert validated.judged_split == "eval"
@@ -56,6 +62,13 @@ def test_counts_are_positive_and_consistent(outcome_of):
     outcome = outcome_of()
     assert 0 < outcome.n_params_trained <= outcome.n_params
     assert 0 < outcome.flops_per_image * 96 <= outcome.flops_total
+
+
+def test_numbers_and_tables_can_be_kept(outcome_of):
+    outcome = outcome_of()
+    assert all(np.isfinite(value) for value in outcome.facts.values())
+    for columns in outcome.tables.values():
+        assert len({len(column) for column in columns.values()}) == 1
 
 
 def test_knobs_are_concrete_and_build_the_recipe_again(name: str):

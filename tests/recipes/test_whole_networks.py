@@ -8,11 +8,13 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
 from mlproject import run as running
 from mlproject.data.image_set import UNLABELLED, ImageSet
 from mlproject.errors import BadInput, WrongUse
 from mlproject.features import unfinished_folder
+from mlproject.models import find_model, find_weights, load_backbone
 from mlproject.plan import plan_of
 from mlproject.progress import Silent
 from mlproject.recipes import build_recipe
@@ -174,7 +176,7 @@ def test_a_learning_rate_that_diverges_is_told_in_one_line():
 
 
 @pytest.mark.slow
-def test_the_state_of_a_run_in_progress_is_removed_when_its_cell_is_done(store, monkeypatch):
+def test_a_done_cell_leaves_weights_that_load_and_no_state_of_its_training(store, monkeypatch):
     monkeypatch.setattr("mlproject.recipes.learning.train", partial(train, save_seconds=0.0))
     knobs = {"recipe": "scratch", "model": "resblock_w2_d1", "dataset_size": 40, "eval_size": 20}
     plan = plan_of("x", knobs | {"validation_size": 10, **QUICK["scratch"]})
@@ -185,7 +187,8 @@ def test_the_state_of_a_run_in_progress_is_removed_when_its_cell_is_done(store, 
         def metrics(self, step, values):
             seen.append((folder / "training.safetensors").exists())
 
-    done = running.run_cell(cell, plan.images_of(cell), store, report=Watching())
+    images = plan.images_of(cell)
+    done = running.run_cell(cell, images, store, report=Watching())
     assert done.status == "done"
     assert seen == [True] * 3
     assert not folder.exists()
@@ -193,10 +196,16 @@ def test_the_state_of_a_run_in_progress_is_removed_when_its_cell_is_done(store, 
     assert one.provenance["weights"] == "scratch, drawn from seed 0"
     assert len(one.load_table("epochs")["epoch"]) == 3
     assert one.load_table("absent") == {}
+    saved = load_file(store.artifact(one.run_id, "head.safetensors"))
+    for name, value in build_recipe("scratch", cell.knobs).run(cell, images, Silent()).tensors.items():
+        np.testing.assert_array_equal(saved[name], value, err_msg=name)
+    model = find_model("resblock_w2_d1")
+    weights = find_weights(model, str(store.artifact(one.run_id, "head.safetensors")))
+    body = load_backbone(model, weights)
+    np.testing.assert_array_equal(body.state_dict()["stem.0.0.weight"], saved["stem.0.0.weight"])
 
 
 def test_label_maps_are_cut_as_their_pictures_are():
-    from mlproject.models import find_model
     from mlproject.recipes.learning import pixels_of, sized
     from mlproject.recipes.segmenting import maps_of
 

@@ -19,7 +19,7 @@ from mlproject.report.latex import exponents_tex
 from mlproject.report.summary import summary_md
 from mlproject.report.tables import tables
 from mlproject.report.terminal import exponents
-from tests.studies import cell, default_study, observe, planted
+from tests.studies import cell, default_study, grid_study, observe, planted
 
 SIZES = (100, 200, 400, 800, 1600)
 
@@ -211,3 +211,65 @@ def test_a_study_of_one_cell_is_written_without_curves(tmp_path):
 )
 def test_escapes(escape, text, want):
     assert escape(text) == want
+
+
+@pytest.fixture(scope="module")
+def grid():
+    return aggregate(grid_study(n=60, seeds=1), n_draws=50)
+
+
+def test_joint_laws_are_in_tables_page_latex_and_pictures(grid, tmp_path):
+    write_report(grid, tmp_path)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"joint.png", "joint.pdf", "frontier.png", "joint.tex", "frontier.csv"} <= names
+    (joint,) = grid.joints
+    laws = rows((tmp_path / "joint_laws.csv").read_bytes())
+    assert [row["law"] for row in laws] == sorted(
+        joint.laws.average.weights, key=lambda law: -joint.laws.average.weights[law]
+    )
+    assert {row["rank_in_sample"] for row in laws} == {str(i + 1) for i in range(len(laws))}
+    cells = rows((tmp_path / "joint_cells.csv").read_bytes())
+    assert len(cells) == 30
+    assert sum(bool(row["held_out_mean"]) for row in cells) == joint.laws.held_out.rows.sum()
+    ahead = rows((tmp_path / "joint_predictions.csv").read_bytes())
+    assert {float(row["horizon"]) for row in ahead} == {2.0, 10.0}
+    methods = {row["method"] for row in rows((tmp_path / "frontier.csv").read_bytes())}
+    assert f"closed form of {joint.laws.allocation.law}" in methods
+    text = (tmp_path / "summary.md").read_text()
+    assert "## Joint laws" in text
+    assert "rank out of sample" in text
+    assert "10 ×" in text
+    assert r"\alpha" in (tmp_path / "joint.tex").read_text()
+    test_pictures_are_not_blank(tmp_path)
+    content = json.loads((tmp_path / "fits.json").read_text())
+    assert content["joints"][0]["cost"]["measured"] is True
+    assert len(content["joints"][0]["predictions"]) == 6
+
+
+def test_the_terminal_tells_the_joint_law(grid):
+    from mlproject.report.terminal import as_text
+
+    said = " ".join(as_text(grid, width=400).split())
+    assert "N* ~ C^" in said
+    assert "weight" in said
+
+
+def test_a_grid_without_a_law_is_refused_on_the_page_and_in_the_table():
+    small = aggregate(grid_study(n=30, seeds=1, models=("net-8", "net-16")), n_draws=50)
+    assert b"No joint law: 2 model sizes" in summary_md(small, [])
+    (row,) = rows(tables(small)["joint_laws.csv"])
+    assert row["verdict"] == "not identifiable"
+    assert "at least 3 of each" in row["reason"]
+
+
+def test_local_exponents_hold_the_slope_of_the_planted_law(study):
+    found = [
+        row
+        for row in rows(tables(study)["local_exponents.csv"])
+        if row["axis"] == "training images" and row["statistic"] == "mean"
+    ]
+    assert len(found) == 4 * (len(SIZES) - 1)
+    inside = [float(row["low"]) <= float(row["exponent"]) <= float(row["high"]) for row in found]
+    assert all(inside)
+    first = [float(row["exponent"]) for row in found if row["group"].startswith("lite0")]
+    assert first[0] > first[-1], "a law with a floor flattens"

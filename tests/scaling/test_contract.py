@@ -24,6 +24,10 @@ PLANTED = {
     "rosenfeld": {"alpha": 0.4, "beta": 0.6, "logit_r": 0.3, "ln_h": -0.5, "ln_c": -2.0, "L0": 3.0},
     "separable3": {"alpha": 0.35, "beta": 0.5, "gamma": 0.4, "E": 0.3, "A": 0.5, "B": 0.4, "G": 0.3},
     "product3": {"alpha": 0.35, "beta": 0.2, "gamma": 0.3, "E": 0.3, "k": 0.8},
+    "overfitting": {
+        **{"alpha": 0.45, "beta": 0.5, "gamma": 0.35, "delta": 0.4},
+        **{"logit_r": 0.3, "ln_h": -0.5, "logit_q": -1.0, "E": 0.2, "L0": 3.0},
+    },
 }
 LINES = {1: np.geomspace(1e2, 1e5, 24)[:, None]}
 LINES[2] = np.stack(

@@ -153,3 +153,36 @@ def test_every_law_states_its_source():
         assert law.name == name
         assert law.reference
         assert law.formula
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+def test_a_constant_loss_is_flat_on_one_axis_and_on_two(noise):
+    off = np.exp(noise * np.random.default_rng(0).standard_normal(9))
+    x = np.geomspace(100, 6400, 9)
+    assert fit(x, 0.7 * off, law="power_floor").verdict == "flat"
+    n, d = (v.ravel() for v in np.meshgrid([1e5, 1e6, 1e7], [100.0, 1e3, 1e4]))
+    for law in ("separable", "product", "coupled"):
+        found = fit(np.stack([n, d], axis=1), 0.7 * off, law=law)
+        assert found.verdict == "flat"
+        assert "slopes" in found.reason
+
+
+def test_a_loss_that_falls_along_one_axis_only_is_not_flat():
+    n, d = (v.ravel() for v in np.meshgrid([1e5, 1e6, 1e7], [100.0, 1e3, 1e4]))
+    y = 2 * d**-0.3 * np.exp(0.005 * np.random.default_rng(0).standard_normal(9))
+    assert fit(np.stack([n, d], axis=1), y, law="product").verdict != "flat"
+
+
+def test_the_average_slope_is_that_of_ordinary_least_squares():
+    from scipy import stats
+
+    from mlproject.scaling.points import read_points
+    from mlproject.scaling.verdict import average_slope
+
+    x = np.geomspace(100, 6400, 9)
+    y = x**-0.2 * np.exp(0.05 * np.random.default_rng(1).standard_normal(9))
+    found = average_slope(read_points(x, y, sd=None, draws=None, ceiling=None))
+    line = stats.linregress(np.log(x), np.log(y))
+    half = stats.t.ppf(0.975, 7) * line.stderr
+    assert found.value == pytest.approx(-line.slope)
+    assert [found.low, found.high] == pytest.approx([-line.slope - half, -line.slope + half])

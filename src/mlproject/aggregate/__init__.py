@@ -14,15 +14,19 @@ from dataclasses import replace
 import numpy as np
 
 from mlproject.aggregate.ablation import ablate, merged
-from mlproject.aggregate.averages import averages
+from mlproject.aggregate.averages import averages, held_out
 from mlproject.aggregate.axes import AXES, Axis
 from mlproject.aggregate.bootstrap import Replicates, over_seeds, replicates
-from mlproject.aggregate.correlate import correlations, distribution
+from mlproject.aggregate.contrasts import contrasts
+from mlproject.aggregate.correlate import correlations
 from mlproject.aggregate.fits import per_image, verdicts
+from mlproject.aggregate.grids import joints, named_joints
 from mlproject.aggregate.groups import Group, groups, names, worth_drawing
 from mlproject.aggregate.notes import notes
+from mlproject.aggregate.pointing import average_losses, make_point
 from mlproject.aggregate.runs import Pool, Run, pools, read
-from mlproject.aggregate.study import Curve, Floats, Point, Study
+from mlproject.aggregate.study import Curve, Study
+from mlproject.aggregate.sweet_spot import sweet_spots
 from mlproject.losses import Observation
 
 __all__ = ["AXES", "Axis", "Curve", "Study", "aggregate"]
@@ -35,26 +39,32 @@ def aggregate(observations: Iterable[Observation], *, n_draws: int = 1000, seed:
     """
     runs, n_left_out = read(observations)
     found = pools(runs)
-    pairs = [_curves(pool, n_draws=n_draws, seed=seed) for pool in found]
-    curves = _named([pair for some in pairs for pair in some])
-    arms = [
-        ablate(pool, [curve for _, curve in some], n_draws=n_draws, seed=seed)
-        for pool, some in zip(found, pairs, strict=True)
-    ]
-    said = notes(curves, n_left_out=n_left_out, pool_notes=[pool.note for pool in found if pool.note])
+    pairs, grids, arms = [], [], []
+    for pool in found:
+        drawn = replicates(pool, n_draws=n_draws, seed=seed)
+        own = _curves(pool, drawn, seed)
+        pairs += own
+        grids += joints(pool, drawn, seed)
+        arms.append(ablate(pool, [curve for _, curve in own], n_draws=n_draws, seed=seed))
+    curves, named = _named(pairs), named_joints(grids)
+    by_region = contrasts(curves)
+    pool_notes = [pool.note for pool in found if pool.note]
+    said = notes(curves, named, by_region, n_left_out=n_left_out, pool_notes=pool_notes)
     return Study(
         curves=tuple(curves),
         notes=said,
+        contrasts=by_region,
         run_ids=tuple(run.observation.run_id for run in runs),
         n_left_out=n_left_out,
         n_draws=n_draws,
         ablation=merged(arms),
+        joints=named,
+        sweet_spots=sweet_spots(found, n_draws=n_draws, seed=seed),
     )
 
 
-def _curves(pool: Pool, *, n_draws: int, seed: int) -> list[tuple[Group, Curve]]:
+def _curves(pool: Pool, drawn: Mapping[str, Replicates], seed: int) -> list[tuple[Group, Curve]]:
     """The curves of one pool, all under the same image weights."""
-    drawn = replicates(pool, n_draws=n_draws, seed=seed)
     found = [group for axis in AXES.values() for group in groups(pool.runs, axis) if worth_drawing(group)]
     return [(group, _curve(group, pool, drawn, seed)) for group in found]
 
@@ -81,11 +91,11 @@ def _curve(group: Group, pool: Pool, drawn: Mapping[str, Replicates], seed: int)
     """A group's points, fits and tables; its label comes later, when all groups are known."""
     scales = _scales(group)
     rng = np.random.default_rng([seed, 1])
-    columns = {name: _average(runs, len(pool.image_ids)) for name, runs in scales.items()}
+    columns = {name: average_losses(runs, len(pool.image_ids)) for name, runs in scales.items()}
     points = []
     for name, runs in scales.items():
         draws = over_seeds([drawn[run.observation.run_id] for run in runs], rng)
-        points.append(_point(name, group.axis, runs, columns[name], draws))
+        points.append(make_point(name, group.axis.value(runs[0].observation), runs, columns[name], draws))
     losses = np.stack(list(columns.values()), axis=1)
     curve = Curve(
         axis=group.axis,
@@ -98,7 +108,8 @@ def _curve(group: Group, pool: Pool, drawn: Mapping[str, Replicates], seed: int)
         correlations=correlations(tuple(point.name for point in points), losses),
     )
     exponents = per_image(curve) if group.axis is AXES["images"] else None
-    return replace(curve, verdicts=verdicts(curve), averages=averages(curve), image_exponents=exponents)
+    fitted = replace(curve, verdicts=verdicts(curve), averages=averages(curve), image_exponents=exponents)
+    return replace(fitted, held_out=held_out(fitted))
 
 
 def _scales(group: Group) -> dict[str, list[Run]]:
@@ -112,31 +123,6 @@ def _scales(group: Group) -> dict[str, list[Run]]:
     details = [some[0].cell.weights_digest[:12] for some in runs]
     names = [n if plain.count(n) == 1 else f"{n} [{d}]" for n, d in zip(plain, details, strict=True)]
     return dict(zip(names, runs, strict=True))
-
-
-def _average(runs: Sequence[Run], n_images: int) -> Floats:
-    """Per-image losses [images of the pool] averaged over runs; NaN where no run judged the image."""
-    total, count = np.zeros(n_images), np.zeros(n_images)
-    for run in runs:
-        total[run.rows] += run.losses
-        count[run.rows] += 1
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
-def _point(name: str, axis: Axis, runs: Sequence[Run], losses: Floats, draws: Replicates) -> Point:
-    judged = losses[~np.isnan(losses)]
-    return Point(
-        name=name,
-        x=axis.value(runs[0].observation),
-        run_ids=tuple(run.observation.run_id for run in runs),
-        n_images=len(judged),
-        seeds={
-            "mean": tuple(float(run.losses.mean()) for run in runs),
-            "median": tuple(float(np.median(run.losses)) for run in runs),
-        },
-        draws=draws,
-        distribution=distribution(judged),
-    )
 
 
 def _scale_name(axis: Axis, run: Run) -> str:

@@ -2,7 +2,7 @@
 
 One law's band only knows the noise around that law; an average also knows the other laws, so it
 is what a number for a scale that was never run should come from. Curves that carry no power law
-(``shortcomings``) get none.
+(``shortcomings``) get none, nor do those whose loss rises, as every averaged law falls.
 """
 
 from __future__ import annotations
@@ -10,11 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlproject.aggregate.fits import LAWS, own_noise, shortcomings
 from mlproject.aggregate.study import STATISTICS, Curve, Statistic
 from mlproject.errors import Problem
-from mlproject.scaling import Average, average
+from mlproject.scaling import Average, Prediction, average
+from mlproject.scaling.points import read_points
+from mlproject.scaling.verdict import rises
+
+LEAST_HELD = 4
+"""Distinct scales before the largest is held out: the others must carry an average."""
 
 
 def averages(curve: Curve) -> Mapping[Statistic, Average]:
@@ -26,10 +32,23 @@ def averages(curve: Curve) -> Mapping[Statistic, Average]:
     return {statistic: one for statistic, one in found.items() if one is not None}
 
 
-def _average(curve: Curve, statistic: Statistic) -> Average | None:
-    draws = np.stack([point.draws[statistic] for point in curve.points], axis=1)
-    values = curve.values(statistic)
+def held_out(curve: Curve) -> Mapping[Statistic, Prediction]:
+    """The largest scale predicted over all laws from the smaller ones, where they are enough."""
+    if not curve.averages or curve.n_scales < LEAST_HELD:
+        return {}
+    rest = curve.x < curve.x[-1]
+    found = {statistic: _average(curve, statistic, rest) for statistic in curve.averages}
+    return {statistic: one.predict(curve.x[-1:]) for statistic, one in found.items() if one is not None}
+
+
+def _average(curve: Curve, statistic: Statistic, rows: NDArray[np.bool_] | None = None) -> Average | None:
+    kept = np.ones(len(curve.points), bool) if rows is None else rows
+    draws = np.stack([point.draws[statistic] for point in curve.points], axis=1)[:, kept]
+    values = curve.values(statistic)[kept]
+    sd = own_noise(values, draws)
     try:
-        return average(curve.x, values, sd=own_noise(values, draws), draws=draws)
+        if rises(read_points(curve.x[kept], values, sd=sd, draws=None, ceiling=None)):
+            return None  # every averaged law falls
+        return average(curve.x[kept], values, sd=sd, draws=draws)
     except Problem:
         return None

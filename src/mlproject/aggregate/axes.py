@@ -72,3 +72,12 @@ AXES = {
     "epochs": Axis(name="epochs", symbol="E", unit="epochs", varies=frozenset({"epochs"}), value=_epochs),
 }
 """All axes, by the metric, field or knob that they read."""
+
+GRID = Axis(
+    name="model size and training images",
+    symbol="N, D",
+    unit="parameters, images",
+    varies=MODEL_FIELDS | {"dataset_size"},
+    value=_metric("params"),
+)
+"""Both axes of a joint law at once; its value is the model size, and a cell states its images itself."""

@@ -61,3 +61,14 @@ def over_seeds(runs: Sequence[Replicates], rng: np.random.Generator) -> Replicat
         statistic: np.einsum("bs,sb->b", counts, np.stack([run[statistic] for run in runs]))
         for statistic in runs[0]
     }
+
+
+def influence(losses: Floats) -> Floats:
+    """Influence [images, points] of every image on the mean loss of every point; 0 where it was not judged.
+
+    A mean moves by (loss - mean) / n when an image's weight grows (Efron 1982, the infinitesimal jackknife).
+    """
+    judged = ~np.isnan(losses)
+    n = np.maximum(judged.sum(axis=0), 1)
+    mean = np.where(judged, losses, 0.0).sum(axis=0) / n
+    return np.asarray(np.where(judged, losses - mean, 0.0) / n)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mlproject.aggregate.bootstrap import influence
 from mlproject.aggregate.study import STATISTICS, Curve, Floats, Statistic, Verdict
 from mlproject.errors import Problem
 from mlproject.scaling import Fit, ImageExponents, fit, image_exponents
@@ -72,8 +73,9 @@ def _few(n: int, n_parameters: int) -> str:
 def _fit(curve: Curve, statistic: Statistic, law: str) -> tuple[Fit | None, str]:
     draws = np.stack([point.draws[statistic] for point in curve.points], axis=1)
     values = curve.values(statistic)
+    moved = influence(curve.losses) if statistic == "mean" else None
     try:
-        return fit(curve.x, values, law=law, sd=own_noise(values, draws), draws=draws), ""
+        return fit(curve.x, values, law=law, sd=own_noise(values, draws), draws=draws, influence=moved), ""
     except Problem as error:
         return None, f"not fitted: {error}"
 

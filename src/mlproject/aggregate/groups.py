@@ -22,6 +22,8 @@ SHOWN = (
     "data",
     "weights",
     "weights_digest",
+    "region_digest",
+    "checkpoint",
     "dataset_size",
     "recipe",
     "split",
@@ -129,9 +131,10 @@ def _flat(fixed: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _series(group: Group) -> str:
-    """What the axis holds still: the model of a curve over sizes, the size of a curve over models."""
+    """What the axis holds still: a model for a curve over sizes, a size for one over models, or neither."""
     fixed = group.fixed
-    name = str(fixed["model"]) if "model" in fixed else f"{fixed['dataset_size']:,} images"
+    size = f"{fixed['dataset_size']:,} images" if "dataset_size" in fixed else "models × images"
+    name = str(fixed["model"]) if "model" in fixed else size
     kind = fixed["weights_kind"]
     return f"{name} ({kind})" if kind == "random" or "model" not in fixed else name
 

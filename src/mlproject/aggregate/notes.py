@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mlproject.aggregate.axes import AXES
+from mlproject.aggregate.contrasts import Contrast
 from mlproject.aggregate.fits import DECADE, shortcomings
+from mlproject.aggregate.joining import grids_note
+from mlproject.aggregate.joint import Joint
 from mlproject.aggregate.study import Curve
+from mlproject.scaling import Estimate
 
 
-def notes(curves: Sequence[Curve], *, n_left_out: int, pool_notes: Sequence[str]) -> tuple[str, ...]:
+def notes(
+    curves: Sequence[Curve],
+    joints: Sequence[Joint],
+    contrasts: Sequence[Contrast] = (),
+    *,
+    n_left_out: int,
+    pool_notes: Sequence[str],
+) -> tuple[str, ...]:
     """Sentences for a study, the ones that change how its numbers are read first."""
     said = [*_identity(curves), *_models(curves), *_in_sample(curves), *_random(curves), *_design(curves)]
+    said += [*_regions(contrasts), *([note] if (note := grids_note(joints)) else [])]
     said += [f"{note[0].upper()}{note[1:]}." for note in dict.fromkeys(pool_notes)]
     if n_left_out:
         said.append(f"Left out: {n_left_out} runs that repeat a cell with the same losses.")
@@ -73,6 +85,24 @@ def _in_sample(curves: Sequence[Curve]) -> Iterator[str]:
 def _random(curves: Sequence[Curve]) -> Iterator[str]:
     if any(curve.random for curve in curves):
         yield "Groups marked random have random backbones: a control, never pooled with pretrained ones."
+
+
+def _regions(contrasts: Sequence[Contrast]) -> Iterator[str]:
+    """Exponents of the mean loss between regions, under the law that has no floor."""
+    for one in contrasts:
+        if (one.statistic, one.law) != ("mean", "power"):
+            continue
+        first, second = one.regions
+        doubt = "" if one.identified else " (an exponent is not identifiable)"
+        yield (
+            f"Region, {one.first.series}: on {first} the loss is {_interval(one.loss_ratio)} times that on "
+            f"{second} at {one.scale:,.6g} {one.first.axis.unit}; α differs by "
+            f"{_interval(one.difference.difference)} (k x^-α): {one.difference.verdict}{doubt}."
+        )
+
+
+def _interval(estimate: Estimate) -> str:
+    return f"{estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"
 
 
 def _design(curves: Sequence[Curve]) -> Iterator[str]:

@@ -8,52 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mlproject.aggregate.axes import Axis
+from mlproject.aggregate.compute import SweetSpot
+from mlproject.aggregate.joint import Joint
 from mlproject.aggregate.matrix import Ablation
+from mlproject.aggregate.point import HORIZONS, STATISTICS, Floats, Point, Statistic
 from mlproject.scaling import Average, Fit, ImageExponents, Prediction
 
-Floats = NDArray[np.float64]
-Statistic = Literal["mean", "median"]
-STATISTICS: tuple[Statistic, ...] = ("mean", "median")
-HORIZONS = (2.0, 10.0)
-"""How many times beyond the largest scale losses are predicted."""
+if TYPE_CHECKING:
+    from mlproject.aggregate.contrasts import Contrast
+else:
+    Contrast = Any
+
+__all__ = [
+    "HORIZONS",
+    "QUANTILES",
+    "STATISTICS",
+    "Correlation",
+    "Curve",
+    "Floats",
+    "Point",
+    "Statistic",
+    "Study",
+    "Verdict",
+]
+
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Point:
-    """One scale of a curve. Losses are averaged over seeds; ``draws`` are bootstrap replicates.
-
-    ``seeds`` holds, per statistic, the value of every run. ``distribution`` describes the per-image
-    losses (averaged over seeds first): sd, minimum, quantiles, maximum.
-    """
-
-    name: str
-    x: float
-    run_ids: tuple[str, ...]
-    n_images: int
-    seeds: Mapping[Statistic, tuple[float, ...]]
-    draws: Mapping[Statistic, Floats]
-    distribution: Mapping[str, float]
-
-    @property
-    def n_seeds(self) -> int:
-        """How many runs stand behind the point."""
-        return len(self.run_ids)
-
-    def value(self, statistic: Statistic) -> float:
-        """The mean over seeds of each run's mean or median loss."""
-        return float(np.mean(self.seeds[statistic]))
-
-    def interval(self, statistic: Statistic) -> tuple[float, float]:
-        """The 95 % percentile interval over images and seeds."""
-        low, high = np.percentile(self.draws[statistic], (2.5, 97.5))
-        return float(low), float(high)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +67,7 @@ class Curve:
     """Comparable cells along one axis.
 
     ``series`` tells curves of one figure apart (a model, a dataset size), ``family`` the figures.
-    ``fixed`` is what all cells of the curve share.
+    ``fixed`` is what all cells of the curve share; ``held_out`` predicts the largest scale from the others.
     Shapes: ``losses`` is [images, points], NaN where a point did not judge an image; the arrays of
     ``image_exponents`` are [images].
     """
@@ -97,6 +81,7 @@ class Curve:
     losses: Floats
     verdicts: tuple[Verdict, ...] = ()
     averages: Mapping[Statistic, Average] = field(default_factory=dict)
+    held_out: Mapping[Statistic, Prediction] = field(default_factory=dict)
     correlations: tuple[Correlation, ...] = ()
     image_exponents: ImageExponents | None = None
 
@@ -153,7 +138,8 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """Curves and what has to be said with them. ``notes`` are sentences, most important first."""
+    """Curves, grids and what has to be said with them. ``notes`` are sentences, most important first;
+    ``contrasts`` compare exponents and losses between regions."""
 
     curves: tuple[Curve, ...]
     notes: tuple[str, ...]
@@ -161,6 +147,9 @@ class Study:
     n_left_out: int
     n_draws: int
     ablation: Ablation = field(default_factory=Ablation)
+    sweet_spots: tuple[SweetSpot, ...] = ()
+    joints: tuple[Joint, ...] = ()
+    contrasts: tuple[Contrast, ...] = ()
 
     def along(self, axis: str) -> tuple[Curve, ...]:
         """The curves along one axis of ``AXES``."""

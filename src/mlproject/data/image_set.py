@@ -38,8 +38,9 @@ class ImageSet:
     ``ids`` are unique printable texts in natural order (``2.png`` before ``10.png``); ``digests`` are
     SHA-256 of each image's content (file bytes, or shape and pixels of an array); ``labels`` index
     ``classes`` (all 0 where a folder is flat); ``held_out`` marks the fixed evaluation split.
-    ``read(index)`` gives an upright RGB image; ``source`` is a line on licence and origin. Where every pixel
-    has a class, ``read_map(index)`` gives them, 255 for pixels that count for nothing.
+    ``ranks`` are the digests that choices rank by where these images were made from others (default:
+    ``digests``). ``read(index)`` gives an upright RGB image; ``source`` is a line on licence and origin.
+    Where every pixel has a class, ``read_map(index)`` gives them, 255 for pixels that count for nothing.
 
     Shapes: ``ids``, ``digests``, ``labels``, ``held_out`` have length n; ``read`` gives [height, width, 3],
     ``read_map`` [height, width].
@@ -57,6 +58,7 @@ class ImageSet:
     read_map: Callable[[int], NDArray[np.uint8]] | None = field(default=None, repr=False)
     skipped: tuple[Skipped, ...] = field(default=(), repr=False)
     source: str = ""
+    ranks: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         n = len(self.ids)
@@ -144,6 +146,7 @@ class ImageSet:
             labels=np.zeros(len(keep), np.int64),
             classes=(self.classes[label],),
             held_out=self.held_out[keep],
+            ranks=tuple(self.ranks[i] for i in keep) if self.ranks else (),
             read=lambda index: self.read(int(keep[index])),
             skipped=self.skipped,
             source=self.source,
@@ -154,7 +157,8 @@ class ImageSet:
 
     def _in_turn(self, indices: Indices, salt: str) -> Indices:
         """One of each class in turn; within a class, in the order of salted content hashes."""
-        order = sorted(indices.tolist(), key=lambda i: _salted(salt, self.digests[i]))
+        ranks = self.ranks or self.digests
+        order = sorted(indices.tolist(), key=lambda i: _salted(salt, ranks[i]))
         turn = np.zeros(len(self), np.int64)
         n_seen = [0] * len(self.classes)
         for index in order:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from mlproject.models.model import PREPROCESS_VERSION, Model, Preprocess, Weight
 from mlproject.models.weights import RANDOM_VERSION
 
 LAYER = "pooled"
+LargeImages = Literal["interpolated", "native"]
 
 
 @runtime_checkable
@@ -33,14 +34,17 @@ class Images(Protocol):
 class Extraction:
     """One backbone at one scale: everything that changes a feature, and nothing else.
 
+    ``large_images`` says what the scale is made of: the image at scale 1, or the picture itself.
+
     Raises: BadInput when the scale does not divide, or the model takes no other input side.
     """
 
     model: Model
     weights: Weights
-    image_scale: float
     precision: str
     engine: str
+    image_scale: float = 1.0
+    large_images: LargeImages = "interpolated"
 
     def __post_init__(self) -> None:
         if self.model.fixed_side and self.crop_side != self.model.side:
@@ -60,9 +64,24 @@ class Extraction:
         return multiscale.n_crops(self.model.side, (self.image_scale,))
 
     @property
+    def native(self) -> bool:
+        """Whether the scale is made of the picture's own pixels, which scale 1 always is."""
+        return self.large_images == "native" and self.image_scale != 1.0
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """From a picture to what is cut into crops: at native pixels, the same view at the scale's side."""
+        own = self.model.preprocess
+        if not self.native:
+            return own
+        side = multiscale.scaled_side(own.crop, self.image_scale)
+        return replace(own, resize=max(side, round(own.resize * self.image_scale)), crop=side)
+
+    @property
     def key(self) -> dict[str, Any]:
         """The ingredients of the cache key, as JSON values."""
-        return {
+        native = {"large_images": "native"} if self.native else {}
+        return native | {
             "model": self.model.name,
             "weights": self.weights.digest,
             "preprocess": preprocess_values(self.model.preprocess),
@@ -85,7 +104,8 @@ class Features:
 
     Shapes: ``matrix`` is [n, width * number of scales], float32, rows in the order that was asked for.
     Units: ``flops_per_image`` of one forward pass over all scales and crops (a multiply-add is two);
-    ``n_forwards`` images were embedded for this request (per scale), in ``n_crops`` backbone passes.
+    ``n_forwards`` images were embedded for this request (per scale), in ``n_crops`` backbone passes;
+    ``crops_per_image`` is what every image stands for, computed now or before: the sum of k^2.
     """
 
     matrix: NDArray[np.float32]
@@ -94,3 +114,4 @@ class Features:
     provenance: dict[str, str]
     n_forwards: int
     n_crops: int
+    crops_per_image: int

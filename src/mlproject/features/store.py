@@ -19,7 +19,13 @@ from numpy.typing import NDArray
 
 from mlproject.device import find_device, find_precision
 from mlproject.errors import WrongUse, unknown
-from mlproject.features.extraction import Extraction, Features, Images, preprocess_values
+from mlproject.features.extraction import (
+    Extraction,
+    Features,
+    Images,
+    LargeImages,
+    preprocess_values,
+)
 from mlproject.features.filling import PREPARED, Request, complete, read_inputs
 from mlproject.features.table import Table
 from mlproject.models.model import Model, Weights
@@ -83,6 +89,7 @@ class FeatureStore:
         indices: Indices,
         *,
         image_scales: Sequence[float] = (1.0,),
+        large_images: LargeImages = "interpolated",
         precision: str = "fp32",
         engine: str = "auto",
         report: Report,
@@ -93,15 +100,16 @@ class FeatureStore:
         or features that cannot be used), NoRoom, and what loading the weights raises.
         """
         name = _engine_name(engine, precision)
+        at_one = Extraction(
+            model=model, weights=weights, large_images=large_images, precision=precision, engine=name
+        )
         before = self.n_forwards, self.n_crops
         matrix = np.empty((len(indices), model.width * len(image_scales)), np.float32)
         metas = []
         for i, image_scale in enumerate(image_scales):
-            extraction = Extraction(
-                model=model, weights=weights, image_scale=float(image_scale), precision=precision, engine=name
-            )
             block = matrix[:, i * model.width : (i + 1) * model.width]
-            metas.append(self._fetch(extraction, Request(images, indices, block, report)))
+            request = Request(images, indices, block, report)
+            metas.append(self._fetch(replace(at_one, image_scale=float(image_scale)), request))
         done = self.n_forwards - before[0]
         return Features(
             matrix=matrix,
@@ -110,6 +118,7 @@ class FeatureStore:
             provenance=_provenance(weights, metas[0], done),
             n_forwards=done,
             n_crops=self.n_crops - before[1],
+            crops_per_image=sum(int(meta["n_crops"]) for meta in metas),
         )
 
     def pixels(
@@ -141,7 +150,7 @@ class FeatureStore:
 
         def compute(rows: list[int]) -> Floats:
             nonlocal meta
-            inputs = _crops(extraction, read_inputs(extraction.model.preprocess, request.images, rows))
+            inputs = _crops(extraction, read_inputs(extraction.preprocess, request.images, rows))
             engine = self._ready(extraction, inputs)
             meta = meta or _describe(table, extraction, engine.note)
             self.n_forwards += len(rows)
@@ -161,8 +170,9 @@ class FeatureStore:
         return _TABLES.setdefault(table.folder, table)
 
     def _ready(self, extraction: Extraction, inputs: Floats) -> Engine:
-        # A torch engine takes crops of any side; an exported one has its side built in.
-        same = replace(extraction, image_scale=1.0) if extraction.engine == "eager" else extraction
+        # A torch engine takes crops of any side; an exported one has its side built in, whatever the scale.
+        side = 1.0 if extraction.engine == "eager" else extraction.crop_side / extraction.model.side
+        same = replace(extraction, image_scale=side, large_images="interpolated")
         if same not in _ENGINE:
             _ENGINE.clear()  # frees the last network before the next one is loaded
             _ENGINE[same] = self._make(extraction, inputs)
@@ -202,9 +212,13 @@ def _crops(extraction: Extraction, inputs: Floats) -> Floats:
         return inputs
     import torch
 
-    from mlproject.multiscale import split
+    from mlproject.multiscale import cut, n_splits, split
 
-    return np.asarray(split(torch.from_numpy(inputs), extraction.image_scale).numpy())
+    images = torch.from_numpy(inputs)
+    if extraction.native:
+        k = n_splits(extraction.model.side, extraction.image_scale)
+        return np.asarray(cut(images, k, k).numpy())
+    return np.asarray(split(images, extraction.image_scale).numpy())
 
 
 def _embed(engine: Engine, crops: Floats, n_images: int) -> Floats:

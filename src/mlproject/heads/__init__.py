@@ -8,6 +8,7 @@ from mlproject.heads.linear import (
     initial_head,
     loss_and_gradient,
     losses_by_kind,
+    statistics,
 )
 from mlproject.heads.loop import Diverged, Epochs, Training, n_blocks, train_head, train_stacked
 
@@ -21,6 +22,7 @@ __all__ = [
     "loss_and_gradient",
     "losses_by_kind",
     "n_blocks",
+    "statistics",
     "train_head",
     "train_stacked",
 ]

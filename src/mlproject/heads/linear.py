@@ -16,6 +16,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+STD_FLOOR = 0.1
+"""Least standard deviation of a feature, as a share of the median one: dead features stay small."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LinearHead:
@@ -44,6 +47,17 @@ def initial_head(n_in: int, n_out: int, draw: torch.Generator) -> LinearHead:
     bound = 1 / math.sqrt(n_in)
     weight = torch.empty(n_out, n_in).uniform_(-bound, bound, generator=draw)
     return LinearHead(weight=weight, bias=torch.empty(n_out).uniform_(-bound, bound, generator=draw))
+
+
+def statistics(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation [d] of inputs [n, d], by which a head's inputs are standardised.
+
+    The deviation has a floor, so that features that hardly vary are not blown up.
+    """
+    mean = inputs.mean(0)
+    std = (inputs - mean).square_().mean(0).sqrt_()
+    floor = STD_FLOOR * std.median().item()
+    return mean, std.clamp_min(floor or 1.0)
 
 
 def loss_and_gradient(

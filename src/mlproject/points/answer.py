@@ -33,10 +33,11 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What is written (``content``) and what is shown (``text``)."""
+    """What is written (``content``), what is shown (``text``), and why groups were left out (``faults``)."""
 
     content: dict[str, Any]
     text: RenderableType
+    faults: tuple[str, ...] = ()
 
     def write(self, path: Path) -> None:
         """Write the JSON file, whole or not at all."""
@@ -51,11 +52,14 @@ def fit_file(path: Path, request: Request) -> Answer:
     columns = request.columns
     groups = read_groups(path, columns)
     at = None if request.at is None else read_at(request.at, columns, groups)
-    with np.errstate(over="ignore"):  # laws that grow beyond all numbers are weighed, and lose
+    with np.errstate(
+        over="ignore", invalid="ignore"
+    ):  # laws that grow beyond all numbers are weighed, and lose
         fits = [fit_group(group, ceiling=request.ceiling, laws=request.laws) for group in groups]
         content, text = as_json(fits, columns, at), shown(fits, columns, at)
+    faults = tuple(group.fault for group in groups if group.fault)
     if request.compare is None:
-        return Answer(content=content, text=text)
+        return Answer(content=content, text=text, faults=faults)
     compared = compare_groups(fits, *request.compare)
     content["comparison"] = compared.to_dict()
-    return Answer(content=content, text=Stack(text, Text(f"• {compared.sentences}")))
+    return Answer(content=content, text=Stack(text, Text(f"• {compared.sentences}")), faults=faults)

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlproject.errors import BadInput, unknown
-from mlproject.points.fits import HEARD, UNIDENTIFIABLE, GroupFit, LawFit
+from mlproject.points.fits import GroupFit, LawFit
 from mlproject.points.words import SYMBOLS, interval
 from mlproject.points.writing import finite
-from mlproject.scaling import Difference, Estimate, compare
+from mlproject.scaling import HEARD, Difference, Estimate, compare
+from mlproject.scaling.verdict import UNIDENTIFIABLE
 
 SAID = {
     "first larger": "The exponent {} of {} is larger than that of {}",

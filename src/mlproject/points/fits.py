@@ -15,11 +15,9 @@ import numpy as np
 from mlproject.errors import Problem
 from mlproject.points.posterior import posterior_parameters
 from mlproject.points.reading import Floats, Group
-from mlproject.scaling import LAWS, Average, Estimate, Fit, Prediction, average, fit
-
-UNIDENTIFIABLE = "not identifiable"
-HEARD = 0.1
-"""The least weight at which a law may speak for a group whose heaviest law cannot be judged."""
+from mlproject.scaling import LAWS, Average, Estimate, Fit, Prediction, average, fit, overall
+from mlproject.scaling.points import read_points
+from mlproject.scaling.verdict import FLAT, UNIDENTIFIABLE, rises
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,15 +55,32 @@ def fit_group(group: Group, *, ceiling: float | None = None, laws: Sequence[str]
 
     Raises: WrongUse for a law that does not exist, BadInput for one of other axes.
     """
+    if group.fault:
+        return _group(group, UNIDENTIFIABLE, f"not fitted: {group.fault}", (), {}, None)
     n_scales, axes = len(np.unique(group.x, axis=0)), group.x.shape[1]
     if n_scales >= 3:
-        return _averaged(group, ceiling, laws)
+        return _rising(group) if not laws and _rises(group) else _averaged(group, ceiling, laws)
     many = "scales" if n_scales > 1 else "scale"
     why = f"{n_scales} distinct {many}; laws are averaged over three or more"
     one = _fit(group, "power", ceiling) if n_scales == 2 and axes == 1 else None
     rows = (LawFit(law="power", weight=1.0, parameters=one.parameters, fit=one),) if one else ()
     exponents = {} if one is None else {"alpha": one.parameters["alpha"]}
+    if one is not None and one.verdict == FLAT:
+        return _group(group, FLAT, f"power: {one.reason}", rows, exponents, one)
     return _group(group, UNIDENTIFIABLE, why, rows, exponents, one)
+
+
+def _rises(group: Group) -> bool:
+    return rises(read_points(group.x, group.y, sd=group.sd, draws=None, ceiling=None))
+
+
+def _rising(group: Group) -> GroupFit:
+    """A power law alone, whose exponent may be negative: an average over falling laws would turn the loss."""
+    one = _fit(group, "power", None)
+    assert one is not None
+    rows = (LawFit(law="power", weight=1.0, parameters=one.parameters, fit=one),)
+    reason = f"power, as the averaged laws only fall: {one.reason}"
+    return _group(group, one.verdict, reason, rows, {"alpha": one.parameters["alpha"]}, one)
 
 
 def _averaged(group: Group, ceiling: float | None, laws: Sequence[str]) -> GroupFit:
@@ -74,7 +89,7 @@ def _averaged(group: Group, ceiling: float | None, laws: Sequence[str]) -> Group
     own = {name: _fit(group, name, ceiling) for name in plain}
     rows = [_row(found, name, own.get(name)) for name in found.weights]
     rows.sort(key=lambda row: -row.weight)
-    verdict, reason = _judge(rows)
+    verdict, reason = overall([(row.weight, row.fit) for row in rows if row.fit is not None])
     return _group(group, verdict, reason, tuple(rows), found.parameters, found)
 
 
@@ -124,17 +139,3 @@ def _row(found: Average, name: str, own: Fit | None) -> LawFit:
         out_of_sample_rank=standing.out_of_sample_rank,
         fit=own,
     )
-
-
-def _judge(rows: Sequence[LawFit]) -> tuple[str, str]:
-    """The verdict of the heaviest law that can be judged, else the heaviest's reason why not.
-
-    *Flat* is said of the average slope, whatever the law, so one law that says it is enough.
-    """
-    judged = [(row.weight, row.fit) for row in rows if row.fit is not None]
-    if not judged:
-        return UNIDENTIFIABLE, "none of the laws could be fitted by itself"
-    flat = [one for _, one in judged if one.verdict == "flat"]
-    sure = [one for weight, one in judged if one.verdict != UNIDENTIFIABLE and weight >= HEARD]
-    chosen = (flat or sure or [judged[0][1]])[0]
-    return chosen.verdict, f"{chosen.law}: {chosen.reason}"

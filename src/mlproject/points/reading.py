@@ -39,12 +39,16 @@ class Columns:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Rows that one law is fitted to: x [m, axes], y [m], and sd [m] where it was given."""
+    """Rows that one law is fitted to: x [m, axes], y [m], and sd [m] where it was given.
+
+    ``fault`` tells the first cell that cannot be used, where there is one; the group then has no rows.
+    """
 
     key: tuple[str, ...]
     x: Floats
     y: Floats
     sd: Floats | None
+    fault: str = ""
 
     @property
     def name(self) -> str:
@@ -74,20 +78,28 @@ def names(text: str) -> tuple[str, ...]:
 
 
 def read_groups(path: Path, columns: Columns) -> list[Group]:
-    """The groups of a file in the order of their first rows.
+    """The groups of a file in the order of their first rows; one that cannot be used says why.
 
-    Raises: WrongUse for a file or column that does not exist; BadInput for rows that cannot be used.
+    Raises: WrongUse for a file or column that does not exist; BadInput where no group can be used.
     """
     table = _read(path)
-    x, y = table.numbers(columns.x), table.numbers((columns.y,))[:, 0]
-    sd = table.numbers((columns.sd,))[:, 0] if columns.sd else None
     rows: dict[tuple[str, ...], list[int]] = {}
     for i, key in enumerate(table.texts(columns.group)):
         rows.setdefault(key, []).append(i)
-    return [
-        Group(key=key, x=x[mine], y=y[mine], sd=None if sd is None else sd[mine])
-        for key, mine in rows.items()
-    ]
+    groups = [_group(table, columns, key, mine) for key, mine in rows.items()]
+    if all(group.fault for group in groups):
+        raise BadInput(groups[0].fault)
+    return groups
+
+
+def _group(table: _Table, columns: Columns, key: tuple[str, ...], rows: Sequence[int]) -> Group:
+    names = (*columns.x, columns.y, *([columns.sd] if columns.sd else []))
+    try:
+        numbers = table.numbers(names, rows)
+    except BadInput as error:
+        return Group(key=key, x=np.empty((0, len(columns.x))), y=np.empty(0), sd=None, fault=str(error))
+    n = len(columns.x)
+    return Group(key=key, x=numbers[:, :n], y=numbers[:, n], sd=numbers[:, n + 1] if columns.sd else None)
 
 
 def read_at(path: Path, columns: Columns, groups: Sequence[Group]) -> At:
@@ -122,10 +134,11 @@ class _Table:
         places = [self.place(column) for column in columns]
         return [tuple(row[i].strip() for i in places) for _, row in self.rows]
 
-    def numbers(self, columns: Sequence[str]) -> Floats:
-        """The numbers of some columns [rows, columns], each above zero and finite."""
+    def numbers(self, columns: Sequence[str], rows: Sequence[int] | None = None) -> Floats:
+        """The numbers of some columns [rows, columns], each above zero and finite; of all rows or some."""
         places = [self.place(column) for column in columns]
-        return np.array([[self._number(line, row, i) for i in places] for line, row in self.rows])
+        chosen = self.rows if rows is None else [self.rows[i] for i in rows]
+        return np.array([[self._number(line, row, i) for i in places] for line, row in chosen])
 
     def _number(self, line: int, row: list[str], place: int) -> float:
         try:

@@ -14,7 +14,9 @@ from mlproject.errors import unknown
 from mlproject.losses import Outcome
 from mlproject.recipes.finetune import Finetune
 from mlproject.recipes.knobs import parsed
+from mlproject.recipes.memorise import Memorise
 from mlproject.recipes.probe import Probe
+from mlproject.recipes.reconstruct import Reconstruct
 from mlproject.recipes.scratch import Scratch
 from mlproject.recipes.segment import Segment
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 else:
     ImageSet = Report = Any
 
-__all__ = ["FROM_SCRATCH", "RECIPES", "Recipe", "build_recipe", "full_knobs"]
+__all__ = ["FROM_SCRATCH", "IN_SAMPLE", "RECIPES", "Recipe", "build_recipe", "full_knobs"]
 
 
 @runtime_checkable
@@ -43,9 +45,18 @@ class Recipe(Protocol):
         """Run the cell. Raises: Problem when its losses would mean nothing."""
 
 
-RECIPES: dict[str, type[Any]] = {"probe": Probe, "finetune": Finetune, "scratch": Scratch, "segment": Segment}
+RECIPES: dict[str, type[Any]] = {
+    "probe": Probe,
+    "finetune": Finetune,
+    "reconstruct": Reconstruct,
+    "memorise": Memorise,
+    "scratch": Scratch,
+    "segment": Segment,
+}
 FROM_SCRATCH = frozenset({"scratch", "segment"})
 """Recipes that draw all weights from the cell's seed: their cells say ``weights=scratch``, no others do."""
+IN_SAMPLE = frozenset({"memorise"})
+"""Recipes that can only judge the images that they trained on: no other has a class."""
 
 
 def build_recipe(name: str, knobs: Mapping[str, Knob]) -> Recipe:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -30,6 +30,15 @@ def check_choices(recipe: Any) -> None:
     for name, hint in get_type_hints(type(recipe)).items():
         if get_origin(hint) is Literal:
             _choice(name, hint, getattr(recipe, name))
+
+
+def check_descent(recipe: Any) -> None:
+    """Refuse rates, steps and batches that no gradient can be followed with."""
+    require(0 < recipe.lr < float("inf"), "lr", "must be positive and finite", recipe.lr)
+    require(recipe.steps >= 1, "steps", "must be at least 1", recipe.steps)
+    require(recipe.batch_size >= 1, "batch_size", "must be at least 1", recipe.batch_size)
+    decay = recipe.weight_decay
+    require(0 <= decay < float("inf"), "weight_decay", "must be 0 or more and finite", decay)
 
 
 def require(holds: bool, name: str, rule: str, value: object) -> None:
@@ -94,4 +103,9 @@ def _number(name: str, value: Knob, rule: str) -> float:
         raise WrongUse(f"{name} {rule}, not {value!r}") from None
 
 
-_READERS = {bool: _truth, int: _whole, float: _real}
+def _name(name: str, value: Knob) -> str:
+    require(isinstance(value, str), name, "must be text", value)
+    return str(value)
+
+
+_READERS: dict[Any, Callable[[str, Knob], Knob]] = {bool: _truth, int: _whole, float: _real, str: _name}

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mlproject.cell import Cell
 from mlproject.data.rows import rows_of
-from mlproject.errors import DigestMismatch, Problem, WrongUse
+from mlproject.errors import Problem, WrongUse
 from mlproject.heads import (
     Epochs,
     LinearHead,
@@ -24,9 +24,11 @@ from mlproject.heads import (
     initial_head,
     losses_by_kind,
     n_blocks,
+    statistics,
     train_head,
 )
 from mlproject.losses import Floats, Outcome, PerImageLosses, Split
+from mlproject.recipes.frozen import Source, spent
 from mlproject.ridge import ridge_path
 from mlproject.training import Schedule, generator
 
@@ -38,8 +40,6 @@ if TYPE_CHECKING:
 else:
     ImageSet = Features = Report = Probe = Any
 
-STD_FLOOR = 0.1
-"""Least standard deviation of a feature, as a share of the median one: dead features stay small."""
 MAX_POINTS = 50
 CHUNK = 4096
 
@@ -94,31 +94,23 @@ def run_probe(probe: Probe, cell: Cell, images: ImageSet, report: Report) -> Out
 def _examples(probe: Probe, cell: Cell, images: ImageSet, report: Report) -> Examples:
     from mlproject.device import find_device
     from mlproject.features import FeatureStore
-    from mlproject.models import find_model, find_weights
+    from mlproject.models import find_model
 
     drawn = rows_of(cell, images)
     rows, n_train = drawn.every, len(drawn.train)
-    model, store = find_model(cell.model), FeatureStore()
-    if model.maps:
-        raise WrongUse(f"model must give one feature row an image for recipe='probe', not {model.name!r}")
-    scales, precision = cell.image_scales, probe.precision
-    weights = find_weights(model, cell.weights, fetch=True)
-    if weights.digest != cell.weights_digest:
-        raise DigestMismatch(f"weights {cell.weights} changed after the cell was planned; start again")
-    features = store.features(
-        model, weights, images, rows, image_scales=scales, precision=precision, report=report
-    )
+    features = Source.of(cell, precision=probe.precision).features(images, rows, report)
     device = "cuda" if find_device() == "cuda" else "cpu"  # losses are float64, which mps lacks
     inputs = torch.from_numpy(features.matrix).to(device)
     mean, std = torch.zeros_like(inputs[0]), torch.ones_like(inputs[0])
     if probe.standardize:
-        mean, std = _statistics(inputs[:n_train])
+        mean, std = statistics(inputs[:n_train])
         inputs = (inputs - mean).div_(std)
     targets = None if probe.target == "self" else inputs
     if probe.target == "labels":
         targets = torch.eye(len(images.classes))[torch.from_numpy(images.labels[rows])].to(device)
     elif probe.target == "pixels":
-        targets = torch.from_numpy(store.pixels(model, images, rows, report=report)).to(device)
+        model = find_model(cell.model)
+        targets = torch.from_numpy(FeatureStore().pixels(model, images, rows, report=report)).to(device)
     return Examples(
         rows=rows,
         splits=drawn.splits,
@@ -129,14 +121,6 @@ def _examples(probe: Probe, cell: Cell, images: ImageSet, report: Report) -> Exa
         std=std,
         features=features,
     )
-
-
-def _statistics(inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation [d], the deviation floored."""
-    mean = inputs.mean(0)
-    std = (inputs - mean).square_().mean(0).sqrt_()
-    floor = STD_FLOOR * std.median().item()
-    return mean, std.clamp_min(floor or 1.0)
 
 
 def _solve(probe: Probe, cell: Cell, examples: Examples, report: Report) -> Trained:
@@ -251,7 +235,7 @@ def _judge(probe: Probe, trained: Trained, examples: Examples) -> dict[str, Floa
 def _outcome(
     probe: Probe, images: ImageSet, examples: Examples, trained: Trained, losses: dict[str, Floats]
 ) -> Outcome:
-    facts = dict(trained.facts)
+    facts = trained.facts | spent(examples.features)
     judged = "eval" if "eval" in examples.splits else "train"
     if "error" in losses:
         wrong = losses["error"][np.array(examples.splits) == judged]

@@ -19,7 +19,7 @@ from mlproject.losses import Outcome
 from mlproject.models import find_model
 from mlproject.multiscale import embed
 from mlproject.recipes.learning import forward_flops, learn, outcome, pixels_of, sized, split_rows
-from mlproject.training import Examples, Task, Values, seeded
+from mlproject.training import Examples, Measure, Task, Values, seeded
 
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
@@ -65,7 +65,7 @@ def run_scratch(scratch: Scratch, cell: Cell, images: ImageSet, report: Report) 
         mean=preprocess.mean,
         std=preprocess.std,
     )
-    task = Task(objective=_smoothed(scratch.label_smoothing), measure=measure)
+    task = Task(objective=smoothed(scratch.label_smoothing), measure=measure)
     learned = learn(net, task, scratch, cell, split_rows(rows, examples), report)
     flops = forward_flops(model, scratch.side, cell.image_scales) + 2.0 * net.head.weight.numel()
     return outcome(
@@ -96,7 +96,9 @@ def measure(net: nn.Module, inputs: Tensor, targets: Tensor) -> Values:
     }
 
 
-def _smoothed(smoothing: float) -> Any:
+def smoothed(smoothing: float) -> Measure:
+    """Cross-entropy with label smoothing (Szegedy et al. 2015, arXiv 1512.00567)."""
+
     def objective(net: nn.Module, inputs: Tensor, targets: Tensor) -> Values:
         logits = net(inputs)
         loss = functional.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)

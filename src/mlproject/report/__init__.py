@@ -22,12 +22,15 @@ def write_report(study: Study, folder: Path) -> list[Path]:
     """
     from mlproject.report.arms import arm_tables
     from mlproject.report.figures import figures
+    from mlproject.report.joint_text import joint_tex
     from mlproject.report.latex import exponents_tex
     from mlproject.report.summary import summary_md
+    from mlproject.report.sweet_spot import sweet_spot_files
     from mlproject.report.tables import tables
 
-    contents = tables(study) | arm_tables(study.ablation)
-    contents |= {"exponents.tex": exponents_tex(study)} | dict(figures(study))
+    latex = {"exponents.tex": exponents_tex(study), "joint.tex": joint_tex(study)}
+    contents = tables(study) | arm_tables(study.ablation) | latex
+    contents |= dict(figures(study)) | sweet_spot_files(study)
     contents = {"summary.md": summary_md(study, list(contents)), **contents}
     for name, content in contents.items():
         write_atomic(folder / name, content)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from mlproject.aggregate.effects import Effect
 from mlproject.aggregate.matrix import COLUMNS, Ablation, Interaction, Matrix, Row, Steeper, Versus
 from mlproject.report.escape import markdown
-from mlproject.report.tables import to_csv
+from mlproject.report.rows import to_csv
 from mlproject.report.words import FORMULAS, interval, number
 
 SAID = (

@@ -1,4 +1,4 @@
-"""Scaling curves: points, both laws, the preferred one's 95 % band, all laws beyond the data, residuals."""
+"""Scaling curves: points, laws with 95 % bands, the held-out largest, what lies beyond, residuals, slopes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from mlproject.aggregate.local import law_exponents, local_exponents
 from mlproject.aggregate.study import HORIZONS, Curve, Floats, Statistic, Verdict
 from mlproject.report.escape import figure_text
 from mlproject.report.style import COLUMN, Look, faint_grid, family_title, log_axis, looks, point_axis
@@ -27,13 +28,14 @@ def scaling_figure(curves: Sequence[Curve], statistic: Statistic) -> Figure:
     """The curves of one family on one statistic of their losses."""
     fitted = any(preferred(curve, statistic) is not None for curve in curves)
     handles = _handles(curves, statistic)
-    figure = Figure(figsize=(COLUMN, 2.4 + 0.15 * len(handles) + 0.75 * fitted), layout="constrained")
-    ratios = [3.4, 1.0] if fitted else [1.0]
+    figure = Figure(figsize=(COLUMN, 2.4 + 0.15 * len(handles) + 1.7 * fitted), layout="constrained")
+    ratios = [3.4, 1.0, 1.25] if fitted else [1.0]
     axes = figure.subplots(len(ratios), 1, sharex=True, squeeze=False, height_ratios=ratios)[:, 0].tolist()
     for curve, look in zip(curves, looks(curves), strict=True):
         _draw(axes[0], curve, statistic, look)
         if fitted:
             _residuals(axes[1], curve, statistic, look)
+            _local(axes[2], curve, statistic, look)
     _dress(axes, curves, statistic)
     family_title(figure, curves[0])
     figure.legend(handles=handles, loc="outside lower left", ncols=1)
@@ -57,6 +59,20 @@ def _draw(ax: Axes, curve: Curve, statistic: Statistic, look: Look) -> None:
         if verdict.statistic == statistic and verdict.fit is not None:
             _law(ax, x, verdict, look, main=verdict is chosen)
     _beyond(ax, curve, statistic, look)
+    _held_out(ax, curve, statistic, look)
+
+
+def _held_out(ax: Axes, curve: Curve, statistic: Statistic, look: Look) -> None:
+    """The largest scale as predicted over all laws from the smaller ones, a little beside its point."""
+    told = curve.held_out.get(statistic)
+    if told is None:
+        return
+    reach = [told.mean - told.low, told.high - told.mean]
+    at = [float(curve.x[-1] * (curve.x[-1] / curve.x[0]) ** 0.025)]
+    ax.errorbar(
+        at, told.mean, yerr=reach, linestyle="none", marker="x", markersize=3.6, color=look.color,
+        elinewidth=0.6, zorder=5,
+    )  # fmt: skip
 
 
 def _along(curve: Curve, *, beyond: bool) -> Floats:
@@ -104,6 +120,22 @@ def _residuals(ax: Axes, curve: Curve, statistic: Statistic, look: Look) -> None
             ax.plot(curve.x, off, linewidth=0.8, linestyle=THIN, color=look.color, zorder=2)
 
 
+def _local(ax: Axes, curve: Curve, statistic: Statistic, look: Look) -> None:
+    """The slope between neighbouring points with its 95 % interval, and that of the preferred law."""
+    found, chosen = local_exponents(curve, statistic), preferred(curve, statistic)
+    if found is None or chosen is None:
+        return
+    reach = np.maximum([found.value - found.low, found.high - found.value], 0.0)
+    ax.errorbar(
+        found.x, found.value, yerr=reach, linestyle="none", marker=look.marker, markersize=3,
+        color=look.color, markerfacecolor=look.face, markeredgewidth=0.8, elinewidth=0.6, zorder=3,
+    )  # fmt: skip
+    x = np.geomspace(curve.x[0], curve.x[-1], 40)
+    slope = law_exponents(curve, statistic, chosen.law, x)
+    if slope is not None:
+        ax.plot(x, slope, color=look.color, linewidth=1.0, linestyle=look.dash, zorder=2)
+
+
 def _dress(axes: list[Axes], curves: Sequence[Curve], statistic: Statistic) -> None:
     top = axes[0]
     top.set_xscale("log")
@@ -122,10 +154,10 @@ def _dress(axes: list[Axes], curves: Sequence[Curve], statistic: Statistic) -> N
     axes[-1].set_xlabel(curves[0].axis.label)
     for ax in axes:
         faint_grid(ax)
-    if len(axes) > 1:
-        axes[1].margins(y=0.25)
-        axes[1].axhline(0.0, color="#8a8a8a", linewidth=0.6, zorder=1)
-        axes[1].set_ylabel("residual [%]")
+    for ax, label in zip(axes[1:], ("residual\n[%]", "local\nexponent"), strict=False):
+        ax.margins(y=0.25)
+        ax.axhline(0.0, color="#8a8a8a", linewidth=0.6, zorder=1)
+        ax.set_ylabel(label)
 
 
 def _told(curves: Sequence[Curve], statistic: Statistic) -> list[Prediction]:
@@ -140,7 +172,8 @@ def _handles(curves: Sequence[Curve], statistic: Statistic) -> list[Line2D]:
     if not chosen:
         return [*shown, *(_text(line) for line in _why_none(curves[0]))]
     laws = _law_handles(curves, chosen)
-    return [*shown, *laws, *_beyond_handle(curves, statistic), *_footnote(chosen)]
+    beside = [*_beyond_handle(curves, statistic), *_held_out_handle(curves, statistic)]
+    return [*shown, *laws, *beside, *_footnote(chosen)]
 
 
 def _law_handles(curves: Sequence[Curve], chosen: Sequence[Verdict]) -> list[Line2D]:
@@ -156,6 +189,14 @@ def _beyond_handle(curves: Sequence[Curve], statistic: Statistic) -> list[Line2D
     label = f"extrapolation over all laws, to {HORIZONS[0]:g} × the largest, 95 %"
     dashes = Line2D([], [], color="#333333", linewidth=1.0, linestyle=BEYOND, label=label)
     return [dashes] if _told(curves, statistic) else []
+
+
+def _held_out_handle(curves: Sequence[Curve], statistic: Statistic) -> list[Line2D]:
+    cross = Line2D(
+        [], [], color="#222222", linestyle="none", marker="x", markersize=3.6,
+        label="the largest, predicted from the others, 95 %",
+    )  # fmt: skip
+    return [cross] if any(statistic in curve.held_out for curve in curves) else []
 
 
 def _footnote(chosen: Sequence[Verdict]) -> list[Line2D]:

@@ -14,6 +14,7 @@ from mlproject.aggregate.study import STATISTICS, Curve, Study
 from mlproject.report.curves import scaling_figure
 from mlproject.report.escape import slug
 from mlproject.report.forest import arm_figures
+from mlproject.report.joint_figures import frontier_figure, joint_figure
 from mlproject.report.panels import correlation_figure, distribution_figure
 from mlproject.report.style import RC, encode
 
@@ -35,6 +36,18 @@ def _drawn(study: Study) -> Iterator[tuple[str, Figure]]:
         for ending, family in _families(study.along(key)):
             for name, (draw, curves) in _kinds(key, family).items():
                 yield from _paged(name.format(axis.slug) + ending, draw, curves, MOST[key])
+    yield from _joint(study)
+
+
+def _joint(study: Study) -> Iterator[tuple[str, Figure]]:
+    """Both figures of every grid that carries laws, numbered where there are several."""
+    grids = [joint for joint in study.joints if joint.laws is not None]
+    for i, joint in enumerate(grids, start=1):
+        ending = f"_{i}" if len(grids) > 1 else ""
+        yield f"joint{ending}", joint_figure(joint)
+        assert joint.laws is not None
+        if joint.laws.allocation.frontier is not None or joint.laws.allocation.envelopes:
+            yield f"frontier{ending}", frontier_figure(joint)
 
 
 def _kinds(key: str, family: Sequence[Curve]) -> dict[str, tuple[Draw, Sequence[Curve]]]:

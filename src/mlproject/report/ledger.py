@@ -16,8 +16,8 @@ from mlproject.aggregate.iterations import BUDGETS, Iteration
 from mlproject.aggregate.ledger import WHATS, Arm, Family, Ledger
 from mlproject.files import write_atomic
 from mlproject.report.escape import figure_text, markdown, slug
+from mlproject.report.rows import to_csv
 from mlproject.report.style import MARKERS, PAGE, PALETTE, RC, encode, faint_grid, log_axis
-from mlproject.report.tables import to_csv
 
 Row = dict[str, object]
 

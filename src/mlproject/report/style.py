@@ -78,7 +78,7 @@ class Look:
 def looks(curves: Sequence[Curve]) -> list[Look]:
     """One look for each curve of a figure: models by hue, dataset sizes from light to dark."""
     ordered = all("dataset_size" in curve.fixed for curve in curves)
-    hues = _ramp(len(curves)) if ordered else PALETTE
+    hues = ramp(len(curves)) if ordered else PALETTE
     found, n_random, n_plain = [], 0, 0
     for curve in curves:
         if curve.random:
@@ -91,7 +91,7 @@ def looks(curves: Sequence[Curve]) -> list[Look]:
     return found
 
 
-def _ramp(n: int) -> tuple[str, ...]:
+def ramp(n: int) -> tuple[str, ...]:
     """Ordered colours, light to dark, with lightness that falls evenly."""
     ramp = matplotlib.colormaps["viridis_r"]
     steps = [0.12 + 0.83 * i / max(1, n - 1) for i in range(n)]
@@ -144,9 +144,14 @@ def point_labels(curve: Curve) -> list[str]:
 
 
 def family_title(figure: Figure, curve: Curve) -> None:
-    """The family above a figure, wrapped to its width; the protocol is always among its words."""
+    """The family above a figure; the protocol is always among its words."""
+    title(figure, curve.family)
+
+
+def title(figure: Figure, family: str) -> None:
+    """Words above a figure, wrapped to its width."""
     width = int(19 * figure.get_figwidth())
-    lines = textwrap.wrap(figure_text(curve.family, 3 * width), width=width)
+    lines = textwrap.wrap(figure_text(family, 3 * width), width=width)
     figure.suptitle("\n".join(lines), fontsize=7, x=0.02, ha="left")
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from mlproject.aggregate.study import HORIZONS, Curve, Study, Verdict
 from mlproject.report.arms import arms_md
 from mlproject.report.escape import markdown
+from mlproject.report.joint_text import joint_md
+from mlproject.report.sweet_spot import sweet_spot_md
 from mlproject.report.tables import seeds
 from mlproject.report.words import (
     FORMULAS,
@@ -34,6 +36,8 @@ def summary_md(study: Study, files: Sequence[str]) -> bytes:
         _opening(study),
         _table(study),
         *_predictions(study),
+        *joint_md(study),
+        sweet_spot_md(study),
         *_refused(study),
         _verdicts(study),
         *arms_md(study.ablation),

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mlproject.aggregate.axes import AXES
+from mlproject.aggregate.local import local_exponents
 from mlproject.aggregate.study import HORIZONS, STATISTICS, Curve, Point, Statistic, Study, Verdict
-from mlproject.report.escape import csv_cell
+from mlproject.report.joint_tables import joint_json, joint_tables
+from mlproject.report.rows import Row, finite, to_csv
 from mlproject.report.words import heaviest, preferred
 
-Row = Mapping[str, object]
 PARAMETERS = ("alpha", "k", "E")
 ESTIMATOR = "least squares; bootstrap over images (paired where shared) and seeds"
 
@@ -26,31 +25,17 @@ def tables(study: Study) -> dict[str, bytes]:
         "losses_by_size.csv": losses_csv(sizes),
         "losses_by_model.csv": losses_csv(models),
         "exponents.csv": to_csv(exponent_rows(study)),
+        "exponents_by_region.csv": to_csv(_contrast_rows(study), CONTRAST),
         "laws.csv": to_csv(_law_rows(study), STANDING),
         "predictions.csv": to_csv(_prediction_rows(study), PREDICTED),
+        "local_exponents.csv": to_csv(_local_rows(study), LOCAL),
         "correlations_by_size.csv": to_csv(_correlation_rows(sizes), CORRELATION),
         "correlations_by_model.csv": to_csv(_correlation_rows(models), CORRELATION),
         "distributions.csv": to_csv(_distribution_rows(study.curves)),
         "image_exponents.csv": to_csv(_image_rows(sizes), IMAGES),
+        **joint_tables(study),
         "fits.json": fits_json(study),
     }
-
-
-def to_csv(rows: Iterable[Row], columns: Sequence[str] = ()) -> bytes:
-    """Rows as CSV in UTF-8; a missing or non-finite number is an empty cell."""
-    listed = list(rows)
-    header = list(columns) or list(dict.fromkeys(name for row in listed for name in row))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([_cell(row.get(name)) for name in header] for row in listed)
-    return text.getvalue().encode()
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, float):
-        return repr(float(value)) if math.isfinite(value) else ""
-    return csv_cell(value) if isinstance(value, str) else value
 
 
 def losses_csv(curves: Sequence[Curve]) -> bytes:
@@ -74,6 +59,26 @@ def _loss_rows(curve: Curve) -> Iterable[Row]:
 def exponent_rows(study: Study) -> list[dict[str, object]]:
     """One row for each group, statistic and law."""
     return [_exponent_row(curve, verdict) for curve in study.curves for verdict in curve.verdicts]
+
+
+def _contrast_rows(study: Study) -> Iterable[Row]:
+    """One row for each pair of regions, statistic and law: the difference of their exponents."""
+    for one in study.contrasts:
+        yield {"group": one.first.series, "axis": one.first.axis.name, "statistic": one.statistic} | {
+            "law": one.law,
+            "first": one.regions[0],
+            "second": one.regions[1],
+            "difference": one.difference.difference.value,
+            "low": one.difference.difference.low,
+            "high": one.difference.difference.high,
+            "paired": one.difference.paired,
+            "identified": one.identified,
+            "verdict": one.difference.verdict,
+            "scale": one.scale,
+            "loss_ratio": one.loss_ratio.value,
+            "loss_ratio_low": one.loss_ratio.low,
+            "loss_ratio_high": one.loss_ratio.high,
+        }
 
 
 def _exponent_row(curve: Curve, verdict: Verdict) -> dict[str, object]:
@@ -153,6 +158,23 @@ def _prediction_rows(study: Study) -> Iterable[Row]:
                 yield head | {"x": times * float(curve.x[-1]), "horizon": times, **limits, **tail}
 
 
+CONTRAST = (
+    *("group", "axis", "statistic", "law", "first", "second", "difference", "low", "high", "paired"),
+    *("identified", "verdict", "scale", "loss_ratio", "loss_ratio_low", "loss_ratio_high"),
+)
+LOCAL = ("group", "axis", "statistic", "x", "exponent", "low", "high")
+
+
+def _local_rows(study: Study) -> Iterable[Row]:
+    """The slope between neighbouring scales, half-way between them."""
+    for curve in study.curves:
+        for statistic in STATISTICS:
+            found = local_exponents(curve, statistic)
+            head = {"group": curve.label, "axis": curve.axis.name, "statistic": statistic}
+            for row in () if found is None else zip(found.x, found.value, found.low, found.high, strict=True):
+                yield head | dict(zip(LOCAL[3:], map(float, row), strict=True))
+
+
 CORRELATION = ("group", "first", "second", "n_images", "pearson", "spearman")
 IMAGES = ("image_name", "group", "exponent", "standard_error", "shrunk", "q_value", "scales", "rises")
 
@@ -191,8 +213,9 @@ def fits_json(study: Study) -> bytes:
         "n_draws": study.n_draws,
         "notes": list(study.notes),
         "curves": [_curve_json(curve) for curve in study.curves],
+        "joints": [joint_json(joint) for joint in study.joints],
     }
-    return (json.dumps(_finite(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(finite(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
 
 
 def _curve_json(curve: Curve) -> dict[str, Any]:
@@ -242,14 +265,10 @@ def _average_json(curve: Curve, statistic: Statistic) -> dict[str, Any]:
         {"x": times * float(x), "horizon": times} | {name: float(getattr(told, name)[i]) for name in LIMITS}
         for i, times in enumerate(HORIZONS)
     ]
-    return {"weights": curve.averages[statistic].weights, "predictions": rows}
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _finite(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    held = curve.held_out.get(statistic)
+    told_there = {} if held is None else {name: float(getattr(held, name)[0]) for name in LIMITS}
+    return {
+        "weights": curve.averages[statistic].weights,
+        "predictions": rows,
+        "held_out": {"x": float(x), **told_there} if told_there else None,
+    }

@@ -13,6 +13,7 @@ from mlproject.aggregate.axes import AXES
 from mlproject.aggregate.matrix import Matrix
 from mlproject.aggregate.study import Curve, Statistic, Study, Verdict
 from mlproject.report.arms import accuracy, loss_difference, points
+from mlproject.report.joint_text import joint_lines
 from mlproject.report.tables import seeds
 from mlproject.report.words import FORMULAS, estimate, name_of, number, shared_family
 
@@ -36,7 +37,7 @@ def exponents(study: Study, *, statistic: Statistic = "mean") -> Group:
             name = name_of(curve, shared) if verdict is rows[0] else ""
             table.add_row(*_row(name, curve, verdict), end_section=verdict is rows[-1])
     shown = [*([table] if table.row_count else []), *map(_arms, study.ablation.matrices)]
-    return Group(*shown, *(Text(f"• {note}") for note in study.notes))
+    return Group(*shown, *(Text(f"• {line}") for line in (*joint_lines(study), *study.notes)))
 
 
 def _arms(matrix: Matrix) -> Table:

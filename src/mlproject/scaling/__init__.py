@@ -11,19 +11,23 @@ Pure arithmetic on NumPy and SciPy, useful alone:
 from .average import Average, Standing, average
 from .compare import Difference, compare
 from .design import NextCell, NextPlan, plan_next
+from .envelope import Envelope, envelope
 from .fitting import Fit, Prediction, fit, fit_table
 from .frontier import Cost, Frontier, fit_cost, frontier, isoflop_optimum
 from .intervals import Estimate, t_interval
 from .law import ScalingLaw
+from .overall import HEARD, overall
 from .per_image import ImageExponents, image_exponents
 from .robust import robust_parameters
 from .table import LAWS
 
 __all__ = [
+    "HEARD",
     "LAWS",
     "Average",
     "Cost",
     "Difference",
+    "Envelope",
     "Estimate",
     "Fit",
     "Frontier",
@@ -35,12 +39,14 @@ __all__ = [
     "Standing",
     "average",
     "compare",
+    "envelope",
     "fit",
     "fit_cost",
     "fit_table",
     "frontier",
     "image_exponents",
     "isoflop_optimum",
+    "overall",
     "plan_next",
     "robust_parameters",
     "t_interval",

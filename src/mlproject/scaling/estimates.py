@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
+
 import numpy as np
 
-from .intervals import NORMAL, Estimate, Noise, Profile, derived_errors, percentile
+from .bca import Refits
+from .intervals import NORMAL, Estimate, Noise, Profile, derived_errors
 from .law import Array, ScalingLaw
 from .points import Points
 from .solve import Problem
@@ -13,22 +17,31 @@ DIRECT = {"E", "L0"}  # amplitudes that are parameters of the search as they sta
 
 
 def estimates(
-    points: Points, law: ScalingLaw, theta: Array, shape: Profile, noise: Noise, refits: Array | None
+    points: Points, law: ScalingLaw, theta: Array, shape: Profile, noise: Noise, refits: Refits | None
 ) -> dict[str, Estimate]:
     """Parameters in the units of the data, with the interval of the profile or of the refits."""
-    values = law.physical(theta[None], points.log_unit, points.loss_unit)
-    spread = law.physical(shape.paths if refits is None else refits, points.log_unit, points.loss_unit)
+    physical = partial(_physical, points, law)
+    values, spread = physical(theta[None]), physical(shape.paths if refits is None else refits.draws)
     out = {}
     for name, value in values.items():
-        at, cloud = float(value[0]), spread[name]
+        at, cloud, positive = float(value[0]), spread[name], name not in _shape_names(law)
         if not np.isfinite(noise.factor):
-            low, high = (-np.inf, np.inf) if name in _shape_names(law) else (0.0, np.inf)
+            low, high = (0.0, np.inf) if positive else (-np.inf, np.inf)
         elif refits is None:
             low, high = float(cloud.min()), float(cloud.max())
         else:
-            low, high = _from_refits(at, cloud, stretch(noise), positive=name not in _shape_names(law))
+            as_log = positive and at > 0 and bool(np.all(cloud > 0))
+            one = partial(_one, physical, name, as_log)
+            ends = refits.interval(theta, one, stretch(noise))
+            low, high = (float(np.exp(end[0])) if as_log else float(end[0]) for end in ends)
+            low = max(low, 0.0) if positive else low
         out[name] = Estimate(value=at, low=low, high=high)
     return out
+
+
+def _physical(points: Points, law: ScalingLaw, theta: Array) -> Mapping[str, Array]:
+    with np.errstate(all="ignore"):  # a flat loss sends amplitudes of steep laws beyond all numbers
+        return law.physical(theta, points.log_unit, points.loss_unit)
 
 
 def widen_amplitudes(
@@ -40,7 +53,7 @@ def widen_amplitudes(
         return found
     step = 1e-6
     moved = np.concatenate([theta + step * np.eye(len(theta)), theta - step * np.eye(len(theta))])
-    values = problem.law.physical(moved, points.log_unit, points.loss_unit)
+    values = _physical(points, problem.law, moved)
     logs = np.stack([np.log(np.maximum(values[name], 1e-300)) for name in names])
     gradients = (logs[:, : len(theta)] - logs[:, len(theta) :]) / (2.0 * step)
     half = derived_errors(problem, theta, gradients) * noise.factor * np.sqrt(noise.variance)
@@ -57,13 +70,10 @@ def stretch(noise: Noise) -> float:
     return float(noise.factor * np.sqrt(noise.variance) / NORMAL)
 
 
-def _from_refits(at: float, cloud: Array, stretch: float, *, positive: bool) -> tuple[float, float]:
-    """A bias-corrected interval of one parameter; amplitudes other than a floor stretch as logarithms."""
-    if positive and at > 0 and np.all(cloud > 0):
-        low, high = percentile(np.array([np.log(at)]), np.log(cloud)[:, None], stretch)
-        return float(np.exp(low[0])), float(np.exp(high[0]))
-    low, high = percentile(np.array([at]), cloud[:, None], stretch)
-    return max(float(low[0]), 0.0) if positive else float(low[0]), float(high[0])
+def _one(physical: Callable[[Array], Mapping[str, Array]], name: str, as_log: bool, theta: Array) -> Array:
+    """One parameter [g, 1]; amplitudes other than a floor vary, and stretch, as logarithms."""
+    found = physical(theta)[name][:, None]
+    return np.log(np.maximum(found, 1e-300)) if as_log else found
 
 
 def _shape_names(law: ScalingLaw) -> set[str]:

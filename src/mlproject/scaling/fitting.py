@@ -14,14 +14,17 @@ from numpy.typing import ArrayLike
 
 from mlproject.errors import BadInput
 
+from .bca import Refits, pull
 from .estimates import estimates, stretch, widen_amplitudes
-from .intervals import Estimate, Noise, Profile, condition_number, percentile, profile, read_noise
+from .intervals import Estimate, Noise, Profile, condition_number, profile, read_noise
 from .law import Array, ScalingLaw
 from .points import Points, read_points
 from .robust import huber, physical_values
 from .solve import Problem, refit, solve
 from .table import LAWS, find_law
 from .verdict import Evidence, Judged, judge
+
+HUBER_ROUNDS = 25  # of the second opinion, which is read to a tenth of a standard error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +69,13 @@ class Fit:
     points: Points = field(repr=False)
     theta: Array = field(repr=False)
     spread: Array = field(repr=False)
-    from_draws: bool = field(repr=False)
+    refits: Refits | None = field(repr=False)
     noise: Noise = field(repr=False)
+
+    @property
+    def from_draws(self) -> bool:
+        """Whether intervals come from replicates of the losses."""
+        return self.refits is not None
 
     @property
     def stretch(self) -> float:
@@ -77,13 +85,14 @@ class Fit:
     def predict(self, x: ArrayLike) -> Prediction:
         """Predicted losses at x [n] (or [n, axes]) with intervals for the mean and for one new run."""
         at = read_scales(x, self.points.x.shape[1])
-        law, log_x = find_law(self.law), self.points.scaled(at)
-        mean = np.log(law.mean(self.theta[None], log_x)[0].real * self.points.loss_unit)
-        cloud = np.log(np.maximum(law.mean(self.spread, log_x).real, 1e-300) * self.points.loss_unit)
+        log_x = self.points.scaled(at)
+        mean, cloud = self._log_mean(self.theta[None], log_x)[0], self._log_mean(self.spread, log_x)
         if not np.isfinite(self.noise.factor):
             low, high = np.full(len(at), -np.inf), np.full(len(at), np.inf)
-        elif self.from_draws:
-            low, high = percentile(mean, cloud, self.stretch)
+        elif self.refits is not None:
+            low, high = self.refits.interval(
+                self.theta, lambda theta: self._log_mean(theta, log_x), self.stretch
+            )
         else:
             low, high = np.minimum(cloud.min(axis=0), mean), np.maximum(cloud.max(axis=0), mean)
         run = self.noise.factor * self.residual_sd
@@ -96,6 +105,11 @@ class Fit:
             horizon=horizon(self.points, at),
         )
 
+    def _log_mean(self, theta: Array, log_x: Array) -> Array:
+        """ln L [g, n] in the unit of the data at scaled parameters [g, p]."""
+        mean = find_law(self.law).mean(theta, log_x).real
+        return np.asarray(np.log(np.maximum(mean, 1e-300) * self.points.loss_unit))
+
 
 def fit(
     x: ArrayLike,
@@ -104,6 +118,7 @@ def fit(
     law: str = "power_floor",
     sd: ArrayLike | None = None,
     draws: ArrayLike | None = None,
+    influence: ArrayLike | None = None,
     ceiling: float | None = None,
     seed: int = 0,
     space: str = "log",
@@ -111,9 +126,10 @@ def fit(
     """Fit a law by name to losses y [m] at scales x [m] or [m, axes].
 
     ``sd`` [m] is the known standard deviation of each y; ``draws`` [b, m] are bootstrap replicates of y
-    made by resampling images and seeds together, and give the intervals when present; ``ceiling`` is the
-    uninformed loss (ln of the number of classes) for laws that are bounded by it. ``space`` is "log"
-    (relative errors) or "linear" (absolute errors). ``seed`` is kept for callers; nothing here is random.
+    made by resampling images and seeds together (Bayesian bootstrap), and give the intervals when present;
+    ``influence`` [n, m] is that of every image on each y, and makes them BCa. ``ceiling`` is the uninformed
+    loss (ln of the number of classes) for laws that are bounded by it. ``space`` is "log" (relative errors)
+    or "linear" (absolute errors). ``seed`` is kept for callers; nothing here is random.
 
     Raises: BadInput for values that no law can be fitted to.
     """
@@ -123,7 +139,7 @@ def fit(
         raise BadInput(f"law {law!r} has {form.axes} axes and x has {points.x.shape[1]}")
     if space not in ("log", "linear"):
         raise BadInput(f"space must be 'log' or 'linear' and is {space!r}")
-    return fit_points(points, form, linear=space == "linear")
+    return fit_points(points, form, linear=space == "linear", influence=read_influence(influence, points))
 
 
 def fit_table(
@@ -142,19 +158,35 @@ def fit_table(
     return {name: fit(x, y, law=name, sd=sd, draws=draws, ceiling=ceiling, seed=seed) for name in names}
 
 
-def fit_points(points: Points, law: ScalingLaw, *, linear: bool = False) -> Fit:
-    """Fit a law to points that were checked."""
+def read_influence(influence: ArrayLike | None, points: Points) -> Array | None:
+    """Influence [n, m] of images on ln y; raises BadInput without draws or of another shape."""
+    if influence is None:
+        return None
+    values = np.asarray(influence, dtype=np.float64)
+    if points.draws is None or values.ndim != 2 or values.shape[1] != len(points.y):
+        raise BadInput(f"influence {values.shape} must be [images, {len(points.y)}], beside draws")
+    return np.asarray(values / points.y)
+
+
+def fit_points(
+    points: Points, law: ScalingLaw, *, linear: bool = False, influence: Array | None = None
+) -> Fit:
+    """Fit a law to points that were checked; ``influence`` [n, m] is that of images on ln y."""
     problem = points.problem(law, linear=linear)
     theta = solve(problem)[0]
     n_free = law.n_free(points.ceiling)
     dof = len(points.y) - n_free
     noise = read_noise(float(problem.cost(theta[None])[0]), dof, known=points.noise_known)
     shape = _profile_or_point(problem, theta, noise)
-    refits = None if points.draws is None else refit(points.problem(law, linear=linear, draws=True), theta)
+    refits = None
+    if points.draws is not None:
+        drawn = refit(points.problem(law, linear=linear, draws=True), theta)
+        pulled = None if influence is None else pull(problem, theta, influence)
+        refits = Refits(draws=drawn, pulled=pulled)
     parameters = estimates(points, law, theta, shape, noise, refits)
     if refits is None:
         parameters = widen_amplitudes(points, problem, theta, noise, parameters)
-    second = huber(problem, start=theta) if dof >= 2 else theta
+    second = huber(problem, start=theta, rounds=HUBER_ROUNDS) if dof >= 2 else theta
     robust = physical_values(points, law, second)
     seen = Evidence(
         points=points,
@@ -169,7 +201,7 @@ def fit_points(points: Points, law: ScalingLaw, *, linear: bool = False) -> Fit:
     return _report(seen, judge(seen), dof=dof, linear=linear, refits=refits)
 
 
-def _report(seen: Evidence, judged: Judged, *, dof: int, linear: bool, refits: Array | None) -> Fit:
+def _report(seen: Evidence, judged: Judged, *, dof: int, linear: bool, refits: Refits | None) -> Fit:
     points, law, theta = seen.points, seen.law, seen.theta
     fitted = law.mean(theta[None], seen.problem.log_x)[0].real
     residuals = np.log(points.y / points.loss_unit) - np.log(fitted)
@@ -190,8 +222,8 @@ def _report(seen: Evidence, judged: Judged, *, dof: int, linear: bool, refits: A
         ceiling=points.ceiling,
         points=points,
         theta=theta,
-        spread=seen.profiles.paths if refits is None else refits,
-        from_draws=refits is not None,
+        spread=seen.profiles.paths if refits is None else refits.draws,
+        refits=refits,
         noise=seen.noise,
     )
 

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .intervals import Estimate, Noise, Profile, linear_errors, read_noise, t_interval
+from .intervals import Estimate, Noise, Profile, read_noise, t_interval
 from .law import Array, ScalingLaw
-from .laws import POWER
 from .points import Points
-from .solve import Problem, solve
+from .solve import Problem
 
+SCALING, FLAT, UNIDENTIFIABLE = "scaling", "flat", "not identifiable"
+EXPONENTS = {"alpha", "beta", "gamma", "delta", "alpha1"}
 FLAT_WITHIN = 0.1  # an average slope inside -/+ this is flat: at most a fifth of the loss per decade
+ROUNDING = 1e-9  # slopes below it are those of a constant in floating point
 COLLINEAR = 0.995  # correlation of ln N and ln D from which a design is a line
 WIDEST = 2.0  # an exponent's interval may be this many times as wide as its value
 
@@ -50,38 +52,64 @@ class Evidence:
 def judge(seen: Evidence) -> Judged:
     """The verdict on a fitted law."""
     flags = tuple(find_flags(seen) + find_moved(seen))
-    slope = average_slope(seen.points)
+    slopes = average_slopes(seen.points)
+    slope = slopes[0] if len(slopes) == 1 else None
     needed = seen.law.n_free(seen.points.ceiling) + 1 - seen.points.n_scales
-    if slope is not None and slope.holds(0.0) and max(-slope.low, slope.high) <= FLAT_WITHIN:
-        text = f"the average slope {_show(slope)} holds 0 and nothing steeper than {FLAT_WITHIN:g}"
-        return Judged(verdict="flat", reason=text, flags=flags)
+    if slopes and all(map(is_flat, slopes)):
+        told = f"slope {_show(slopes[0])} holds" if slope else f"slopes {', '.join(map(_show, slopes))} hold"
+        text = f"the average {told} 0 and nothing steeper than {FLAT_WITHIN:g}"
+        return Judged(verdict=FLAT, reason=text, flags=flags)
     if needed > 0:
-        return Judged(verdict="not identifiable", reason=_too_few(seen.points, seen.law, needed), flags=flags)
+        return Judged(verdict=UNIDENTIFIABLE, reason=_too_few(seen.points, seen.law, needed), flags=flags)
     trouble = collinear(seen.points) or _first_trouble(seen)
     if trouble is not None:
         rest = "" if slope is None else f"; the average slope is {_show(slope)}"
-        return Judged(verdict="not identifiable", reason=trouble + rest, flags=flags)
-    return Judged(
-        verdict="scaling", reason=_praise(seen) + ("" if not flags else f"; {flags[0]}"), flags=flags
-    )
+        return Judged(verdict=UNIDENTIFIABLE, reason=trouble + rest, flags=flags)
+    return Judged(verdict=SCALING, reason=_praise(seen) + ("" if not flags else f"; {flags[0]}"), flags=flags)
 
 
 def exponents(law: ScalingLaw) -> tuple[str, ...]:
     """The shapes that are exponents of an axis (the others are places, sharpnesses, couplings)."""
-    return tuple(shape.name for shape in law.shapes if shape.name in ("alpha", "beta", "gamma", "alpha1"))
+    return tuple(shape.name for shape in law.shapes if shape.name in EXPONENTS)
 
 
 def average_slope(points: Points) -> Estimate | None:
     """Minus the slope of the straight line in log-log space, with its interval; one axis only."""
-    if points.x.shape[1] != 1 or points.n_scales < 2:
-        return None
-    problem = points.problem(POWER)
-    theta = solve(problem)[0]
-    noise = read_noise(float(problem.cost(theta[None])[0]), len(points.y) - 2, known=points.noise_known)
+    slopes = average_slopes(points) if points.x.shape[1] == 1 else ()
+    return slopes[0] if slopes else None
+
+
+def average_slopes(points: Points) -> tuple[Estimate, ...]:
+    """Minus the slopes of the plane of ln y over ln x, one for each axis; none where no error can be told.
+
+    Weighted least squares, which is the power law's optimum: the design has one constant and every axis.
+    """
+    log_x = points.scaled(points.x)
+    if points.n_scales < 2:
+        return ()
+    weights = np.ones(len(points.y)) if points.sd is None else points.y / points.sd
+    design = np.concatenate([np.ones((len(log_x), 1)), -log_x], axis=1) * weights[:, None]
+    inverse = np.linalg.pinv(design, rcond=1e-10)
+    target = np.log(points.y / points.loss_unit) * weights
+    found = inverse @ target
+    dof = len(points.y) - int(np.linalg.matrix_rank(design))
+    noise = read_noise(float(np.sum((target - design @ found) ** 2)), dof, known=points.noise_known)
     if not np.isfinite(noise.factor):
-        return None
-    error = float(linear_errors(problem, theta)[0] * np.sqrt(noise.variance))
-    return t_interval(float(theta[0]), error, noise.dof)
+        return ()
+    errors = np.linalg.norm(inverse, axis=1) * np.sqrt(noise.variance)
+    return tuple(t_interval(float(found[j]), float(errors[j]), noise.dof) for j in range(1, len(found)))
+
+
+def is_flat(slope: Estimate) -> bool:
+    """Whether a slope holds 0 and nothing steeper than ``FLAT_WITHIN``, or is that of a constant."""
+    steepest = max(-slope.low, slope.high)
+    return steepest <= ROUNDING or (slope.holds(0.0) and steepest <= FLAT_WITHIN)
+
+
+def rises(points: Points) -> bool:
+    """Whether the loss rises along its only axis, as no averaged law does."""
+    slope = average_slope(points)
+    return slope is not None and slope.high < 0.0 and not is_flat(slope)
 
 
 def find_flags(seen: Evidence) -> list[str]:
@@ -123,9 +151,12 @@ def collinear(points: Points) -> str | None:
     flat = [i + 1 for i in range(log_x.shape[1]) if np.ptp(log_x[:, i]) < 1e-9]
     if flat:
         return f"axis {flat[0]} has a single value: vary it"
-    if abs(float(np.corrcoef(log_x[:, 0], log_x[:, 1])[0, 1])) > COLLINEAR:
-        return "the two axes move together, so their exponents cannot be told apart: add cells off the line"
-    return None
+    apart = np.abs(np.corrcoef(log_x, rowvar=False)) > COLLINEAR
+    together = np.argwhere(np.triu(apart, 1)) + 1
+    if not len(together):
+        return None
+    which = "the two axes" if log_x.shape[1] == 2 else f"axes {together[0][0]} and {together[0][1]}"
+    return f"{which} move together, so their exponents cannot be told apart: add cells off the line"
 
 
 def _first_trouble(seen: Evidence) -> str | None:

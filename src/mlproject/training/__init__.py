@@ -11,12 +11,13 @@ from mlproject.training.loop import Diverged, Trained, train
 from mlproject.training.optimizers import OPTIMIZERS, build_optimizer
 from mlproject.training.schedule import Schedule, generator, seeded
 from mlproject.training.settings import Settings
-from mlproject.training.task import Examples, Task, Values
+from mlproject.training.task import Examples, Measure, Task, Values
 
 __all__ = [
     "OPTIMIZERS",
     "Diverged",
     "Examples",
+    "Measure",
     "Schedule",
     "Settings",
     "Task",

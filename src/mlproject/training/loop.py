@@ -31,6 +31,8 @@ from mlproject.training.state import Position, Row, State, snapshot
 from mlproject.training.task import Examples, Task
 
 SAVE_SECONDS = 30.0
+COPY_SECONDS = 1.0
+"""How old the good copy in memory may grow before an epoch's end renews it."""
 COUNTS = ("correct", "total")
 
 
@@ -123,7 +125,8 @@ class _Loop:
         found = read_checkpoint(path, identity) if path else None
         if found:
             self.state.unpack(*found)
-        self.good, self.saved = found or self.state.pack(), time.monotonic()
+        self.good = found or self.state.pack()
+        self.saved = self.copied = time.monotonic()
 
     def run(self) -> None:
         """All epochs that are left; a batch that does not fit the memory is computed in more pieces."""
@@ -195,7 +198,8 @@ class _Loop:
         at.sums = {}
         self.report.metrics(at.epoch, _told(row))
         self.report.advance(1)
-        self._keep({}, write=False)
+        if time.monotonic() - self.copied >= COPY_SECONDS:
+            self._keep({}, write=False)
 
     def _measure(self, net: nn.Module, split: str, examples: Examples) -> Row:
         size = max(1, self.settings.batch_size // self.state.at.accumulate)
@@ -221,7 +225,7 @@ class _Loop:
         """Take a good copy of the state, and write it where asked."""
         self.state.at.sums = {name: value.item() for name, value in sums.items()}
         self._require_finite("train", self.state.at.sums.get("loss", 0.0))
-        self.good = self.state.pack()
+        self.good, self.copied = self.state.pack(), time.monotonic()
         if write:
             self._write()
 

@@ -59,8 +59,7 @@ class Examples:
         pixels, targets = send(self.pixels[rows], device), send(self.targets[rows], device)
         if augment is not None:
             pixels, targets = augment(pixels, targets)
-        inputs = pixels.to(torch.float32, memory_format=torch.channels_last, copy=True)
-        mean, std = (
-            torch.tensor(v, device=inputs.device).view(1, 3, 1, 1) * 255 for v in (self.mean, self.std)
-        )
-        return inputs.sub_(mean).div_(std), targets
+        inputs = pixels.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+        for plane, mean, std in zip(inputs.unbind(1), self.mean, self.std, strict=True):
+            plane.sub_(255 * mean).div_(255 * std)  # twice as fast before the layout changes as after it
+        return inputs.contiguous(memory_format=torch.channels_last), targets

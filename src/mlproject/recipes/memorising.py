@@ -1,0 +1,194 @@
+"""How images are memorised: features of the training images, one class each, and the bits that were kept.
+
+Kept apart from the knobs so that plans are built without torch.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mlproject.cell import Cell
+from mlproject.data.rows import rows_of
+from mlproject.errors import Problem, WrongUse
+from mlproject.heads import LinearHead, Training, initial_head, n_blocks, statistics, train_head
+from mlproject.losses import Floats, Outcome, PerImageLosses
+from mlproject.recipes.frozen import Source, spent
+from mlproject.training import Schedule, build_optimizer, generator
+
+if TYPE_CHECKING:
+    from mlproject.data import ImageSet
+    from mlproject.progress import Report
+    from mlproject.recipes.memorise import Memorise
+else:
+    ImageSet = Memorise = Report = Any
+
+CHUNK = 1024
+"""Images scored at once."""
+UNTRAINED = 1e-4
+"""How far the loss before training may be from ln n, in nats."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Scores [B, n] of inputs [B, d]: a linear head, or normalised vectors against a memory [n, m]."""
+
+    head: LinearHead
+    vectors: Tensor | None = None
+    temperature: float = 1.0
+
+    def scores(self, inputs: Tensor) -> Tensor:
+        """One score for every image that can be remembered."""
+        if self.vectors is None:
+            return self.head(inputs)
+        return F.normalize(self.head(inputs), dim=1) @ self.vectors.T / self.temperature
+
+    def losses(self, inputs: Tensor) -> tuple[Floats, Floats]:
+        """Cross-entropy [n] of every image among all, and whether another one scores higher (0 or 1)."""
+        nats, wrong = [], []
+        for start in range(0, len(inputs), CHUNK):
+            own = torch.arange(start, min(start + CHUNK, len(inputs)), device=inputs.device)
+            scores = self.scores(inputs[own]).double()
+            nats.append(F.cross_entropy(scores, own, reduction="none"))
+            wrong.append((scores.argmax(1) != own).double())
+        return torch.cat(nats).cpu().numpy(), torch.cat(wrong).cpu().numpy()
+
+    @property
+    def n_params(self) -> int:
+        """Everything that training sets: weights, biases and the memory."""
+        return self.head.n_params + (0 if self.vectors is None else self.vectors.numel())
+
+    @property
+    def flops_per_image(self) -> float:
+        """Operations of one image's scores."""
+        return self.head.flops_per_image + (0.0 if self.vectors is None else 2.0 * self.vectors.numel())
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """What was trained, by name."""
+        named = {"head.weight": self.head.weight, "head.bias": self.head.bias}
+        return named if self.vectors is None else named | {"memory": self.vectors}
+
+
+def run_memorise(recipe: Memorise, cell: Cell, images: ImageSet, report: Report) -> Outcome:
+    """The outcome of a cell. Raises: WrongUse, Problem (an untrained loss that is not ln n, divergence)."""
+    _check(cell)
+    rows = rows_of(cell, images)
+    features = Source.of(cell, precision=recipe.precision).features(images, rows.train, report)
+    inputs = _inputs(recipe, features.matrix)
+    memory = _empty(recipe, cell, inputs)
+    before = float(memory.losses(inputs)[0].mean())
+    if abs(before - math.log(len(inputs))) > UNTRAINED:
+        raise Problem(f"the loss before training is {before:.5f}, not ln {len(inputs)}")
+    n_seen = (_train_linear if recipe.form == "linear" else _train_instance)(
+        recipe, cell, memory, inputs, report
+    )
+    nats, wrong = memory.losses(inputs)
+    losses = PerImageLosses(
+        kind="cross_entropy",
+        image_ids=tuple(images.ids[i] for i in rows.train),
+        splits=rows.splits,
+        values={"cross_entropy": nats, "error": wrong},
+    )
+    return Outcome(
+        losses=losses,
+        n_params=features.n_params + memory.n_params,
+        n_params_trained=memory.n_params,
+        flops_per_image=features.flops_per_image + memory.flops_per_image,
+        flops_total=len(inputs) * features.flops_per_image + 3 * memory.flops_per_image * n_seen,
+        facts=_facts(before, nats, wrong, memory.n_params) | spent(features),
+        provenance=dict(features.provenance),
+        tensors={name: tensor.cpu().numpy() for name, tensor in memory.tensors.items()},
+    )
+
+
+def _check(cell: Cell) -> None:
+    if cell.eval_size or cell.validation_size:
+        raise WrongUse(
+            "recipe memorise has no held-out images (only what it saw has a class): "
+            "use eval_size=in-sample and validation_size=0"
+        )
+    if cell.dataset_size < 2:
+        raise WrongUse(f"dataset_size must be at least 2 for recipe memorise, not {cell.dataset_size}")
+
+
+def _inputs(recipe: Memorise, matrix: np.ndarray[Any, np.dtype[np.float32]]) -> Tensor:
+    from mlproject.device import find_device
+
+    device = "cuda" if find_device() == "cuda" else "cpu"  # losses are float64, which mps lacks
+    inputs = torch.from_numpy(matrix).to(device)
+    if not recipe.standardize:
+        return inputs
+    mean, std = statistics(inputs)
+    return (inputs - mean) / std
+
+
+def _empty(recipe: Memorise, cell: Cell, inputs: Tensor) -> Memory:
+    """Nothing remembered: weights of 0, or a memory of 0 behind a drawn projection."""
+    n, width = inputs.shape
+    if recipe.form == "linear":
+        weight = torch.zeros(n, width, device=inputs.device)
+        return Memory(head=LinearHead(weight=weight, bias=torch.zeros(n, device=inputs.device)))
+    head = initial_head(width, recipe.dimensions, generator(cell.seed, "init"))
+    head = LinearHead(weight=head.weight.to(inputs.device), bias=head.bias.to(inputs.device))
+    vectors = torch.zeros(n, recipe.dimensions, device=inputs.device)
+    return Memory(head=head, vectors=vectors, temperature=recipe.temperature)
+
+
+def _batches(recipe: Memorise, cell: Cell, inputs: Tensor) -> list[list[Tensor]]:
+    schedule = Schedule(n_images=len(inputs), batch_size=recipe.batch_size, epochs=0, steps=recipe.steps)
+    return schedule.batches(generator(cell.seed, "order"), inputs.device)
+
+
+def _train_linear(recipe: Memorise, cell: Cell, memory: Memory, inputs: Tensor, report: Report) -> int:
+    epochs = _batches(recipe, cell, inputs)
+    training = Training(
+        loss="cross_entropy", optimizer=recipe.optimizer, lr=recipe.lr, weight_decay=recipe.weight_decay
+    )
+    report.stage("head", len(epochs) * n_blocks(memory.head, training))
+    own = torch.eye(len(inputs), device=inputs.device)
+    seen = train_head(memory.head, inputs, own, epochs, training, after_epoch=lambda: report.advance(1))
+    return len(seen)
+
+
+def _train_instance(recipe: Memorise, cell: Cell, memory: Memory, inputs: Tensor, report: Report) -> int:
+    """Wu et al. 2018, equations 2 and 6 without their proximal term: the softmax is exact, not sampled."""
+    assert memory.vectors is not None
+    parameters = [memory.head.weight.requires_grad_(), memory.head.bias.requires_grad_()]
+    optimizer = build_optimizer(recipe.optimizer, parameters, lr=recipe.lr, weight_decay=recipe.weight_decay)
+    epochs, n_seen = _batches(recipe, cell, inputs), 0
+    report.stage("head", len(epochs))
+    for batches in epochs:
+        for rows in batches:
+            vectors = F.normalize(memory.head(inputs[rows]), dim=1)
+            loss = F.cross_entropy(vectors @ memory.vectors.T / recipe.temperature, rows)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            kept = recipe.momentum * memory.vectors[rows] + (1 - recipe.momentum) * vectors.detach()
+            memory.vectors[rows] = F.normalize(kept, dim=1)
+            n_seen += len(rows)
+        if not math.isfinite(loss.item()):
+            raise Problem(f"training diverged: {recipe.optimizer} with lr={recipe.lr:g}; try a smaller lr")
+        report.advance(1)
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    return n_seen
+
+
+def _facts(before: float, nats: Floats, wrong: Floats, n_params: int) -> dict[str, float]:
+    """Capacity: ln n less the loss is what training stored of an image's name."""
+    bits = (math.log(len(nats)) - float(nats.mean())) / math.log(2)
+    return {
+        "loss_before": before,
+        "memorised": float((wrong == 0).mean()),
+        "bits_per_image": bits,
+        "capacity_bits": len(nats) * bits,
+        "bits_per_parameter": len(nats) * bits / n_params,
+    }

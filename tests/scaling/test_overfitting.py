@@ -1,0 +1,69 @@
+"""Bryant and Liu's law: its published formula, its parameters from runs that repeat images, its limits."""
+
+import numpy as np
+import pytest
+
+from mlproject.scaling import LAWS, fit
+
+L0 = float(np.log(10))
+PLANTED = {
+    "alpha": 0.45,
+    "beta": 0.5,
+    "gamma": 0.35,
+    "delta": 0.4,
+    "E": 0.1,
+    "a": 30.0,
+    "b": 40.0,
+    "c": 0.012,
+}
+
+
+def runs(epochs=(1, 4, 16, 64)):
+    """N parameters, T examples seen, D unique images; T is D times the epochs."""
+    rows = [
+        (n, d * e, d) for n in (1e4, 1e5, 1e6, 1e7) for d in (200.0, 800.0, 3200.0, 12800.0) for e in epochs
+    ]
+    return np.array(rows)
+
+
+def published(x, **changes):
+    p = PLANTED | changes
+    n, t, d = x.T
+    h = p["a"] / n ** p["alpha"] + p["b"] / t ** p["beta"] + p["c"] * n ** p["gamma"] / d ** p["delta"]
+    return p["E"] + (L0 - p["E"]) * h / (1 + h)
+
+
+def test_planted_parameters_come_back_under_the_known_loss_of_a_guess():
+    x = runs()
+    found = fit(x, published(x), law="overfitting", ceiling=L0)
+    assert found.verdict == "scaling"
+    for name, value in PLANTED.items():
+        assert found.parameters[name].value == pytest.approx(value, rel=1e-4), name
+    assert found.parameters["L0"].value == pytest.approx(L0)
+
+
+def test_noise_leaves_the_planted_parameters_inside_most_of_their_intervals():
+    x = runs()
+    y = published(x) * np.exp(0.01 * np.random.default_rng(0).standard_normal(len(x)))
+    found = fit(x, y, law="overfitting", ceiling=L0).parameters
+    assert sum(found[name].holds(value) for name, value in PLANTED.items()) >= 6  # of 8 that move together
+
+
+def test_more_epochs_on_few_images_help_less_than_the_law_without_the_term_says():
+    few = np.array([[1e7, 200 * 1000.0, 200.0]])
+    assert published(few) > 1.5 * published(few, c=0.0)
+
+
+def test_without_repeated_images_examples_and_images_cannot_be_told_apart():
+    x = runs(epochs=(1,))
+    found = fit(x, published(x), law="overfitting", ceiling=L0)
+    assert found.verdict == "not identifiable"
+    assert "axes 2 and 3 move together" in found.reason
+
+
+def test_the_law_without_its_term_is_the_bounded_sum():
+    law, plain = LAWS["overfitting"], LAWS["bounded_sum"]
+    log_x = np.random.default_rng(0).normal(size=(20, 3))
+    shape = np.array([[0.4, 0.6, 0.3, 0.3, 0.2, -0.5, -40.0]])
+    reduced = plain.basis(shape[:, [0, 1, 4, 5]], log_x[:, :2])
+    assert np.allclose(law.basis(shape, log_x), reduced)
