@@ -173,8 +173,6 @@ class _Loop:
 
     def _batch(self, rows: Tensor, piece: int) -> tuple[Tensor, Tensor]:
         """Inputs and targets; augmentation has random numbers of its own, whatever else a step draws."""
-        if self.task.augment is None:
-            return self.examples.batch(rows, self.device)
         with seeded(self.seed, f"augmentation of step {self.state.at.step}, piece {piece}"):
             return self.examples.batch(rows, self.device, self.task.augment)
 
