@@ -46,7 +46,7 @@ def forest_figure(matrix: Matrix) -> Figure:
             _bar(axes[1], i, row.versus_error, -100.0)
     axes[0].set_yticks(range(len(rows)), [figure_text(row.arm, 40) for row in rows])
     axes[0].set_ylim(len(rows) - 0.5, -0.5)
-    axes[0].set_xlabel(f"difference of {kind}, arm less baseline (left is better)")
+    axes[0].set_xlabel(f"difference of {kind} (left is better)")
     if n == 2:
         axes[1].set_xlabel("difference of accuracy [points] (right is better)")
     for ax in axes:
@@ -59,7 +59,9 @@ def _title(matrix: Matrix, rows: Sequence[Row]) -> str:
     seeds = sorted({row.n_seeds for row in rows})
     told = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     label = figure_text(matrix.label, 90)
-    return f"{label}, {told} seeds: 95 % intervals over images and seeds, filled where Holm's p < 0.05"
+    return (
+        f"{label}, {told} seeds: arm less baseline, 95 % over images and seeds, filled where Holm's p < 0.05"
+    )
 
 
 def _bar(ax: Axes, at: int, versus: Versus | None, factor: float) -> None:

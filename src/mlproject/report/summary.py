@@ -78,7 +78,11 @@ def _row(name: str, curve: Curve, verdict: Verdict) -> str:
 
 def _predictions(study: Study) -> Iterator[str]:
     """Losses beyond the data over all laws, on the mean; the median is in predictions.csv."""
-    rows = [_beyond(name_of(curve, shared_family(study)), curve) for curve in study.curves if "mean" in curve.averages]
+    rows = [
+        _beyond(name_of(curve, shared_family(study)), curve)
+        for curve in study.curves
+        if "mean" in curve.averages
+    ]
     if not rows:
         return
     columns = [f"{times:g} × the largest [95 %]" for times in HORIZONS]
