@@ -5,7 +5,9 @@
 ``--curves``: the learning curves of Alabdulmohsin, Neyshabur, Zhai 2022 (columns Domain, Task, Model,
 Seen Examples, Loss, Training; Training 1 fits, 0 tests). ``--chinchilla``: points of Besiroglu et al. 2024
 (columns model_size, training_flop, loss). Neither ships with this repository. Without them the script runs
-the sections with a known truth: simulated curves, simulated N x D grids, and per-image exponents.
+the sections with a known truth: simulated curves, simulated N x D grids, and per-image exponents
+(``--repeats 0`` leaves them out; ``scaling_simulation.py`` plants every law). Packages of others run where
+they are installed (``scaling_peers``).
 
 RMSLE is the root mean squared log error; cov the share of held-out losses inside nominal 95 % intervals (of
 the mean, and of a new run); width the median log width. A bar is what the project set out to reach. Takes
@@ -17,13 +19,13 @@ from __future__ import annotations
 import argparse
 import csv
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import curve_fit
+from scaling_classic import curve_fit_default, curve_fit_scaled, m4_objective, straight_line
+from scaling_peers import Peer, peers
 
 from mlproject.scaling import average, fit, image_exponents, robust_parameters
 
@@ -55,52 +57,6 @@ def few(x: Array, y: Array, n: int = 8) -> tuple[Array, Array]:
     return x[rows], y[rows]
 
 
-def curve_fit_default(x: Array, y: Array, at: Array) -> Array:
-    """E + k x^-a on raw x from SciPy's default start."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            best, _ = curve_fit(lambda u, e, k, a: e + k * u**-a, x, y)
-        except RuntimeError:
-            best = np.ones(3)
-        return np.asarray(best[0] + best[1] * at ** -best[2])
-
-
-def curve_fit_scaled(x: Array, y: Array, at: Array) -> Array:
-    """The same with x over its median, bounds and a sensible start."""
-    unit, start = np.median(x), (y.min(), np.ptp(y), 0.5)
-    bounds = ([0.0, 0.0, 0.0], [np.inf] * 3)
-    best, _ = curve_fit(lambda u, e, k, a: e + k * u**-a, x / unit, y, start, bounds=bounds, maxfev=20000)
-    return np.asarray(best[0] + best[1] * (at / unit) ** -best[2])
-
-
-def straight_line(x: Array, y: Array, at: Array) -> Array:
-    """Log-log regression."""
-    return np.exp(np.polyval(np.polyfit(np.log(x), np.log(y), 1), np.log(at)))
-
-
-def m4_objective(x: Array, y: Array, at: Array) -> Array:
-    """ln(y - E) - a ln(L0 - y) = ln k - c ln x by least squares on a grid of E and L0, then solved for y."""
-    floors = y.min() * (1.0 - np.geomspace(1e-3, 1.0, 40))
-    ceilings = y.max() * (1.0 + np.geomspace(1e-3, 3.0, 40))
-    best, found = np.inf, (0.0, 1.0, np.zeros(3))
-    for floor in floors:
-        target = np.log(y - floor)
-        for ceiling in ceilings:
-            design = np.stack([np.log(ceiling - y), np.ones_like(x), np.log(x)], axis=1)
-            solution = np.linalg.lstsq(design, target, rcond=None)[0]
-            cost = float(np.sum((design @ solution - target) ** 2))
-            if cost < best and solution[0] >= 0:
-                best, found = cost, (floor, ceiling, solution)
-    floor, ceiling, (a, level, slope) = found
-    low, high = np.full(len(at), floor), np.full(len(at), ceiling)
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        above = np.log(middle - floor) - a * np.log(ceiling - middle) > level + slope * np.log(at)
-        low, high = np.where(above, low, middle), np.where(above, middle, high)
-    return 0.5 * (low + high)
-
-
 def by_law(law: str) -> Callable[[Array, Array, Array], Array]:
     """One law, solved to its optimum by this project's solver."""
     return lambda x, y, at: fit(x, y, law=law).predict(at).mean
@@ -118,7 +74,7 @@ PEERS: dict[str, Callable[[Array, Array, Array], Array]] = {
 }
 
 
-def vision(curves: list[Curve], label: str, bars: str) -> None:
+def vision(curves: list[Curve], label: str, bars: str, slow: int) -> None:
     """Extrapolation of learning curves."""
     print(f"\n{label}: {len(curves)} curves. Bars: {bars}")
     print(
@@ -133,14 +89,40 @@ def vision(curves: list[Curve], label: str, bars: str) -> None:
             f"{name:28s} {errors.mean():7.4f} {np.median(errors):7.4f} {errors.max():7.4f}"
             f" {'':20s} {spent:6.3f}"
         )
+    vision_average(curves, "average (this project)")
+    some = curves[:: max(1, len(curves) // slow)][:slow]
+    for name, peer in peers(1).items():
+        start = time.process_time()
+        rows = np.array([score_peer(peer, x[:, None], y, at[:, None], seen) for x, y, at, seen in some])
+        spent = (time.process_time() - start) / len(some)
+        error, cover, width = rows.T
+        print(
+            f"{name[:28]:28s} {error.mean():7.4f} {np.median(error):7.4f} {error.max():7.4f}"
+            f" {cover.mean():6.3f} {'':6s} {np.median(width):6.3f} {spent:6.3f} ({len(some)} of the curves)"
+        )
+    vision_average(some, f"average, the same {len(some)}")
+
+
+def vision_average(curves: list[Curve], name: str) -> None:
+    """The row of this project's average."""
     start = time.process_time()
     rows = np.array([score_average(x, y, at, seen) for x, y, at, seen in curves])
     spent = (time.process_time() - start) / len(curves)
     error, cover, run, width = rows.T
     print(
-        f"{'average (this project)':28s} {error.mean():7.4f} {np.median(error):7.4f} {error.max():7.4f}"
+        f"{name:28s} {error.mean():7.4f} {np.median(error):7.4f} {error.max():7.4f}"
         f" {cover.mean():6.3f} {run.mean():6.3f} {np.median(width):6.3f} {spent:6.3f}"
     )
+
+
+def score_peer(peer: Peer, x: Array, y: Array, at: Array, seen: Array) -> tuple[float, float, float]:
+    """RMSLE, coverage and median log width of a peer; not a number where it gives no interval."""
+    mean, low, high = peer(x, y, at)
+    if low is None or high is None:
+        return rmsle(mean, seen), np.nan, np.nan
+    ends = np.maximum(low, 1e-12), np.maximum(high, 1e-12)
+    inside = np.mean((low <= seen) & (seen <= high))
+    return rmsle(mean, seen), float(inside), float(np.median(np.log(ends[1] / ends[0])))
 
 
 def score_average(x: Array, y: Array, at: Array, seen: Array) -> tuple[float, float, float, float]:
@@ -189,6 +171,12 @@ def report_joint(x: Array, loss: Array, fits: list[Array], held: Array, label: s
     for law in ("separable", "product", "coupled", "kaplan"):
         errors = [rmsle(fit(x[rows], loss[rows], law=law).predict(x[held]).mean, loss[held]) for rows in fits]
         print(f"    {law:24s} {np.mean(errors):7.4f}")
+    for name, peer in peers(2).items():
+        start = time.process_time()
+        with_peer = [score_peer(peer, x[rows], loss[rows], x[held], loss[held]) for rows in fits[:1]]
+        spent = time.process_time() - start
+        error, cover, width = np.mean(with_peer, axis=0)
+        print(f"    {name:40s} {error:7.4f}  cov {cover:.3f} width {width:.3f} {spent:.2f} s (the first fit)")
     start = time.process_time()
     rows_ = [score_average(x[rows], loss[rows], x[held], loss[held]) for rows in fits]
     spent = (time.process_time() - start) / len(fits)
@@ -298,14 +286,17 @@ def main() -> None:
     parser.add_argument("--curves", type=Path)
     parser.add_argument("--chinchilla", type=Path)
     parser.add_argument("--repeats", type=int, default=100)
+    parser.add_argument("--slow", type=int, default=8, help="curves for peers that take seconds each")
     arguments = parser.parse_args()
     if arguments.curves:
         curves = read_curves(arguments.curves)
-        vision(curves, "vision, full curves", "mean 0.030, cov 0.93-0.98, width 0.13, 0.2 s")
+        vision(curves, "vision, full curves", "mean 0.030, cov 0.93-0.98, width 0.13, 0.2 s", arguments.slow)
         short = [(*few(x, y), at, seen) for x, y, at, seen in curves]
-        vision(short, "vision, 8 points each", "mean 0.035, cov 0.93-0.98, width 0.28, 0.2 s")
+        vision(short, "vision, 8 points each", "mean 0.035, cov 0.93-0.98, width 0.28, 0.2 s", arguments.slow)
     if arguments.chinchilla:
         chinchilla(arguments.chinchilla)
+    if not arguments.repeats:
+        return
     known_truth(arguments.repeats)
     grids(max(arguments.repeats // 5, 5))
     per_image()

@@ -63,7 +63,9 @@ def run(name: str, noise: float, repeats: int) -> list[float]:
     x, clean, ahead, loss, values = truth(name)
     rows = []
     for seed in range(repeats):
-        y = clean * np.exp(noise * np.random.default_rng([seed, int(1e4 * noise)]).standard_normal(len(clean)))
+        y = clean * np.exp(
+            noise * np.random.default_rng([seed, int(1e4 * noise)]).standard_normal(len(clean))
+        )
         found = fit(x, y, law=name)
         told = found.predict(ahead)
         held = [found.parameters[key].holds(values[key]) for key in exponents(LAWS[name])]

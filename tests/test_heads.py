@@ -10,11 +10,13 @@ from torch.nn import functional as F
 from mlproject.heads import (
     Diverged,
     LinearHead,
+    Stack,
     Training,
     batch_gradient,
+    descent_losses,
     initial_head,
+    loss_and_gradient,
     train_head,
-    train_stacked,
 )
 from mlproject.training import OPTIMIZERS, Schedule, build_optimizer, generator
 
@@ -85,45 +87,93 @@ def test_training_by_hand_equals_autograd(
     torch.testing.assert_close(means, plain, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("together", [2, 3])
+@pytest.mark.parametrize("together", [1, 2, 3])
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_stacked_heads_equal_single_ones(
+def test_heads_side_by_side_have_the_losses_of_heads_trained_one_by_one(
     optimizer: str, loss: str, together: int, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("mlproject.heads.loop.BLOCK_BYTES", 2 * together * 4 * WIDTH * N_OUT)
+    monkeypatch.setattr("mlproject.heads.stack.BLOCK_BYTES", 2 * together * 4 * WIDTH * N_OUT)
     inputs, targets = examples(loss)
-    start = [initial_head(WIDTH, N_OUT, generator(seed, "init")) for seed in range(3)]
+    start = initial_head(WIDTH, N_OUT, generator(0, "init"))
     trainings = [
         Training(loss=loss, optimizer=optimizer, lr=lr, weight_decay=decay)
         for lr, decay in ((0.1, 0.0), (0.01, 0.1), (0.001, 0.01))
     ]
-    stacked = [copy(head) for head in start]
-    seen = train_stacked(stacked, inputs, targets, epochs(), trainings)
-    for i, (head, training) in enumerate(zip(start, trainings, strict=True)):
-        alone = train_head(head, inputs, targets, epochs(), training)
-        torch.testing.assert_close(stacked[i].weight, head.weight, atol=1e-5, rtol=0)
-        torch.testing.assert_close(stacked[i].bias, head.bias, atol=1e-5, rtol=0)
-        torch.testing.assert_close(seen[:, i], alone, atol=1e-4, rtol=1e-5)
+    stack = Stack(start, inputs, targets, trainings)
+    for epoch in epochs():
+        stack.run(epoch)
+    side_by_side = stack.losses(inputs, targets)
+    for i, training in enumerate(trainings):
+        alone = copy(start)
+        train_head(alone, inputs, targets, epochs(), training)
+        expected, _ = loss_and_gradient(loss, alone(inputs).double(), targets.double())
+        torch.testing.assert_close(side_by_side[i], expected, atol=1e-5, rtol=1e-5)
 
 
-def test_stacked_heads_must_share_loss_and_optimizer():
-    start = [initial_head(WIDTH, N_OUT, generator(0, "init")) for _ in range(2)]
+@pytest.mark.parametrize("together", [1, 3])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_head_that_is_dropped_leaves_the_others_as_they_would_be(
+    optimizer: str, together: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("mlproject.heads.stack.BLOCK_BYTES", 2 * together * 4 * WIDTH * N_OUT)
+    inputs, targets = examples("mse")
+    start = initial_head(WIDTH, N_OUT, generator(0, "init"))
+    trainings = [Training(loss="mse", optimizer=optimizer, lr=lr) for lr in (0.1, 0.01, 0.001)]
+    dropping, whole = Stack(start, inputs, targets, trainings), Stack(start, inputs, targets, trainings)
+    for number, epoch in enumerate(epochs()):
+        dropping.run(epoch)
+        whole.run(epoch)
+        dropping.drop({1} if number == 0 else set())
+    assert dropping.members == [0, 2]
+    kept, expected = dropping.losses(inputs, targets), whole.losses(inputs, targets)
+    for i in (0, 2):
+        torch.testing.assert_close(kept[i], expected[i], atol=1e-6, rtol=1e-6)
+
+
+def test_dropout_in_a_stack_is_that_of_a_head_alone():
+    inputs, targets = examples("cross_entropy")
+    start = initial_head(WIDTH, N_OUT, generator(0, "init"))
+    trainings = [
+        Training(loss="cross_entropy", optimizer="adam", lr=0.01, dropout=share) for share in (0.0, 0.3)
+    ]
+    stack = Stack(start, inputs, targets, trainings, dropouts=[generator(2, "dropout") for _ in trainings])
+    for epoch in epochs():
+        stack.run(epoch)
+    alone = copy(start)
+    train_head(alone, inputs, targets, epochs(), trainings[1], dropout=generator(2, "dropout"))
+    expected, _ = loss_and_gradient("cross_entropy", alone(inputs).double(), targets.double())
+    torch.testing.assert_close(stack.losses(inputs, targets)[1], expected, atol=1e-6, rtol=1e-6)
+
+
+def test_heads_of_a_stack_share_loss_and_optimizer():
+    start = initial_head(WIDTH, N_OUT, generator(0, "init"))
     different = [Training(loss="mse", optimizer=name, lr=0.1) for name in ("adam", "sgd")]
     with pytest.raises(ValueError, match="share"):
-        train_stacked(start, *examples("mse"), epochs(), different)
+        Stack(start, *examples("mse"), different)
 
 
-@pytest.mark.parametrize("together", [1, 2])
-def test_a_stacked_head_that_diverges_leaves_the_others_alone(together: int, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("mlproject.heads.loop.BLOCK_BYTES", 2 * together * 4 * WIDTH * N_OUT)
-    start = [initial_head(WIDTH, N_OUT, generator(seed, "init")) for seed in range(2)]
-    sound = copy(start[1])
-    trainings = [Training(loss="mse", optimizer="sgd", lr=lr) for lr in (1e30, 0.01)]
-    seen = train_stacked(start, *examples("mse"), epochs(9), trainings)
-    train_head(sound, *examples("mse"), epochs(9), trainings[1])
-    assert not seen[-1, 0].isfinite()
-    torch.testing.assert_close(start[1].weight, sound.weight, atol=1e-5, rtol=0)
+def test_descent_in_closed_form_equals_descent_step_by_step():
+    inputs, targets = examples("mse")
+    start = initial_head(WIDTH, N_OUT, generator(0, "init"))
+    train, judged = (inputs[:30], targets[:30]), (inputs[30:], targets[30:])
+    rates, steps = [0.01, 0.1, 1.0], [1, 5, 40]
+    table = descent_losses(start, train, judged, rates, steps)
+    for i, lr in enumerate(rates):
+        for j, count in enumerate(steps):
+            head = copy(start)
+            every = [[torch.arange(30)] for _ in range(count)]
+            train_head(head, *train, every, Training(loss="mse", optimizer="sgd", lr=lr))
+            expected = (head(judged[0]).double() - judged[1]).square().mean()
+            assert table[i, j].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_descent_in_closed_form_shows_a_rate_that_diverges():
+    inputs, targets = examples("mse")
+    start = initial_head(WIDTH, N_OUT, generator(0, "init"))
+    (losses,) = descent_losses(start, (inputs, targets), (inputs, targets), [1e6], [1, 4000])
+    assert losses[0].isfinite()
+    assert not losses[1].isfinite()
 
 
 @pytest.mark.parametrize("loss", LOSSES)

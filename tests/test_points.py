@@ -72,11 +72,10 @@ def test_planted_laws_are_inside_their_intervals(two: Path, tmp_path: Path) -> N
 
 
 def test_posterior_and_profile_agree_on_the_parameters_of_a_plain_law(two: Path) -> None:
-    from mlproject.points.posterior import posterior_parameters
     from mlproject.scaling import average, fit
 
     (group, _) = read_groups(two, Columns(x=("images",), y="loss", group=("model",)))
-    sampled = posterior_parameters(average(group.x[:, 0], group.y), "power_floor")
+    sampled = average(group.x[:, 0], group.y).law_parameters("power_floor")
     fitted = fit(group.x[:, 0], group.y, law="power_floor").parameters
     for name, estimate in fitted.items():
         assert sampled[name].value == pytest.approx(estimate.value, rel=0.25)

@@ -26,7 +26,12 @@ NAMES = {"draw": get_args(Draw), "region": get_args(Region), "large_images": get
 PREFIX = "cell."
 LABELS_ONLY = ("data", "weights", "checkpoint")
 """Fields that name something whose digest is a field of its own: kept for people, not in the key."""
-LATER = {"validation_size": 0, "region_digest": "", "large_images": "interpolated"}
+LATER: dict[str, Any] = {
+    "validation_size": 0,
+    "region_digest": "",
+    "large_images": "interpolated",
+    "tuning": {},
+}
 """Fields that came after the first runs were kept: in the key only where they are used."""
 
 
@@ -45,6 +50,9 @@ class Cell:
     ``image_scales`` are multiples of the model's input side (S2, arXiv 2403.13043); ``large_images`` says
     what scales other than 1 are made of: ``interpolated`` from the image at scale 1, so that no scale sees
     more than another (the paper's fair protocol), or ``native`` pixels of the picture, where it has them.
+    ``tuning`` says how the knobs named in its ``knobs`` were found (over which space, by how many trials, on
+    which images), and is empty where a person chose them: cells tuned alike are comparable although those
+    knobs differ.
 
     Raises: WrongUse, naming field, rule and value.
     """
@@ -67,13 +75,16 @@ class Cell:
     seed: int = 0
     knobs: Mapping[str, Knob] = field(default_factory=dict)
     recipe_version: int = 1
+    tuning: Mapping[str, Knob] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         scales = tuple(float(scale) for scale in self.image_scales)
         object.__setattr__(self, "image_scales", scales)
         if scales == (1.0,) and self.large_images == "native":  # nothing is enlarged: one cell, one key
             object.__setattr__(self, "large_images", "interpolated")
-        object.__setattr__(self, "knobs", MappingProxyType(dict(sorted(self.knobs.items()))))
+        for name in ("knobs", "tuning"):
+            frozen = MappingProxyType(dict(sorted(getattr(self, name).items())))
+            object.__setattr__(self, name, frozen)
         for name in ("model", "weights", "data"):
             _require(getattr(self, name).isprintable(), name, "must be printable", getattr(self, name))
         _require(self.dataset_size >= 1, "dataset_size", "must be at least 1", self.dataset_size)
@@ -103,8 +114,8 @@ class Cell:
 
     @property
     def coordinates(self) -> dict[str, Any]:
-        """Everything but the knobs: where the cell lies on the grid."""
-        return {k: v for k, v in self.to_dict().items() if k != "knobs"}
+        """Everything but the knobs and their tuning: where the cell lies on the grid."""
+        return {k: v for k, v in self.to_dict().items() if k not in ("knobs", "tuning")}
 
     @property
     def in_sample(self) -> bool:
@@ -117,6 +128,11 @@ class Cell:
         return self.weights.partition(":")[0] == "random"
 
     @property
+    def tuned(self) -> tuple[str, ...]:
+        """The names of the knobs that a search chose."""
+        return tuple(name for name in str(self.tuning.get("knobs", "")).split(",") if name)
+
+    @property
     def label(self) -> str:
         """The run's name as a person would say it."""
         model = f"{self.model} (random)" if self.random_features else self.model
@@ -127,12 +143,13 @@ class Cell:
             parts.insert(1, "scales " + ",".join(f"{s:g}" for s in self.image_scales))
         if self.large_images != "interpolated":
             parts[1] += f" ({self.large_images})"
-        return " · ".join(parts)
+        return " · ".join([*parts, *(["tuned"] if self.tuning else [])])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; ``Cell.from_dict`` gives the same cell back."""
         shallow = {f.name: getattr(self, f.name) for f in fields(self)}
-        return shallow | {"knobs": dict(self.knobs), "image_scales": list(self.image_scales)}
+        mappings = {"knobs": dict(self.knobs), "tuning": dict(self.tuning)}
+        return shallow | mappings | {"image_scales": list(self.image_scales)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Cell:
@@ -142,9 +159,9 @@ class Cell:
     def to_params(self) -> dict[str, str]:
         """Run parameters, prefixed so that they never meet what the launcher logs."""
         values = self.to_dict()
-        knobs = values.pop("knobs")
         values["image_scales"] = ",".join(f"{s:g}" for s in self.image_scales)
-        flat = values | {f"knobs.{name}": value for name, value in knobs.items()}
+        nested = {name: values.pop(name) for name in ("knobs", "tuning")}
+        flat = values | {f"{field}.{n}": v for field, some in nested.items() for n, v in some.items()}
         return {PREFIX + name: _text(value) for name, value in flat.items()}
 
 

@@ -75,20 +75,29 @@ def cell(
 def sweep(
     knobs: Knobs = None,
     *,
-    plan: Annotated[Path, typer.Option(help="A TOML plan: sweeps/embedded.toml.")],
+    plan: Annotated[str, typer.Option(help="A TOML plan: sweeps/embedded.toml, sweeps/head.toml.")] = "",
+    trials: Annotated[str, typer.Option(help="Trials of each coordinate's search; 0 tunes nothing.")] = "",
+    tune: Annotated[str, typer.Option(help="What to search: lr=1e-5..1e-1,optimizer=adam|sgd.")] = "",
+    storage: Annotated[str, typer.Option(help="Optuna URL or journal file of the studies.")] = "",
     experiment: Experiment = "",
     dry_run: DryRun = False,
     debug: Debug = False,
 ) -> None:
-    """Run what is missing of a plan, then fit exponents over its cells.
+    """Run what is missing of a plan, its knobs tuned where it says so, then fit exponents over its cells.
 
-    Coordinates and knobs of the plan can be replaced: `--data /path/to/images --epochs 10`.
+    Coordinates and knobs of the plan can be replaced (`--data /path/to/images --epochs 10`); a model without
+    a plan is tuned and run alone. For tuning also: `--sampler tpe|random|gp --pruner none|median|hyperband
+    --timeout SECONDS --tune-seed N --log-trials true --widen true --take-over true`.
     """
-    from mlproject.plan import read_plan
+    from mlproject.plan import plan_of, read_plan
     from mlproject.work import work
 
-    overrides = {k: v for k, v in _extra(knobs or []).items() if v != ""}
-    raise typer.Exit(work(read_plan(plan, overrides), experiment, dry_run, fit=True))
+    given = _extra(knobs or []) | {"trials": trials, "tune": tune, "storage": storage}
+    given = {k: v for k, v in given.items() if v != ""}
+    alone = not plan and "model" in given
+    path = Path(plan or "sweeps/embedded.toml")
+    found = plan_of(f"tuned {given['model']}", given, tuned=True) if alone else read_plan(path, given)
+    raise typer.Exit(work(found, experiment, dry_run, fit=not alone))
 
 
 @app.command()

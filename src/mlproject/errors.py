@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import re
 from collections.abc import Iterable
 
 N_SHOWN = 25
@@ -85,3 +86,8 @@ def unknown(kind: str, value: object, known: Iterable[str]) -> WrongUse:
     shown = names if len(names) <= N_SHOWN else [*names[:N_SHOWN], f"… ({len(names)} in all)"]
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(shown)}"
     return WrongUse(f"unknown {kind} {str(value)!r}; {hint}")
+
+
+def masked(text: str) -> str:
+    """The text with users and passwords taken out of its addresses."""
+    return re.sub(r"//[^/@]*@", "//***@", text)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from mlproject.next_cells import Aim, Choice
     from mlproject.plan import Plan
+    from mlproject.search import Tune
     from mlproject.tracking import Store
 
 PUBLIC = ("cell", "coordinates", "status", "run_id", "digest")
@@ -76,8 +77,37 @@ def print_one(store: Store, name: str) -> None:
     out.print(f"Artifacts: {store.artifact_uri(row['run_id'])}", soft_wrap=True, markup=False)
 
 
+def n_trials(plan: Plan) -> int:
+    """How many trials the searches of a plan have in all."""
+    from mlproject.tuning.coordinate import coordinates
+
+    return plan.tune.trials * len(coordinates(plan.cells, plan.tune)) if plan.tune else 0
+
+
+def print_tuned(plan: Plan, tune: Tune) -> None:
+    """The coordinates of a plan, the trials of each and about how long they take; nothing is started."""
+    from mlproject.tuning.coordinate import coordinates
+    from mlproject.tuning.estimate import GFLOPS, seconds
+
+    table = Table("study", "trials", "a trial trains on", "validates on", "about", box=None)
+    found = coordinates(plan.cells, tune)
+    costs = [seconds(coordinate, plan.images_of(coordinate.cells[0])) for coordinate in found]
+    for coordinate, cost in zip(found, costs, strict=True):
+        trial = coordinate.trial
+        sizes = (f"{trial.dataset_size:,}", f"{trial.validation_size:,}")
+        table.add_row(Text(coordinate.name), str(tune.trials), *sizes, f"{cost:.0f} s")
+    out.print(table)
+    out.print("searched: " + "; ".join(map(str, tune.space.values())), markup=False)
+    out.print(
+        f"{len(found)} coordinates × {tune.trials} trials ({tune.sampler}), then {len(plan.cells)} cells:"
+        f" about {sum(costs) / 60:.1f} min on one core at {GFLOPS} GFLOP/s, features not counted"
+    )
+
+
 def print_plan(plan: Plan, experiment: str) -> None:
     """The cells of a plan and which of them are done, without starting anything."""
+    if plan.tune:
+        return print_tuned(plan, plan.tune)
     from mlproject.tracking.location import open_store, peek_done
 
     done = peek_done(experiment)

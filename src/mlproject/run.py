@@ -96,6 +96,7 @@ def _tags(cell: Cell, sweep: str) -> dict[str, str]:
         tags["features"] = "random"
     if cell.in_sample:
         tags["protocol"] = "in-sample"
+    tags["tuned"] = ",".join(cell.tuned)
     return {name: value for name, value in tags.items() if value}
 
 

@@ -1,24 +1,37 @@
-"""A plan run to its end: every cell that is not done yet."""
+"""A plan run to its end: every cell that is not done yet, its knobs found first where the plan tunes."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, get_args, runtime_checkable
 
 from mlproject import table
 from mlproject.cell import Cell
-from mlproject.errors import NoRoom, Problem, StoreAway, is_disk_full, one_line
+from mlproject.errors import NoRoom, Problem, StoreAway, WrongUse, is_disk_full, one_line
 from mlproject.files import try_locked
 from mlproject.plan import Plan
 from mlproject.progress import Report
 from mlproject.run import CellRun, Status, run_cell
 from mlproject.tracking import Run, Store
+from mlproject.tracking.location import sqlite_path
+
+if TYPE_CHECKING:
+    from mlproject.tuning.coordinate import Coordinate
+    from mlproject.tuning.tuner import Chosen, Tuner
+else:
+    Coordinate = Chosen = Tuner = Any  # a plan that tunes nothing starts without Optuna
 
 FATAL = (StoreAway, NoRoom)
 """Failures that the next cell would only repeat."""
+WAIT_SECONDS = 0.5
+STUDIES = "optuna.log"
+"""The journal of the studies, beside the tracking store where that is a file."""
 
 
 @runtime_checkable
@@ -31,6 +44,12 @@ class Watcher(Report, Protocol):
     def end(self, result: CellRun) -> None:
         """A cell is done, was done, is busy elsewhere, or failed."""
 
+    def tried(self, name: str, done: int, best: float) -> None:
+        """So many trials of a study are done; ``best`` is the least loss so far."""
+
+    def found(self, chosen: Chosen) -> None:
+        """A coordinate's knobs are found."""
+
 
 def run_plan(plan: Plan, store: Store, watcher: Watcher, *, summary: bool = True) -> list[CellRun]:
     """Run what is missing of a plan; a failed cell is recorded and the others go on.
@@ -40,19 +59,88 @@ def run_plan(plan: Plan, store: Store, watcher: Watcher, *, summary: bool = True
     Raises: StoreAway, NoRoom and signals, at once; nothing that is computed is lost.
     """
     store.reconcile()
+    if plan.tune:
+        return _run_tuned(plan, store, watcher)
     done = store.done([cell.key for cell in plan.cells])
     to_do = len(plan.cells) - len(done)
     if (to_do and not summary) or not (to_do or store.launcher_run):
         return _run_cells(plan, store, watcher, done, adopt=not summary)
-    lock = f"sweep-{hashlib.sha256(''.join(c.key for c in plan.cells).encode()).hexdigest()[:16]}"
-    name, tags = f"sweep · {plan.name}", {"sweep": plan.name}
+    with _sweep_run(plan, store) as run:
+        results = _run_cells(plan, store, watcher, done, adopt=False)
+        _log_summary(run, results)
+    return results
+
+
+@contextlib.contextmanager
+def _sweep_run(plan: Plan, store: Store) -> Iterator[Run]:
+    digest = hashlib.sha256("".join(c.key for c in plan.cells).encode()).hexdigest()[:16]
+    name, tags, lock = f"sweep · {plan.name}", {"sweep": plan.name}, f"sweep-{digest}"
     with (
         try_locked(store.lock_path(lock)),
         store.run(kind="sweep", name=name, lock=lock, tags=tags, adopt=True) as run,
     ):
-        results = _run_cells(plan, store, watcher, done, adopt=False)
+        yield run
+
+
+def _run_tuned(plan: Plan, store: Store, watcher: Watcher) -> list[CellRun]:
+    """Each coordinate's search, then its cells with the best knobs; what others are at waits for its turn."""
+    from mlproject.search.storage import open_storage
+    from mlproject.tuning.coordinate import coordinates
+    from mlproject.tuning.record import record
+    from mlproject.tuning.tuner import Tuner
+
+    assert plan.tune is not None
+    waiting = coordinates(plan.cells, plan.tune)
+    results: list[CellRun] = []
+    with open_storage(plan.tune.storage, studies_path(store)) as storage, _sweep_run(plan, store) as run:
+        tuner = Tuner(storage=storage, watcher=watcher)
+        while waiting:
+            still = []
+            for coordinate in waiting:
+                found = _tune_one(coordinate, plan, tuner)
+                if found is None:
+                    still.append(coordinate)
+                    continue
+                if not isinstance(found, str):
+                    record(found, store, sweep=plan.name, parent=run.run_id)
+                    watcher.found(found)
+                results += _run_found(found, coordinate, plan, store, watcher)
+            if len(still) == len(waiting):
+                time.sleep(WAIT_SECONDS)
+            waiting = still
         _log_summary(run, results)
     return results
+
+
+def studies_path(store: Store) -> Path:
+    """Where studies are kept unless a storage is named."""
+    path = sqlite_path(store.uri)
+    return path.with_name(STUDIES) if path else store.locks / STUDIES
+
+
+def _tune_one(coordinate: Coordinate, plan: Plan, tuner: Tuner) -> Chosen | str | None:
+    """What was found, or why nothing was, or None while other processes are at its last trials."""
+    try:
+        return tuner.advance(coordinate, plan.images_of(coordinate.cells[0]))
+    except (*FATAL, WrongUse):
+        raise
+    except Exception as error:  # the other coordinates must not pay for it
+        if is_disk_full(error):
+            raise
+        return str(error) if isinstance(error, Problem) else one_line(error)
+
+
+def _run_found(
+    found: Chosen | str, coordinate: Coordinate, plan: Plan, store: Store, watcher: Watcher
+) -> list[CellRun]:
+    if not isinstance(found, str):
+        tuned = replace(plan, cells=found.cells, tune=None)
+        done = store.done([cell.key for cell in tuned.cells])
+        return _run_cells(tuned, store, watcher, done, adopt=False)
+    failed = [CellRun(cell=cell, status="failed", reason=found) for cell in coordinate.cells]
+    for result in failed:
+        watcher.end(result)
+    return failed
 
 
 def _run_cells(

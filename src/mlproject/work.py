@@ -20,6 +20,7 @@ def work(plan: Plan, experiment: str, dry_run: bool, *, fit: bool) -> int:
     """Run what is missing of a plan, or list it; the exit status: 0, or 1 when a cell failed."""
     console.warn_of(plan.cells)
     console.warn_of_skipped(plan.images.values())
+    console.warn_of_tuning(plan)
     if dry_run:
         listing.print_plan(plan, experiment)
         return 0
@@ -27,14 +28,17 @@ def work(plan: Plan, experiment: str, dry_run: bool, *, fit: bool) -> int:
     from mlproject.tracking import open_store
 
     store = open_store(experiment)
-    with console.watching(len(plan.cells)) as watcher:
+    n_trials = listing.n_trials(plan) if plan.tune else 0
+    with console.watching(len(plan.cells), n_trials) as watcher:
         results = run_plan(plan, store, watcher, summary=fit or len(plan.cells) > 1)
     failed = [r for r in results if r.status == "failed"]
     busy = any(r.status == "busy" for r in results)  # whoever finishes last fits
     if fit and not busy and len(failed) < len(results):
         from mlproject.fit import fit_study
 
-        show_fit(fit_study(store, name=plan.name, keys=[cell.key for cell in plan.cells]))
+        show_fit(fit_study(store, name=plan.name, keys=[r.cell.key for r in results]))
+    for sentence in watcher.trials.warnings:
+        console.warn(sentence)
     _close(results, plan.cells, store.experiment_id)
     return int(bool(failed))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import zlib
 from dataclasses import dataclass, field
+from importlib import import_module
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -127,6 +128,7 @@ def install(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
     parts["models"]["find_model"] = lambda name: SimpleNamespace(name=name, maps=False)
     for name, values in parts.items():
         module = ModuleType(f"mlproject.{name}")
+        module.__path__ = getattr(import_module(module.__name__), "__path__", [])  # its parts are real
         vars(module).update(values)
         monkeypatch.setitem(sys.modules, module.__name__, module)
 

@@ -106,6 +106,13 @@ def test_several_scales_are_seen_while_learning():
     assert scaled.n_params == plain.n_params + 4 * 8
 
 
+def test_scales_of_the_pictures_own_pixels_are_refused():
+    cell = cell_of("scratch", **QUICK["scratch"])
+    native = dataclasses.replace(cell, image_scales=(1.0, 2.0), large_images="native")
+    with pytest.raises(WrongUse, match="large_images must be interpolated"):
+        build_recipe("scratch", cell.knobs).run(native, Images(), Silent())
+
+
 def test_one_class_is_nothing_to_tell_apart():
     with pytest.raises(WrongUse, match="needs at least 2 classes"):
         outcome("scratch", images=Images(200, n_classes=1))

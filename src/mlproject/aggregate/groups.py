@@ -1,7 +1,9 @@
 """Groups: which runs may stand on one curve, and what people call it.
 
 A group shares everything of its cells but the axis' own fields and the seed. Random and pretrained
-weights never meet, nor in-sample and held-out losses, kinds of loss, data, recipes or knobs.
+weights never meet, nor in-sample and held-out losses, kinds of loss, data, recipes or knobs. Knobs that
+were tuned may differ where the tuning was the same (space, trials, sampler, validation images): such a
+curve is one protocol, and never meets cells whose knobs a person chose.
 """
 
 from __future__ import annotations
@@ -63,7 +65,7 @@ def groups(runs: Iterable[Run], axis: Axis) -> list[Group]:
 
 
 def _fixed(run: Run, axis: Axis) -> dict[str, Any]:
-    free = axis.varies | {"seed"}
+    free = axis.varies | {"seed", *run.cell.tuned}
     own = {name: value for name, value in run.cell.to_dict().items() if name not in free}
     own["knobs"] = {name: value for name, value in own["knobs"].items() if name not in free}
     return own | {"split": run.split, "kind": run.kind, "weights_kind": weights_kind(run.cell)}
@@ -126,8 +128,9 @@ def _differing(found: Sequence[Group]) -> set[str]:
 
 
 def _flat(fixed: Mapping[str, Any]) -> dict[str, Any]:
-    plain = {name: value for name, value in fixed.items() if name != "knobs"}
-    return plain | {f"knobs.{name}": value for name, value in fixed["knobs"].items()}
+    nested = ("knobs", "tuning")
+    plain = {name: value for name, value in fixed.items() if name not in nested}
+    return plain | {f"{field}.{name}": value for field in nested for name, value in fixed[field].items()}
 
 
 def _series(group: Group) -> str:
@@ -140,8 +143,9 @@ def _series(group: Group) -> str:
 
 
 def _base(group: Group) -> tuple[str, ...]:
-    """What every family says: data, recipe, target, loss and protocol."""
+    """What every family says: data, recipe, target, loss, tuning and protocol."""
     fixed = group.fixed
+    tuning = fixed["tuning"]
     target = fixed["knobs"].get("target")
     data = str(fixed["data"]).rstrip("/").rpartition("/")[2]
     protocol = {"train": "in-sample", "eval": "held-out"}.get(fixed["split"], str(fixed["split"]))
@@ -150,6 +154,7 @@ def _base(group: Group) -> tuple[str, ...]:
         str(fixed["recipe"]),
         *([f"target {target}"] if target else []),
         str(fixed["kind"]),
+        *([f"tuned {tuning['knobs']}"] if tuning else []),
         protocol,
     )
 

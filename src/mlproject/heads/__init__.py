@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mlproject.heads.descent import descent_losses
 from mlproject.heads.linear import (
     LinearHead,
     batch_gradient,
@@ -10,19 +11,21 @@ from mlproject.heads.linear import (
     losses_by_kind,
     statistics,
 )
-from mlproject.heads.loop import Diverged, Epochs, Training, n_blocks, train_head, train_stacked
+from mlproject.heads.loop import Diverged, Epochs, Training, n_blocks, train_head
+from mlproject.heads.stack import Stack
 
 __all__ = [
     "Diverged",
     "Epochs",
     "LinearHead",
+    "Stack",
     "Training",
     "batch_gradient",
+    "descent_losses",
     "initial_head",
     "loss_and_gradient",
     "losses_by_kind",
     "n_blocks",
     "statistics",
     "train_head",
-    "train_stacked",
 ]

@@ -1,4 +1,4 @@
-"""Training linear heads on cached features: one large head, or many small ones, without autograd.
+"""Training a linear head on cached features without autograd.
 
 A step is two matrix products into buffers that are kept and one optimiser kernel. mse, mae and huber are
 separable over outputs: rows of W never meet. A large head is therefore trained a block of rows at a time
@@ -57,67 +57,17 @@ def train_head(
     """
     seen = torch.zeros(_n_seen(epochs), device=inputs.device)
     width = len(head.bias)
-    for rows in _blocks(head, training):
+    for rows in blocks(head, training):
         part = LinearHead(weight=head.weight[rows], bias=head.bias[rows])
         wanted = None if targets is None else targets[:, rows]
-        loop = _Loop(part, inputs, wanted, training, width=width, dropout=dropout)
+        loop = Loop(part, inputs, wanted, training, width=width, dropout=dropout)
         loop.run(epochs, seen, _guarded(training, after_epoch))
     return seen
 
 
 def n_blocks(head: LinearHead, training: Training) -> int:
     """How many blocks of rows the head is trained in."""
-    return len(_blocks(head, training))
-
-
-def train_stacked(
-    heads: Sequence[LinearHead],
-    inputs: Tensor,
-    targets: Tensor,
-    epochs: Epochs,
-    trainings: Sequence[Training],
-) -> Tensor:
-    """Train many heads as few wide ones, [heads x out, in]; each keeps its own lr and weight decay.
-
-    They share inputs, targets, batches, loss and optimiser, and have no dropout. Trained in place, as
-    ``train_head`` would one by one: two to three times as fast with ten outputs, no slower with many.
-    A head that diverges has losses that are not finite and leaves the others as they are.
-    Shapes: inputs [n, in], targets [n, out], result [images seen, heads].
-    Raises: ValueError when loss or optimiser differ.
-    """
-    if len({(t.loss, t.optimizer) for t in trainings}) > 1 or any(t.dropout for t in trainings):
-        raise ValueError("stacked heads share loss and optimizer, and have no dropout")
-    together = max(1, BLOCK_BYTES // 2 // (4 * heads[0].weight.numel()))
-    parts = []
-    for start in range(0, len(heads), together):
-        group = slice(start, start + together)
-        parts.append(_train_group(heads[group], inputs, targets, epochs, trainings[group]))
-    return torch.cat(parts, 1)
-
-
-def _train_group(
-    heads: Sequence[LinearHead],
-    inputs: Tensor,
-    targets: Tensor,
-    epochs: Epochs,
-    trainings: Sequence[Training],
-) -> Tensor:
-    n_seen, width = _n_seen(epochs), len(heads[0].bias)
-    if len(heads) == 1:
-        try:
-            return train_head(heads[0], inputs, targets, epochs, trainings[0])[:, None]
-        except Diverged:
-            return torch.full((n_seen, 1), math.nan, device=inputs.device)
-    wide = LinearHead(weight=torch.cat([h.weight for h in heads]), bias=torch.cat([h.bias for h in heads]))
-    rates = [torch.tensor([t.lr for t in trainings]), torch.tensor([t.weight_decay for t in trainings])]
-    lr, decay = (r.repeat_interleave(width)[:, None].to(inputs.device) for r in rates)
-    seen = torch.zeros(n_seen, len(heads), device=inputs.device)
-    loop = _Loop(wide, inputs, targets, trainings[0], width=width, lr=lr, decay=decay, heads=len(heads))
-    loop.run(epochs, seen)
-    for i, head in enumerate(heads):
-        head.weight.copy_(wide.weight[i * width : (i + 1) * width])
-        head.bias.copy_(wide.bias[i * width : (i + 1) * width])
-    return seen
+    return len(blocks(head, training))
 
 
 def _guarded(training: Training, after_epoch: Callable[[], None]) -> Callable[[int, Tensor], None]:
@@ -136,7 +86,8 @@ def _n_seen(epochs: Epochs) -> int:
     return sum(len(batch) for batches in epochs for batch in batches)
 
 
-def _blocks(head: LinearHead, training: Training) -> list[slice]:
+def blocks(head: LinearHead, training: Training) -> list[slice]:
+    """The rows of W in parts that are trained one after another: all at once where the loss joins them."""
     rows, n_in = head.weight.shape
     whole = training.loss == "cross_entropy" or training.dropout > 0 or head.weight.is_cuda
     step = rows if whole else max(1, BLOCK_BYTES // (4 * n_in))
@@ -144,8 +95,11 @@ def _blocks(head: LinearHead, training: Training) -> list[slice]:
     return [slice(i * rows // n, (i + 1) * rows // n) for i in range(n)]
 
 
-class _Loop:
-    """The training of some rows of a head: what is fixed for all steps, and the buffers."""
+class Loop:
+    """The training of some rows of a head: what is fixed for all steps, and the buffers.
+
+    With ``heads`` above 0 the rows are those of so many heads, with a column of learning rates and decays.
+    """
 
     def __init__(
         self,
@@ -170,6 +124,7 @@ class _Loop:
     def run(
         self, epochs: Epochs, seen: Tensor, after_epoch: Callable[[int, Tensor], None] | None = None
     ) -> None:
+        """Take a step for every batch, adding each image's loss before it to ``seen``."""
         start = 0
         for number, batches in enumerate(epochs, 1):
             begin = start

@@ -45,7 +45,7 @@ def _signature(cell: Cell, free: tuple[str, ...]) -> str:
 
 def _field(plan: Plan, cell: Cell, runs: Iterable[Observation]) -> Field:
     ordered = sorted(runs, key=lambda run: (run.cell.dataset_size, run.cell.seed))
-    n_pool = plan.images_of(cell).n_pool(in_sample=cell.in_sample)
+    n_pool = plan.images_of(cell).n_pool(in_sample=cell.in_sample) - cell.validation_size
     return Field(cells=(cell,), n_pool=n_pool, runs=tuple(seen(run, 0) for run in ordered))
 
 

@@ -40,6 +40,7 @@ def _grid(cell: Cell, sizes: Sequence[int], seeds: Sequence[int]) -> list[str]:
         "dataset_size": list(sizes),
         "seed": list(seeds),
         "eval_size": cell.eval_size or "in-sample",
+        "validation_size": cell.validation_size,
         "draw": cell.draw,
         "region": cell.region,
         "checkpoint": cell.checkpoint,

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mlproject.errors import Problem
-from mlproject.points.posterior import posterior_parameters
 from mlproject.points.reading import Floats, Group
 from mlproject.scaling import LAWS, Average, Estimate, Fit, Prediction, average, fit, overall
 from mlproject.scaling.points import read_points
@@ -134,7 +133,7 @@ def _row(found: Average, name: str, own: Fit | None) -> LawFit:
     return LawFit(
         law=name,
         weight=standing.weight,
-        parameters=posterior_parameters(found, name) if own is None else own.parameters,
+        parameters=found.law_parameters(name) if own is None else own.parameters,
         in_sample_rank=standing.in_sample_rank,
         out_of_sample_rank=standing.out_of_sample_rank,
         fit=own,

@@ -85,13 +85,14 @@ def run_probe(probe: Probe, cell: Cell, images: ImageSet, report: Report) -> Out
             f"target='labels' needs at least 2 classes, {images.name} has {len(images.classes)}; "
             "use a folder per class, or target=features"
         )
-    examples = _examples(probe, cell, images, report)
-    trained = (_solve if probe.solver == "ridge" else _train)(probe, cell, examples, report)
+    examples = examples_of(probe, cell, images, report)
+    trained = (solved if probe.solver == "ridge" else _train)(probe, cell, examples, report)
     losses = _judge(probe, trained, examples)
     return _outcome(probe, images, examples, trained, losses)
 
 
-def _examples(probe: Probe, cell: Cell, images: ImageSet, report: Report) -> Examples:
+def examples_of(probe: Probe, cell: Cell, images: ImageSet, report: Report) -> Examples:
+    """Inputs and targets of all rows of a cell. Raises: DigestMismatch when its weights are others now."""
     from mlproject.device import find_device
     from mlproject.features import FeatureStore
     from mlproject.models import find_model
@@ -123,7 +124,7 @@ def _examples(probe: Probe, cell: Cell, images: ImageSet, report: Report) -> Exa
     )
 
 
-def _solve(probe: Probe, cell: Cell, examples: Examples, report: Report) -> Trained:
+def solved(probe: Probe, cell: Cell, examples: Examples, report: Report) -> Trained:
     """The closed form; its compute is counted as that of one epoch."""
     inputs, targets = examples.train
     assert targets is not None
@@ -144,7 +145,7 @@ def _train(probe: Probe, cell: Cell, examples: Examples, report: Report) -> Trai
     )
     order = generator(cell.seed, "order") if probe.shuffle else None
     epochs = schedule.batches(order, inputs.device)
-    start = _initial(cell, examples)
+    start = initial_of(cell, examples)
     head = LinearHead(weight=start.weight.clone(), bias=start.bias.clone())
     training = Training(
         loss=probe.loss,
@@ -172,7 +173,8 @@ def _train(probe: Probe, cell: Cell, examples: Examples, report: Report) -> Trai
     return Trained(head=head, n_seen=len(seen), facts=facts, online=online if probe.online_losses else None)
 
 
-def _initial(cell: Cell, examples: Examples) -> LinearHead:
+def initial_of(cell: Cell, examples: Examples) -> LinearHead:
+    """The head that the training of a cell starts from."""
     n_in = examples.inputs.shape[1]
     n_out = n_in if examples.targets is None else examples.targets.shape[1]
     head = initial_head(n_in, n_out, generator(cell.seed, "init"))

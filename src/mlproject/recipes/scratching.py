@@ -53,6 +53,9 @@ def run_scratch(scratch: Scratch, cell: Cell, images: ImageSet, report: Report) 
     model, rows = find_model(cell.model), rows_of(cell, images)
     if model.maps:
         raise WrongUse(f"model must classify whole images for recipe='scratch', not {model.name!r}")
+    if cell.large_images != "interpolated":
+        rule = "large_images must be interpolated for recipe='scratch'"
+        raise WrongUse(f"{rule}, not {cell.large_images!r}")
     n_classes = len(images.classes)
     if len(np.unique(images.labels[rows.train])) < 2:
         raise WrongUse(f"recipe='scratch' needs at least 2 classes to train on; {images.name} gives 1")

@@ -114,7 +114,7 @@ def point_axis(ruler: Ruler, values: Sequence[float]) -> None:
     span = math.log(max(values) / min(values)) or 1.0
     ticks = [values[-1]]
     for value in reversed(values[:-1]):
-        if math.log(ticks[-1] / value) > 0.1 * span:
+        if math.log(ticks[-1] / value) > 0.16 * span:
             ticks.append(value)
     _set_ticks(ruler, ticks)
 

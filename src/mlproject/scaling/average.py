@@ -2,8 +2,7 @@
 
 Sources: Dawid 1984 (prequential scoring); Tashman 2000 (rolling origin); Yao et al. 2018 (stacking predictive
 distributions); Kennedy and O'Hagan 2001 (discrepancy, in ``discrepancy``). In-sample rank can be the reverse
-of out-of-sample rank on small grids, so weights never come from R2, AIC or evidence alone: each is half its
-prior weight (simple laws heaviest when scales are few) and half its share of exp(rolling score).
+of out-of-sample rank on small grids, so weights never come from R2, AIC or evidence alone (see ``weigh``).
 """
 
 from __future__ import annotations
@@ -25,17 +24,19 @@ from .points import Points, read_points
 from .posterior import Posterior, conditioned, log_mean, posterior
 from .rolling import rolling_scores
 from .table import find_law
-from .verdict import average_slope
+from .verdict import rises
+from .weights import prior_weights, weigh
 
 AVERAGED = {
-    1: ("power", "power_floor", "zhai", "m4", "bnsl1", "bnsl2"),
+    1: ("power", "power_floor", "bnsl1", "bnsl2"),
     2: ("separable", "product", "coupled", "bounded_sum"),
     3: ("separable3", "product3"),
 }
-FAMILY = {"bounded_sum": "separable"}  # a law that tends to another shares its prior weight
+RISING = ("power",)
 COMPONENTS = 600  # of the predictive mixture, over all laws
 KNOTS = 40
-HELD_BACK = 0.5  # of the weights, kept for the prior: a few cuts can be lucky
+SAMPLES = 1000  # of the parameters of one law
+LEVELS = (1.0 - TAIL, 0.5, TAIL)
 OFFSETS = (np.arange(9) + 0.5) / 9.0  # probabilities at which each component is read
 
 
@@ -82,6 +83,21 @@ class Average:
             horizon=horizon(self.points, at),
         )
 
+    def law_parameters(self, name: str) -> dict[str, Estimate]:
+        """Parameters of one law in the units of the data: medians and 95 % intervals of its posterior.
+
+        They are the law's own, whatever its departure may be. Raises: KeyError for a law not averaged.
+        """
+        post = self.posteriors[name]
+        sample, departure = post.resample(SAMPLES)
+        theta = post.theta[sample].copy()
+        theta[:, post.law.n_shapes :] *= np.exp(post.levels(theta, departure))[:, None]
+        values = post.law.physical(theta, self.points.log_unit, self.points.loss_unit)
+        limits = {key: np.quantile(value, LEVELS) for key, value in values.items()}
+        return {
+            key: Estimate(value=float(v[1]), low=float(v[0]), high=float(v[2])) for key, v in limits.items()
+        }
+
     def _quantiles(self, log_at: Array) -> Array:
         """Centre, low, high, low and high of a new run [5, n] of the log loss; dense curves interpolate."""
         if log_at.shape[1] > 1 or len(log_at) <= KNOTS:
@@ -109,7 +125,7 @@ def average(
     axes = points.x.shape[1]
     if points.n_scales < 3:
         raise BadInput(f"averaging laws needs three distinct scales and got {points.n_scales}")
-    names = tuple(laws) if laws is not None else AVERAGED.get(axes, ())
+    names = tuple(laws) if laws is not None else suited(points)
     members = {name: find_law(name) for name in names}
     wrong = [name for name, law in members.items() if law.axes != axes]
     if wrong or not members:
@@ -117,6 +133,14 @@ def average(
             f"no laws to average over {axes} axes" if not members else f"{wrong[0]} needs other axes"
         )
     return average_points(points, members)
+
+
+def suited(points: Points) -> tuple[str, ...]:
+    """The laws to average by default: of as many axes, able to rise where the loss does."""
+    names = AVERAGED.get(points.x.shape[1], ())
+    if rises(points):
+        return RISING
+    return (*names, "m4") if points.ceiling is not None and names == AVERAGED[1] else names
 
 
 def average_points(points: Points, members: Mapping[str, ScalingLaw]) -> Average:
@@ -143,27 +167,13 @@ def average_points(points: Points, members: Mapping[str, ScalingLaw]) -> Average
 def find_flags(points: Points) -> tuple[str, ...]:
     """What a reader must know before trusting the average."""
     flags = []
-    slope = average_slope(points)
-    if slope is not None and slope.high < 0:
-        flags.append(
-            "the loss rises and every averaged law falls: use a fit, whose exponents may be negative"
-        )
+    if rises(points):
+        flags.append("the loss rises: of the averaged laws only the power law can follow it")
     if points.n_scales < 5:
         flags.append(
             f"{points.n_scales} distinct scales: weights come from priors and misfit, nothing was held out"
         )
     return tuple(flags)
-
-
-def prior_weights(members: Mapping[str, ScalingLaw], n_cells: int, ceiling: float | None) -> dict[str, float]:
-    """Equal by family from eight cells on; with fewer, a factor e^-((8 - cells) / 6) for every parameter."""
-    steep = max(0.0, 8.0 - n_cells) / 6.0
-    family = [FAMILY.get(name, name) for name in members]
-    raw = {
-        name: float(np.exp(-steep * law.n_free(ceiling))) / family.count(FAMILY.get(name, name))
-        for name, law in members.items()
-    }
-    return {name: value / sum(raw.values()) for name, value in raw.items()}
 
 
 def mixture(
@@ -192,27 +202,10 @@ def summarise(of_mean: Array, of_run: Array) -> Array:
 
 
 def _at(ordered: Array, level: float) -> Array:
-    """The quantile of ordered samples, linear between them."""
     place = level * (len(ordered) - 1)
     first = int(place)
     after = ordered[min(first + 1, len(ordered) - 1)]
     return np.asarray(ordered[first] + (place - first) * (after - ordered[first]))
-
-
-def weigh(prior: Array, scores: Array | None, evidence: Array, *, n_cells: int, noise_known: bool) -> Array:
-    """Weights [laws] from prior weights, rolling scores and log evidence, each only where it can be trusted.
-
-    Evidence compares laws by misfit, so it counts in full where the noise is known apart from the laws, and
-    otherwise only below eight cells, where there is too little to roll over. The rest of the judgement is the
-    rolling score; half is held back for the prior, since a few cuts can be lucky.
-    """
-    share = 1.0 if noise_known else float(np.clip((8.0 - n_cells) / 4.0, 0.0, 1.0))
-    base = np.log(prior) + share * (evidence - evidence.max())
-    kept = np.exp(base - special.logsumexp(base))
-    if scores is None or noise_known:
-        return np.asarray(kept)
-    rolled = base + scores
-    return np.asarray(HELD_BACK * kept + (1.0 - HELD_BACK) * np.exp(rolled - special.logsumexp(rolled)))
 
 
 def _stand(
@@ -223,7 +216,7 @@ def _stand(
     rolling = None if scores is None else np.array([scores[name] for name in names])
     evidence = np.array([post.log_evidence for post in posteriors.values()])
     base = np.array([prior[name] for name in names])
-    weights = weigh(base, rolling, evidence, n_cells=len(cells.log_y), noise_known=cells.noise_known)
+    weights = weigh(base, rolling, evidence, cells)
     inside = np.array([_residual_sd(post) for post in posteriors.values()])
     inside_rank = np.argsort(np.argsort(inside)) + 1
     outside = None if rolling is None else np.argsort(np.argsort(-rolling)) + 1

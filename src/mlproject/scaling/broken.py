@@ -72,14 +72,14 @@ def _finish(columns: list[Array], share: Array, span: Span) -> Array:
 
 
 def _bnsl1_prior(z: Array, span: Span) -> Array:
-    columns = [plausible_exponent(z[:, 0], 0.3, 0.9), *_one_break(z[:, 1:4], span.low[0], span.high[0] + 0.7)]
+    columns = [plausible_exponent(z[:, 0], 0.3, 0.9), *_one_break(z[:, 1:4], span.low[0], span.high[0])]
     return _finish(columns, plausible_share(z[:, 4]), span)
 
 
 def _bnsl2_prior(z: Array, span: Span) -> Array:
     middle = 0.5 * (span.low[0] + span.high[0])
     columns = [plausible_exponent(z[:, 0], 0.3, 0.9), *_one_break(z[:, 1:4], span.low[0], middle)]
-    columns += _one_break(z[:, 4:7], middle, span.high[0] + 0.7)
+    columns += _one_break(z[:, 4:7], middle, span.high[0])
     return _finish(columns, plausible_share(z[:, 7]), span)
 
 

@@ -13,16 +13,19 @@ from .robust import huber, huber_weights
 
 Index = NDArray[np.intp]
 WITNESSES = {2: (SEPARABLE, PRODUCT)}
-WITNESS_ROUNDS = 15  # of reweighting; weights need no digits
+WITNESS_ROUNDS = 6  # of reweighting; weights need no digits
 ENOUGH_TO_JUDGE = 20  # runs, before one of them can be called an outlier
 MOST = 20  # cells along one axis: a denser curve is averaged within equal steps of ln x
 KNOWN_DOF = 10.0  # how many residuals noise that the caller gives is worth
 ENOUGH_REPEATS = 5  # spare runs at repeated scales that make the noise known
+LEAST_NOISE = 1e-4  # relative, however well repeats agree
 GUESS = 0.01  # relative noise where nothing is known
 
 
 def make_cells(points: Points) -> Cells:
     """Cells of the points, in the scaled units of the points."""
+    if points.sd is None:
+        points = without_copies(points)
     log_x, log_y = points.scaled(points.x), np.log(points.y / points.loss_unit)
     owner = _owners(log_x)
     n = np.bincount(owner).astype(float)
@@ -40,10 +43,16 @@ def make_cells(points: Points) -> Cells:
         log_x=mean,
         log_y=level,
         noise=np.diag(1.0 / np.bincount(owner, trusted)),
-        spare=NOISE_DOF * guess**2 + spare,
+        spare=NOISE_DOF * max(guess, LEAST_NOISE) ** 2 + spare,
         dof=NOISE_DOF + repeats,
         noise_known=repeats >= ENOUGH_REPEATS,
     )
+
+
+def without_copies(points: Points) -> Points:
+    """The points without rows that repeat another in scale and loss: a copy tells nothing of the noise."""
+    _, first = np.unique(np.column_stack([points.x, points.y]), axis=0, return_index=True)
+    return points.take(np.isin(np.arange(len(points.y)), first))
 
 
 def trust(points: Points) -> Array:

@@ -1,13 +1,16 @@
 """What a law leaves out: a smooth departure along the logarithm of scale, added to every law.
 
 Source: Kennedy and O'Hagan 2001 (J. R. Statist. Soc. B 63, 425), model discrepancy as a Gaussian process;
-Rasmussen and Williams 2006, equations 2.42 (generalised least squares for the level) and 4.9, 4.17 (kernels).
+Uhlenbeck and Ornstein 1930 (Phys. Rev. 36, 823), whose process moves the local exponent here; Rasmussen and
+Williams 2006, equation 2.42 (generalised least squares for the level).
 
-    ln y = level + ln shape(x) + delta(ln x) + noise,   var noise = sigma^2 / n,   var delta = (rho sigma)^2
+    ln y = level + ln shape(x) + delta(ln x) + noise,        var noise = sigma^2 / n
 
-Without it, more data narrow the interval around a law that is slightly wrong. delta is rough (exponential
-kernel: forgets its slope) or smooth (Matern 3/2: carries its slope on), or absent; the data weigh them.
-Lengths are in e-folds of scale. sigma^2 and the level are integrated out in closed form.
+Without delta, more data narrow the interval around a law that is slightly wrong. delta has two parts:
+the local exponent *drifts* away from the law's and forgets its drift over LENGTH e-folds; and neighbouring
+losses *wander* together, as points of one run do. The data weigh the sizes; those offered were set on
+hold-outs inside the fit parts of public learning curves (see EXPERIMENTS.md). sigma^2 and the level are
+integrated out in closed form.
 """
 
 from __future__ import annotations
@@ -18,9 +21,12 @@ import numpy as np
 
 from .law import Array
 
-LENGTHS = (0.7, 1.5, 3.0)
-RATIOS = (2.0, 6.0)  # of the departure to the noise
-ABSENT = 0.2  # prior probability of no departure, where residuals are all that tells the noise
+DRIFTS = (0.03, 0.06, 0.12)  # standard deviations of the drift of the local exponent
+LENGTH = 2.0  # e-folds over which a drift is forgotten
+WANDERS = (0.005, 0.015)  # standard deviations of what neighbouring losses share, relative
+NEIGHBOURS = 0.6  # e-folds over which losses wander together
+CHI2_MEDIAN = 0.455  # of a squared normal number
+ABSENT = 0.1  # prior probability of no departure, where residuals are all that tells the noise
 ABSENT_KNOWN = 0.8  # the same where the noise is known apart from the law, so that misfit shows
 ABSENT_JOINT = 0.4  # and of several axes, whose joint forms are known less well
 NOISE_DOF = 4.0  # how many residuals the guess of the noise is worth
@@ -28,30 +34,68 @@ NOISE_DOF = 4.0  # how many residuals the guess of the noise is worth
 
 @dataclass(frozen=True, kw_only=True)
 class Departure:
-    """One hypothesis about the departure: its size as a multiple of the noise, its length, its smoothness."""
+    """One hypothesis about the departure: its drift per e-fold and its wander as multiples of the noise.
 
-    ratio: float
-    length: float
-    smooth: bool
+    ``anchor`` [axes] is where the drift starts from; a free level makes it immaterial.
+    """
+
+    drift: float
+    wander: float
     log_prior: float
+    anchor: Array
 
     def covariance(self, here: Array, there: Array) -> Array:
-        """Covariance of the departure between scales [n, axes] and [m, axes], in units of sigma^2."""
-        distance = np.sqrt(np.sum((here[:, None] - there[None]) ** 2, axis=-1)) / self.length
-        if self.smooth:
-            root = np.sqrt(3.0) * distance
-            return np.asarray(self.ratio**2 * (1.0 + root) * np.exp(-root))
-        return np.asarray(self.ratio**2 * np.exp(-distance))
+        """Covariance of the departure between scales [n, axes] and [m, axes], in units of sigma^2.
+
+        The variogram of an integrated Ornstein-Uhlenbeck process is a Bernstein function of the squared
+        distance, so it is valid along any number of axes (Schoenberg 1938).
+        """
+        apart = np.sqrt(np.sum((here[:, None] - there[None]) ** 2, axis=-1))
+        start = _variogram(self._from_anchor(here))[:, None] + _variogram(self._from_anchor(there))
+        drifted = 0.5 * self.drift**2 * (start - _variogram(apart))
+        return np.asarray(drifted + self.wander**2 * np.exp(-apart / NEIGHBOURS))
+
+    def variance(self, at: Array) -> Array:
+        """Variance of the departure at scales [n, axes], in units of sigma^2."""
+        return np.asarray(self.drift**2 * _variogram(self._from_anchor(at)) + self.wander**2)
+
+    def _from_anchor(self, at: Array) -> Array:
+        return np.asarray(np.sqrt(np.sum((at - self.anchor) ** 2, axis=-1)))
 
 
-def departures(*, noise_known: bool = False, axes: int = 1) -> tuple[Departure, ...]:
-    """No departure, and all combinations of size, length and smoothness with equal prior probability."""
-    known = ABSENT_KNOWN if axes == 1 else ABSENT_JOINT
-    absent = known if noise_known else ABSENT
-    some = [(ratio, length, smooth) for smooth in (False, True) for ratio in RATIOS for length in LENGTHS]
-    each = np.log((1.0 - absent) / len(some))
-    none = Departure(ratio=0.0, length=1.0, smooth=False, log_prior=float(np.log(absent)))
-    return (none, *(Departure(ratio=r, length=n, smooth=s, log_prior=float(each)) for r, n, s in some))
+def _variogram(distance: Array) -> Array:
+    """Variance of the difference of two departures per squared drift."""
+    steps = distance / LENGTH
+    return np.asarray(2.0 * LENGTH**2 * (steps - 1.0 + np.exp(-steps)))
+
+
+def departures(cells: Cells) -> tuple[Departure, ...]:
+    """No departure, and all combinations of drift and wander with equal prior probability."""
+    absent = ABSENT
+    if cells.noise_known:
+        absent = ABSENT_KNOWN if cells.log_x.shape[1] == 1 else ABSENT_JOINT
+    anchor, noise = cells.log_x.min(axis=0), typical_noise(cells)
+    some = [(drift / noise, wander / noise) for drift in DRIFTS for wander in WANDERS]
+    each = float(np.log((1.0 - absent) / len(some)))
+    none = Departure(drift=0.0, wander=0.0, log_prior=float(np.log(absent)), anchor=anchor)
+    return (none, *(Departure(drift=d, wander=w, log_prior=each, anchor=anchor) for d, w in some))
+
+
+def typical_noise(cells: Cells) -> float:
+    """The noise of one run before any law is fitted, to which departures are scaled.
+
+    It is what is known beforehand; where that is a guess, curves tell it by how far each cell lies from the
+    line through its neighbours (median, so that bends do not count), shrunk towards the guess.
+    """
+    before = cells.spare / cells.dof
+    if cells.noise_known or cells.log_x.shape[1] > 1 or len(cells.log_y) < 4:
+        return float(np.sqrt(before))
+    u, v, variance = cells.log_x[:, 0], cells.log_y, np.diag(cells.noise)
+    share = (u[1:-1] - u[:-2]) / (u[2:] - u[:-2])
+    away = v[1:-1] - (1.0 - share) * v[:-2] - share * v[2:]
+    unit = variance[1:-1] + (1.0 - share) ** 2 * variance[:-2] + share**2 * variance[2:]
+    seen = float(np.median(away**2 / unit)) / CHI2_MEDIAN
+    return float(np.sqrt((len(away) * seen + cells.dof * before) / (len(away) + cells.dof)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +172,7 @@ def predict_cells(
     variance = (np.sum(rest**2, axis=1) + cells.spare) / (cells.dof + len(cells.log_y) - spent)
     link = one.departure.covariance(at, cells.log_x) @ one.whiten.T
     mean = log_shape_at + levels[:, None] + rest @ link.T
-    unseen = one.departure.ratio**2 - np.sum(link**2, axis=1)
+    unseen = one.departure.variance(at) - np.sum(link**2, axis=1)
     unseen += spent * (1.0 - link @ one.ones) ** 2 / weight
     return mean, np.maximum(unseen, 0.0), variance
 

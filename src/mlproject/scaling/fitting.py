@@ -19,12 +19,13 @@ from .estimates import estimates, stretch, widen_amplitudes
 from .intervals import Estimate, Noise, Profile, condition_number, profile, read_noise
 from .law import Array, ScalingLaw
 from .points import Points, read_points
-from .robust import huber, physical_values
-from .solve import Problem, refit, solve
+from .robust import huber_weights, physical_values
+from .solve import Problem, polish, refit, solve
 from .table import LAWS, find_law
 from .verdict import Evidence, Judged, judge
 
-HUBER_ROUNDS = 25  # of the second opinion, which is read to a tenth of a standard error
+OPINION_ROUNDS = 30  # of reweighting in the second opinion
+SETTLED = 1e-5  # its relative change at the end: it is read to a fraction of a standard error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +187,7 @@ def fit_points(
     parameters = estimates(points, law, theta, shape, noise, refits)
     if refits is None:
         parameters = widen_amplitudes(points, problem, theta, noise, parameters)
-    second = huber(problem, start=theta, rounds=HUBER_ROUNDS) if dof >= 2 else theta
+    second = _second_opinion(problem, theta) if dof >= 2 else theta
     robust = physical_values(points, law, second)
     seen = Evidence(
         points=points,
@@ -199,6 +200,18 @@ def fit_points(
         robust=robust,
     )
     return _report(seen, judge(seen), dof=dof, linear=linear, refits=refits)
+
+
+def _second_opinion(problem: Problem, theta: Array) -> Array:
+    """Huber's fit (see ``robust``) from the optimum, two steps to each reweighting: not to all digits."""
+    for _ in range(OPINION_ROUNDS):
+        pulled = np.sqrt(huber_weights(problem.residuals(theta[None])[0].real))
+        new = polish(problem.of(problem.y, problem.weights * pulled), theta[None], rounds=2)[0]
+        moved = np.max(np.abs(new - theta) / (np.abs(theta) + 1e-6))
+        theta = new
+        if moved < SETTLED:
+            break
+    return theta
 
 
 def _report(seen: Evidence, judged: Judged, *, dof: int, linear: bool, refits: Refits | None) -> Fit:

@@ -38,6 +38,7 @@ class Span:
     high: Array
 
 
+RISING = 0.05  # prior probability that a loss rises with scale
 Prior = Callable[[Array, Span], Array]
 
 
@@ -126,9 +127,18 @@ def plausible_exponent(z: Array, median: float = 0.4, spread: float = 0.8) -> Ar
     return np.minimum(median * np.exp(spread * z), 30.0)
 
 
+def plausible_direction(z: Array) -> Array:
+    """An exponent that is negative, so that losses rise, with probability RISING, and plausible otherwise."""
+    u = special.ndtr(z)
+    falls = plausible_exponent(special.ndtri(np.clip((u - RISING) / (1.0 - RISING), 1e-12, 1.0 - 1e-12)))
+    rises = plausible_exponent(special.ndtri(np.clip(1.0 - u / RISING, 1e-12, 1.0 - 1e-12)))
+    return np.asarray(np.where(u >= RISING, falls, -rises))
+
+
 def plausible_share(z: Array) -> Array:
-    """Uniform on (0, 1): the share of the floor in the loss at the largest scale."""
-    return np.asarray(np.clip(special.ndtr(z), 1e-9, 1.0 - 1e-9))
+    """Beta(2, 2), its quantiles in closed form: the share of the floor in the loss at the largest scale."""
+    middle = np.sin(np.arcsin(1.0 - 2.0 * special.ndtr(z)) / 3.0)
+    return np.asarray(np.clip(0.5 - middle, 1e-9, 1.0 - 1e-9))
 
 
 def plausible_place(z: Array, low: float, high: float) -> Array:

@@ -17,6 +17,7 @@ from .law import (
     Values,
     exponent,
     location,
+    plausible_direction,
     plausible_exponent,
     plausible_place,
     plausible_share,
@@ -78,7 +79,7 @@ def _m3_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Arra
 
 
 def _power_prior(z: Array, span: Span) -> Array:
-    return np.stack([plausible_exponent(z[:, 0]), np.ones(len(z))], axis=1)
+    return np.stack([plausible_direction(z[:, 0]), np.ones(len(z))], axis=1)
 
 
 def _floor_prior(z: Array, span: Span) -> Array:

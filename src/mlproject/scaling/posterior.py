@@ -32,6 +32,7 @@ STAGES = 4
 TAIL = 5.0  # degrees of freedom of the proposals
 WIDEN = 1.2
 LEVEL_WIDTH = 1.3  # ln of the prior width of an unknown level, against one that a ceiling fixes
+HUGE = 1e200  # losses of a law beyond all numbers, as over tens of decades of scale
 COOL = 4.0  # the first adaptation follows the likelihood to the power 1 / COOL
 
 
@@ -74,6 +75,24 @@ class Posterior:
         dof = self.cells.dof + len(self.cells.log_y) - (1.0 if self.level is None else 0.0)
         return means, spread, run, dof
 
+    def levels(self, theta: Array, departure: NDArray[np.intp]) -> Array:
+        """The logarithm of the factor that the amplitudes share [s], drawn from its t distribution."""
+        if self.level is not None:
+            return np.full(len(theta), self.level)
+        residual = self.cells.log_y - log_mean(self.law, theta, self.cells.log_x)
+        dof = self.cells.dof + len(self.cells.log_y) - 1.0
+        order = np.random.default_rng(0).permutation(len(theta))
+        offsets = special.stdtrit(dof, (order + 0.5) / len(theta))
+        levels = np.empty(len(theta))
+        for h in np.unique(departure):
+            mine, one = departure == h, self.given[h]
+            white = residual[mine] @ one.whiten.T
+            middle = white @ one.ones / one.weight
+            rest = white - middle[:, None] * one.ones
+            variance = (np.sum(rest**2, axis=1) + self.cells.spare) / dof
+            levels[mine] = middle + offsets[mine] * np.sqrt(variance / one.weight)
+        return levels
+
     def joint(self, at: Array, n: int) -> tuple[Array, Array, float]:
         """``n`` component means [n, k], the mean covariance within components [k, k], and of one run."""
         sample, departure = self.resample(n)
@@ -95,7 +114,7 @@ def posterior(law: ScalingLaw, cells: Cells, given: list[Conditioned], ceiling: 
     span = Span(low=cells.log_x.min(axis=0), high=cells.log_x.max(axis=0))
     d = law.n_prior
     z = special.ndtri(_sobol(d, FIRST, 1))
-    theta = law.prior(z, span)
+    theta = _parameters(law, z, span)
     score = log_likelihood(cells, given, log_mean(law, theta, cells.log_x), level)
     proposals: list[tuple[Array, Array]] = []
     for stage in range(STAGES):
@@ -104,7 +123,7 @@ def posterior(law: ScalingLaw, cells: Cells, given: list[Conditioned], ceiling: 
         proposals.append((mean, lower))
         new = mean + _student(d, stage) @ lower.T
         new = np.clip(new, -6.0, 6.0)
-        new_theta = law.prior(new, span)
+        new_theta = _parameters(law, new, span)
         new_score = log_likelihood(cells, given, log_mean(law, new_theta, cells.log_x), level)
         z, theta = np.concatenate([z, new]), np.concatenate([theta, new_theta])
         score = np.concatenate([score, new_score])
@@ -123,13 +142,20 @@ def posterior(law: ScalingLaw, cells: Cells, given: list[Conditioned], ceiling: 
 
 def conditioned(cells: Cells) -> list[Conditioned]:
     """The cells under every departure."""
-    hypotheses = departures(noise_known=cells.noise_known, axes=cells.log_x.shape[1])
-    return [condition(cells, departure) for departure in hypotheses]
+    return [condition(cells, departure) for departure in departures(cells)]
 
 
 def log_mean(law: ScalingLaw, theta: Array, log_x: Array) -> Array:
     """ln L [s, m] up to the level."""
-    return np.asarray(np.log(np.maximum(law.mean(theta, log_x).real, 1e-200)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = np.nan_to_num(law.mean(theta, log_x).real, nan=HUGE, posinf=HUGE)
+    return np.asarray(np.log(np.clip(mean, 1.0 / HUGE, HUGE)))
+
+
+def _parameters(law: ScalingLaw, z: Array, span: Span) -> Array:
+    """The prior's parameters at standard normal numbers, finite over tens of decades of scale too."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.nan_to_num(law.prior(z, span), nan=0.0, posinf=HUGE)
 
 
 def _adapt(z: Array, target: Array) -> tuple[Array, Array]:

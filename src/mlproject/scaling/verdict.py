@@ -107,7 +107,7 @@ def is_flat(slope: Estimate) -> bool:
 
 
 def rises(points: Points) -> bool:
-    """Whether the loss rises along its only axis, as no averaged law does."""
+    """Whether the loss rises along its only axis, which only a power law follows."""
     slope = average_slope(points)
     return slope is not None and slope.high < 0.0 and not is_flat(slope)
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator
 
-from mlproject.errors import NoRoom, Problem, StoreAway, WrongUse, is_disk_full, one_line
+from mlproject.errors import NoRoom, Problem, StoreAway, WrongUse, is_disk_full, masked, one_line
 from mlproject.signals import Stopped
 
 
@@ -33,8 +32,3 @@ def _problem(uri: str, error: Exception, clause: str) -> Problem:
     if "Max retries exceeded" in str(error):
         return StoreAway(f"no tracking server answers at {where}; start it, or set MLFLOW_TRACKING_URI")
     return StoreAway(masked(f"tracking store {where}: {one_line(error)}"))
-
-
-def masked(text: str) -> str:
-    """The text with users and passwords taken out of its addresses."""
-    return re.sub(r"//[^/@]*@", "//***@", text)

@@ -1,0 +1,1 @@
+"""Tuning: the knobs of each coordinate found by a search over trials, each judged by validation images."""

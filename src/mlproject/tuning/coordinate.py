@@ -1,0 +1,139 @@
+"""Coordinates of a tuned plan: the cells that share one search, and the cell that a trial runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from mlproject.cell import Cell, Knob
+from mlproject.errors import WrongUse
+from mlproject.files import sha256
+from mlproject.recipes.tunable import LENGTHS, SCALES, reads_length
+from mlproject.search import Range, Tune
+from mlproject.search.space import Dimension
+
+N_LENGTHS = 24
+"""Lengths of a training at which its validation loss is taken, at most."""
+BORROWED = (
+    "the pool has no spare images for validation: a trial trains on four fifths of each size and is judged"
+    " on as many images as the other fifth; the best knobs are then run on the whole size"
+)
+SHARE = 5
+"""Without validation images of its own a trial keeps one of so many of its training images."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coordinate:
+    """Cells that differ in their seed only, and how their knobs are found.
+
+    ``trial`` is the cell that trials run: the first seed, and where the pool has no spare images four
+    fifths of the size, with the other fifth for validation.
+    """
+
+    cells: tuple[Cell, ...]
+    tune: Tune
+
+    @property
+    def borrowed(self) -> bool:
+        """Whether validation images come out of the training images."""
+        return self.cells[0].validation_size == 0
+
+    @property
+    def trial(self) -> Cell:
+        """The cell that a trial runs, with the plan's own knobs. Raises: WrongUse when it is too small."""
+        cell = min(self.cells, key=lambda c: c.seed)
+        if not self.borrowed:
+            return cell
+        held = cell.dataset_size // SHARE
+        if held < 1:
+            raise WrongUse(f"dataset_size must be at least {SHARE} to be tuned, not {cell.dataset_size}")
+        return replace(cell, dataset_size=cell.dataset_size - held, validation_size=held)
+
+    @property
+    def validation(self) -> str:
+        """The validation images in words."""
+        if self.borrowed:
+            return "a fifth of the size"
+        return f"{self.cells[0].validation_size} images"
+
+    @property
+    def name(self) -> str:
+        """The study's name: readable, and different for whatever would make trials differ."""
+        trial = self.trial
+        free = {name: value for name, value in trial.knobs.items() if name not in self.tune.space}
+        protocol = [self.tune.seed, self.tune.sampler, self.tune.pruner, sorted(self.tune.space)]
+        scales = (1.0,) if SCALES in self.tune.space else trial.image_scales
+        same = replace(trial, knobs=free, image_scales=scales).key
+        digest = sha256(json.dumps([same, protocol]).encode())[:8]
+        return f"{self.label} · {','.join(self.tune.space)} · {digest}"
+
+    @property
+    def label(self) -> str:
+        """The coordinate as a person would say it."""
+        return self.cells[0].label.partition(" · seed ")[0]
+
+    @property
+    def length(self) -> str:
+        """The knob that is read off each training's curve instead of being searched, if there is one."""
+        found = [name for name in LENGTHS if name in self.tune.space]
+        return found[0] if found and len(self.tune.space) > 1 and reads_length(self.trial.recipe) else ""
+
+    @property
+    def searched(self) -> dict[str, Dimension]:
+        """What the sampler proposes."""
+        return {name: dimension for name, dimension in self.tune.space.items() if name != self.length}
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Where losses are taken on the way: within the range of the tuned length, or for the pruner."""
+        if self.length:
+            dimension = self.tune.space[self.length]
+            ends = [int(end) for end in dimension.ends]
+            if not isinstance(dimension, Range):
+                return tuple(sorted(ends))
+            return _spread(ends[0], ends[1], log=dimension.log)
+        if self.tune.pruner == "none" or set(LENGTHS) & set(self.tune.space):
+            return ()
+        knobs = self.trial.knobs
+        last = int(knobs.get("steps") or knobs.get("epochs") or 0)
+        return _spread(1, last, log=True) if last > 1 and reads_length(self.trial.recipe) else ()
+
+    @property
+    def first(self) -> dict[str, Knob]:
+        """What trial 0 tries: the plan's own knobs, where they lie in the space."""
+        own = self._own()
+        inside = all(dimension.holds(own[name]) for name, dimension in self.searched.items())
+        return {name: own[name] for name in self.searched} if inside else {}
+
+    def placed(self, cell: Cell, knobs: Mapping[str, Knob]) -> Cell:
+        """The cell with these knobs in the place of its own."""
+        scales = str(knobs.get(SCALES, "")).split(",")
+        values = {name: value for name, value in knobs.items() if name != SCALES}
+        sides = tuple(map(float, scales)) if SCALES in knobs else cell.image_scales
+        return replace(cell, knobs=dict(cell.knobs) | values, image_scales=sides)
+
+    def tuned(self, knobs: Mapping[str, Knob]) -> tuple[Cell, ...]:
+        """The cells with the knobs that were found, which say how."""
+        record = self.tune.record(self.validation)
+        return tuple(replace(self.placed(cell, knobs), tuning=record) for cell in self.cells)
+
+    def _own(self) -> dict[str, Knob]:
+        scales = ",".join(f"{s:g}" for s in self.trial.image_scales)
+        return {**self.trial.knobs, SCALES: scales}
+
+
+def coordinates(cells: Iterable[Cell], tune: Tune) -> list[Coordinate]:
+    """Cells by everything but their seed, in the order of the plan."""
+    found: dict[str, list[Cell]] = {}
+    for cell in cells:
+        found.setdefault(replace(cell, seed=0).key, []).append(cell)
+    return [Coordinate(cells=tuple(some), tune=tune) for some in found.values()]
+
+
+def _spread(low: int, high: int, *, log: bool) -> tuple[int, ...]:
+    """Whole numbers from low to high, evenly spread; all of them where they are few."""
+    n = min(N_LENGTHS, high - low + 1)
+    shares = [i / max(1, n - 1) for i in range(n)]
+    even = [low * (high / low) ** share if log else low + (high - low) * share for share in shares]
+    return tuple(sorted({round(value) for value in even}))

@@ -1,0 +1,22 @@
+"""Coverage of planted laws: a seeded part of what the benchmark runs with 500 data sets a row."""
+
+import pytest
+from benchmarks.scaling_simulation import PLANTED, run, truth
+
+from mlproject.scaling import LAWS, fit
+
+
+@pytest.mark.parametrize("law", ["power", "power_floor", "product"])
+def test_intervals_hold_planted_exponents_floors_and_losses_as_often_as_they_say(law):
+    exponent, floor, loss, bias, _, _ = run(law, 0.01, 40)
+    for share in (exponent, loss) if law == "power" else (exponent, floor, loss):
+        assert share >= 0.85  # of 40 at 95 %: fewer than 34 has a chance under 1 %
+    assert abs(bias) < 0.02
+
+
+@pytest.mark.parametrize("law", sorted(PLANTED))
+def test_the_planted_truth_is_what_its_law_predicts(law):
+    x, clean, ahead, loss, values = truth(law)
+    assert set(values) >= {"alpha"}
+    if LAWS[law].n_shapes <= 2:
+        assert fit(x, clean, law=law).predict(ahead).mean[0] == pytest.approx(loss, rel=1e-4)
