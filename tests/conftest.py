@@ -9,10 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from mlproject.cell import Cell
 from mlproject.losses import PerImageLosses
 from mlproject.tracking import Store, open_store
+
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")  # how long an example takes says how busy the machine is, nothing of the code
 
 
 @pytest.fixture(scope="session", autouse=True)

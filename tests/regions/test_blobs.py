@@ -199,7 +199,7 @@ def test_unknown_limits_are_refused_with_those_that_exist() -> None:
         find_limits("relativ")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(image=PICTURES, limits=st.sampled_from(list(LIMITS.values())))
 def test_every_prompt_lies_in_the_image_and_on_its_own_blob(image: np.ndarray, limits) -> None:
     found = find_blobs(image, limits)
@@ -222,7 +222,7 @@ def test_every_prompt_lies_in_the_image_and_on_its_own_blob(image: np.ndarray, l
     assert len(found.blobs) == funnel["points"] >= 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(mask=TWO_LEVELS)
 def test_the_negative_of_two_levels_has_the_same_region(mask: np.ndarray) -> None:
     assume(border(mask).mean() != 0.5)
@@ -230,7 +230,7 @@ def test_the_negative_of_two_levels_has_the_same_region(mask: np.ndarray) -> Non
     assert np.array_equal(positive.mask, negative.mask)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(mask=TWO_LEVELS, axis=st.sampled_from([0, 1]))
 def test_the_mirror_image_has_the_mirrored_region(mask: np.ndarray, axis: int) -> None:
     image = paint(mask, 30, 220)

@@ -241,3 +241,15 @@ def test_a_file_that_is_no_journal_is_refused(tmp_path: Path):
     path.write_text("rubbish\nmore\n")
     with pytest.raises(StoreAway, match="cannot be used"), open_storage(str(path), path) as storage:
         study_in(storage, trials=2)
+
+
+def test_a_study_ends_when_its_time_is_up(tmp_path: Path):
+    with open_storage(str(tmp_path / "log"), Path("unused")) as storage:
+        study = study_in(storage, trials=40, timeout=0.2)
+        asked = study.claim()
+        time.sleep(0.3)
+        for one in asked:
+            study.finish(one, loss_of(one.knobs), chosen={}, reason="")
+        assert study.claim() == []
+        assert study.done
+        assert len(study.tried()) == 16
