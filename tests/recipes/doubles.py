@@ -13,13 +13,15 @@ import numpy as np
 import pytest
 
 from mlproject.cell import Cell, Knob
-from mlproject.recipes import build_recipe, full_knobs, scratching, segmenting
+from mlproject.models import find_model, find_weights
+from mlproject.recipes import build_recipe, finetuning, full_knobs, scratching, segmenting
 
-REAL = (scratching, segmenting)
+REAL = (finetuning, scratching, segmenting)
 """Imported here, so that they bind real models before ``install`` puts doubles in their place."""
 
 N_PIXELS = 512
-NETWORKS = {"scratch": "resblock_w2_d1", "segment": "segmenter_w4_i1"}
+DIGEST = find_weights(find_model("resblock_w2_d1"), "random:0").digest
+NETWORKS = {"finetune": "resblock_w2_d1", "scratch": "resblock_w2_d1", "segment": "segmenter_w4_i1"}
 """Recipes that train whole networks need a real one, if a tiny one; all others get a double."""
 QUICK: dict[str, dict[str, Knob]] = {name: {"side": 8, "epochs": 3} for name in NETWORKS}
 
@@ -119,7 +121,7 @@ def install(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
         "features": {"FeatureStore": lambda: store},
         "models": {
             "find_model": SimpleNamespace,
-            "find_weights": lambda *_, **_named: SimpleNamespace(label="imagenet", digest="w"),
+            "find_weights": lambda *_, **_named: SimpleNamespace(label="imagenet", digest=DIGEST),
         },
         "device": {"find_device": lambda: "cpu"},
     }
@@ -146,7 +148,7 @@ def cell_of(
         recipe=recipe,
         model=NETWORKS.get(recipe, "double"),
         weights="random:0",
-        weights_digest="w",
+        weights_digest=DIGEST,
         data="doubles",
         data_digest="d",
         dataset_size=size,

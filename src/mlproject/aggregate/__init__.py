@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from mlproject.aggregate.ablation import ablate, merged
 from mlproject.aggregate.averages import averages, held_out
 from mlproject.aggregate.axes import AXES, Axis
 from mlproject.aggregate.bootstrap import Replicates, over_seeds, replicates
@@ -38,11 +39,13 @@ def aggregate(observations: Iterable[Observation], *, n_draws: int = 1000, seed:
     """
     runs, n_left_out = read(observations)
     found = pools(runs)
-    pairs, grids = [], []
+    pairs, grids, arms = [], [], []
     for pool in found:
         drawn = replicates(pool, n_draws=n_draws, seed=seed)
-        pairs += _curves(pool, drawn, seed)
+        own = _curves(pool, drawn, seed)
+        pairs += own
         grids += joints(pool, drawn, seed)
+        arms.append(ablate(pool, [curve for _, curve in own], n_draws=n_draws, seed=seed))
     curves, named = _named(pairs), named_joints(grids)
     by_region = contrasts(curves)
     pool_notes = [pool.note for pool in found if pool.note]
@@ -54,6 +57,7 @@ def aggregate(observations: Iterable[Observation], *, n_draws: int = 1000, seed:
         run_ids=tuple(run.observation.run_id for run in runs),
         n_left_out=n_left_out,
         n_draws=n_draws,
+        ablation=merged(arms),
         joints=named,
         sweet_spots=sweet_spots(found, n_draws=n_draws, seed=seed),
     )

@@ -15,6 +15,7 @@ import numpy as np
 from mlproject.aggregate.axes import Axis
 from mlproject.aggregate.compute import SweetSpot
 from mlproject.aggregate.joint import Joint
+from mlproject.aggregate.matrix import Ablation
 from mlproject.aggregate.point import HORIZONS, STATISTICS, Floats, Point, Statistic
 from mlproject.scaling import Average, Fit, ImageExponents, Prediction
 
@@ -145,6 +146,7 @@ class Study:
     run_ids: tuple[str, ...]
     n_left_out: int
     n_draws: int
+    ablation: Ablation = field(default_factory=Ablation)
     sweet_spots: tuple[SweetSpot, ...] = ()
     joints: tuple[Joint, ...] = ()
     contrasts: tuple[Contrast, ...] = ()

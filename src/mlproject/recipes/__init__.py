@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 from mlproject.cell import Cell, Knob
 from mlproject.errors import unknown
 from mlproject.losses import Outcome
+from mlproject.recipes.finetune import Finetune
 from mlproject.recipes.knobs import parsed
 from mlproject.recipes.memorise import Memorise
 from mlproject.recipes.probe import Probe
@@ -46,6 +47,7 @@ class Recipe(Protocol):
 
 RECIPES: dict[str, type[Any]] = {
     "probe": Probe,
+    "finetune": Finetune,
     "reconstruct": Reconstruct,
     "memorise": Memorise,
     "scratch": Scratch,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -76,11 +76,19 @@ def split_rows(rows: Rows, examples: Examples) -> dict[Split, Examples]:
 
 
 def learn(
-    net: nn.Module, task: Task, recipe: Any, cell: Cell, examples: Mapping[Split, Examples], report: Report
+    net: nn.Module,
+    task: Task,
+    recipe: Any,
+    cell: Cell,
+    examples: Mapping[Split, Examples],
+    report: Report,
+    *,
+    watched: Collection[Split] = ("validation", "eval"),
 ) -> Learned:
     """Train on ``train``, then judge all splits twice: with the best weights and with the last.
 
-    The network is left with the best weights. Raises: Problem where training fails.
+    ``watched`` splits are judged after epochs as well. The network is left with the best weights.
+    Raises: Problem where training fails.
     """
     settings, device = settings_of(recipe), training_device()
     trained = train(
@@ -89,7 +97,7 @@ def learn(
         settings,
         seed=cell.seed,
         examples=examples["train"],
-        judged={split: some for split, some in examples.items() if split != "train"},
+        judged={split: some for split, some in examples.items() if split in watched},
         device=device,
         report=report,
         checkpoint=unfinished_folder(cell.key) / "training.safetensors",
@@ -131,6 +139,8 @@ def outcome(
     numbers = {name: values.numpy() for name, values in learned.best.items() if name not in COUNTS}
     values: dict[str, Floats] = {kind: numbers.pop("loss"), **numbers}
     values[f"final_{kind}"] = learned.final["loss"].numpy()
+    if "error" in learned.final:
+        values["final_error"] = learned.final["error"].numpy()
     judged = torch.tensor([split == ("train" if cell.in_sample else "eval") for split in splits])
     parameters = [p.numel() for p in net.parameters()]
     return Outcome(

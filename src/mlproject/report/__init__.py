@@ -20,6 +20,7 @@ def write_report(study: Study, folder: Path) -> list[Path]:
 
     matplotlib is imported here, not before: a command line that draws nothing starts without it.
     """
+    from mlproject.report.arms import arm_tables
     from mlproject.report.figures import figures
     from mlproject.report.joint_text import joint_tex
     from mlproject.report.latex import exponents_tex
@@ -28,7 +29,8 @@ def write_report(study: Study, folder: Path) -> list[Path]:
     from mlproject.report.tables import tables
 
     latex = {"exponents.tex": exponents_tex(study), "joint.tex": joint_tex(study)}
-    contents = tables(study) | latex | dict(figures(study)) | sweet_spot_files(study)
+    contents = tables(study) | arm_tables(study.ablation) | latex
+    contents |= dict(figures(study)) | sweet_spot_files(study)
     contents = {"summary.md": summary_md(study, list(contents)), **contents}
     for name, content in contents.items():
         write_atomic(folder / name, content)

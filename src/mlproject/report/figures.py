@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -12,6 +13,7 @@ from mlproject.aggregate.axes import AXES
 from mlproject.aggregate.study import STATISTICS, Curve, Study
 from mlproject.report.curves import scaling_figure
 from mlproject.report.escape import slug
+from mlproject.report.forest import arm_figures
 from mlproject.report.joint_figures import frontier_figure, joint_figure
 from mlproject.report.panels import correlation_figure, distribution_figure
 from mlproject.report.style import RC, encode
@@ -24,7 +26,7 @@ MOST = {"images": 6, "params": 9, "flops": 6, "epochs": 6}
 def figures(study: Study) -> Iterator[tuple[str, bytes]]:
     """File name and content of every figure, one at a time."""
     with matplotlib.rc_context(RC):
-        for name, figure in _drawn(study):
+        for name, figure in itertools.chain(_drawn(study), arm_figures(study.ablation)):
             for kind in ("png", "pdf"):
                 yield f"{name}.{kind}", encode(figure, kind)
 

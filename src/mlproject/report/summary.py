@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mlproject.aggregate.study import HORIZONS, Curve, Study, Verdict
+from mlproject.report.arms import arms_md
 from mlproject.report.escape import markdown
 from mlproject.report.joint_text import joint_md
 from mlproject.report.sweet_spot import sweet_spot_md
@@ -39,6 +40,7 @@ def summary_md(study: Study, files: Sequence[str]) -> bytes:
         sweet_spot_md(study),
         *_refused(study),
         _verdicts(study),
+        *arms_md(study.ablation),
         _caveats(study),
     ]
     parts += [
@@ -76,7 +78,11 @@ def _row(name: str, curve: Curve, verdict: Verdict) -> str:
 
 def _predictions(study: Study) -> Iterator[str]:
     """Losses beyond the data over all laws, on the mean; the median is in predictions.csv."""
-    rows = [_beyond(name_of(curve, shared_family(study)), curve) for curve in study.curves if curve.averages]
+    rows = [
+        _beyond(name_of(curve, shared_family(study)), curve)
+        for curve in study.curves
+        if "mean" in curve.averages
+    ]
     if not rows:
         return
     columns = [f"{times:g} × the largest [95 %]" for times in HORIZONS]

@@ -10,12 +10,17 @@ from rich.table import Table
 from rich.text import Text
 
 from mlproject.aggregate.axes import AXES
+from mlproject.aggregate.matrix import Matrix
 from mlproject.aggregate.study import Curve, Statistic, Study, Verdict
+from mlproject.report.arms import accuracy, loss_difference, points
 from mlproject.report.joint_text import joint_lines
 from mlproject.report.tables import seeds
-from mlproject.report.words import FORMULAS, estimate, name_of, shared_family
+from mlproject.report.words import FORMULAS, estimate, name_of, number, shared_family
 
-STYLES = {"scaling": "green", "flat": "yellow", "not identifiable": "dim"}
+STYLES = {
+    "scaling": "green", "flat": "yellow", "not identifiable": "dim",
+    "better": "green", "worse": "red", "no difference seen": "dim",
+}  # fmt: skip
 
 
 def exponents(study: Study, *, statistic: Statistic = "mean") -> Group:
@@ -31,10 +36,24 @@ def exponents(study: Study, *, statistic: Statistic = "mean") -> Group:
         for verdict in rows:
             name = name_of(curve, shared) if verdict is rows[0] else ""
             table.add_row(*_row(name, curve, verdict), end_section=verdict is rows[-1])
-    return Group(
-        *([table] if table.row_count else []),
-        *(Text(f"• {line}") for line in (*joint_lines(study), *study.notes)),
-    )
+    shown = [*([table] if table.row_count else []), *map(_arms, study.ablation.matrices)]
+    return Group(*shown, *(Text(f"• {line}") for line in (*joint_lines(study), *study.notes)))
+
+
+def _arms(matrix: Matrix) -> Table:
+    """Every arm of a setting beside its baseline."""
+    title = f"Arms, difference from the baseline [95 %] (verdict after Holm)\n{matrix.label}"
+    table = Table(title=Text(title), title_justify="left", box=SIMPLE, pad_edge=False)
+    for name in ("arm", "loss", "accuracy [%]", "Δ loss", "Δ accuracy [points]", "loss is"):
+        table.add_column(name, overflow="fold", no_wrap=name != "arm")
+    for row in matrix.rows:
+        own = [row.arm, number(row.loss["eval"].value)]
+        own.append(accuracy(row.error["eval"]).partition(" ")[0] if "eval" in row.error else "–")
+        loss, error = row.versus_loss, row.versus_error
+        told = [loss_difference(loss) if loss else "", points(error) if error else ""]
+        said = Text(loss.verdict if loss else "", style=STYLES.get(loss.verdict if loss else "", ""))
+        table.add_row(*map(Text, [*own, *told]), said)
+    return table
 
 
 def as_text(study: Study, *, width: int = 120) -> str:

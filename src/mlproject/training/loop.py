@@ -159,8 +159,8 @@ class _Loop:
         for group in state.optimizer.param_groups:
             group["lr"] = settings.rate(state.at.step, self.schedule.n_steps)
         state.optimizer.zero_grad(set_to_none=True)
-        for piece in torch.split(rows, math.ceil(len(rows) / state.at.accumulate)):
-            inputs, targets = self.examples.batch(piece, self.device, self.task.augment)
+        for number, piece in enumerate(torch.split(rows, math.ceil(len(rows) / state.at.accumulate))):
+            inputs, targets = self._batch(piece, number)
             with devices.mixed(self.device, settings.precision):
                 values = self.task.objective(self.forward, inputs, targets)
             state.scaler.scale(values["loss"].sum() / len(rows)).backward()
@@ -170,6 +170,11 @@ class _Loop:
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.follow(settings.ema)
+
+    def _batch(self, rows: Tensor, piece: int) -> tuple[Tensor, Tensor]:
+        """Inputs and targets; augmentation has random numbers of its own, whatever else a step draws."""
+        with seeded(self.seed, f"augmentation of step {self.state.at.step}, piece {piece}"):
+            return self.examples.batch(rows, self.device, self.task.augment)
 
     def _finish(self, sums: dict[str, Tensor]) -> None:
         """An epoch's end: its row, the best weights, a good copy of the state."""

@@ -24,7 +24,8 @@ class Task:
     ``objective(net, inputs, targets)`` is called in train mode and the mean of its ``loss`` is minimised:
     smoothing and extra terms belong there. ``measure`` is called in eval mode, without gradients.
     ``augment(pixels, targets)`` sees raw pixels, 0..255 as uint8, and may give uint8 or float32 of that
-    range back. Both may draw from torch's own random numbers, which are seeded and kept in checkpoints.
+    range back. Both may draw from torch's own random numbers, which are seeded and kept in checkpoints;
+    ``augment`` finds them seeded anew at every step, so that arms of an ablation see the same pictures.
     """
 
     objective: Measure

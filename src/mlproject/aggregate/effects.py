@@ -1,0 +1,122 @@
+"""Effects: the mean of a contrast over seeds and images, with an interval, and tests on the same images.
+
+A contrast is a number for every seed and image, such as the loss of one arm less that of another; whatever
+seed and image have in common is gone from it. All that is said of arms is the mean of one contrast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Floats = NDArray[np.float64]
+CHUNK = 8_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """A mean with its 95 % interval and the p-value of the mean being 0."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+    n_seeds: int
+    n_images: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discordant:
+    """How often only the first was wrong, and only the second; the p-value of both being as often."""
+
+    first_only: int
+    second_only: int
+    p: float
+
+
+def effect(contrast: Floats, *, n_draws: int, seed: int) -> Effect:
+    """The mean of a contrast [seeds, images]; NaN marks an image that a seed did not judge.
+
+    Interval: bootstrap percentiles over images (Bayesian, Rubin 1981) and seeds (n - 1 of n, Rao and Wu
+    1988), drawn independently (Owen 2007, Annals of Applied Statistics 1, 386), their distance from the
+    mean stretched by t / 1.96. The degrees of freedom of t are Satterthwaite's for a sum of two variances,
+    that of the seeds' means and that of the images' means; the p-value is that of the same t. One seed
+    has no variance: the interval then covers images only.
+    """
+    contrast = contrast[:, ~np.isnan(contrast).all(axis=0)]
+    value = float(np.nanmean(contrast, axis=1).mean())
+    error, freedom = _standard_error(contrast)
+    draws = _draws(contrast, n_draws, np.random.default_rng([seed, 2]))
+    stretch = float(stats.t.ppf(0.975, freedom)) / 1.959964
+    low, high = np.percentile(draws, (2.5, 97.5))
+    p = 2 * float(stats.t.sf(abs(value) / error, freedom)) if error > 0 else float(value == 0)
+    return Effect(
+        value=value,
+        low=min(value, value + stretch * float(low - value)),
+        high=max(value, value + stretch * float(high - value)),
+        p=p,
+        n_seeds=contrast.shape[0],
+        n_images=contrast.shape[1],
+    )
+
+
+def _standard_error(contrast: Floats) -> tuple[float, float]:
+    """Of the mean, from seeds and images as crossed random effects, with its degrees of freedom."""
+    parts = [np.nanmean(contrast, axis=axis) for axis in (1, 0)]
+    known = [part for part in parts if len(part) > 1]
+    variances = np.array([part.var(ddof=1) / len(part) for part in known])
+    total = float(variances.sum())
+    if total == 0:
+        return 0.0, 1.0
+    shares = sum(v**2 / (len(part) - 1) for v, part in zip(variances, known, strict=True))
+    return total**0.5, total**2 / float(shares)
+
+
+def _draws(contrast: Floats, n_draws: int, rng: np.random.Generator) -> Floats:
+    n_seeds, n_images = contrast.shape
+    judged = ~np.isnan(contrast)
+    filled = np.where(judged, contrast, 0.0)
+    counts = np.ones((n_draws, 1))
+    if n_seeds > 1:
+        counts = rng.multinomial(n_seeds - 1, np.full(n_seeds, 1 / n_seeds), size=n_draws) / (n_seeds - 1)
+    step, parts = max(1, CHUNK // n_images), []
+    for start in range(0, n_draws, step):
+        weights = rng.standard_exponential((min(step, n_draws - start), n_images))
+        means = (weights @ filled.T) / (weights @ judged.T)
+        parts.append((means * counts[start : start + step]).sum(axis=1))
+    found: Floats = np.concatenate(parts)
+    return found
+
+
+def mcnemar(first: Floats, second: Floats) -> Discordant:
+    """McNemar's test on errors [seeds, images] of 0 and 1: are both wrong equally often on the same images?
+
+    Exact (binomial) with one seed. Several seeds judge the same images, so that an image is a cluster:
+    (sum of its b - c)^2 over the sum of squares, chi-squared with 1 degree of freedom (Durkalski et al.
+    2003, Statistics in Medicine 22, 2417). It speaks of the networks that were trained, not of new seeds.
+    """
+    both = ~np.isnan(first) & ~np.isnan(second)
+    b, c = (((x > y) & both).sum(axis=0) for x, y in ((first, second), (second, first)))
+    n, k = int(b.sum() + c.sum()), int(b.sum())
+    if n == 0:
+        return Discordant(first_only=0, second_only=0, p=1.0)
+    if len(first) == 1:
+        p = float(stats.binomtest(k, n, 0.5).pvalue)
+    else:
+        apart = (b - c).astype(float)
+        p = float(stats.chi2.sf(apart.sum() ** 2 / np.square(apart).sum(), 1)) if apart.any() else 1.0
+    return Discordant(first_only=k, second_only=n - k, p=p)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values adjusted for their number, in the same order: Holm 1979 (Scand. J. Statist. 6, 65)."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, largest = [1.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = largest
+    return adjusted
