@@ -1,3 +1,3 @@
 """mlproject: a laboratory for vision scaling laws."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
