@@ -167,6 +167,8 @@ def _allocate(
 def _frontier(fitted: Fit | None, budgets: Floats, cost: Cost) -> tuple[Frontier | None, list[str]]:
     if fitted is None:
         return None, ["closed form: no sum of powers could be fitted"]
+    if fitted.verdict == "not identifiable":
+        return None, [f"closed form: {fitted.law} is not identifiable, {fitted.reason}"]
     try:
         return frontier(fitted, budgets, cost=cost), []
     except Problem as error:

@@ -85,7 +85,9 @@ def _cells(joint: Joint, law: str) -> tuple[list[str], list[str], str]:
 
 
 def _parameter(fit: Fit | None, name: str) -> str:
-    return interval(None if fit is None else fit.parameters.get(name))
+    if fit is None:
+        return interval(None)
+    return interval(fit.parameters.get(name), known=fit.verdict != "not identifiable")
 
 
 def _law_row(joint: Joint, law: str) -> str:

@@ -20,11 +20,12 @@ def number(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.3g}"
 
 
-def interval(estimate: Estimate | None) -> str:
-    """``0.55 [0.51, 0.60]``."""
+def interval(estimate: Estimate | None, *, known: bool = True) -> str:
+    """``0.55 [0.51, 0.60]``; the limits alone where a value would claim to be ``known``."""
     if estimate is None:
         return "–"
-    return f"{number(estimate.value)} [{number(estimate.low)}, {number(estimate.high)}]"
+    limits = f"[{number(estimate.low)}, {number(estimate.high)}]"
+    return f"{number(estimate.value)} {limits}" if known else limits
 
 
 def heaviest(found: Average) -> tuple[str, float]:
@@ -38,11 +39,13 @@ def parameter(verdict: Verdict, name: str) -> Estimate | None:
 
 
 def estimate(verdict: Verdict, name: str) -> str:
-    """A parameter as reports print it; what is not identifiable is an interval without a value."""
-    found = parameter(verdict, name)
-    if found is not None and verdict.verdict == "not identifiable":
-        return f"[{number(found.low)}, {number(found.high)}]"
-    return interval(found)
+    """A parameter as reports print it; what is not identifiable is an interval without a value.
+
+    A loss that is flat tells how steep it is at most, but not the exponent of what it lacks above a floor.
+    """
+    floored = verdict.verdict == "flat" and verdict.law != "power"
+    known = verdict.verdict != "not identifiable" and not (floored and name == "alpha")
+    return interval(parameter(verdict, name), known=known)
 
 
 def loss_label(curve: Curve, statistic: Statistic) -> str:
