@@ -111,7 +111,7 @@ def python(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (["sweep", "--plan=missing.toml"], 2, "no plan at missing.toml"),
         (["sweep", "--plan=empty folder"], 2, "no plan at empty folder"),
         (["sweep", "--plan=bad.toml"], 2, "bad.toml is not a TOML plan"),
-        (["sweep"], 2, "Missing option '--plan'"),
+        (["sweep"], 2, "no plan at sweeps/embedded.toml"),
         (["ls", "--experiment=cli"], 2, "unknown experiment 'cli'"),
         (["ls", "--jsn"], 2, "No such option"),
         (["lst"], 2, "No such command 'lst'"),
@@ -406,6 +406,6 @@ def test_every_verb_has_help(call: Call, verb: list[str]) -> None:
 
 
 def test_shells_can_complete_verbs_and_options() -> None:
-    script = python("-m", "mlproject", "--show-completion", "bash")
+    script = python("-m", "mlproject", _MLPROJECT_COMPLETE="source_bash")
     assert script.returncode == 0, script.stderr
     assert "complete" in script.stdout

@@ -28,7 +28,7 @@ app.add_typer(cache_app, name="cache")
 
 
 def _dashes(word: str) -> str:
-    return word.replace("_", "-") if word.startswith("--") else word
+    return word.replace("_", "-")  # the parser gives the word without its dashes
 
 
 ANY_KNOB = {"ignore_unknown_options": True, "token_normalize_func": _dashes}
@@ -146,7 +146,7 @@ def fit(
         raise Problem(f"{len(answer.faults)} of the groups left out, the others fitted: {answer.faults[0]}")
 
 
-@app.command()
+@app.command(context_settings={"token_normalize_func": _dashes})
 def regions(
     data: Annotated[str, typer.Option(help="embedded, embedded:sneaker, mnist, cifar10 … or a folder.")],
     method: Annotated[str, typer.Option(help="blobs, sam (blobs as prompts) or sam-auto.")] = "blobs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -133,6 +134,8 @@ def _image_scales(value: Any, side: int) -> tuple[float, ...]:
         numbers = [float(word) for word in words]
     except (TypeError, ValueError):
         raise WrongUse(f"image_scales must be numbers such as 1,2 or 224,448, not {value!r}") from None
+    if not all(0 < n < math.inf for n in numbers):
+        raise WrongUse(f"image_scales must be positive and finite, not {value!r}")
     multiples = tuple(n / side if n > LARGEST_MULTIPLE else n for n in numbers)
     if max(multiples, default=0) > LARGEST_MULTIPLE:
         raise WrongUse(f"image_scales must be at most {LARGEST_MULTIPLE} ({LARGEST_MULTIPLE * side} pixels)")
