@@ -88,7 +88,7 @@ def change_figure(found: Sequence[Interaction], label: str) -> Figure:
     ax.set_xscale("log")
     point_axis(ax.xaxis, sorted({x for one in found for x in one.scales}))
     ax.set_xlabel(label)
-    ax.set_ylabel("difference of loss, arm less baseline")
+    ax.set_ylabel("arm less baseline, loss")
     faint_grid(ax)
     ax.axhline(0.0, color="#333333", linewidth=0.6, zorder=1)
     figure.legend(loc="outside lower left", fontsize=6)
