@@ -173,6 +173,8 @@ class _Loop:
 
     def _batch(self, rows: Tensor, piece: int) -> tuple[Tensor, Tensor]:
         """Inputs and targets; augmentation has random numbers of its own, whatever else a step draws."""
+        if self.task.augment is None:  # seeding costs a millisecond, a tenth of a small network's step
+            return self.examples.batch(rows, self.device)
         with seeded(self.seed, f"augmentation of step {self.state.at.step}, piece {piece}"):
             return self.examples.batch(rows, self.device, self.task.augment)
 
@@ -187,7 +189,8 @@ class _Loop:
             self.report.advance(1)
             return
         row = {"epoch": at.epoch, "step": at.step, "samples": at.samples, "seconds": at.seconds}
-        row |= {"lr": self.state.optimizer.param_groups[0]["lr"]} | _row("train", at.sums, int(n_seen))
+        lr = self.settings.rate(at.step - 1, self.schedule.n_steps)  # the optimiser's is lost in a checkpoint
+        row |= {"lr": lr} | _row("train", at.sums, int(n_seen))
         with self.state.judged() as net:
             for split, examples in self.others.items():
                 row |= self._measure(net, split, examples)
@@ -201,14 +204,8 @@ class _Loop:
 
     def _measure(self, net: nn.Module, split: str, examples: Examples) -> Row:
         size = max(1, self.settings.batch_size // self.state.at.accumulate)
-        values = judge(
-            net,
-            examples,
-            self.task.measure,
-            device=self.device,
-            batch_size=size,
-            precision=self.settings.precision,
-        )
+        measure, precision = self.task.measure, self.settings.precision
+        values = judge(net, examples, measure, device=self.device, batch_size=size, precision=precision)
         sums = {name: value.sum().item() for name, value in values.items()}
         self._require_finite(split, sums["loss"])
         return _row(split, sums, len(examples))

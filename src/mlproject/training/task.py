@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,8 @@ Values = dict[str, Tensor]
 or pixels) make an accuracy; all others are averaged over images."""
 Measure = Callable[[nn.Module, Tensor, Tensor], Values]
 Augment = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+READY_VALUES = 2**26
+"""Up to so many values (256 MB) images that nothing augments are normalised once and kept so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +59,21 @@ class Examples:
     def batch(self, rows: Tensor, device: Device, augment: Augment | None = None) -> tuple[Tensor, Tensor]:
         """Normalised inputs [B, 3, H, W] and targets [B, ...] of some rows, on the device."""
         rows = rows.to(self.pixels.device)
-        pixels, targets = send(self.pixels[rows], device), send(self.targets[rows], device)
+        targets = send(self.targets[rows], device)
+        if augment is None and self.pixels.numel() <= READY_VALUES:
+            return send(self._ready[rows], device), targets
+        pixels = send(self.pixels[rows], device)
         if augment is not None:
             pixels, targets = augment(pixels, targets)
+        return self._normalised(pixels), targets
+
+    @cached_property
+    def _ready(self) -> Tensor:
+        """All images as inputs, where the same ones are asked for again and again."""
+        return self._normalised(self.pixels)
+
+    def _normalised(self, pixels: Tensor) -> Tensor:
         inputs = pixels.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
         for plane, mean, std in zip(inputs.unbind(1), self.mean, self.std, strict=True):
             plane.sub_(255 * mean).div_(255 * std)  # twice as fast before the layout changes as after it
-        return inputs.contiguous(memory_format=torch.channels_last), targets
+        return inputs.contiguous(memory_format=torch.channels_last)
