@@ -25,7 +25,7 @@ from mlproject.models import find_model, find_weights, load_backbone
 from mlproject.models.counting import plain_attention
 from mlproject.models.fourier import Copies, FeatureEncoding, PixelEncoding
 from mlproject.models.stages import freeze_norms, train_last
-from mlproject.recipes.learning import learn, outcome, pixels_of, sized, split_rows, training_device
+from mlproject.recipes.learning import labelled, learn, outcome, sized, split_rows, training_device
 from mlproject.training import Examples, Task, Values, seeded
 from mlproject.training.augment import build_augment
 from mlproject.training.contrast import collapsed, hinged, separation, signed, supcon
@@ -73,13 +73,7 @@ def run_finetune(knobs: Finetune, cell: Cell, images: ImageSet, report: Report) 
     if len(np.unique(images.labels[rows.train])) < 2:
         raise WrongUse(f"recipe='finetune' needs at least 2 classes to train on; {images.name} gives 1")
     net = build_tuned(knobs, cell, model, n_classes)
-    preprocess = sized(model, knobs.side)
-    examples = Examples(
-        pixels=pixels_of(images, rows.every.tolist(), preprocess),
-        targets=torch.from_numpy(images.labels[rows.every]),
-        mean=preprocess.mean,
-        std=preprocess.std,
-    )
+    examples = labelled(images, rows, sized(model, knobs.side))
     augment = build_augment(knobs.augmentation, mixup=knobs.mixup, cutmix=knobs.cutmix, n_classes=n_classes)
     task = Task(objective=_objective(knobs), measure=measure, augment=augment)
     flops, training_flops = _flops(net, knobs.side)
@@ -95,7 +89,6 @@ def run_finetune(knobs: Finetune, cell: Cell, images: ImageSet, report: Report) 
         net,
         kind="cross_entropy",
         flops_per_image=flops,
-        tables={},
         facts=facts,
     )
     pretrained = {"weights": cell.weights, "weights_digest": cell.weights_digest}

@@ -65,6 +65,16 @@ def pixels_of(images: ImageSet, rows: Sequence[int], preprocess: Preprocess) -> 
     return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 
+def labelled(images: ImageSet, rows: Rows, preprocess: Preprocess) -> Examples:
+    """All rows of a cell in memory, each with its class to be learned."""
+    return Examples(
+        pixels=pixels_of(images, rows.every.tolist(), preprocess),
+        targets=torch.from_numpy(images.labels[rows.every]),
+        mean=preprocess.mean,
+        std=preprocess.std,
+    )
+
+
 def split_rows(rows: Rows, examples: Examples) -> dict[Split, Examples]:
     """The examples of every split that has some; they stand in the order of ``rows.every``."""
     found: dict[Split, Examples] = {}
@@ -131,8 +141,8 @@ def outcome(
     *,
     kind: str,
     flops_per_image: float,
-    tables: Mapping[str, Mapping[str, Sequence[object]]],
-    facts: Mapping[str, float],
+    tables: Mapping[str, Mapping[str, Sequence[object]]] | None = None,
+    facts: Mapping[str, float] | None = None,
 ) -> Outcome:
     """The outcome of a cell: losses of the best epoch, and of the last one beside them."""
     trained, splits = learned.trained, rows.splits
@@ -151,10 +161,10 @@ def outcome(
         n_params_trained=sum(p.numel() for p in net.parameters() if p.requires_grad),
         flops_per_image=flops_per_image,
         flops_total=(1 + BACKWARD) * flops_per_image * trained.n_seen,
-        facts=_facts(learned, judged) | dict(facts),
+        facts=_facts(learned, judged) | dict(facts or {}),
         provenance=_provenance(cell, model, learned),
         tensors={name.removeprefix("body."): value.cpu().numpy() for name, value in trained.best.items()},
-        tables={"epochs": _epochs(trained), **tables},
+        tables={"epochs": _epochs(trained), **(tables or {})},
     )
 
 

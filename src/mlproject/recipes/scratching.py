@@ -18,8 +18,8 @@ from mlproject.errors import WrongUse
 from mlproject.losses import Outcome
 from mlproject.models import find_model
 from mlproject.multiscale import embed
-from mlproject.recipes.learning import forward_flops, learn, outcome, pixels_of, sized, split_rows
-from mlproject.training import Examples, Measure, Task, Values, seeded
+from mlproject.recipes.learning import forward_flops, labelled, learn, outcome, sized, split_rows
+from mlproject.training import Measure, Task, Values, seeded
 
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
@@ -61,13 +61,7 @@ def run_scratch(scratch: Scratch, cell: Cell, images: ImageSet, report: Report) 
         raise WrongUse(f"recipe='scratch' needs at least 2 classes to train on; {images.name} gives 1")
     with seeded(cell.seed, "init"):
         net = Classifier(model.build(), model.width, n_classes, cell.image_scales)
-    preprocess = sized(model, scratch.side)
-    examples = Examples(
-        pixels=pixels_of(images, rows.every.tolist(), preprocess),
-        targets=torch.from_numpy(images.labels[rows.every]),
-        mean=preprocess.mean,
-        std=preprocess.std,
-    )
+    examples = labelled(images, rows, sized(model, scratch.side))
     task = Task(objective=smoothed(scratch.label_smoothing), measure=measure)
     learned = learn(net, task, scratch, cell, split_rows(rows, examples), report)
     flops = forward_flops(model, scratch.side, cell.image_scales) + 2.0 * net.head.weight.numel()
@@ -80,8 +74,6 @@ def run_scratch(scratch: Scratch, cell: Cell, images: ImageSet, report: Report) 
         net,
         kind="cross_entropy",
         flops_per_image=flops,
-        tables={},
-        facts={},
     )
 
 
