@@ -86,8 +86,9 @@ def sweep(
     """Run what is missing of a plan, its knobs tuned where it says so, then fit exponents over its cells.
 
     Coordinates and knobs of the plan can be replaced (`--data /path/to/images --epochs 10`); a model without
-    a plan is tuned and run alone. For tuning also: `--sampler tpe|random|gp --pruner none|median|hyperband
-    --timeout SECONDS --tune-seed N --log-trials true --widen true --take-over true`.
+    a plan is tuned and run alone. For tuning also
+    `--sampler tpe|random|gp|cmaes --pruner none|median|hyperband --timeout SECONDS --tune-seed N
+    --log-trials true --widen true --take-over true`.
     """
     from mlproject.plan import plan_of, read_plan
     from mlproject.work import work

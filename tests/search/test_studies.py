@@ -16,7 +16,9 @@ import optuna
 import pytest
 
 from mlproject.errors import StoreAway, WrongUse
+from mlproject.search import read_tune
 from mlproject.search.storage import open_storage
+from mlproject.search.study import Study
 from tests.search.worker import NAME, loss_of, study_in, table, work
 
 WORKER = str(Path(__file__).with_name("worker.py"))
@@ -51,7 +53,7 @@ def test_the_same_seed_gives_the_same_trials_and_another_seed_others(tmp_path: P
     assert tables[0] == tables[1] != tables[2]
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "cmaes"])
 def test_suggestions_never_repeat_over_blocks_or_resumes(tmp_path: Path, sampler: str):
     url = str(tmp_path / "log")
     for trials in (5, 17, 40):
@@ -59,10 +61,20 @@ def test_suggestions_never_repeat_over_blocks_or_resumes(tmp_path: Path, sampler
     assert len({t.knobs["lr"] for t in tried}) == 40
 
 
-def test_a_search_comes_near_the_optimum(tmp_path: Path):
-    best = min(work(str(tmp_path / "log"), trials=100), key=lambda t: t.loss)
+@pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
+def test_a_search_comes_near_the_optimum(tmp_path: Path, sampler: str):
+    best = min(work(str(tmp_path / "log"), trials=100, sampler=sampler), key=lambda t: t.loss)
     assert best.loss < 0.13
     assert best.knobs["optimizer"] == "adam"
+
+
+def test_cmaes_refuses_a_space_that_it_would_search_at_random(tmp_path: Path):
+    tune = read_tune({"space": {"lr": "1e-5..1e-1"}, "sampler": "cmaes"}, {}, {"lr": 1e-3})
+    with (
+        open_storage(str(tmp_path / "log"), Path("unused")) as storage,
+        pytest.raises(WrongUse, match=r"two or more ranges and has only lr 1e-05\.\.0\.1"),
+    ):
+        Study(storage=storage, name=NAME, tune=tune, space=tune.space)
 
 
 def test_ten_kills_change_nothing(tmp_path: Path):

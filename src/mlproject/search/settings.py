@@ -10,7 +10,7 @@ from mlproject.cell import Knob
 from mlproject.errors import WrongUse, unknown
 from mlproject.search.space import Space, default_space, read_space, words_of
 
-SAMPLERS = ("tpe", "random", "gp")
+SAMPLERS = ("tpe", "random", "gp", "cmaes")
 PRUNERS = ("none", "median", "hyperband")
 TRUTH = {"true": True, "false": False}
 DEFAULT_TRIALS = 50

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from mlproject.cell import Knob
 from mlproject.errors import WrongUse
 from mlproject.files import locked, sha256
-from mlproject.search.sampling import BLOCK, INDEX, distributions, propose
+from mlproject.search.sampling import BLOCK, INDEX, check_sampler, distributions, propose
 from mlproject.search.settings import Tune
 from mlproject.search.space import Dimension, read_space
 from mlproject.search.storage import Storage, reaching
@@ -61,7 +61,7 @@ class Asked:
 class Study:
     """The study called ``name``; ``space`` is what is sampled, ``first`` what trial 0 tries.
 
-    Raises: WrongUse when its earlier trials searched another space; StoreAway.
+    Raises: WrongUse when earlier trials searched another space or the sampler cannot; StoreAway.
     """
 
     storage: Storage
@@ -73,6 +73,7 @@ class Study:
     _began: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
+        check_sampler(self.tune.sampler, self.space)
         with reaching(self.storage.url), locked(self._lock):
             self._optuna = optuna.create_study(
                 storage=self.storage.optuna,
