@@ -1,31 +1,34 @@
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
+from mlproject.cell import Cell
 from mlproject.errors import BadInput, WrongUse
 from mlproject.listing import print_next
 from mlproject.losses import Observation
 from mlproject.next_cells import Aim, choose, write_plan
 from mlproject.plan import Plan, plan_of, read_plan
+from mlproject.tuning.coordinate import coordinates
 
 
-def small_plan(**changes: object) -> Plan:
-    coordinates = {
+def small_plan(*, tuned: bool = False, **changes: object) -> Plan:
+    given = {
         "model": "efficientnet_lite0", "weights": "random", "dataset_size": "100,200,400,800", "seed": "0,1",
         "eval_size": 50, "target": "labels",
     }  # fmt: skip
-    return plan_of("small", coordinates | changes)
+    return plan_of("small", given | changes, tuned=tuned)
 
 
-def finished(plan: Plan, noise: float = 0.01) -> list[Observation]:
-    """Runs of a plan with losses around 0.3 + 5 D^-0.5."""
+def finished(cells: Iterable[Cell], noise: float = 0.01) -> list[Observation]:
+    """Runs of cells with losses around 0.3 + 5 D^-0.5."""
 
     def refuse() -> None:
         raise AssertionError("the metrics are enough")
 
     runs = []
-    for i, cell in enumerate(plan.cells):
+    for i, cell in enumerate(cells):
         loss = (0.3 + 5 * cell.dataset_size**-0.5) * math.exp(noise * math.sin(2.3 * i))
         metrics = {"eval.loss": loss, "flops": 4e8 * cell.dataset_size}
         runs.append(
@@ -42,7 +45,7 @@ def finished(plan: Plan, noise: float = 0.01) -> list[Observation]:
 
 def test_the_next_cells_narrow_the_prediction_within_the_budget() -> None:
     plan = small_plan()
-    (choice,) = choose(plan, finished(plan), Aim(target=5000, budget=6000))
+    (choice,) = choose(plan, finished(plan.cells), Aim(target=5000, budget=6000))
     assert choice.found.width_after < choice.found.width_before
     assert 0 < choice.found.spent <= 6000
     done = {(cell.dataset_size, cell.seed) for cell in plan.cells}
@@ -54,7 +57,7 @@ def test_the_next_cells_narrow_the_prediction_within_the_budget() -> None:
 
 def test_the_plan_that_is_written_holds_cells_of_the_same_groups(tmp_path: Path) -> None:
     plan = small_plan(lr=["1e-3", "1e-2"], data="embedded")
-    choices = choose(plan, finished(plan), Aim(target=5000, budget=12000))
+    choices = choose(plan, finished(plan.cells), Aim(target=5000, budget=12000))
     write_plan(tmp_path / "next.toml", plan, Aim(target=5000, budget=12000), choices)
     after = read_plan(tmp_path / "next.toml", {})
     assert after.name == "small-next"
@@ -73,9 +76,9 @@ def test_the_plan_that_is_written_holds_cells_of_the_same_groups(tmp_path: Path)
 
 def test_a_budget_in_flops_follows_the_cost_of_the_finished_runs(capsys: pytest.CaptureFixture[str]) -> None:
     plan = small_plan()
-    by_images = choose(plan, finished(plan), Aim(target=5000, budget=6000))
+    by_images = choose(plan, finished(plan.cells), Aim(target=5000, budget=6000))
     aim = Aim(target=5000, budget=6000 * 4e8, unit="flops")
-    by_flops = choose(plan, finished(plan), aim)
+    by_flops = choose(plan, finished(plan.cells), aim)
     assert by_flops[0].runs == by_images[0].runs
     print_next(by_flops, aim, Path("next.toml"))
     assert "mlproject sweep --plan next.toml" in capsys.readouterr().out
@@ -84,9 +87,9 @@ def test_a_budget_in_flops_follows_the_cost_of_the_finished_runs(capsys: pytest.
 def test_what_cannot_be_chosen_is_refused(tmp_path: Path) -> None:
     plan = small_plan()
     with pytest.raises(BadInput, match="has 3 finished sizes"):
-        choose(plan, finished(small_plan(dataset_size="100,200")), Aim(target=5000, budget=6000))
+        choose(plan, finished(small_plan(dataset_size="100,200").cells), Aim(target=5000, budget=6000))
     with pytest.raises(BadInput, match="below its cheapest cell"):
-        choose(plan, finished(plan), Aim(target=5000, budget=50))
+        choose(plan, finished(plan.cells), Aim(target=5000, budget=50))
     with pytest.raises(WrongUse, match="above zero"):
         Aim(target=5000, budget=0)
     with pytest.raises(WrongUse, match="unknown unit 'image'; did you mean images"):
@@ -98,13 +101,31 @@ SIZES_OF = {"resnet18": 1.1e5, "resnet34": 9e5, "resnet50": 6.4e6}
 
 def joint_runs(plan: Plan) -> list[Observation]:
     """Runs of a plan of three models with losses around a sum of powers of parameters and images."""
-    runs = finished(plan)
+    runs = finished(plan.cells)
     for i, run in enumerate(runs):
         n, d = SIZES_OF[run.cell.model], run.cell.dataset_size
         loss = (0.3 + 40 * n**-0.4 + 5 * d**-0.5) * math.exp(0.01 * math.sin(2.3 * i))
         seconds = {"seconds.features": 1e-9 * n * d, "seconds.head": 1e-9 * n * d}
         run.metrics.update({"eval.loss": loss, "params": n, "flops": 6 * n * d, **seconds})  # type: ignore[attr-defined]
     return runs
+
+
+def test_cells_of_a_tuned_plan_are_chosen_and_tuned_as_before(tmp_path: Path) -> None:
+    words = {"tune": "lr=1e-4..1e-1,epochs=1..8,optimizer=adam|sgd", "trials": "6", "sampler": "random"}
+    plan = small_plan(**words, tuned=True)
+    aim = Aim(target=1600, budget=6000)
+    with pytest.raises(BadInput, match="no group of small has 3 finished sizes"):
+        choose(plan, finished(plan.cells), aim)
+    found = [{"lr": 0.001 * (i + 1), "epochs": i + 1} for i in range(4)]
+    searched = zip(coordinates(plan.cells, plan.tune), found, strict=True)
+    tuned = [coordinate.tuned(knobs) for coordinate, knobs in searched]
+    choices = choose(plan, finished([cell for cells in tuned for cell in cells]), aim)
+    write_plan(tmp_path / "next.toml", plan, aim, choices)
+    after = read_plan(tmp_path / "next.toml", {})
+    assert after.tune == plan.tune
+    new = {(own.size, seed) for own in choices[0].runs for seed in own.seeds}
+    assert {(cell.dataset_size, cell.seed) for cell in after.cells} == new
+    assert after.cells[0].knobs == plan.cells[0].knobs
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from mlproject.cell import LABELS_ONLY, Cell
 from mlproject.losses import Observation
 from mlproject.next_cells.field import Field, Seen, seen
 from mlproject.plan import Plan
+from mlproject.tuning.coordinate import coordinates
 
 FEWEST_SIZES = 3
 VARIED = ("dataset_size", "seed")
@@ -24,8 +25,8 @@ def fields(plan: Plan, observations: Iterable[Observation]) -> list[Field]:
     """Grids that carry a joint law, and curves of three sizes of models that stand in none; in plan order."""
     runs = {one.cell.key: one for one in reversed(list(observations))}
     alone: dict[str, tuple[Cell, list[Observation]]] = {}
-    for cell in plan.cells:
-        alone.setdefault(_signature(cell, VARIED), (cell, []))
+    for cell, run_as in _run_as(plan):
+        alone.setdefault(_signature(run_as, VARIED), (cell, []))
     for one in runs.values():
         known = alone.get(_signature(one.cell, VARIED))
         if known is not None:
@@ -38,8 +39,18 @@ def fields(plan: Plan, observations: Iterable[Observation]) -> list[Field]:
     return [field for curves in together.values() for field in _joined(curves)]
 
 
+def _run_as(plan: Plan) -> list[tuple[Cell, Cell]]:
+    """Every cell of a plan beside the one that is run, which a tuned plan gives the record of its search."""
+    if plan.tune is None:
+        return [(cell, cell) for cell in plan.cells]
+    tuned = [(one.cells, one.tuned({})) for one in coordinates(plan.cells, plan.tune)]
+    return [pair for cells, run_as in tuned for pair in zip(cells, run_as, strict=True)]
+
+
 def _signature(cell: Cell, free: tuple[str, ...]) -> str:
-    own = {k: v for k, v in cell.to_dict().items() if k not in (*free, *LABELS_ONLY)}
+    """What cells have in common that may differ in ``free`` and in the knobs that a search chose."""
+    own = {k: v for k, v in cell.to_dict().items() if k not in (*free, *LABELS_ONLY, *cell.tuned)}
+    own["knobs"] = {k: v for k, v in cell.knobs.items() if k not in cell.tuned}
     return json.dumps(own | {"weights_kind": weights_kind(cell)}, sort_keys=True)
 
 

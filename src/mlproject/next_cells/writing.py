@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,15 @@ from mlproject.files import write_atomic
 from mlproject.next_cells.aim import Aim
 from mlproject.next_cells.choice import Choice
 from mlproject.plan import Plan
+from mlproject.search import Tune
+from mlproject.search.space import Choices, Dimension
 
 
 def write_plan(path: Path, plan: Plan, aim: Aim, choices: Iterable[Choice]) -> None:
     """Write a grid for all sizes of a model that take the same seeds."""
     about = f"Chosen to narrow the loss at {aim.words} within {aim.budget:g} {aim.unit}."
     lines = [f"name = {_toml(f'{plan.name}-next')}", f"description = {_toml(about)}"]
+    lines += _tune(plan.tune) if plan.tune is not None else []
     for choice in choices:
         grids: dict[tuple[str, tuple[int, ...]], tuple[Cell, list[int]]] = {}
         for new in choice.runs:
@@ -49,6 +53,21 @@ def _grid(cell: Cell, sizes: Sequence[int], seeds: Sequence[int]) -> list[str]:
     }
     knobs = [f"{key} = {_toml(value)}" for key, value in cell.knobs.items()]
     return [*(f"{key} = {_toml(value)}" for key, value in values.items()), "", "[grid.knobs]", *knobs]
+
+
+def _tune(tune: Tune) -> list[str]:
+    """The search of the plan before, so that new cells are tuned as the finished ones were."""
+    default = Tune()
+    said = {f.name: getattr(tune, f.name) for f in fields(Tune) if f.name != "space"}
+    values = [f"{k} = {_toml(v)}" for k, v in said.items() if v != getattr(default, k) or k == "trials"]
+    return ["", "[tune]", *values, "", "[tune.space]", *map(_dimension, tune.space.values())]
+
+
+def _dimension(dimension: Dimension) -> str:
+    if isinstance(dimension, Choices):
+        return f"{dimension.name} = {_toml(dimension.values)}"
+    low, high = dimension.ends
+    return f"{dimension.name} = {{ low = {low}, high = {high}, log = {_toml(dimension.log)} }}"
 
 
 def _toml(value: Any) -> str:
