@@ -72,6 +72,22 @@ def test_a_noisy_curve_is_not_flat_but_not_identifiable():
     assert fit(SIZES[:4], noisy(np.ones(4), 0.5, 6), law="power").verdict == "not identifiable"
 
 
+def test_what_is_identified_is_told_parameter_by_parameter():
+    n, d = (v.ravel() for v in np.meshgrid(np.geomspace(1e5, 1e7, 4), SIZES))
+    losses = 0.3 + 2.0 * (n / 1e5) ** -4.0 + (d / 100.0) ** -0.5
+    grid = fit(np.stack([n, d], axis=1), noisy(losses, 0.005, 0), law="separable")
+    assert "the data do not bound alpha" in grid.reason
+    assert grid.identified == {"beta", "E"}, "A means nothing beside an exponent that is open"
+    assert fit(SIZES, noisy(LOSSES, 0.003, 0)).identified == {"alpha", "k", "E"}
+    falling = fit(SIZES, noisy(10.0 * SIZES**-0.5, 0.003, 1))
+    assert falling.parameters["E"].low == 0.0
+    assert falling.identified == {"alpha", "k"}, "a floor that may be zero is an upper limit"
+    flat = noisy(np.ones(6), 0.005, 5)
+    assert fit(SIZES, flat, law="power").identified == {"alpha", "k"}
+    assert "alpha" not in fit(SIZES, flat).identified
+    assert not fit(SIZES[:3], LOSSES[:3]).identified
+
+
 def test_a_rising_loss_is_said_to_rise():
     found = fit(SIZES, SIZES**0.3, law="power")
     assert found.verdict == "scaling"

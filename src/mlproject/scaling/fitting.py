@@ -49,6 +49,7 @@ class Fit:
     """One law on one set of points. ``residuals`` are ln y - ln L [m]; losses and x keep their units.
 
     ``verdict`` is "scaling", "flat" or "not identifiable"; ``reason`` says why and what would change it;
+    ``identified`` names the parameters that the data pin down, the others have an interval at most;
     ``robust`` are the parameters under Huber's loss, the second opinion;
     ``condition`` is the condition number of the scaled information matrix;
     ``held_out_error`` is ln(predicted / observed) on the largest scale when fitted without it.
@@ -60,6 +61,7 @@ class Fit:
     verdict: str
     reason: str
     flags: tuple[str, ...]
+    identified: frozenset[str]
     n_scales: int
     dof: int
     residuals: Array
@@ -227,6 +229,7 @@ def _report(seen: Evidence, judged: Judged, *, dof: int, linear: bool, refits: R
         verdict=judged.verdict,
         reason=judged.reason,
         flags=judged.flags,
+        identified=judged.identified,
         n_scales=points.n_scales,
         dof=dof,
         residuals=residuals,
