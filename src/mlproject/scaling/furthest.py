@@ -59,7 +59,7 @@ def _some(problem: Problem, theta: Array, limit: float, at: Array) -> Array:
         if np.all(np.abs(excess - limit) <= NEAR * limit):
             break
         move = move * np.clip(np.sqrt(limit / np.maximum(excess, TINY)), 0.3, 3.0)
-    return (middle[own] + side * best).reshape(2, n)
+    return np.asarray((middle[own] + side * best).reshape(2, n))
 
 
 def _told(problem: Problem, theta: Values, at: Array) -> Values:
