@@ -11,7 +11,7 @@ they are installed (``scaling_peers``), on ``--slow`` curves or the first fit, s
 
 RMSLE is the root mean squared log error; cov the share of held-out losses inside nominal 95 % intervals (of
 the mean, and of a new run); width the median log width. A bar is what the project set out to reach. Takes
-about ten minutes on one core; errors repeat exactly, seconds vary with the machine.
+about a quarter of an hour on one core; errors repeat exactly, seconds vary with the machine.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def vision(curves: list[Curve], label: str, bars: str, slow: int) -> None:
         spent = (time.process_time() - start) / len(some)
         error, cover, width = rows.T
         print(
-            f"{name[:28]:28s} {error.mean():7.4f} {np.median(error):7.4f} {error.max():7.4f}"
+            f"{name:28s} {error.mean():7.4f} {np.median(error):7.4f} {error.max():7.4f}"
             f" {cover.mean():6.3f} {'':6s} {np.median(width):6.3f} {spent:6.3f} ({len(some)} of the curves)"
         )
     vision_average(some, f"average, the same {len(some)}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import tempfile
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -53,7 +54,9 @@ def simple_scaling_laws(x: Array, y: Array, at: Array, law: str = "separable-pow
     ids = {"training_run_id": [f"run{i}" for i in range(len(y))], "train_set_id": ["train"] * len(y)}
     table = ids | {"test_set_id": ["test"] * len(y)} | dict(zip(names, x.T.tolist(), strict=True))
     model = fit(polars.DataFrame(table | {"test_loss__loss": y.tolist()}), law=law, seed=0)
-    told = model.predict(dict(zip(names, at.T.tolist(), strict=True)))
+    with warnings.catch_warnings():  # it says of every prediction beyond the data that it is one
+        warnings.simplefilter("ignore", UserWarning)
+        told = model.predict(dict(zip(names, at.T.tolist(), strict=True)))
     columns = [name for name in told.columns if "loss" in name]
     low, mean, high = (told[name].to_numpy() for name in columns[-3:])
     return mean, low, high

@@ -25,6 +25,7 @@ SEARCHES = 5  # for the pull that ends at the limit
 ROUNDS = 12  # of polishing in each, from where the last ended
 NEAR = 0.02  # a cost this near to the limit is there
 AT_ONCE = 64  # predictions, to bound memory
+KNOTS = 40  # along one axis: more predictions than these are read between them
 
 
 def furthest(problem: Problem, theta: Array, limit: float, at: Array) -> tuple[Array, Array]:
@@ -32,6 +33,12 @@ def furthest(problem: Problem, theta: Array, limit: float, at: Array) -> tuple[A
 
     ``theta`` [p] is the optimum of the one data set of ``problem``.
     """
+    if at.shape[1] == 1 and len(at) > KNOTS:
+        knots = np.linspace(at.min(), at.max(), KNOTS)
+        ends = np.stack(furthest(problem, theta, limit, knots[:, None]))
+        away = ends - _told(problem, theta[None], knots[:, None])[0].real
+        there = _told(problem, theta[None], at)[0].real
+        return there + np.interp(at[:, 0], knots, away[0]), there + np.interp(at[:, 0], knots, away[1])
     parts = [
         _some(problem, theta, limit, at[first : first + AT_ONCE]) for first in range(0, len(at), AT_ONCE)
     ]
