@@ -225,8 +225,15 @@ def test_doctor_says_where_the_cache_is_and_prune_empties_it(
     assert call("cell", *LITE, "--dataset-size=10").status == 0
     assert "efficientnet_lite0" in call("cache", "ls").out
     assert f"{tmp_path}/features, 1 tables" in call("doctor").out
+    left = tmp_path / "unfinished" / "some-cell"
+    left.mkdir(parents=True)
+    os.utime(left, (0.0, 0.0))
     assert "0 tables deleted" in call("cache", "prune", "--model=resnet18").out
-    assert "1 tables deleted" in call("cache", "prune").out
+    assert left.exists(), "a model's tables alone were asked for"
+    said = call("cache", "prune").out
+    assert "1 tables deleted" in said
+    assert "1 unfinished trainings untouched for 7 days deleted" in said
+    assert not left.exists()
     forget()
 
 

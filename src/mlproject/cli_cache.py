@@ -23,7 +23,11 @@ def cache_prune(
     model: Annotated[str, typer.Option(help="Only tables of this model (default: all).")] = "",
     debug: Debug = False,
 ) -> None:
-    """Delete feature tables; they are computed again when needed."""
+    """Delete feature tables, which are computed again when needed, and trainings abandoned for a week.
+
+    What a killed training keeps to go on from counts as abandoned once it was untouched for 7 days. With
+    `--model` only tables go.
+    """
     from mlproject import listing
 
     listing.prune_cache(model)

@@ -173,11 +173,15 @@ def print_cache() -> None:
 
 
 def prune_cache(model: str) -> None:
-    """Delete tables of the feature cache, of one model or all."""
-    from mlproject.features import prune
+    """Delete tables of the feature cache, of one model, or all and what abandoned trainings left."""
+    from mlproject.features import ABANDONED_DAYS, prune, prune_unfinished
 
     gone = prune(model=model or None)
     out.print(f"{len(gone)} tables deleted, {sum(row.n_bytes for row in gone) / MIB:.1f} MiB freed")
+    if not model:
+        n_left, n_bytes = prune_unfinished()
+        said = f"{n_left} unfinished trainings untouched for {ABANDONED_DAYS:g} days deleted"
+        out.print(f"{said}, {n_bytes / MIB:.1f} MiB freed")
 
 
 def _number(value: float | None) -> str:

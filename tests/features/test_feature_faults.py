@@ -3,13 +3,21 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tiny import RANDOM, Loud, Pictures, tiny_model
 
-from mlproject.features import FeatureStore, forget, list_tables, prune
+from mlproject.features import (
+    FeatureStore,
+    forget,
+    list_tables,
+    prune,
+    prune_unfinished,
+    unfinished_folder,
+)
 from mlproject.features.table import Table
 
 HERE = Path(__file__).parent
@@ -130,3 +138,20 @@ def test_the_cache_can_be_listed_and_pruned(tmp_path):
     assert prune(tmp_path, model="other") == []
     assert prune(tmp_path) == [table]
     assert list_tables(tmp_path) == []
+
+
+def test_only_trainings_untouched_for_a_week_are_abandoned(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLPROJECT_CACHE", str(tmp_path / "features"))
+    assert prune_unfinished() == (0, 0)
+    old, alive = unfinished_folder("old"), unfinished_folder("alive")
+    long_ago = time.time() - 8 * 86_400
+    for folder in (old, alive):
+        folder.mkdir(parents=True)
+        (folder / "training.safetensors").write_bytes(b"x" * 1000)
+        for path in (folder / "training.safetensors", folder):
+            os.utime(path, (long_ago, long_ago))
+    (alive / "epochs").mkdir()
+    assert prune_unfinished(untouched_days=9.0) == (0, 0)
+    assert prune_unfinished() == (1, 1000)
+    assert not old.exists()
+    assert (alive / "training.safetensors").exists()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mlproject.errors import WrongUse
-from mlproject.recipes import IN_SAMPLE, RECIPES, build_recipe, full_knobs
+from mlproject.recipes import RECIPES, build_recipe, full_knobs
 from tests.recipes.doubles import QUICK, Images, Listener, Store, cell_of, install
 
 pytestmark = pytest.mark.parametrize("name", RECIPES)
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.parametrize("name", RECIPES)
 def outcome_of(name: str, monkeypatch: pytest.MonkeyPatch):
     install(monkeypatch, Store())
     recipe = build_recipe(name, QUICK.get(name, {}))
-    judged = {"eval_size": 0} if name in IN_SAMPLE else {}
+    judged = {"eval_size": 0} if RECIPES[name].only_in_sample else {}
     return lambda **changes: recipe.run(cell_of(name, **(judged | changes)), Images(), Listener())
 
 
@@ -34,7 +34,7 @@ def test_another_seed_gives_other_losses(outcome_of):
 
 
 def test_every_image_has_one_finite_loss_and_splits_are_disjoint(name: str, outcome_of):
-    losses, n_eval = outcome_of().losses, 0 if name in IN_SAMPLE else 32
+    losses, n_eval = outcome_of().losses, 0 if RECIPES[name].only_in_sample else 32
     assert len(losses.image_ids) == len(set(losses.image_ids)) == 96 + n_eval
     assert losses.splits == ("train",) * 96 + ("eval",) * n_eval
     assert np.isfinite(losses.loss).all()
@@ -47,7 +47,7 @@ def test_in_sample_cells_have_training_rows_only(outcome_of):
 
 
 def test_validation_images_are_judged_and_never_trained_on(name, outcome_of):
-    if name in IN_SAMPLE:
+    if RECIPES[name].only_in_sample:
         with pytest.raises(WrongUse, match="no held-out images"):
             outcome_of(size=40, validation_size=8)
         return

@@ -99,6 +99,22 @@ def test_exponents_have_one_row_for_each_group_statistic_and_law(study):
     assert all(row["alpha"] == "" for row in table if row["axis"] == "model size")
 
 
+def test_a_parameter_that_is_not_identified_has_limits_and_no_value_wherever_it_stands():
+    few = aggregate(default_study(n=60, sizes=SIZES[:4], seeds=2), n_draws=100)
+    shown = tables(few)
+    table = rows(shown["exponents.csv"])
+    lines = [row for row in table if row["law"] == "power_floor" and row["alpha_low"]]
+    assert lines, "four sizes fit a law with a floor, with one degree of freedom"
+    for row in lines:
+        assert row["verdict"] in ("not identifiable", "flat")
+        assert row["alpha"] == row["k"] == row["E"] == ""
+        assert float(row["alpha_low"]) <= float(row["alpha_high"])
+    fits = [one for curve in json.loads(shown["fits.json"])["curves"] for one in curve["fits"]]
+    own = [one["parameters"]["alpha"] for one in fits if one["law"] == "power_floor" and one["parameters"]]
+    assert [one["value"] for one in own] == [None] * len(lines)
+    assert all(one["low"] is not None for one in own)
+
+
 def test_fits_are_strict_json(folder):
     def refuse(name):
         raise AssertionError(name)

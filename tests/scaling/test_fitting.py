@@ -63,6 +63,27 @@ def _textbook_slope(x, y):
     return slope, np.sqrt(residual @ residual / (len(x) - 2) / (centred @ centred))
 
 
+def test_a_predicted_loss_has_the_textbook_interval_of_a_straight_line():
+    losses = noisy(SIZES**-0.3, 0.02, 0)
+    at = np.array([50.0, 700.0, 1e4, 1e6])
+    found = fit(SIZES, losses, law="power").predict(at)
+    design, asked = (np.stack([np.ones_like(x), np.log(x)], axis=1) for x in (SIZES, at))
+    best, (squares,), _, _ = np.linalg.lstsq(design, np.log(losses))
+    error = np.sqrt(np.diag(asked @ np.linalg.inv(design.T @ design) @ asked.T) * squares / 4)
+    assert np.log(found.mean) == pytest.approx(asked @ best, rel=1e-6)
+    assert np.log(found.high / found.mean) == pytest.approx(2.776445 * error, rel=0.01)
+    assert np.log(found.mean / found.low) == pytest.approx(2.776445 * error, rel=0.01)
+
+
+def test_predictions_come_one_by_one_or_all_at_once():
+    found, at = fit(SIZES, noisy(LOSSES, 0.02, 1)), np.geomspace(50.0, 1e5, 150)
+    together, some = found.predict(at), (0, 70, 149)
+    for i in some:
+        alone = found.predict([at[i]])
+        assert alone.low[0] == pytest.approx(together.low[i], rel=1e-3)
+        assert alone.high[0] == pytest.approx(together.high[i], rel=1e-3)
+
+
 @pytest.mark.parametrize("law", ["power", "power_floor"])
 def test_a_flat_curve_is_flat(law):
     assert fit(SIZES, noisy(np.ones(6), 0.005, 5), law=law).verdict == "flat"
@@ -70,6 +91,22 @@ def test_a_flat_curve_is_flat(law):
 
 def test_a_noisy_curve_is_not_flat_but_not_identifiable():
     assert fit(SIZES[:4], noisy(np.ones(4), 0.5, 6), law="power").verdict == "not identifiable"
+
+
+def test_what_is_identified_is_told_parameter_by_parameter():
+    n, d = (v.ravel() for v in np.meshgrid(np.geomspace(1e5, 1e7, 4), SIZES))
+    losses = 0.3 + 2.0 * (n / 1e5) ** -4.0 + (d / 100.0) ** -0.5
+    grid = fit(np.stack([n, d], axis=1), noisy(losses, 0.005, 0), law="separable")
+    assert "the data do not bound alpha" in grid.reason
+    assert grid.identified == {"beta", "E"}, "A means nothing beside an exponent that is open"
+    assert fit(SIZES, noisy(LOSSES, 0.003, 0)).identified == {"alpha", "k", "E"}
+    falling = fit(SIZES, noisy(10.0 * SIZES**-0.5, 0.003, 1))
+    assert falling.parameters["E"].low == 0.0
+    assert falling.identified == {"alpha", "k"}, "a floor that may be zero is an upper limit"
+    flat = noisy(np.ones(6), 0.005, 5)
+    assert fit(SIZES, flat, law="power").identified == {"alpha", "k"}
+    assert "alpha" not in fit(SIZES, flat).identified
+    assert not fit(SIZES[:3], LOSSES[:3]).identified
 
 
 def test_a_rising_loss_is_said_to_rise():

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mlproject.scaling import LAWS, fit
+from mlproject.scaling import LAWS, average, fit
+from mlproject.scaling.law import Span
 
 L0 = float(np.log(10))
 PLANTED = {
@@ -67,3 +68,25 @@ def test_the_law_without_its_term_is_the_bounded_sum():
     shape = np.array([[0.4, 0.6, 0.3, 0.3, 0.2, -0.5, -40.0]])
     reduced = plain.basis(shape[:, [0, 1, 4, 5]], log_x[:, :2])
     assert np.allclose(law.basis(shape, log_x), reduced)
+
+
+def test_the_floor_of_the_prior_is_a_share_of_the_loss_at_the_largest_scales():
+    law, span = LAWS["overfitting"], Span(low=-np.ones(3), high=np.array([2.0, 3.0, 1.0]))
+    theta = law.prior(np.random.default_rng(0).standard_normal((2000, law.n_prior)), span)
+    share = theta[:, 7] / law.mean(theta, span.high[None])[:, 0].real
+    assert np.all((share > 0.0) & (share < 1.0))
+    assert np.mean(share) == pytest.approx(0.5, abs=0.02)
+    assert np.mean(theta[:, 7] < 0.05) > 0.1, "a floor at a twentieth of a guess's loss is nothing unusual"
+
+
+def test_the_average_leans_on_the_law_where_it_is_the_truth():
+    x = runs(epochs=(1, 8))
+    truth = published(x)
+    y, dear = truth * np.exp(0.03 * np.random.default_rng(1).standard_normal(len(x))), x[:, 0] > 5e6
+    found = average(x[~dear], y[~dear], ceiling=L0, laws=("separable3", "product3", "overfitting"))
+    assert found.weights["overfitting"] > 0.5
+    plain = average(x[~dear], y[~dear], ceiling=L0, laws=("separable3", "product3"))
+    missed, missed_plain = (
+        np.sqrt(np.mean(np.log(one.predict(x[dear]).mean / truth[dear]) ** 2)) for one in (found, plain)
+    )
+    assert missed < missed_plain

@@ -1,17 +1,20 @@
 """Coverage of planted laws: a seeded part of what the benchmark runs with 500 data sets a row."""
 
+import numpy as np
 import pytest
 from benchmarks.scaling_simulation import PLANTED, run, truth
 
 from mlproject.scaling import LAWS, fit
 
 
-@pytest.mark.parametrize("law", ["power", "power_floor", "product"])
+@pytest.mark.parametrize("law", ["power", "power_floor", "product", "kaplan"])
 def test_intervals_hold_planted_exponents_floors_and_losses_as_often_as_they_say(law):
-    exponent, floor, loss, bias, _, _ = run(law, 0.01, 40)
-    for share in (exponent, loss) if law == "power" else (exponent, floor, loss):
-        assert share >= 0.85  # of 40 at 95 %: fewer than 34 has a chance under 1 %
-    assert abs(bias) < 0.02
+    row = run(law, 0.01, 40)
+    told = row.held[~np.isnan(row.held)]
+    assert len(told) == {"power": 2, "power_floor": 3, "product": 4, "kaplan": 3}[law]
+    assert np.all(told >= 0.85)  # of 40 at 95 %: fewer than 34 has a chance under 1 %
+    assert abs(row.bias) < 0.02
+    assert row.refused == 0.0
 
 
 @pytest.mark.parametrize("law", sorted(PLANTED))

@@ -33,6 +33,7 @@ def verdicts(curve: Curve) -> tuple[Verdict, ...]:
 def _verdict(curve: Curve, statistic: Statistic, law: str) -> Verdict:
     why = shortcomings(curve, LAWS[law])
     fitted, refusal = (None, "") if why is not None and why.hopeless else _fit(curve, statistic, law)
+    known = frozenset() if fitted is None else fitted.identified
     if fitted is None:
         verdict, reason = UNIDENTIFIABLE, refusal if why is None else why.text
     elif why is None:
@@ -40,7 +41,8 @@ def _verdict(curve: Curve, statistic: Statistic, law: str) -> Verdict:
     else:
         verdict = UNIDENTIFIABLE if fitted.verdict == "scaling" else fitted.verdict
         reason = f"{why.text}; {fitted.reason}"
-    return Verdict(statistic=statistic, law=law, fit=fitted, verdict=verdict, reason=reason)
+        known = known if verdict == "flat" else frozenset()
+    return Verdict(statistic=statistic, law=law, fit=fitted, verdict=verdict, reason=reason, identified=known)
 
 
 @dataclass(frozen=True)

@@ -42,13 +42,17 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What is said of one law on one statistic; ``fit`` is None where fitting would be a pretence."""
+    """What is said of one law on one statistic; ``fit`` is None where fitting would be a pretence.
+
+    ``identified`` names the parameters that may be told as numbers; the others have an interval at most.
+    """
 
     statistic: Statistic
     law: str
     fit: Fit | None
     verdict: str
     reason: str
+    identified: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from mlproject.features.extraction import Features
 from mlproject.features.store import FeatureStore, cache_folder, forget, unfinished_folder
-from mlproject.features.upkeep import TableInfo, list_tables, prune
+from mlproject.features.upkeep import ABANDONED_DAYS, TableInfo, list_tables, prune, prune_unfinished
 
 __all__ = [
+    "ABANDONED_DAYS",
     "FeatureStore",
     "Features",
     "TableInfo",
@@ -14,5 +15,6 @@ __all__ = [
     "forget",
     "list_tables",
     "prune",
+    "prune_unfinished",
     "unfinished_folder",
 ]

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlproject.features.store import cache_folder
+from mlproject.features.store import cache_folder, unfinished_folder
 from mlproject.features.table import SHARD_SUFFIX, read_meta
 from mlproject.files import try_locked
 
 SECONDS_A_DAY = 86_400.0
+ABANDONED_DAYS = 7.0
+"""A training that wrote nothing for so long is taken to have been given up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,23 @@ def prune(
                 shutil.rmtree(table.folder, ignore_errors=True)
                 gone.append(table)
     return gone
+
+
+def prune_unfinished(*, untouched_days: float = ABANDONED_DAYS) -> tuple[int, int]:
+    """Delete what trainings left that were never finished nor touched for so many days; how many, and bytes.
+
+    A cell whose state is gone starts anew when it is asked for again.
+    """
+    oldest, gone, n_bytes = time.time() - untouched_days * SECONDS_A_DAY, 0, 0
+    for folder in sorted(path for path in unfinished_folder("").glob("*") if path.is_dir()):
+        try:
+            seen = [path.stat() for path in (folder, *folder.rglob("*"))]
+        except FileNotFoundError:  # a file was replaced meanwhile: the training is alive
+            continue
+        if max(one.st_mtime for one in seen) <= oldest:
+            shutil.rmtree(folder, ignore_errors=True)
+            gone, n_bytes = gone + 1, n_bytes + sum(one.st_size for one in seen[1:])
+    return gone, n_bytes
 
 
 def _tables(root: Path) -> Iterator[TableInfo]:

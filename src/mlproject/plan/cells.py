@@ -14,7 +14,7 @@ from mlproject.errors import WrongUse
 from mlproject.features import cache_folder
 from mlproject.models import SCRATCH, find_model, find_weights
 from mlproject.multiscale import layouts
-from mlproject.recipes import FROM_SCRATCH, IN_SAMPLE, Recipe, build_recipe, full_knobs
+from mlproject.recipes import Recipe, build_recipe, full_knobs
 from mlproject.regions import masked, settings_of
 
 AUTO_EVAL_SIZE = 1000
@@ -32,9 +32,9 @@ def cell_at(at: dict[str, Any], knobs: Mapping[str, Any], largest: int) -> tuple
     region, checkpoint = str(at["region"]), str(at["checkpoint"])
     images, settings = _images(data, max_bad), _settings(region, checkpoint)
     model = find_model(str(at["model"]))
-    weights = find_weights(model, _weights(str(at["weights"]), str(at["recipe"])))
+    weights = find_weights(model, _weights(str(at["weights"]), str(at["recipe"]), recipe))
     size = integer("dataset_size", at["dataset_size"])
-    eval_size = _eval_size(at["eval_size"], images, str(at["recipe"]))
+    eval_size = _eval_size(at["eval_size"], images, str(at["recipe"]), recipe)
     n_pool = images.n_pool(in_sample=eval_size == 0)
     cell = Cell(
         recipe=str(at["recipe"]),
@@ -56,20 +56,19 @@ def cell_at(at: dict[str, Any], knobs: Mapping[str, Any], largest: int) -> tuple
         seed=integer("seed", at["seed"]),
         knobs=full_knobs(recipe),
     )
-    if cell.large_images == "native" and cell.recipe in FROM_SCRATCH:
+    if cell.large_images == "native" and recipe.from_scratch:
         raise WrongUse(f"large_images must be interpolated for recipe {cell.recipe}, not 'native'")
     _check_sizes(cell, images)
     return cell, _regions(data, max_bad, region, checkpoint)
 
 
-def _weights(spec: str, recipe: str) -> str:
+def _weights(spec: str, name: str, recipe: Recipe) -> str:
     """The name of the weights: ``scratch`` for recipes that train all of a network, and for no others."""
-    from_scratch = recipe in FROM_SCRATCH
-    if from_scratch and spec == "auto":
+    if recipe.from_scratch and spec == "auto":
         return SCRATCH
-    if from_scratch != (spec == SCRATCH):
-        rule = f"must be {SCRATCH}" if from_scratch else f"must not be {SCRATCH}"
-        raise WrongUse(f"weights {rule} for recipe={recipe!r}, not {spec!r}")
+    if recipe.from_scratch != (spec == SCRATCH):
+        rule = f"must be {SCRATCH}" if recipe.from_scratch else f"must not be {SCRATCH}"
+        raise WrongUse(f"weights {rule} for recipe={name!r}, not {spec!r}")
     return spec
 
 
@@ -91,12 +90,12 @@ def drawn_from(cell: Cell) -> tuple[str, ...]:
     return cell.data_digest, cell.region, cell.region_digest
 
 
-def _eval_size(value: Any, images: ImageSet, recipe: str) -> int:
+def _eval_size(value: Any, images: ImageSet, name: str, recipe: Recipe) -> int:
     if value == "auto":
-        return 0 if recipe in IN_SAMPLE else min(AUTO_EVAL_SIZE, images.n_held_out)
+        return 0 if recipe.only_in_sample else min(AUTO_EVAL_SIZE, images.n_held_out)
     size = 0 if value == "in-sample" else integer("eval_size", value)
-    if size and recipe in IN_SAMPLE:
-        raise WrongUse(f"eval_size must be in-sample for recipe {recipe}: only what it saw has a class")
+    if size and recipe.only_in_sample:
+        raise WrongUse(f"eval_size must be in-sample for recipe {name}: only what it saw has a class")
     return size
 
 

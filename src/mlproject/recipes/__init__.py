@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 else:
     ImageSet = Report = Any
 
-__all__ = ["FROM_SCRATCH", "IN_SAMPLE", "RECIPES", "Recipe", "build_recipe", "full_knobs"]
+__all__ = ["RECIPES", "Recipe", "build_recipe", "full_knobs"]
 
 
 @runtime_checkable
@@ -34,12 +34,16 @@ class Recipe(Protocol):
     """A way to turn a cell and its images into losses; the same cell gives the same losses.
 
     ``reference`` says where the method comes from; ``version`` rises whenever its numbers change;
-    ``validates`` says that it chooses something by validation images and wants some by default.
+    ``validates`` says that it chooses something by validation images and wants some by default;
+    ``from_scratch`` that it draws all weights from the cell's seed: its cells say ``weights=scratch``, no
+    others do; ``only_in_sample`` that it can judge no images but those it trained on: no other has a class.
     """
 
     reference: ClassVar[str]
     version: ClassVar[int]
     validates: ClassVar[bool]
+    from_scratch: ClassVar[bool]
+    only_in_sample: ClassVar[bool]
 
     def run(self, cell: Cell, images: ImageSet, report: Report) -> Outcome:
         """Run the cell. Raises: Problem when its losses would mean nothing."""
@@ -53,10 +57,6 @@ RECIPES: dict[str, type[Any]] = {
     "scratch": Scratch,
     "segment": Segment,
 }
-FROM_SCRATCH = frozenset({"scratch", "segment"})
-"""Recipes that draw all weights from the cell's seed: their cells say ``weights=scratch``, no others do."""
-IN_SAMPLE = frozenset({"memorise"})
-"""Recipes that can only judge the images that they trained on: no other has a class."""
 
 
 def build_recipe(name: str, knobs: Mapping[str, Knob]) -> Recipe:

@@ -40,6 +40,8 @@ class Finetune:
     reference: ClassVar[str] = "Yosinski et al. 2014, arXiv 1411.1792"
     version: ClassVar[int] = 1
     validates: ClassVar[bool] = True
+    from_scratch: ClassVar[bool] = False
+    only_in_sample: ClassVar[bool] = False
 
     side: int = 224
     trained_stages: int = -1

@@ -42,6 +42,8 @@ class Memorise:
     )
     version: ClassVar[int] = 1
     validates: ClassVar[bool] = False
+    from_scratch: ClassVar[bool] = False
+    only_in_sample: ClassVar[bool] = True
 
     form: Literal["linear", "instance"] = "linear"
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"

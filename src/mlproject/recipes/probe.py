@@ -51,6 +51,8 @@ class Probe:
     reference: ClassVar[str] = "Alain & Bengio 2016, arXiv 1610.01644"
     version: ClassVar[int] = 1
     validates: ClassVar[bool] = False
+    from_scratch: ClassVar[bool] = False
+    only_in_sample: ClassVar[bool] = False
 
     target: Literal["features", "pixels", "labels", "self"] = "features"
     loss: Literal["auto", "mse", "mae", "huber", "cross_entropy"] = "auto"

@@ -36,6 +36,8 @@ class Reconstruct:
     reference: ClassVar[str] = "Shi et al. 2024, arXiv 2403.13043, section 4.2"
     version: ClassVar[int] = 1
     validates: ClassVar[bool] = False
+    from_scratch: ClassVar[bool] = False
+    only_in_sample: ClassVar[bool] = False
 
     target_model: str = "efficientnet_lite2"
     target_weights: str = "imagenet"

@@ -34,6 +34,8 @@ class Scratch:
     reference: ClassVar[str] = "He et al. 2015, arXiv 1512.03385"
     version: ClassVar[int] = 1
     validates: ClassVar[bool] = True
+    from_scratch: ClassVar[bool] = True
+    only_in_sample: ClassVar[bool] = False
 
     side: int = 32
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"

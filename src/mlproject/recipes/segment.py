@@ -33,6 +33,8 @@ class Segment:
     reference: ClassVar[str] = "Ronneberger et al. 2015, arXiv 1505.04597"
     version: ClassVar[int] = 1
     validates: ClassVar[bool] = True
+    from_scratch: ClassVar[bool] = True
+    only_in_sample: ClassVar[bool] = False
 
     side: int = 32
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"

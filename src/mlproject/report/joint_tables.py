@@ -10,6 +10,7 @@ import numpy as np
 from mlproject.aggregate.joint import Joint, JointLaws
 from mlproject.aggregate.study import Study
 from mlproject.report.rows import Row, to_csv
+from mlproject.report.words import entry
 from mlproject.scaling import Envelope, Frontier, Prediction
 
 SHOWN = ("alpha", "beta", "E")
@@ -92,8 +93,8 @@ def _laws(joint: Joint) -> Iterator[Row]:
             row |= {"verdict": fit.verdict, "reason": fit.reason}
             for name in SHOWN:
                 if name in fit.parameters:
-                    e = fit.parameters[name]
-                    row |= {name: e.value, f"{name}_low": e.low, f"{name}_high": e.high}
+                    told = entry(fit.parameters[name], known=name in fit.identified)
+                    row |= {name: told["value"], f"{name}_low": told["low"], f"{name}_high": told["high"]}
         yield row
 
 
@@ -159,9 +160,7 @@ def _laws_json(joint: Joint, laws: JointLaws) -> dict[str, Any]:
             "verdict": fit.verdict,
             "reason": fit.reason,
             "flags": list(fit.flags),
-            "parameters": {
-                n: {"value": e.value, "low": e.low, "high": e.high} for n, e in fit.parameters.items()
-            },
+            "parameters": {n: entry(e, known=n in fit.identified) for n, e in fit.parameters.items()},
         }
         for name, fit in laws.fits.items()
     }

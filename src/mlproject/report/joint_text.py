@@ -87,7 +87,7 @@ def _cells(joint: Joint, law: str) -> tuple[list[str], list[str], str]:
 def _parameter(fit: Fit | None, name: str) -> str:
     if fit is None:
         return interval(None)
-    return interval(fit.parameters.get(name), known=fit.verdict != "not identifiable")
+    return interval(fit.parameters.get(name), known=name in fit.identified)
 
 
 def _law_row(joint: Joint, law: str) -> str:

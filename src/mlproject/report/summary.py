@@ -56,7 +56,7 @@ def _opening(study: Study) -> str:
         f"# Scaling fits\n\n{len(study.run_ids)} runs in {n} groups with two or more scales. "
         "Loss L against scale x: L = k x^-α, and L = E + k x^-α with the irreducible loss E; a positive α "
         f"means that loss falls. Intervals are 95 %, from {study.n_draws:,} bootstrap draws over images "
-        "(paired where scales share them) and seeds."
+        "(paired where scales share them) and seeds; one without a value is all that the data tell."
     )
 
 

@@ -12,9 +12,10 @@ from mlproject.aggregate.local import local_exponents
 from mlproject.aggregate.study import HORIZONS, STATISTICS, Curve, Point, Statistic, Study, Verdict
 from mlproject.report.joint_tables import joint_json, joint_tables
 from mlproject.report.rows import Row, finite, to_csv
-from mlproject.report.words import heaviest, preferred
+from mlproject.report.words import entry, heaviest, parameter, preferred
 
 PARAMETERS = ("alpha", "k", "E")
+ENDS = {"": "value", "_low": "low", "_high": "high"}
 ESTIMATOR = "least squares; bootstrap over images (paired where shared) and seeds"
 
 
@@ -57,7 +58,7 @@ def _loss_rows(curve: Curve) -> Iterable[Row]:
 
 
 def exponent_rows(study: Study) -> list[dict[str, object]]:
-    """One row for each group, statistic and law."""
+    """One row for each group, statistic and law; a parameter that is not identified has limits alone."""
     return [_exponent_row(curve, verdict) for curve in study.curves for verdict in curve.verdicts]
 
 
@@ -86,10 +87,9 @@ def _exponent_row(curve: Curve, verdict: Verdict) -> dict[str, object]:
     row: dict[str, object] = {"group": curve.label, "axis": curve.axis.name, "statistic": verdict.statistic}
     row |= {"law": verdict.law, "verdict": verdict.verdict, "reason": verdict.reason}
     for name in PARAMETERS:
-        found = None if fit is None else fit.parameters.get(name)
-        row[name] = None if found is None else found.value
-        row[f"{name}_low"] = None if found is None else found.low
-        row[f"{name}_high"] = None if found is None else found.high
+        found = parameter(verdict, name)
+        told = {} if found is None else entry(found, known=name in verdict.identified)
+        row |= {f"{name}{end}": told.get(key) for end, key in ENDS.items()}
     row |= {
         "held_out_error": None if fit is None else fit.held_out_error,
         "dof": None if fit is None else fit.dof,
@@ -206,7 +206,7 @@ def _image_rows(curves: Sequence[Curve]) -> Iterable[Row]:
 
 
 def fits_json(study: Study) -> bytes:
-    """Everything but the images, for programs; a number that is not finite is null."""
+    """Everything but the images, for programs; a number that is not finite, or not identified, is null."""
     content = {
         "n_runs": len(study.run_ids),
         "n_left_out": study.n_left_out,
@@ -254,7 +254,7 @@ def _verdict_json(verdict: Verdict) -> dict[str, Any]:
     }
     if fit is None:
         return said | {"parameters": None}
-    parameters = {n: {"value": e.value, "low": e.low, "high": e.high} for n, e in fit.parameters.items()}
+    parameters = {n: entry(e, known=n in verdict.identified) for n, e in fit.parameters.items()}
     rest = {"space": fit.space, "flags": list(fit.flags), "dof": fit.dof, "residuals": fit.residuals.tolist()}
     return said | {"parameters": parameters, "held_out_error": fit.held_out_error} | rest
 

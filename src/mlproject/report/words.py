@@ -39,13 +39,13 @@ def parameter(verdict: Verdict, name: str) -> Estimate | None:
 
 
 def estimate(verdict: Verdict, name: str) -> str:
-    """A parameter as reports print it; what is not identifiable is an interval without a value.
+    """A parameter as reports print it; one that is not identified is an interval without a value."""
+    return interval(parameter(verdict, name), known=name in verdict.identified)
 
-    A loss that is flat tells how steep it is at most, but not the exponent of what it lacks above a floor.
-    """
-    floored = verdict.verdict == "flat" and verdict.law != "power"
-    known = verdict.verdict != "not identifiable" and not (floored and name == "alpha")
-    return interval(parameter(verdict, name), known=known)
+
+def entry(estimate: Estimate, *, known: bool) -> dict[str, float | None]:
+    """Value, low and high of a parameter for tables and JSON; no value where it is not ``known``."""
+    return {"value": estimate.value if known else None, "low": estimate.low, "high": estimate.high}
 
 
 def loss_label(curve: Curve, statistic: Statistic) -> str:

@@ -29,7 +29,7 @@ from .verdict import rises, rising_axes
 from .weights import prior_weights, weigh
 
 AVERAGED = {
-    1: ("power", "power_floor", "bnsl1", "bnsl2"),
+    1: ("power", "power_floor", "m3", "bnsl1", "bnsl2"),
     2: ("separable", "product", "coupled", "bounded_sum"),
     3: ("separable3", "product3"),
 }

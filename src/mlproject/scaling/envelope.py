@@ -1,11 +1,15 @@
 """The best split of a compute budget read off the measured losses, without any law: two ways to check one.
 
 Sources: Hoffmann et al. 2022 (arXiv 2203.15556), approaches 1 (minimum over curves) and 2 (IsoFLOP profiles);
-Czech et al. 2026 on the bias of a parabola through a profile, hence the cubic.
+Czech et al. 2026 on the bias of a parabola through a profile, hence the cubic. A cubic through six e-folds
+of N is biased too, so it is drawn through the models within ``WINDOW`` of the lowest alone (local
+polynomials: Fan and Gijbels 1996, section 3.1).
 
-Between the cells of one model the loss is read along a straight line of ln L over ln D; nothing is read
-beyond them. A budget whose minimum lies at the smallest or largest model has no optimum inside and is left
-out. Each exponent is the slope of ln N* (or ln D*) over ln C among the budgets that are left.
+Between the cells of one model ln L is read off the cubic in ln D through the four nearest (a straight line
+lies above a curve that bends upwards); nothing is read beyond them. A budget whose minimum lies at the
+smallest or largest model has no optimum inside and is left out. A replicate of the losses whose minimum lies
+there says that the optimum may be anywhere beyond: it opens that limit. Each exponent is the slope of ln N*
+(or ln D*) over ln C among the budgets that are left.
 """
 
 from __future__ import annotations
@@ -28,14 +32,17 @@ METHODS: tuple[Method, ...] = ("minimum over curves", "IsoFLOP cubic")
 N_BUDGETS = 24
 N_DRAWS = 400
 LEAST_MODELS: dict[str, int] = {"minimum over curves": 3, "IsoFLOP cubic": 5}
-GRID = 201
+NEAREST = 4  # cells that a loss between cells is read off
+WINDOW = 2.0  # e-folds of N on either side of the lowest loss that its cubic is drawn through
+GRID = 401
 
 
 @dataclass(frozen=True, kw_only=True)
 class Envelope:
     """Best N, D and loss of every budget [k] that has an optimum inside, with 95 % limits [2, k].
 
-    Limits are not a number where neither the noise nor draws of the losses are known. The minimum over
+    Limits are not a number where neither the noise nor draws of the losses are known, 0 or infinite where
+    more than 1 replicate in 40 has no optimum on that side. The minimum over
     curves only ever finds models that were run: its limits of N reach half-way to their neighbours, and
     those of its exponents allow for half a step between models over the range of budgets.
     """
@@ -113,20 +120,32 @@ def _along(
         at = np.log(budgets / (cost.coefficient * n**cost.n_power)) / cost.d_power
         inside = (at >= np.log(d[0]) - 1e-9) & (at <= np.log(d[-1]) + 1e-9)
         if len(d) > 1 and inside.any():
-            hat = np.stack([np.interp(at[inside], np.log(d), unit) for unit in np.eye(len(d))])
-            out[:, i, inside] = mean @ hat
+            out[:, i, inside] = mean @ _between(np.log(d), at[inside])
     return out
 
 
+def _between(places: Array, at: Array) -> Array:
+    """Weights [cells, k] of the cells in the polynomial through the nearest four (or all, where fewer)."""
+    order = min(NEAREST, len(places))
+    first = np.clip(np.searchsorted(places, at) - order // 2, 0, len(places) - order)
+    nodes, weights = places[first[:, None] + np.arange(order)], np.zeros((len(places), len(at)))
+    for q in range(order):
+        others = np.delete(nodes, q, axis=1)
+        share = np.prod((at[:, None] - others) / (nodes[:, q, None] - others), axis=1)
+        weights[first + q, np.arange(len(at))] = share
+    return weights
+
+
 def _lowest(log_n: Array, losses: Array) -> tuple[Array, Array]:
-    """ln N and ln L [b, budgets] of the best model; not a number where no model is worse on either side."""
+    """ln N and ln L [b, budgets] of the best model; infinite ln N where no model beyond it is worse."""
     at, lowest = _argmin(losses)
     seen = np.isfinite(losses)
     place = np.arange(len(log_n))[None, :, None]
     first = np.where(seen, place, len(log_n)).min(axis=1)
     last = np.where(seen, place, -1).max(axis=1)
+    outside = np.where(at <= first, -np.inf, np.inf)
     inside = (at > first) & (at < last)
-    return np.where(inside, log_n[at], np.nan), np.where(inside, lowest, np.nan)
+    return np.where(inside, log_n[at], outside), np.where(inside, lowest, np.nan)
 
 
 def _argmin(losses: Array) -> tuple[NDArray[np.intp], Array]:
@@ -135,20 +154,31 @@ def _argmin(losses: Array) -> tuple[NDArray[np.intp], Array]:
 
 
 def _cubic(log_n: Array, losses: Array) -> tuple[Array, Array]:
-    """The same at the minimum of a cubic through ln L over ln N, from five models on."""
+    """The same at the minimum of a cubic through ln L over ln N, from five models on, else not a number."""
     best_n, best_l = np.full((2, len(losses), losses.shape[2]), np.nan)
     for k in range(losses.shape[2]):
-        rows = np.isfinite(losses[0, :, k])
-        if rows.sum() < LEAST_MODELS["IsoFLOP cubic"]:
+        rows = _around(log_n, losses[0, :, k])
+        if len(rows) < LEAST_MODELS["IsoFLOP cubic"]:
             continue
         u = log_n[rows] - log_n[rows].mean()
         at = np.linspace(u[0], u[-1], GRID)
         values = losses[:, rows, k] @ np.linalg.pinv(np.vander(u, 4)).T @ np.vander(at, 4).T
         best = np.argmin(values, axis=1)
         inside = (best > 0) & (best < GRID - 1)
-        best_n[:, k] = np.where(inside, at[best] + log_n[rows].mean(), np.nan)
+        outside = np.where(best == 0, -np.inf, np.inf)
+        best_n[:, k] = np.where(inside, at[best] + log_n[rows].mean(), outside)
         best_l[:, k] = np.where(inside, values[np.arange(len(best)), best], np.nan)
     return best_n, best_l
+
+
+def _around(log_n: Array, losses: Array) -> NDArray[np.intp]:
+    """Models [k] within the window of the one of lowest loss, at least the nearest five that are read."""
+    seen = np.flatnonzero(np.isfinite(losses))
+    if not len(seen):
+        return seen
+    apart = np.abs(log_n[seen] - log_n[seen[np.argmin(losses[seen])]])
+    n = max(LEAST_MODELS["IsoFLOP cubic"], int(np.sum(apart <= WINDOW)))
+    return np.sort(seen[np.argsort(apart, kind="stable")[:n]])
 
 
 def _noise(relative: Array) -> Array:
@@ -190,14 +220,14 @@ def _half_way(log_sizes: Array, low: Array, high: Array) -> tuple[Array, Array]:
     below = np.searchsorted(log_sizes, low - 1e-9)
     above = np.searchsorted(log_sizes, high - 1e-9)
     ends = middle[np.clip(below - 1, 0, len(middle) - 1)], middle[np.clip(above, 0, len(middle) - 1)]
-    return np.where(np.isnan(low), low, ends[0]), np.where(np.isnan(high), high, ends[1])
+    return np.where(np.isfinite(low), ends[0], low), np.where(np.isfinite(high), ends[1], high)
 
 
 def _limits(log_n: Array) -> tuple[Array, Array]:
-    """95 % limits [k] of ln N* over the replicates that have an optimum inside."""
+    """95 % limits [k] of ln N* over the replicates; those without an optimum inside lie at infinity."""
     if len(log_n) < 2:
         return np.full(log_n.shape[1], np.nan), np.full(log_n.shape[1], np.nan)
-    low, high = np.nanquantile(log_n, [1.0 - TAIL, TAIL], axis=0)
+    low, high = np.quantile(log_n, [1.0 - TAIL, TAIL], axis=0, method="inverted_cdf")
     return np.minimum(low, log_n[0]), np.maximum(high, log_n[0])
 
 
@@ -207,7 +237,8 @@ def _slopes(log_c: Array, log_n: Array) -> Array:
     n = np.where(seen.sum(axis=1) >= 2, seen.sum(axis=1), np.nan)
     u, v = np.where(seen, log_c, 0.0), np.where(seen, log_n, 0.0)
     du = np.where(seen, u - (u.sum(axis=1) / n)[:, None], 0.0)
-    return np.asarray(np.sum(du * v, axis=1) / np.sum(du**2, axis=1))
+    spread = np.sum(du**2, axis=1)
+    return np.asarray(np.sum(du * v, axis=1) / np.where(spread > 0, spread, np.nan))
 
 
 def _slope_estimate(slopes: Array, step: float) -> Estimate:

@@ -16,6 +16,7 @@ from mlproject.errors import BadInput
 
 from .bca import Refits, pull
 from .estimates import estimates, stretch, widen_amplitudes
+from .furthest import furthest
 from .intervals import Estimate, Noise, Profile, condition_number, profile, read_noise
 from .law import Array, ScalingLaw
 from .points import Points, read_points
@@ -25,6 +26,7 @@ from .table import LAWS, find_law
 from .threads import one_thread
 from .verdict import Evidence, Judged, judge
 
+LINEAR = "linear loss"
 OPINION_ROUNDS = 30  # of reweighting in the second opinion
 SETTLED = 1e-5  # its relative change at the end: it is read to a fraction of a standard error
 
@@ -49,6 +51,7 @@ class Fit:
     """One law on one set of points. ``residuals`` are ln y - ln L [m]; losses and x keep their units.
 
     ``verdict`` is "scaling", "flat" or "not identifiable"; ``reason`` says why and what would change it;
+    ``identified`` names the parameters that the data pin down, the others have an interval at most;
     ``robust`` are the parameters under Huber's loss, the second opinion;
     ``condition`` is the condition number of the scaled information matrix;
     ``held_out_error`` is ln(predicted / observed) on the largest scale when fitted without it.
@@ -60,6 +63,7 @@ class Fit:
     verdict: str
     reason: str
     flags: tuple[str, ...]
+    identified: frozenset[str]
     n_scales: int
     dof: int
     residuals: Array
@@ -88,7 +92,7 @@ class Fit:
         """Predicted losses at x [n] (or [n, axes]) with intervals for the mean and for one new run."""
         at = read_scales(x, self.points.x.shape[1])
         log_x = self.points.scaled(at)
-        mean, cloud = self._log_mean(self.theta[None], log_x)[0], self._log_mean(self.spread, log_x)
+        mean = self._log_mean(self.theta[None], log_x)[0]
         if not np.isfinite(self.noise.factor):
             low, high = np.full(len(at), -np.inf), np.full(len(at), np.inf)
         elif self.refits is not None:
@@ -96,7 +100,7 @@ class Fit:
                 self.theta, lambda theta: self._log_mean(theta, log_x), self.stretch
             )
         else:
-            low, high = np.minimum(cloud.min(axis=0), mean), np.maximum(cloud.max(axis=0), mean)
+            low, high = self._furthest(log_x)
         run = self.noise.factor * self.residual_sd
         return Prediction(
             mean=np.exp(mean),
@@ -106,6 +110,14 @@ class Fit:
             new_run_high=np.exp(mean + np.hypot(high - mean, run)),
             horizon=horizon(self.points, at),
         )
+
+    def _furthest(self, log_x: Array) -> tuple[Array, Array]:
+        """Lowest and highest ln L [n] inside the 95 % region: over the profiles, and pulled by itself."""
+        problem = self.points.problem(find_law(self.law), linear=self.space == LINEAR)
+        limit = self.noise.variance * self.noise.factor**2
+        ends = np.stack(furthest(problem, self.theta, limit, log_x)) + np.log(self.points.loss_unit)
+        cloud = self._log_mean(self.spread, log_x)
+        return np.minimum(cloud.min(axis=0), ends[0]), np.maximum(cloud.max(axis=0), ends[1])
 
     def _log_mean(self, theta: Array, log_x: Array) -> Array:
         """ln L [g, n] in the unit of the data at scaled parameters [g, p]."""
@@ -227,11 +239,12 @@ def _report(seen: Evidence, judged: Judged, *, dof: int, linear: bool, refits: R
         verdict=judged.verdict,
         reason=judged.reason,
         flags=judged.flags,
+        identified=judged.identified,
         n_scales=points.n_scales,
         dof=dof,
         residuals=residuals,
         residual_sd=_run_sd(points, residuals, dof),
-        space="linear loss" if linear else "log loss",
+        space=LINEAR if linear else "log loss",
         held_out_error=held_out_error(points, law, linear=linear),
         condition=condition_number(seen.problem, theta),
         ceiling=points.ceiling,

@@ -6,7 +6,7 @@ c N^p D^q; Czech et al. 2026 on the bias of parabolas fitted to IsoFLOP profiles
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,12 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from mlproject.errors import BadInput
 
-from .fitting import Fit
-from .intervals import Estimate, percentile
+from .fitting import LINEAR, Fit
+from .intervals import Estimate, derived_errors, percentile
 from .law import Array
 from .table import find_law
 
 SUMS = ("separable", "coupled")
+STEP = 1e-6  # of central differences
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,26 +75,29 @@ def frontier(fitted: Fit, compute: ArrayLike, *, cost: Cost | None = None) -> Fr
     if fitted.law not in SUMS:
         raise BadInput(f"law {fitted.law!r} has no optimum inside: use one of {', '.join(SUMS)}")
     spending, budgets = cost or Cost(), np.atleast_1d(np.asarray(compute, dtype=np.float64))
-    best = np.stack(_optimum(fitted, fitted.theta[None], spending, budgets))[:, 0]
-    if not np.all(np.isfinite(best)):
+
+    def told(theta: Array) -> Array:
+        """ln N*, ln D*, ln L* at every budget, then d ln N* / d ln C: [s, 3 k + 1]."""
+        optimum = np.concatenate(_optimum(fitted, theta, spending, budgets), axis=1)
+        return np.concatenate([optimum, _share(theta, spending)[:, None]], axis=1)
+
+    found = told(fitted.theta[None])[0]
+    if not np.all(np.isfinite(found)):
         raise BadInput("the frontier needs exponents and amplitudes above zero along both axes")
-    cloud = np.stack(_optimum(fitted, fitted.spread, spending, budgets))
-    cloud = cloud[:, np.all(np.isfinite(cloud), axis=(0, 2))]
-    limits = [_limits(fitted, value, spread) for value, spread in zip(best, cloud, strict=True)]
-    share = _share(fitted, fitted.theta[None], spending)
-    low, high = _limits(fitted, share, _share(fitted, fitted.spread, spending)[:, None])
+    ends = np.stack(_limits(fitted, found, told))
+    best, limits = found[:-1].reshape(3, -1), np.exp(ends[:, :-1]).reshape(2, 3, -1)
     at, seen = best[:2], fitted.points.x
     inside = (np.log(seen.min(axis=0))[:, None] <= at) & (at <= np.log(seen.max(axis=0))[:, None])
-    split = Estimate(value=float(share[0]), low=float(low[0]), high=float(high[0]))
+    split = Estimate(value=float(found[-1]), low=float(ends[0, -1]), high=float(ends[1, -1]))
     p, q = spending.n_power, spending.d_power
     return Frontier(
         compute=budgets,
         n=np.exp(best[0]),
         d=np.exp(best[1]),
         loss=np.exp(best[2]),
-        n_limits=np.exp(np.stack(limits[0])),
-        d_limits=np.exp(np.stack(limits[1])),
-        loss_limits=np.exp(np.stack(limits[2])),
+        n_limits=limits[:, 0],
+        d_limits=limits[:, 1],
+        loss_limits=limits[:, 2],
         n_exponent=split,
         d_exponent=Estimate(
             value=(1.0 - p * split.value) / q, low=(1.0 - p * split.high) / q, high=(1.0 - p * split.low) / q
@@ -120,7 +124,7 @@ def isoflop_optimum(n: ArrayLike, loss: ArrayLike) -> tuple[float, float]:
     return float(np.exp(at[best])), float(np.exp(values[best]))
 
 
-def _share(fitted: Fit, theta: Array, cost: Cost) -> Array:
+def _share(theta: Array, cost: Cost) -> Array:
     """d ln N* / d ln C of parameters [s, p]."""
     alpha, beta = theta[:, 0], theta[:, 1]
     return np.asarray(beta / (alpha * cost.d_power + beta * cost.n_power))
@@ -144,9 +148,22 @@ def _optimum(fitted: Fit, theta: Array, cost: Cost, budgets: Array) -> tuple[Arr
     return log_n, log_d, log_l
 
 
-def _limits(fitted: Fit, value: Array, cloud: Array) -> tuple[Array, Array]:
+def _limits(fitted: Fit, value: Array, told: Callable[[Array], Array]) -> tuple[Array, Array]:
+    """Limits [k] of quantities of the parameters: over refits, or over profiles and to first order.
+
+    The profiles of single parameters alone fall short of what depends on several.
+    """
     if not np.isfinite(fitted.noise.factor):
         return np.full_like(value, -np.inf), np.full_like(value, np.inf)
+    cloud = told(fitted.spread)
+    cloud = cloud[np.all(np.isfinite(cloud), axis=1)]
     if fitted.from_draws:
         return percentile(value, cloud, fitted.stretch)
-    return np.minimum(cloud.min(axis=0), value), np.maximum(cloud.max(axis=0), value)
+    steps = STEP * np.eye(len(fitted.theta))
+    gradients = (told(fitted.theta + steps) - told(fitted.theta - steps)).T / (2.0 * STEP)
+    half = np.zeros_like(value)
+    if np.all(np.isfinite(gradients)):  # at the edge of what has an optimum the profiles speak alone
+        problem = fitted.points.problem(find_law(fitted.law), linear=fitted.space == LINEAR)
+        error = derived_errors(problem, fitted.theta, gradients)
+        half = fitted.noise.factor * np.sqrt(fitted.noise.variance) * error
+    return np.minimum(cloud.min(axis=0), value - half), np.maximum(cloud.max(axis=0), value + half)

@@ -60,10 +60,16 @@ def _units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Array]:
 
 
 def _prior(z: Array, span: Span) -> Array:
+    """The floor is a share of the loss at the largest scales, as in all laws, not of L0: it may be far below.
+
+    There L = E + (1 - E) t = E / share in units of L0, so E = share t / (1 - share (1 - t)).
+    """
     exponents = plausible_exponent(z[:, :4])
     places = np.stack([1.5 * z[:, 5], 2.0 * z[:, 6], 1.5 * z[:, 7] - 1.5], axis=1)
-    share = plausible_share(z[:, 4:5])
-    return np.concatenate([exponents, places, share, np.ones((len(z), 1))], axis=1)
+    shape, share = np.concatenate([exponents, places], axis=1), plausible_share(z[:, 4])
+    left = overfitting_basis(shape, span.high[None])[:, 0, 1].real
+    floor = share * left / (1.0 - share * (1.0 - left))
+    return np.concatenate([shape, floor[:, None], np.ones((len(z), 1))], axis=1)
 
 
 OVERFITTING = ScalingLaw(

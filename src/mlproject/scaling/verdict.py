@@ -20,6 +20,7 @@ from .solve import Problem
 
 SCALING, FLAT, UNIDENTIFIABLE = "scaling", "flat", "not identifiable"
 EXPONENTS = {"alpha", "beta", "gamma", "delta", "alpha1"}
+LOSSES = frozenset({"E", "L0"})
 FLAT_WITHIN = 0.1  # an average slope inside -/+ this is flat: at most a fifth of the loss per decade
 ROUNDING = 1e-9  # slopes below it are those of a constant in floating point
 COLLINEAR = 0.995  # correlation of ln N and ln D from which a design is a line
@@ -28,11 +29,12 @@ WIDEST = 2.0  # an exponent's interval may be this many times as wide as its val
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """A verdict, one plain sentence of reason, and flags."""
+    """A verdict, one plain sentence of reason, flags, and the parameters that the data pin down."""
 
     verdict: str
     reason: str
     flags: tuple[str, ...] = ()
+    identified: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,14 +60,17 @@ def judge(seen: Evidence) -> Judged:
     if slopes and all(map(is_flat, slopes)):
         told = f"slope {_show(slopes[0])} holds" if slope else f"slopes {', '.join(map(_show, slopes))} hold"
         text = f"the average {told} 0 and nothing steeper than {FLAT_WITHIN:g}"
-        return Judged(verdict=FLAT, reason=text, flags=flags)
+        return Judged(verdict=FLAT, reason=text, flags=flags, identified=_identified(seen, flat=True))
     if needed > 0:
         return Judged(verdict=UNIDENTIFIABLE, reason=_too_few(seen.points, seen.law, needed), flags=flags)
-    trouble = collinear(seen.points) or _first_trouble(seen)
+    together, known = collinear(seen.points), _identified(seen, flat=False)
+    trouble = together or _first_trouble(seen)
     if trouble is not None:
         rest = "" if slope is None else f"; the average slope is {_show(slope)}"
-        return Judged(verdict=UNIDENTIFIABLE, reason=trouble + rest, flags=flags)
-    return Judged(verdict=SCALING, reason=_praise(seen) + ("" if not flags else f"; {flags[0]}"), flags=flags)
+        some = frozenset() if together else known
+        return Judged(verdict=UNIDENTIFIABLE, reason=trouble + rest, flags=flags, identified=some)
+    said = _praise(seen) + ("" if not flags else f"; {flags[0]}")
+    return Judged(verdict=SCALING, reason=said, flags=flags, identified=known)
 
 
 def exponents(law: ScalingLaw) -> tuple[str, ...]:
@@ -165,17 +170,38 @@ def collinear(points: Points) -> str | None:
 
 
 def _first_trouble(seen: Evidence) -> str | None:
-    remedy = _remedy(seen.points)
-    for name in exponents(seen.law):
-        estimate, j = seen.parameters[name], seen.law.names.index(name)
-        if not np.isfinite(estimate.width):
-            return f"no degree of freedom is left to judge {name}; {remedy}"
-        if seen.profiles.open_low[j] or seen.profiles.open_high[j]:
-            side = "below" if seen.profiles.open_low[j] else "above"
-            return f"the data do not bound {name} from {side} {_show(estimate)}; {remedy}"
-        if estimate.holds(0.0) or estimate.width > WIDEST * abs(estimate.value):
-            return f"the interval of {name} {_show(estimate)} is too wide to tell; {remedy}"
+    troubles = (_trouble(seen, name) for name in exponents(seen.law))
+    return next((trouble for trouble in troubles if trouble is not None), None)
+
+
+def _trouble(seen: Evidence, name: str) -> str | None:
+    """Why the data do not pin down a parameter that the search carries by this name, with the remedy."""
+    estimate, j, remedy = seen.parameters[name], seen.law.names.index(name), _remedy(seen.points)
+    if not np.isfinite(estimate.width):
+        return f"no degree of freedom is left to judge {name}; {remedy}"
+    if seen.profiles.open_low[j] or seen.profiles.open_high[j]:
+        side = "below" if seen.profiles.open_low[j] else "above"
+        return f"the data do not bound {name} from {side} {_show(estimate)}; {remedy}"
+    if estimate.holds(0.0) or estimate.width > WIDEST * abs(estimate.value):
+        return f"the interval of {name} {_show(estimate)} is too wide to tell; {remedy}"
     return None
+
+
+def _identified(seen: Evidence, *, flat: bool) -> frozenset[str]:
+    """The parameters that may be told as numbers; the others have an interval at most.
+
+    Exponents and losses (E, L0) stand by themselves; a loss that may be 0 is an upper limit. All others
+    (amplitudes at x = 1, places, couplings) have a meaning only beside exponents that are known. Of a loss
+    that is flat, a power law without a floor tells how steep it is at most.
+    """
+    if flat and "E" not in seen.law.names:
+        return frozenset(seen.parameters)
+    own = {*(() if flat else exponents(seen.law)), *LOSSES.intersection(seen.law.names)}
+    known = {name for name in own if _trouble(seen, name) is None}
+    if not flat and known.issuperset(exponents(seen.law)):
+        rest = {name: one for name, one in seen.parameters.items() if name not in own}
+        known |= {name for name, one in rest.items() if np.isfinite(one.width)}
+    return frozenset(known)
 
 
 def _praise(seen: Evidence) -> str:
