@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scaling_scores import rmsle
 
 from mlproject.scaling import average, fit
-from scaling import rmsle
 
 Array = NDArray[np.float64]
 FORMS = ("separable", "product", "coupled", "kaplan")
