@@ -25,7 +25,7 @@ from .posterior import Posterior, conditioned, log_mean, posterior
 from .rolling import rolling_scores
 from .table import find_law
 from .threads import one_thread
-from .verdict import rises
+from .verdict import rises, rising_axes
 from .weights import prior_weights, weigh
 
 AVERAGED = {
@@ -171,6 +171,9 @@ def find_flags(points: Points) -> tuple[str, ...]:
     flags = []
     if rises(points):
         flags.append("the loss rises: of the averaged laws only the power law can follow it")
+    elif axes := rising_axes(points):
+        where = " and ".join(map(str, axes))
+        flags.append(f"the loss rises along axis {where}, which every law here holds for unlikely beforehand")
     if points.n_scales < 5:
         flags.append(
             f"{points.n_scales} distinct scales: weights come from priors and misfit, nothing was held out"

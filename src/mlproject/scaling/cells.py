@@ -20,6 +20,7 @@ KNOWN_DOF = 10.0  # how many residuals noise that the caller gives is worth
 ENOUGH_REPEATS = 5  # spare runs at repeated scales that make the noise known
 LEAST_NOISE = 1e-4  # relative, however well repeats agree
 GUESS = 0.007  # relative noise where nothing is known
+GUESS_JOINT = 0.01  # and of several axes, where every cell is another training
 
 
 def make_cells(points: Points) -> Cells:
@@ -37,7 +38,8 @@ def make_cells(points: Points) -> Cells:
     inside = log_y - (np.bincount(same, log_y) / np.bincount(same))[same]
     repeats = float(len(log_y) - same.max() - 1)
     spare = float(np.sum(inside**2)) if repeats else 0.0
-    guess = GUESS if repeats < 3 else float(np.sqrt(spare / repeats))
+    guess = GUESS if log_x.shape[1] == 1 else GUESS_JOINT
+    guess = guess if repeats < 3 else float(np.sqrt(spare / repeats))
     trusted = trust(points) if len(level) == len(log_y) else np.ones(len(log_y))
     return Cells(
         log_x=mean,

@@ -2,15 +2,18 @@
 
 Source: Kennedy and O'Hagan 2001 (J. R. Statist. Soc. B 63, 425), model discrepancy as a Gaussian process;
 Uhlenbeck and Ornstein 1930 (Phys. Rev. 36, 823), whose process moves the local exponent here; Rasmussen and
-Williams 2006, equation 2.42 (generalised least squares for the level).
+Williams 2006, equations 2.42 (generalised least squares for the level) and 4.17 (Matern 3/2).
 
     ln y = level + ln shape(x) + delta(ln x) + noise,        var noise = sigma^2 / n
 
 Without delta, more data narrow the interval around a law that is slightly wrong. delta has two parts:
 the local exponent *drifts* away from the law's and forgets its drift over LENGTH e-folds; and neighbouring
-losses *wander* together, as points of one run do. The data weigh the sizes; those offered were set on
-hold-outs inside the fit parts of public learning curves (see EXPERIMENTS.md). sigma^2 and the level are
-integrated out in closed form.
+losses *wander* together, as points of one run do. Where several axes share scales, each scale of the first
+(each model) departs on its *own* besides: models differ in more than their size (random effects: Laird and
+Ware 1982, Biometrics 38, 963), so beyond the data a model continues from its own level, and a model that
+was never run may lie off the trend. The data weigh the sizes; those offered were set on hold-outs inside
+the fit parts of public learning curves (see EXPERIMENTS.md). sigma^2 and the level are integrated out in
+closed form.
 """
 
 from __future__ import annotations
@@ -25,6 +28,9 @@ DRIFTS = (0.03, 0.06, 0.12)  # standard deviations of the drift of the local exp
 LENGTH = 2.0  # e-folds over which a drift is forgotten
 WANDERS = (0.005, 0.015)  # standard deviations of what neighbouring losses share, relative
 NEIGHBOURS = 0.6  # e-folds over which losses wander together
+OWN = (0.0, 0.02, 0.06, 0.2)  # standard deviations of what is a model's own, relative
+OWN_LENGTH = 3.0  # e-folds of the other axes over which half of its variance is forgotten; half stays
+DIGITS = 9  # of the logarithm of a scale, in which runs of one model agree
 CHI2_MEDIAN = 0.455  # of a squared normal number
 ABSENT = 0.1  # prior probability of no departure, where residuals are all that tells the noise
 ABSENT_KNOWN = 0.8  # the same where the noise is known apart from the law, so that misfit shows
@@ -34,15 +40,17 @@ NOISE_DOF = 4.0  # how many residuals the guess of the noise is worth
 
 @dataclass(frozen=True, kw_only=True)
 class Departure:
-    """One hypothesis about the departure: its drift per e-fold and its wander as multiples of the noise.
+    """One hypothesis about the departure: drift per e-fold, wander, and what is each model's own.
 
-    ``anchor`` [axes] is where the drift starts from; a free level makes it immaterial.
+    All three are multiples of the noise. ``anchor`` [axes] is where the drift starts from; a free level makes
+    it immaterial.
     """
 
     drift: float
     wander: float
     log_prior: float
     anchor: Array
+    own: float = 0.0
 
     def covariance(self, here: Array, there: Array) -> Array:
         """Covariance of the departure between scales [n, axes] and [m, axes], in units of sigma^2.
@@ -53,11 +61,19 @@ class Departure:
         apart = np.sqrt(np.sum((here[:, None] - there[None]) ** 2, axis=-1))
         start = _variogram(self._from_anchor(here))[:, None] + _variogram(self._from_anchor(there))
         drifted = 0.5 * self.drift**2 * (start - _variogram(apart))
-        return np.asarray(drifted + self.wander**2 * np.exp(-apart / NEIGHBOURS))
+        return np.asarray(drifted + self.wander**2 * np.exp(-apart / NEIGHBOURS) + self._own(here, there))
 
     def variance(self, at: Array) -> Array:
         """Variance of the departure at scales [n, axes], in units of sigma^2."""
-        return np.asarray(self.drift**2 * _variogram(self._from_anchor(at)) + self.wander**2)
+        return np.asarray(self.drift**2 * _variogram(self._from_anchor(at)) + self.wander**2 + self.own**2)
+
+    def _own(self, here: Array, there: Array) -> Array | float:
+        """A level for each model, and a smooth curve along the other axes (Matern 3/2)."""
+        if self.own == 0.0:
+            return 0.0
+        same = np.round(here[:, None, 0], DIGITS) == np.round(there[None, :, 0], DIGITS)
+        apart = np.sqrt(3.0 * np.sum((here[:, None, 1:] - there[None, :, 1:]) ** 2, axis=-1)) / OWN_LENGTH
+        return np.asarray(same * self.own**2 * 0.5 * (1.0 + (1.0 + apart) * np.exp(-apart)))
 
     def _from_anchor(self, at: Array) -> Array:
         return np.asarray(np.sqrt(np.sum((at - self.anchor) ** 2, axis=-1)))
@@ -70,15 +86,31 @@ def _variogram(distance: Array) -> Array:
 
 
 def departures(cells: Cells) -> tuple[Departure, ...]:
-    """No departure, and all combinations of drift and wander with equal prior probability."""
+    """No drift and wander or any of their combinations, each with every size of what is a model's own."""
     absent = ABSENT
     if cells.noise_known:
         absent = ABSENT_KNOWN if cells.log_x.shape[1] == 1 else ABSENT_JOINT
     anchor, noise = cells.log_x.min(axis=0), typical_noise(cells)
-    some = [(drift / noise, wander / noise) for drift in DRIFTS for wander in WANDERS]
-    each = float(np.log((1.0 - absent) / len(some)))
-    none = Departure(drift=0.0, wander=0.0, log_prior=float(np.log(absent)), anchor=anchor)
-    return (none, *(Departure(drift=d, wander=w, log_prior=each, anchor=anchor) for d, w in some))
+    some = [(drift, wander) for drift in DRIFTS for wander in WANDERS]
+    shares = [(0.0, 0.0, absent), *((*both, (1.0 - absent) / len(some)) for both in some)]
+    owns = OWN if models_repeat(cells) else OWN[:1]
+    return tuple(
+        Departure(
+            drift=drift / noise,
+            wander=wander / noise,
+            log_prior=float(np.log(share / len(owns))),
+            anchor=anchor,
+            own=own / noise,
+        )
+        for drift, wander, share in shares
+        for own in owns
+    )
+
+
+def models_repeat(cells: Cells) -> bool:
+    """Whether each scale of the first of several axes has two cells or more, on average."""
+    models = len(np.unique(np.round(cells.log_x[:, 0], DIGITS)))
+    return cells.log_x.shape[1] > 1 and 2 * models <= len(cells.log_x)
 
 
 def typical_noise(cells: Cells) -> float:

@@ -16,10 +16,10 @@ from .law import (
     Shape,
     Span,
     Values,
+    any_share,
     exponent,
+    joint_exponents,
     location,
-    plausible_exponent,
-    plausible_share,
     softplus,
 )
 
@@ -131,19 +131,20 @@ def _rosenfeld_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[st
 
 
 def _two_exponents(z: Array) -> tuple[Array, Array]:
-    return plausible_exponent(z[:, 0]), plausible_exponent(z[:, 1])
+    alpha, beta = joint_exponents(z[:, :2]).T
+    return alpha, beta
 
 
 def _separable_prior(z: Array, span: Span) -> Array:
     alpha, beta = _two_exponents(z)
-    share, split = plausible_share(z[:, 2]), plausible_share(z[:, 3])
+    share, split = any_share(z[:, 2]), any_share(z[:, 3])
     a = (1.0 - share) * split * np.exp(alpha * span.high[0])
     b = (1.0 - share) * (1.0 - split) * np.exp(beta * span.high[1])
     return np.stack([alpha, beta, share, a, b], axis=1)
 
 
 def _interaction_prior(z: Array, span: Span) -> Array:
-    theta, both = _separable_prior(z, span), plausible_share(z[:, 4])
+    theta, both = _separable_prior(z, span), any_share(z[:, 4])
     corner = np.exp(theta[:, 0] * span.high[0] + theta[:, 1] * span.high[1])
     extra = both * (1.0 - theta[:, 2]) * corner
     theta[:, 3:] *= (1.0 - both)[:, None]
@@ -152,7 +153,7 @@ def _interaction_prior(z: Array, span: Span) -> Array:
 
 def _product_prior(z: Array, span: Span) -> Array:
     alpha, beta = _two_exponents(z)
-    share = plausible_share(z[:, 2])
+    share = any_share(z[:, 2])
     k = (1.0 - share) * np.exp(alpha * span.high[0] + beta * span.high[1])
     return np.stack([alpha, beta, share, k], axis=1)
 
@@ -160,7 +161,7 @@ def _product_prior(z: Array, span: Span) -> Array:
 def _coupled_prior(z: Array, span: Span) -> Array:
     alpha, beta = _two_exponents(z)
     shape = np.stack([alpha, beta, 1.5 * z[:, 3], 0.7 * z[:, 4]], axis=1)
-    share = plausible_share(z[:, 2])
+    share = any_share(z[:, 2])
     at_last = coupled_basis(shape, span.high[None])[:, 0, 1].real
     return np.concatenate([shape, np.stack([share, (1.0 - share) / at_last], axis=1)], axis=1)
 
@@ -172,7 +173,7 @@ def _kaplan_prior(z: Array, span: Span) -> Array:
 
 def _bounded_sum_prior(z: Array, span: Span) -> Array:
     alpha, beta = _two_exponents(z)
-    share = plausible_share(z[:, 2])
+    share = any_share(z[:, 2])
     return np.stack([alpha, beta, 1.5 * z[:, 3], 2.0 * z[:, 4], share, np.ones(len(z))], axis=1)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from .joint import product_basis, separable_basis
-from .law import Array, ScalingLaw, Span, exponent, plausible_exponent, plausible_share
+from .law import Array, ScalingLaw, Span, any_share, exponent, joint_exponents
 
 EXPONENTS = (
     exponent("alpha", -1.0, 3.0, 9),
@@ -30,14 +30,14 @@ def _product_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str,
 
 
 def _separable_prior(z: Array, span: Span) -> Array:
-    powers, share = plausible_exponent(z[:, :3]), plausible_share(z[:, 3:4])
+    powers, share = joint_exponents(z[:, :3]), any_share(z[:, 3:4])
     parts = np.exp(z[:, 4:7])
     parts *= (1.0 - share) / parts.sum(axis=1, keepdims=True)
     return np.concatenate([powers, share, parts * np.exp(powers * span.high)], axis=1)
 
 
 def _product_prior(z: Array, span: Span) -> Array:
-    powers, share = plausible_exponent(z[:, :3]), plausible_share(z[:, 3:4])
+    powers, share = joint_exponents(z[:, :3]), any_share(z[:, 3:4])
     return np.concatenate([powers, share, (1.0 - share) * np.exp(powers @ span.high)[:, None]], axis=1)
 
 

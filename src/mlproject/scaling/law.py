@@ -39,6 +39,7 @@ class Span:
 
 
 RISING = 0.05  # prior probability that a loss rises with scale
+ALIKE = 0.8  # correlation of the exponents of several axes
 Prior = Callable[[Array, Span], Array]
 
 
@@ -129,9 +130,26 @@ def plausible_exponent(z: Array, median: float = 0.4, spread: float = 0.8) -> Ar
 
 def plausible_direction(z: Array) -> Array:
     """An exponent that is negative, so that losses rise, with probability RISING, and plausible otherwise."""
+    return _either_way(z, lambda p: plausible_exponent(special.ndtri(p)))
+
+
+def joint_exponents(z: Array) -> Array:
+    """Exponents [s, axes] of several axes, alike: the dimension of the data rules both N and D.
+
+    Bahri et al. 2021 (arXiv 2102.06701): where resolution limits, the exponents are equal; published pairs
+    are 0.34 and 0.28 (Hoffmann 2022), 0.35 and 0.37 (Besiroglu et al. 2024). Student's t keeps what is far
+    from them possible. Any may be negative, as in ``plausible_direction``.
+    """
+    alike = ALIKE * z[:, :1] + np.sqrt(1.0 - ALIKE**2) * z
+    mixed = np.concatenate([z[:, :1], alike[:, 1:]], axis=1)
+    return _either_way(mixed, lambda p: np.minimum(0.35 * np.exp(0.35 * special.stdtrit(3.0, p)), 30.0))
+
+
+def _either_way(z: Array, quantile: Callable[[Array], Array]) -> Array:
+    """A positive quantity at normal numbers that is negative with probability RISING, continuous in z."""
     u = special.ndtr(z)
-    falls = plausible_exponent(special.ndtri(np.clip((u - RISING) / (1.0 - RISING), 1e-12, 1.0 - 1e-12)))
-    rises = plausible_exponent(special.ndtri(np.clip(1.0 - u / RISING, 1e-12, 1.0 - 1e-12)))
+    falls = quantile(np.clip((u - RISING) / (1.0 - RISING), 1e-12, 1.0 - 1e-12))
+    rises = quantile(np.clip(1.0 - u / RISING, 1e-12, 1.0 - 1e-12))
     return np.asarray(np.where(u >= RISING, falls, -rises))
 
 
@@ -139,6 +157,11 @@ def plausible_share(z: Array) -> Array:
     """Beta(2, 2), its quantiles in closed form: the share of the floor in the loss at the largest scale."""
     middle = np.sin(np.arcsin(1.0 - 2.0 * special.ndtr(z)) / 3.0)
     return np.asarray(np.clip(0.5 - middle, 1e-9, 1.0 - 1e-9))
+
+
+def any_share(z: Array) -> Array:
+    """Uniform: the share of one term in the loss of several axes at their largest scales."""
+    return np.asarray(np.clip(special.ndtr(z), 1e-9, 1.0 - 1e-9))
 
 
 def plausible_place(z: Array, low: float, high: float) -> Array:

@@ -113,8 +113,13 @@ def is_flat(slope: Estimate) -> bool:
 
 def rises(points: Points) -> bool:
     """Whether the loss rises along its only axis, which only a power law follows."""
-    slope = average_slope(points)
-    return slope is not None and slope.high < 0.0 and not is_flat(slope)
+    return points.x.shape[1] == 1 and bool(rising_axes(points))
+
+
+def rising_axes(points: Points) -> tuple[int, ...]:
+    """Axes, counted from 1, along which the loss rises."""
+    slopes = enumerate(average_slopes(points), 1)
+    return tuple(axis for axis, slope in slopes if slope.high < 0.0 and not is_flat(slope))
 
 
 def find_flags(seen: Evidence) -> list[str]:
