@@ -174,7 +174,7 @@ def encode(figure: Figure, kind: str) -> bytes:
         # Laid out once for all formats; savefig would draw everything once more for it.
         figure.set_dpi(matplotlib.rcParams["savefig.dpi"])
         layout.execute(figure)
-        figure.set_layout_engine("none")
+        figure.set_layout_engine(None)
     buffer = BytesIO()
     stamp = {"CreationDate": None} if kind == "pdf" else {"Software": None}
     figure.savefig(buffer, format=kind, metadata=stamp)
