@@ -9,11 +9,11 @@ from torch.nn import functional as F
 
 from mlproject.heads import (
     Diverged,
+    FullDescent,
     LinearHead,
     Stack,
     Training,
     batch_gradient,
-    descent_losses,
     initial_head,
     loss_and_gradient,
     train_head,
@@ -158,7 +158,7 @@ def test_descent_in_closed_form_equals_descent_step_by_step():
     start = initial_head(WIDTH, N_OUT, generator(0, "init"))
     train, judged = (inputs[:30], targets[:30]), (inputs[30:], targets[30:])
     rates, steps = [0.01, 0.1, 1.0], [1, 5, 40]
-    table = descent_losses(start, train, judged, rates, steps)
+    table = FullDescent.of(start, train, judged).losses(rates, steps)
     for i, lr in enumerate(rates):
         for j, count in enumerate(steps):
             head = copy(start)
@@ -171,7 +171,7 @@ def test_descent_in_closed_form_equals_descent_step_by_step():
 def test_descent_in_closed_form_shows_a_rate_that_diverges():
     inputs, targets = examples("mse")
     start = initial_head(WIDTH, N_OUT, generator(0, "init"))
-    (losses,) = descent_losses(start, (inputs, targets), (inputs, targets), [1e6], [1, 4000])
+    (losses,) = FullDescent.of(start, (inputs, targets), (inputs, targets)).losses([1e6], [1, 4000])
     assert losses[0].isfinite()
     assert not losses[1].isfinite()
 

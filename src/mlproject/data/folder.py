@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlproject.data.image_set import ImageSet, Skipped
-from mlproject.data.images import BadImage, decode, read_bytes
+from mlproject.data.images import BadImage, check, decode, read_bytes
 from mlproject.data.names import natural, printable
 from mlproject.data.scan import Found, scan
 from mlproject.errors import BadInput, DigestMismatch
@@ -76,7 +76,7 @@ def _check(files: Iterable[Found]) -> tuple[list[_Checked], list[Skipped]]:
             if digest in first_with:
                 refused.append(Skipped(id=file.id, reason=f"duplicate of {first_with[digest]}"))
                 continue
-            decode(content)
+            check(content)
         except BadImage as error:
             refused.append(Skipped(id=file.id, reason=str(error), bad=True))
             continue

@@ -89,19 +89,21 @@ def decode(content: bytes) -> Pixels:
 
     Raises: BadImage with the reason.
     """
-    kind = _format(content)
-    try:
-        image = _open(content, kind)
-        _check_size(*image.size)
-        if kind == "PNG":
-            check_png(content)
-        image.load()
+    with _refusing(content) as kind:
+        image = _loaded(content, kind)
         turn = UPRIGHT.get(_orientation(image), np.asarray)
         return np.ascontiguousarray(turn(_rgb(image)))
-    except (BadImage, MemoryError):
-        raise
-    except Exception as error:  # a decoder may raise anything on bytes that are no image
-        raise BadImage(f"cannot be decoded as {kind}: {_one_line(error)}") from error
+
+
+def check(content: bytes) -> None:
+    """Refuse what ``decode`` would refuse, without the array where the pixels are RGB as they are.
+
+    Raises: BadImage with the reason.
+    """
+    with _refusing(content) as kind:
+        image = _loaded(content, kind)
+        if image.mode != "RGB":
+            _rgb(image)
 
 
 def decode_map(content: bytes) -> Pixels:
@@ -109,21 +111,34 @@ def decode_map(content: bytes) -> Pixels:
 
     Raises: BadImage with the reason.
     """
+    with _refusing(content) as kind:
+        if kind != "PNG":
+            raise BadImage(f"is a label map but {kind}, not PNG")
+        image = _loaded(content, kind)
+    if image.mode not in ("P", "L", "1"):
+        raise BadImage(f"is a label map with pixels of mode {image.mode}, not palette or 8-bit gray")
+    return np.array(image, np.uint8)
+
+
+@contextlib.contextmanager
+def _refusing(content: bytes) -> Iterator[str]:
+    """The format, and whatever its decoder raises as one reason."""
     kind = _format(content)
-    if kind != "PNG":
-        raise BadImage(f"is a label map but {kind}, not PNG")
     try:
-        image = _open(content, kind)
-        _check_size(*image.size)
-        check_png(content)
-        image.load()
+        yield kind
     except (BadImage, MemoryError):
         raise
     except Exception as error:  # a decoder may raise anything on bytes that are no image
         raise BadImage(f"cannot be decoded as {kind}: {_one_line(error)}") from error
-    if image.mode not in ("P", "L", "1"):
-        raise BadImage(f"is a label map with pixels of mode {image.mode}, not palette or 8-bit gray")
-    return np.array(image, np.uint8)
+
+
+def _loaded(content: bytes, kind: str) -> Image.Image:
+    image = _open(content, kind)
+    _check_size(*image.size)
+    if kind == "PNG":
+        check_png(content)
+    image.load()
+    return image
 
 
 def _format(content: bytes) -> str:
@@ -167,7 +182,7 @@ def _rgb(image: Image.Image) -> Pixels:
     if image.has_transparency_data:
         front = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", front.size, "white"), front)
-    return np.array(image.convert("RGB"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 @contextlib.contextmanager

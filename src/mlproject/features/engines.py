@@ -60,9 +60,7 @@ def onnx_engine(backbone: nn.Module, first: Floats) -> Engine:
     # Threads that spin while they wait halve the speed as soon as another process wants a core.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        # Another batch size than the one that is checked, so that a graph fixed to it is found out.
-        example = torch.zeros(2 if len(first) == 1 else 1, *first.shape[1:])
-        content = _exported(fold_batchnorm(backbone), example)
+        content = _exported_by_shape(fold_batchnorm(backbone), first)
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         found = session.run(None, {"images": first})[0]
     except Exception as error:
@@ -101,6 +99,15 @@ def relative_distance(found: Floats, expected: Floats) -> float:
     """Largest L2 distance of a row from the expected one, relative to its norm."""
     distance = np.linalg.norm(found.astype(np.float64) - expected, axis=1)
     return float(np.max(distance / np.maximum(np.linalg.norm(expected, axis=1), 1e-12)))
+
+
+def _exported_by_shape(net: nn.Module, first: Floats) -> bytes:
+    """An export that computes nothing, on a batch of no images; some networks cannot reshape none."""
+    try:
+        return _exported(net, torch.zeros(0, *first.shape[1:]))
+    except Exception:  # whatever the network raises, it may yet take an image
+        # Another batch size than the one that is checked, so that a graph fixed to it is found out.
+        return _exported(net, torch.zeros(2 if len(first) == 1 else 1, *first.shape[1:]))
 
 
 def _exported(net: nn.Module, example: Tensor) -> bytes:

@@ -132,10 +132,11 @@ class FeatureStore:
         if not 1 <= count <= 3 * preprocess.crop**2:
             raise WrongUse(f"count must lie in 1..{3 * preprocess.crop**2}, not {count}")
         table = self._table({"pixels": count, "preprocess": preprocess_values(preprocess)}, count)
-        if table.read_meta() is None:
-            table.write_meta({})
 
         def compute(rows: list[int]) -> Floats:
+            # Here the table's lock is held: whoever gets it next sweeps files that are half written.
+            if table.read_meta() is None:
+                table.write_meta({})
             return read_inputs(preprocess, images, rows).reshape(len(rows), -1)[:, :count]
 
         matrix = np.empty((len(indices), count), np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlproject.heads.descent import descent_losses
+from mlproject.heads.descent import FullDescent
 from mlproject.heads.linear import (
     LinearHead,
     batch_gradient,
@@ -17,11 +17,11 @@ from mlproject.heads.stack import Stack
 __all__ = [
     "Diverged",
     "Epochs",
+    "FullDescent",
     "LinearHead",
     "Stack",
     "Training",
     "batch_gradient",
-    "descent_losses",
     "initial_head",
     "loss_and_gradient",
     "losses_by_kind",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from mlproject.cell import Knob
@@ -17,8 +18,8 @@ def parsed(recipe: type[Any], knobs: Mapping[str, Knob]) -> dict[str, Knob]:
 
     Raises: WrongUse for a knob that does not exist (with near matches) or cannot be read.
     """
-    every = get_type_hints(recipe)
-    hints = {f.name: every[f.name] for f in fields(recipe)}
+    kind: Any = recipe
+    hints = {f.name: _hints(kind)[f.name] for f in fields(kind)}
     for name in knobs:
         if name not in hints:
             raise unknown(f"knob of {recipe.__name__.lower()}", name, hints)
@@ -27,9 +28,15 @@ def parsed(recipe: type[Any], knobs: Mapping[str, Knob]) -> dict[str, Knob]:
 
 def check_choices(recipe: Any) -> None:
     """Refuse a field whose value is not one of the names that its type lists."""
-    for name, hint in get_type_hints(type(recipe)).items():
+    kind: Any = type(recipe)
+    for name, hint in _hints(kind).items():
         if get_origin(hint) is Literal:
             _choice(name, hint, getattr(recipe, name))
+
+
+@cache
+def _hints(recipe: Any) -> dict[str, Any]:
+    return get_type_hints(recipe)  # half a millisecond, and a search builds a recipe for every trial
 
 
 def check_descent(recipe: Any) -> None:

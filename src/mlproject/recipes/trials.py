@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,10 +18,11 @@ from torch import Tensor
 
 from mlproject.cell import Cell
 from mlproject.errors import Problem
-from mlproject.heads import LinearHead, Stack, Training, descent_losses
+from mlproject.heads import FullDescent, LinearHead, Stack, Training
 from mlproject.recipes import build_recipe
 from mlproject.recipes.probe import Probe
 from mlproject.recipes.probing import Examples, examples_of, initial_of, solved
+from mlproject.recipes.tunable import LENGTHS
 from mlproject.training import Schedule, generator
 
 if TYPE_CHECKING:
@@ -170,10 +171,19 @@ def _ridge(group: _Group, curves: Sequence[Curve], report: Report) -> None:
         curve.add(1, loss)
 
 
+_DESCENT: dict[str, FullDescent] = {}
+"""The last one: the blocks of a search follow each other, and differ in rates and steps alone."""
+
+
 def _descend(group: _Group, curves: Sequence[Curve], lengths: Sequence[int]) -> None:
+    shared = {n: v for n, v in group.cell.knobs.items() if n not in (*OF_THEIR_OWN, *LENGTHS)}
+    key = replace(group.cell, knobs=shared).key
+    if key not in _DESCENT:
+        _DESCENT.clear()
+        _DESCENT[key] = FullDescent.of(group.start(), group.train, group.validation)
     rates = [probe.lr for probe in group.probes]
     steps = [length * group.steps_per_length for length in lengths]
-    table = descent_losses(group.start(), group.train, group.validation, rates, steps)
+    table = _DESCENT[key].losses(rates, steps)
     for curve, losses in zip(curves, table.tolist(), strict=True):
         for length, loss in zip(lengths, losses, strict=True):
             if not curve.add(length, loss):

@@ -53,6 +53,7 @@ RC: dict[Any, Any] = {
     "pdf.fonttype": 42,
     "svg.fonttype": "none",
     "savefig.dpi": 220,
+    "axes.titley": 1.0,  # else every draw measures all labels to find room for the title
 }
 
 
@@ -169,8 +170,12 @@ def faint_grid(ax: Axes) -> None:
 def encode(figure: Figure, kind: str) -> bytes:
     """A figure as ``png`` or ``pdf``; the same figure gives the same bytes."""
     FigureCanvasAgg(figure)
+    if (layout := figure.get_layout_engine()) is not None:
+        # Laid out once for all formats; savefig would draw everything once more for it.
+        figure.set_dpi(matplotlib.rcParams["savefig.dpi"])
+        layout.execute(figure)
+        figure.set_layout_engine(None)
     buffer = BytesIO()
     stamp = {"CreationDate": None} if kind == "pdf" else {"Software": None}
     figure.savefig(buffer, format=kind, metadata=stamp)
-    figure.set_layout_engine("none")  # laid out once: the second format reuses the places
     return buffer.getvalue()

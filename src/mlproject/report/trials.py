@@ -77,6 +77,8 @@ def _importances(ax: Any, shown: Shown) -> None:
 
 
 def _slice(ax: Any, shown: Shown, name: str) -> None:
+    from mlproject.report.style import log_axis
+
     values = shown.knobs[name]
     numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
     ax.scatter(
@@ -89,9 +91,13 @@ def _slice(ax: Any, shown: Shown, name: str) -> None:
     ax.set(xlabel=name, title=f"along {name}, later trials darker")
     if numbers and name in shown.log:
         ax.set_xscale("log")
+        log_axis(ax.xaxis, min(values), max(values))
     _scale(ax, shown)
 
 
 def _scale(ax: Any, shown: Shown) -> None:
+    from mlproject.report.style import log_axis
+
     if shown.losses and min(shown.losses) > 0 and max(shown.losses) > WIDE * min(shown.losses):
         ax.set_yscale("log")
+        log_axis(ax.yaxis, min(shown.losses), max(shown.losses))

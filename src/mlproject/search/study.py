@@ -143,6 +143,8 @@ class Study:
         """How much of the loss' variation each sampled knob explains (PED-ANOVA, arXiv 2304.10255)."""
         if len({t.loss for t in self.tried() if t.state == "complete"}) < 2 or not self.space:
             return {}
+        if len(self.space) == 1:  # shares sum to 1, and Optuna's evaluators load scikit-learn
+            return dict.fromkeys(self.space, 1.0)
         with reaching(self.storage.url):
             found = optuna.importance.get_param_importances(self._optuna)
         return {name: float(value) for name, value in found.items()}
