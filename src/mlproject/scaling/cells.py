@@ -19,7 +19,7 @@ MOST = 20  # cells along one axis: a denser curve is averaged within equal steps
 KNOWN_DOF = 10.0  # how many residuals noise that the caller gives is worth
 ENOUGH_REPEATS = 5  # spare runs at repeated scales that make the noise known
 LEAST_NOISE = 1e-4  # relative, however well repeats agree
-GUESS = 0.007  # relative noise where nothing is known
+GUESS = 0.005  # relative noise where nothing is known
 GUESS_JOINT = 0.01  # and of several axes, where every cell is another training
 
 

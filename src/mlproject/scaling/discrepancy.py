@@ -32,9 +32,10 @@ OWN = (0.0, 0.02, 0.06, 0.2)  # standard deviations of what is a model's own, re
 OWN_LENGTH = 3.0  # e-folds of the other axes over which half of its variance is forgotten; half stays
 DIGITS = 9  # of the logarithm of a scale, in which runs of one model agree
 CHI2_MEDIAN = 0.455  # of a squared normal number
-ABSENT = 0.1  # prior probability of no departure, where residuals are all that tells the noise
-ABSENT_KNOWN = 0.8  # the same where the noise is known apart from the law, so that misfit shows
-ABSENT_JOINT = 0.4  # and of several axes, whose joint forms are known less well
+ABSENT = 0.2  # prior probability of no departure, where residuals are all that tells the noise
+ABSENT_KNOWN = 0.9  # the same where the noise is known apart from the law, so that misfit shows
+ABSENT_JOINT = 0.1  # and of several axes, whose joint forms are known less well
+ABSENT_JOINT_KNOWN = 0.4
 NOISE_DOF = 4.0  # how many residuals the guess of the noise is worth
 
 
@@ -87,9 +88,9 @@ def _variogram(distance: Array) -> Array:
 
 def departures(cells: Cells) -> tuple[Departure, ...]:
     """No drift and wander or any of their combinations, each with every size of what is a model's own."""
-    absent = ABSENT
-    if cells.noise_known:
-        absent = ABSENT_KNOWN if cells.log_x.shape[1] == 1 else ABSENT_JOINT
+    alone = cells.log_x.shape[1] == 1
+    guessed, known = (ABSENT, ABSENT_KNOWN) if alone else (ABSENT_JOINT, ABSENT_JOINT_KNOWN)
+    absent = known if cells.noise_known else guessed
     anchor, noise = cells.log_x.min(axis=0), typical_noise(cells)
     some = [(drift, wander) for drift in DRIFTS for wander in WANDERS]
     shares = [(0.0, 0.0, absent), *((*both, (1.0 - absent) / len(some)) for both in some)]

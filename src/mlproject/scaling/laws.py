@@ -100,7 +100,8 @@ def _zhai_prior(z: Array, span: Span) -> Array:
 
 
 def _m3_prior(z: Array, span: Span) -> Array:
-    turn = -plausible_place(z[:, 1], span.low[0], span.high[0] + 4.0)
+    """The turn lies inside the data, as breaks do: one beyond them bends every curve that shows no bend."""
+    turn = -plausible_place(z[:, 1], span.low[0], span.high[0])
     return np.stack([plausible_exponent(z[:, 0], 0.5), turn, np.ones(len(z))], axis=1)
 
 
