@@ -40,10 +40,11 @@ def draw_trials(shown: Shown, path: Path) -> None:
 
         n = len(shown.knobs) + (2 if shown.importances else 1)
         figure = Figure(figsize=(PANEL * n, PANEL))
-        figure.suptitle(figure_text(shown.title, 40 * n), fontsize=8, x=0.01, ha="left")
+        title = f"{figure_text(shown.title, 40 * n)} (later trials darker)"
+        figure.suptitle(title, fontsize=8, x=0.01, y=0.99, ha="left")
         panels = figure.subplots(1, n, squeeze=False)[0]
         # Fixed margins: fitting them doubles the cost.
-        figure.subplots_adjust(left=0.28 / n, right=1 - 0.04 / n, bottom=0.19, top=0.86, wspace=0.42)
+        figure.subplots_adjust(left=0.28 / n, right=1 - 0.06 / n, bottom=0.19, top=0.8, wspace=0.42)
         _history(panels[0], shown)
         if shown.importances:
             _importances(panels[1], shown)
@@ -72,8 +73,10 @@ def _importances(ax: Any, shown: Shown) -> None:
     from mlproject.report.style import PALETTE
 
     ordered = sorted(shown.importances.items(), key=lambda pair: pair[1])[-N_NAMES:]
-    ax.barh([name for name, _ in ordered], [share for _, share in ordered], color=PALETTE[0])
-    ax.set(xlabel="share of the variation", title="importance")
+    ax.barh(range(len(ordered)), [share for _, share in ordered], color=PALETTE[5])
+    for i, (name, _) in enumerate(ordered):
+        ax.text(0.0, i, f" {name}", va="center", fontsize=7)
+    ax.set(xlabel="share of the variation", title="importance", yticks=())
 
 
 def _slice(ax: Any, shown: Shown, name: str) -> None:
@@ -88,7 +91,7 @@ def _slice(ax: Any, shown: Shown, name: str) -> None:
         cmap="viridis_r",
         s=9,
     )
-    ax.set(xlabel=name, title=f"along {name}, later trials darker")
+    ax.set(xlabel=name, title=f"along {name}")
     if numbers and name in shown.log:
         ax.set_xscale("log")
         log_axis(ax.xaxis, min(values), max(values))
