@@ -181,9 +181,9 @@ def _trouble(seen: Evidence, name: str) -> str | None:
         return f"no degree of freedom is left to judge {name}; {remedy}"
     if seen.profiles.open_low[j] or seen.profiles.open_high[j]:
         side = "below" if seen.profiles.open_low[j] else "above"
-        return f"the data do not bound {name} from {side} {_show(estimate)}; {remedy}"
+        return f"the data do not bound {name} {_limits(estimate)} from {side}; {remedy}"
     if estimate.holds(0.0) or estimate.width > WIDEST * abs(estimate.value):
-        return f"the interval of {name} {_show(estimate)} is too wide to tell; {remedy}"
+        return f"the interval of {name} {_limits(estimate)} is too wide to tell; {remedy}"
     return None
 
 
@@ -226,4 +226,8 @@ def _remedy(points: Points) -> str:
 
 
 def _show(estimate: Estimate) -> str:
-    return f"{estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"
+    return f"{estimate.value:.3g} {_limits(estimate)}"
+
+
+def _limits(estimate: Estimate) -> str:
+    return f"[{estimate.low:.3g}, {estimate.high:.3g}]"
