@@ -22,6 +22,13 @@ def test_weights_sum_to_one_and_ranks_are_shown_side_by_side():
     assert sorted(s.out_of_sample_rank for s in found.standings.values()) == [1, 2, 3, 4, 5]
 
 
+def test_data_sharper_than_the_sampler_resolves_are_flagged():
+    x = np.logspace(0, 16, 17)
+    sharp = average(x, x**-0.3, sd=1e-6 * x**-0.3)
+    assert any("too few samples fit" in flag for flag in sharp.flags)
+    assert not average(SIZES, 0.3 + 10.0 * SIZES**-0.5, sd=0.01 * np.ones(7)).flags
+
+
 def test_the_answer_is_the_same_twice_and_in_other_units():
     y = (0.3 + 10.0 * SIZES**-0.5) * np.exp(0.01 * np.random.default_rng(0).standard_normal(7))
     here, again = average(SIZES, y).predict([2e4]), average(SIZES, y).predict([2e4])

@@ -34,6 +34,8 @@ AVERAGED = {
     3: ("separable3", "product3"),
 }
 RISING = ("power",)
+THIN = 2.0  # samples that a posterior is worth
+COUNTS = 0.05  # weight from which on a law matters
 COMPONENTS = 600  # of the predictive mixture, over all laws
 KNOTS = 40
 SAMPLES = 1000  # of the parameters of one law
@@ -160,7 +162,7 @@ def average_points(points: Points, members: Mapping[str, ScalingLaw]) -> Average
         standings=standings,
         parameters=parameters,
         n_cuts=n_cuts,
-        flags=find_flags(points),
+        flags=(*find_flags(points), *_thin(posteriors, weights)),
         points=points,
         posteriors=posteriors,
     )
@@ -179,6 +181,16 @@ def find_flags(points: Points) -> tuple[str, ...]:
             f"{points.n_scales} distinct scales: weights come from priors and misfit, nothing was held out"
         )
     return tuple(flags)
+
+
+def _thin(posteriors: Mapping[str, Posterior], weights: Mapping[str, float]) -> tuple[str, ...]:
+    """What to say where data are so sharp that the sampler finds next to one set of parameters."""
+    thin = [n for n, post in posteriors.items() if weights[n] > COUNTS and post.effective_size < THIN]
+    if not thin:
+        return ()
+    return (
+        f"too few samples fit {' and '.join(thin)}, so intervals may be too narrow: is the noise this small?",
+    )
 
 
 def mixture(
