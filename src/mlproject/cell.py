@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Literal, get_args
@@ -131,6 +131,12 @@ class Cell:
     def tuned(self) -> tuple[str, ...]:
         """The names of the knobs that a search chose."""
         return tuple(name for name in str(self.tuning.get("knobs", "")).split(",") if name)
+
+    def common(self, free: Collection[str]) -> dict[str, Any]:
+        """What cells have in common that may differ in ``free`` and in the knobs that a search chose."""
+        differ = {*free, *self.tuned}
+        own = {name: value for name, value in self.to_dict().items() if name not in differ}
+        return own | {"knobs": {name: value for name, value in self.knobs.items() if name not in differ}}
 
     @property
     def label(self) -> str:

@@ -65,9 +65,7 @@ def groups(runs: Iterable[Run], axis: Axis) -> list[Group]:
 
 
 def _fixed(run: Run, axis: Axis) -> dict[str, Any]:
-    free = axis.varies | {"seed", *run.cell.tuned}
-    own = {name: value for name, value in run.cell.to_dict().items() if name not in free}
-    own["knobs"] = {name: value for name, value in own["knobs"].items() if name not in free}
+    own = run.cell.common(axis.varies | {"seed"})
     return own | {"split": run.split, "kind": run.kind, "weights_kind": weights_kind(run.cell)}
 
 

@@ -48,9 +48,7 @@ def _run_as(plan: Plan) -> list[tuple[Cell, Cell]]:
 
 
 def _signature(cell: Cell, free: tuple[str, ...]) -> str:
-    """What cells have in common that may differ in ``free`` and in the knobs that a search chose."""
-    own = {k: v for k, v in cell.to_dict().items() if k not in (*free, *LABELS_ONLY, *cell.tuned)}
-    own["knobs"] = {k: v for k, v in cell.knobs.items() if k not in cell.tuned}
+    own = cell.common((*free, *LABELS_ONLY))
     return json.dumps(own | {"weights_kind": weights_kind(cell)}, sort_keys=True)
 
 

@@ -87,7 +87,6 @@ def run_finetune(knobs: Finetune, cell: Cell, images: ImageSet, report: Report) 
         images,
         rows,
         net,
-        kind="cross_entropy",
         flops_per_image=flops,
         facts=facts,
     )

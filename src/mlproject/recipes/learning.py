@@ -139,7 +139,6 @@ def outcome(
     rows: Rows,
     net: nn.Module,
     *,
-    kind: str,
     flops_per_image: float,
     tables: Mapping[str, Mapping[str, Sequence[object]]] | None = None,
     facts: Mapping[str, float] | None = None,
@@ -147,15 +146,15 @@ def outcome(
     """The outcome of a cell: losses of the best epoch, and of the last one beside them."""
     trained, splits = learned.trained, rows.splits
     numbers = {name: values.numpy() for name, values in learned.best.items() if name not in COUNTS}
-    values: dict[str, Floats] = {kind: numbers.pop("loss"), **numbers}
-    values[f"final_{kind}"] = learned.final["loss"].numpy()
+    values: dict[str, Floats] = {KIND: numbers.pop("loss"), **numbers}
+    values[f"final_{KIND}"] = learned.final["loss"].numpy()
     if "error" in learned.final:
         values["final_error"] = learned.final["error"].numpy()
     judged = torch.tensor([split == ("train" if cell.in_sample else "eval") for split in splits])
     parameters = [p.numel() for p in net.parameters()]
     return Outcome(
         losses=PerImageLosses(
-            kind=kind, image_ids=tuple(images.ids[i] for i in rows.every), splits=splits, values=values
+            kind=KIND, image_ids=tuple(images.ids[i] for i in rows.every), splits=splits, values=values
         ),
         n_params=sum(parameters),
         n_params_trained=sum(p.numel() for p in net.parameters() if p.requires_grad),
@@ -168,6 +167,7 @@ def outcome(
     )
 
 
+KIND = "cross_entropy"
 COUNTS = ("correct", "total")
 
 

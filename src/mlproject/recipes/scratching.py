@@ -72,7 +72,6 @@ def run_scratch(scratch: Scratch, cell: Cell, images: ImageSet, report: Report) 
         images,
         rows,
         net,
-        kind="cross_entropy",
         flops_per_image=flops,
     )
 

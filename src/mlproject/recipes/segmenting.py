@@ -84,7 +84,6 @@ def run_segment(segment: Segment, cell: Cell, images: ImageSet, report: Report) 
         images,
         rows,
         net,
-        kind="cross_entropy",
         flops_per_image=flops,
         tables=_tables(matrix, images.classes),
         facts=_facts(matrix, int(shares.argmax())),

@@ -19,6 +19,7 @@ from mlproject.errors import BadInput
 from .cells import make_cells
 from .fitting import Prediction, horizon, read_scales
 from .intervals import TAIL, Estimate
+from .knots import between_knots
 from .law import Array, ScalingLaw
 from .points import Points, read_points
 from .posterior import Posterior, conditioned, log_mean, posterior
@@ -37,7 +38,6 @@ RISING = ("power",)
 THIN = 2.0  # samples that a posterior is worth
 COUNTS = 0.05  # weight from which on a law matters
 COMPONENTS = 600  # of the predictive mixture, over all laws
-KNOTS = 40
 SAMPLES = 1000  # of the parameters of one law
 LEVELS = (1.0 - TAIL, 0.5, TAIL)
 OFFSETS = (np.arange(9) + 0.5) / 9.0  # probabilities at which each component is read
@@ -103,11 +103,7 @@ class Average:
 
     def _quantiles(self, log_at: Array) -> Array:
         """Centre, low, high, low and high of a new run [5, n] of the log loss; dense curves interpolate."""
-        if log_at.shape[1] > 1 or len(log_at) <= KNOTS:
-            return summarise(*mixture(self.posteriors, self.weights, log_at))
-        knots = np.linspace(log_at.min(), log_at.max(), KNOTS)
-        at_knots = self._quantiles(knots[:, None])
-        return np.stack([np.interp(log_at[:, 0], knots, row) for row in at_knots])
+        return between_knots(lambda at: summarise(*mixture(self.posteriors, self.weights, at)), log_at)
 
 
 def average(

@@ -16,13 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from .intervals import NORMAL
+from .intervals import NORMAL, gradients_of, inverse_slopes
 from .law import Array
 from .solve import Problem
 
 LEAST_UNITS = 20  # images; the skewness of fewer is not worth a correction
 MOST_SHIFT = 0.8  # of the median of the draws, in standard normal units
-STEP = 1e-6
 
 
 def levels(value: Array, draws: Array, acceleration: Array, *, bayesian: bool = True) -> tuple[Array, Array]:
@@ -80,12 +79,8 @@ def pull(problem: Problem, theta: Array, influence: Array) -> Array:
     To first order: the fit's response to a relative change of its losses is the pseudo-inverse of its
     Jacobian. Parameters that are known or lie at a bound do not move.
     """
-    slopes = problem.jacobian(theta[None])[0]
     low, high = problem.bounds()
-    free = (low < theta) & (theta < high)
-    size = np.maximum(np.linalg.norm(slopes, axis=0), 1e-12)
-    inverse = np.zeros(slopes.T.shape)
-    inverse[free] = np.linalg.pinv((slopes / size)[:, free], rcond=1e-10) / size[free, None]
+    inverse = inverse_slopes(problem, theta, (low < theta) & (theta < high))
     weights = problem.weights[0] * (problem.y[0] if problem.linear else 1.0)
     return np.asarray(influence @ (-inverse * weights).T)
 
@@ -109,8 +104,7 @@ class Refits:
     def _acceleration(self, theta: Array, quantity: Callable[[Array], Array], cloud: Array) -> Array:
         if self.pulled is None:
             return np.zeros(cloud.shape[1])
-        steps = STEP * np.eye(len(theta))
-        gradients = (quantity(theta + steps) - quantity(theta - steps)) / (2.0 * STEP)
+        gradients = gradients_of(quantity, theta).T
         usable = np.where(np.isfinite(gradients), gradients, 0.0)
         with np.errstate(all="ignore"):  # an amplitude of a law that does not fit may have no variance
             return acceleration_of(self.pulled @ usable, np.var(cloud, axis=0))

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from .bca import Refits
-from .intervals import NORMAL, Estimate, Noise, Profile, derived_errors
+from .intervals import NORMAL, Estimate, Noise, Profile, derived_errors, gradients_of
 from .law import Array, ScalingLaw
 from .points import Points
 from .solve import Problem
@@ -51,12 +51,12 @@ def widen_amplitudes(
     names = [n for n, e in found.items() if n not in DIRECT | _shape_names(problem.law) and e.value > 0]
     if not names or not np.isfinite(noise.factor):
         return found
-    step = 1e-6
-    moved = np.concatenate([theta + step * np.eye(len(theta)), theta - step * np.eye(len(theta))])
-    values = _physical(points, problem.law, moved)
-    logs = np.stack([np.log(np.maximum(values[name], 1e-300)) for name in names])
-    gradients = (logs[:, : len(theta)] - logs[:, len(theta) :]) / (2.0 * step)
-    half = derived_errors(problem, theta, gradients) * noise.factor * np.sqrt(noise.variance)
+
+    def logs(moved: Array) -> Array:
+        values = _physical(points, problem.law, moved)
+        return np.stack([np.log(np.maximum(values[name], 1e-300)) for name in names], axis=1)
+
+    half = derived_errors(problem, theta, gradients_of(logs, theta)) * noise.factor * np.sqrt(noise.variance)
     wide = dict(found)
     for name, reach in zip(names, np.exp(np.minimum(half, 300.0)), strict=True):
         at = found[name]

@@ -15,12 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 from mlproject.errors import BadInput
 
 from .fitting import LINEAR, Fit
-from .intervals import Estimate, derived_errors, percentile
+from .intervals import Estimate, derived_errors, gradients_of, percentile
 from .law import Array
 from .table import find_law
 
 SUMS = ("separable", "coupled")
-STEP = 1e-6  # of central differences
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,8 +158,7 @@ def _limits(fitted: Fit, value: Array, told: Callable[[Array], Array]) -> tuple[
     cloud = cloud[np.all(np.isfinite(cloud), axis=1)]
     if fitted.from_draws:
         return percentile(value, cloud, fitted.stretch)
-    steps = STEP * np.eye(len(fitted.theta))
-    gradients = (told(fitted.theta + steps) - told(fitted.theta - steps)).T / (2.0 * STEP)
+    gradients = gradients_of(told, fitted.theta)
     half = np.zeros_like(value)
     if np.all(np.isfinite(gradients)):  # at the edge of what has an optimum the profiles speak alone
         problem = fitted.points.problem(find_law(fitted.law), linear=fitted.space == LINEAR)

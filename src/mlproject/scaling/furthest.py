@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .intervals import derived_errors
+from .knots import between_knots
 from .law import Array, Values
 from .solve import STEP, TINY, Problem, polish
 
@@ -25,7 +26,6 @@ SEARCHES = 5  # for the pull that ends at the limit
 ROUNDS = 12  # of polishing in each, from where the last ended
 NEAR = 0.02  # a cost this near to the limit is there
 AT_ONCE = 64  # predictions, to bound memory
-KNOTS = 40  # along one axis: more predictions than these are read between them
 
 
 def furthest(problem: Problem, theta: Array, limit: float, at: Array) -> tuple[Array, Array]:
@@ -33,21 +33,21 @@ def furthest(problem: Problem, theta: Array, limit: float, at: Array) -> tuple[A
 
     ``theta`` [p] is the optimum of the one data set of ``problem``.
     """
-    if at.shape[1] == 1 and len(at) > KNOTS:
-        knots = np.linspace(at.min(), at.max(), KNOTS)
-        ends = np.stack(furthest(problem, theta, limit, knots[:, None]))
-        away = ends - _told(problem, theta[None], knots[:, None])[0].real
-        there = _told(problem, theta[None], at)[0].real
-        return there + np.interp(at[:, 0], knots, away[0]), there + np.interp(at[:, 0], knots, away[1])
+    middle = _told(problem, theta[None], at)[0].real
+    low, high = between_knots(lambda some: _moves(problem, theta, limit, some), at)
+    return middle + low, middle + high
+
+
+def _moves(problem: Problem, theta: Array, limit: float, at: Array) -> Array:
+    """How far each prediction can move down (at most zero) and up [2, n]."""
     parts = [
         _some(problem, theta, limit, at[first : first + AT_ONCE]) for first in range(0, len(at), AT_ONCE)
     ]
-    ends = np.concatenate(parts, axis=1)
-    return ends[0], ends[1]
+    return np.concatenate(parts, axis=1)
 
 
 def _some(problem: Problem, theta: Array, limit: float, at: Array) -> Array:
-    """Both ends [2, n] for a few predictions at once."""
+    """The same for a few predictions at once."""
     n = len(at)
     middle = _told(problem, theta[None], at)[0].real
     errors = derived_errors(problem, theta, _slopes(problem, theta, at))
@@ -66,7 +66,7 @@ def _some(problem: Problem, theta: Array, limit: float, at: Array) -> Array:
         if np.all(np.abs(excess - limit) <= NEAR * limit):
             break
         move = move * np.clip(np.sqrt(limit / np.maximum(excess, TINY)), 0.3, 3.0)
-    return np.asarray((middle[own] + side * best).reshape(2, n))
+    return np.asarray((side * best).reshape(2, n))
 
 
 def _told(problem: Problem, theta: Values, at: Array) -> Values:

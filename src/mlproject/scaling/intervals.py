@@ -1,12 +1,13 @@
 """Intervals: Student t, profile likelihood along every parameter, and percentiles of refits.
 
 Sources: Bates and Watts 1988, chapter 6 (profile t); Simpson and Maclaren 2023, PLoS Comput. Biol. 19
-e1011515 (a prediction's interval is its range over the profiles of the parameters); Efron 1987 (the
-bias-corrected percentile).
+e1011515 (a prediction's range over the profiles of the parameters, which ``furthest`` completes); Efron 1987
+(the bias-corrected percentile).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from scipy import stats
 from .law import Array
 from .solve import Problem, polish, solve
 
+DIFFERENCE = 1e-6  # of a parameter, for central differences
 LEVEL = 0.95
 TAIL = 0.5 + LEVEL / 2.0
 NORMAL = float(stats.norm.ppf(TAIL))
@@ -142,11 +144,21 @@ def derived_errors(problem: Problem, theta: Array, gradients: Array) -> Array:
     return np.asarray(np.linalg.norm(gradients @ _inverse_slopes(problem, theta), axis=1))
 
 
+def gradients_of(quantity: Callable[[Array], Array], theta: Array) -> Array:
+    """Central differences [k, p] of quantities [s, k] of parameters [s, p] at theta [p]."""
+    steps = DIFFERENCE * np.eye(len(theta))
+    return np.asarray((quantity(theta + steps) - quantity(theta - steps)).T / (2.0 * DIFFERENCE))
+
+
 def _inverse_slopes(problem: Problem, theta: Array) -> Array:
-    """The pseudo-inverse of the Jacobian [p, m], whose rows' norms are standard errors."""
-    slopes = problem.jacobian(theta[None])[0]
+    """That of all parameters that are not known; the norms of its rows are standard errors."""
     low, high = problem.bounds()
-    free = low < high
+    return inverse_slopes(problem, theta, low < high)
+
+
+def inverse_slopes(problem: Problem, theta: Array, free: NDArray[np.bool_]) -> Array:
+    """The pseudo-inverse of the Jacobian [p, m], zero for parameters that are not ``free`` [p]."""
+    slopes = problem.jacobian(theta[None])[0]
     size = np.maximum(np.linalg.norm(slopes, axis=0), 1e-12)
     inverse = np.zeros(slopes.T.shape)
     inverse[free] = np.linalg.pinv((slopes / size)[:, free], rcond=1e-10) / size[free, None]
