@@ -14,6 +14,7 @@ from mlproject.files import try_locked
 from mlproject.losses import NotFinite
 from mlproject.signals import Stopped
 from mlproject.tracking import LOSSES_DIGEST, Store, open_store, peek_done
+from mlproject.tracking.store import Run
 from tests.conftest import make_cell, make_losses
 
 
@@ -129,3 +130,24 @@ def test_three_first_starts_at_once_build_one_store(tmp_path: Path) -> None:
     assert [process.returncode for process in starts] == [0, 0, 0]
     assert len(answers) == 1
     assert not list(tmp_path.glob("*.part*"))
+
+
+def test_a_data_set_that_another_process_logs_at_the_same_moment_is_logged_again():
+    from mlflow.exceptions import MlflowException
+
+    class Client:
+        def __init__(self, failures):
+            self.failures, self.logged = failures, []
+
+        def log_inputs(self, run_id, inputs):
+            if self.failures:
+                self.failures -= 1
+                raise MlflowException("UNIQUE constraint failed: datasets")
+            self.logged.append(inputs[0].dataset.name)
+
+    said = {"name": "embedded", "digest": "d", "source": "here", "context": "training"}
+    client = Client(failures=1)
+    Run(run_id="r", client=client).log_dataset(**said)
+    assert client.logged == ["embedded"]
+    with pytest.raises(MlflowException):
+        Run(run_id="r", client=Client(failures=2)).log_dataset(**said)

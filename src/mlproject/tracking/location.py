@@ -101,10 +101,22 @@ def _experiment_id(client: Any, experiment: str | None, create: bool) -> str:
     if found is None and not create:
         raise unknown("experiment", name, [known.name for known in client.search_experiments()])
     if found is None:
-        return str(client.create_experiment(name))
+        return _created(client, name)
     if found.lifecycle_stage != "active":
         raise BadInput(f"experiment {name!r} was deleted; restore it or choose another name")
     return str(found.experiment_id)
+
+
+def _created(client: Any, name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(client.create_experiment(name))
+    except MlflowException:
+        found = client.get_experiment_by_name(name)  # another process may have been first
+        if found is None:
+            raise
+        return str(found.experiment_id)
 
 
 def _name(experiment: str | None) -> str:

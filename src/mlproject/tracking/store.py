@@ -68,12 +68,18 @@ class Run:
     def log_dataset(self, *, name: str, digest: str, source: str, context: str) -> None:
         """Say which images the run read, as MLflow's UI shows and filters them."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
+        from mlflow.exceptions import MlflowException
 
         dataset = Dataset(
             name=name, digest=digest[:36], source_type="local", source=json.dumps({"uri": source})
         )
         tag = InputTag("mlflow.data.context", context)
-        self.client.log_inputs(self.run_id, [DatasetInput(dataset=dataset, tags=[tag])])
+        inputs = [DatasetInput(dataset=dataset, tags=[tag])]
+        try:
+            self.client.log_inputs(self.run_id, inputs)
+        except MlflowException:
+            # MLflow looks for the data set, then inserts it: another process may have done so in between.
+            self.client.log_inputs(self.run_id, inputs)
 
 
 @dataclass(kw_only=True)
