@@ -72,7 +72,7 @@ def sweep(
 
 
 def coordinate_of(model: str, size: int, trials: int):  # type: ignore[no-untyped-def]
-    from mlproject.plan import read_plan
+    from mlproject.plans import read_plan
     from mlproject.tuning.coordinate import coordinates
 
     words = {"model": model, "dataset_size": str(size), "seed": "0", "trials": str(trials)}
@@ -90,7 +90,7 @@ class Quiet:
 
 def study_speed(trials: int, plain: int, n_models: int) -> None:
     """Coordinates of the embedded study, features cached: trials a second, ours and one by one."""
-    from mlproject.search.storage import open_storage
+    from mlproject.tuning.search.storage import open_storage
     from mlproject.tuning.tuner import Tuner
 
     found = [
@@ -179,8 +179,8 @@ def one_by_one(  # type: ignore[no-untyped-def]
 def optimum(trials: int, points: int) -> None:
     """Validation loss of the search against the best of a grid over the same space, every length included."""
     from mlproject.progress import Silent
-    from mlproject.recipes.trials import validation_curves
-    from mlproject.search.storage import open_storage
+    from mlproject.tuning.search.storage import open_storage
+    from mlproject.tuning.trials import validation_curves
     from mlproject.tuning.tuner import Tuner
 
     for model, size in (("efficientnet_lite0", 100), ("efficientnet_lite1", 330), ("resnet18", 1100)):

@@ -364,7 +364,7 @@ def raising(error: BaseException) -> Callable[..., Any]:
 def test_what_stops_everything_is_one_line_and_its_exit_status(
     call: Call, monkeypatch: pytest.MonkeyPatch, error: BaseException, status: int, text: str
 ) -> None:
-    monkeypatch.setattr("mlproject.sweep._run_one", raising(error))
+    monkeypatch.setattr("mlproject.runs.sweep._run_one", raising(error))
     answer = call("cell", *LITE, "--dataset-size=10")
     assert answer.err.startswith(text)
     assert (answer.status, answer.err.count("\n")) == (status, 1)
@@ -373,7 +373,9 @@ def test_what_stops_everything_is_one_line_and_its_exit_status(
 def test_a_full_disk_in_the_middle_of_a_cell_ends_the_plan_with_status_five(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mlproject.table.write_losses", raising(OSError(28, "No space left on device")))
+    monkeypatch.setattr(
+        "mlproject.losses.tables.write_losses", raising(OSError(28, "No space left on device"))
+    )
     answer = call("cell", *LITE, "--dataset-size=10,20")
     assert answer.status == 5
     store = open_store(create=False)

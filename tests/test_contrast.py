@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from mlproject.training.contrast import collapsed, hinged, separation, signed, supcon
+from mlproject.training.contrastive import collapsed, hinged, separation, signed, supcon
 
 PAIRS = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])
 TWO = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mlproject.heads import (
+from mlproject.training import OPTIMIZERS, Schedule, build_optimizer, generator
+from mlproject.training.heads import (
     Diverged,
     FullDescent,
     LinearHead,
@@ -18,7 +19,6 @@ from mlproject.heads import (
     loss_and_gradient,
     train_head,
 )
-from mlproject.training import OPTIMIZERS, Schedule, build_optimizer, generator
 
 LOSSES = ("mse", "mae", "huber", "cross_entropy")
 N, WIDTH, N_OUT, BATCH = 40, 24, 16, 8
@@ -75,7 +75,7 @@ def plainly(head: LinearHead, training: Training) -> tuple[nn.Linear, torch.Tens
 def test_training_by_hand_equals_autograd(
     optimizer: str, loss: str, dropout: float, block: int, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("mlproject.heads.loop.BLOCK_BYTES", block)
+    monkeypatch.setattr("mlproject.training.heads.loop.BLOCK_BYTES", block)
     training = Training(loss=loss, optimizer=optimizer, lr=0.01, weight_decay=0.02, dropout=dropout)
     head = initial_head(WIDTH, N_OUT, generator(0, "init"))
     linear, plain = plainly(head, training)
@@ -93,7 +93,9 @@ def test_training_by_hand_equals_autograd(
 def test_heads_side_by_side_have_the_losses_of_heads_trained_one_by_one(
     optimizer: str, loss: str, together: int, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("mlproject.heads.stack.BLOCK_BYTES", 2 * together * 4 * WIDTH * N_OUT)
+    monkeypatch.setattr(
+        "mlproject.training.heads.batched_heads.BLOCK_BYTES", 2 * together * 4 * WIDTH * N_OUT
+    )
     inputs, targets = examples(loss)
     start = initial_head(WIDTH, N_OUT, generator(0, "init"))
     trainings = [
@@ -116,7 +118,9 @@ def test_heads_side_by_side_have_the_losses_of_heads_trained_one_by_one(
 def test_a_head_that_is_dropped_leaves_the_others_as_they_would_be(
     optimizer: str, together: int, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("mlproject.heads.stack.BLOCK_BYTES", 2 * together * 4 * WIDTH * N_OUT)
+    monkeypatch.setattr(
+        "mlproject.training.heads.batched_heads.BLOCK_BYTES", 2 * together * 4 * WIDTH * N_OUT
+    )
     inputs, targets = examples("mse")
     start = initial_head(WIDTH, N_OUT, generator(0, "init"))
     trainings = [Training(loss="mse", optimizer=optimizer, lr=lr) for lr in (0.1, 0.01, 0.001)]

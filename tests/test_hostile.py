@@ -10,8 +10,8 @@ import pytest
 import yaml
 from mlflow.projects._project_spec import load_project
 
-from mlproject.errors import Problem, WrongUse
-from mlproject.plan import plan_of, read_plan
+from mlproject.errors import MLProjectError, WrongUse
+from mlproject.plans import plan_of, read_plan
 from tests.data.pictures import fill
 
 ROOT = Path(__file__).parents[1]
@@ -71,7 +71,7 @@ def test_a_hostile_value_is_refused_in_one_line(text: str, tmp_path: Path) -> No
         patch.chdir(tmp_path)
         patch.setenv("HOME", str(tmp_path))
         for field in ("model", "data", "weights", "dataset_size", "seed", "eval_size", "lr", "target"):
-            with pytest.raises(Problem) as caught:
+            with pytest.raises(MLProjectError) as caught:
                 plan_of("x", coordinates | {field: text})
             assert str(caught.value).isprintable()
     assert list(tmp_path.iterdir()) == []
@@ -105,10 +105,10 @@ def test_a_hostile_plan_is_refused_in_one_line(tmp_path: Path) -> None:
         "grid = [[1]]",
     ]:
         path.write_text(text, "utf-8")
-        with pytest.raises(Problem) as caught:
+        with pytest.raises(MLProjectError) as caught:
             read_plan(path, {})
         assert "\n" not in str(caught.value)
     for value in ["[[1]]", "{ a = 1 }", "1979-05-27", "true", "1e999", "nan", "'\\u0000'", "9" * 400]:
         path.write_text(f'[[grid]]\nmodel = "resnet18"\nweights = "random"\nknobs = {{ lr = {value} }}\n')
-        with pytest.raises(Problem, match="lr must be"):
+        with pytest.raises(MLProjectError, match="lr must be"):
             read_plan(path, {})

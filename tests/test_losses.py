@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mlproject import table
 from mlproject.losses import NotFinite
+from mlproject.losses import tables as table
 from tests.conftest import make_losses
 
 

@@ -15,11 +15,11 @@ from pycocotools import mask as coco
 from pycocotools.coco import COCO
 
 from mlproject.data import ImageSet, load_images
-from mlproject.errors import Problem
+from mlproject.errors import MLProjectError
 from mlproject.files import locked
-from mlproject.masking import Masked, file_name, mask_images
 from mlproject.progress import Silent
 from mlproject.regions import find_settings
+from mlproject.runs.region_run import Masked, file_name, mask_images
 from mlproject.tracking import Store, open_store
 from tests.regions import tiny
 from tests.regions.drawn import disc, paint, plain, rectangle
@@ -161,7 +161,10 @@ def test_a_second_process_is_told_that_the_first_is_at_it(images: ImageSet, stor
     done = run(images, store)
     tags = store.client.get_run(done.run_id).data.tags
     store.client.delete_run(done.run_id)
-    with locked(store.lock_path(tags["lock"])), pytest.raises(Problem, match="another process is finding"):
+    with (
+        locked(store.lock_path(tags["lock"])),
+        pytest.raises(MLProjectError, match="another process is finding"),
+    ):
         run(images, store)
 
 

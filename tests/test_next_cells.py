@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from mlproject.cell import Cell
+from mlproject.cli.listing import print_next
 from mlproject.errors import BadInput, WrongUse
-from mlproject.listing import print_next
 from mlproject.losses import Observation
-from mlproject.next_cells import Aim, choose, write_plan
-from mlproject.plan import Plan, plan_of, read_plan
+from mlproject.next_experiments import Aim, choose, write_plan
+from mlproject.plans import Plan, plan_of, read_plan
 from mlproject.tuning.coordinate import coordinates
 
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from mlproject.errors import BadInput, Problem, WrongUse
-from mlproject.plan import Plan, plan_of, read_plan
+from mlproject.errors import BadInput, MLProjectError, WrongUse
+from mlproject.plans import Plan, plan_of, read_plan
 
 SWEEPS = sorted((Path(__file__).parents[1] / "sweeps").glob("*.toml"))
 LITE = 'model = "efficientnet_lite0"\nweights = "imagenet"\n'
@@ -95,7 +95,7 @@ def test_native_pixels_are_a_coordinate(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_plan_is_refused_with_the_place_and_the_rule(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(Problem, match=message):
+    with pytest.raises(MLProjectError, match=message):
         plan(tmp_path, text)
 
 

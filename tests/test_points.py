@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from mlproject.cli import app
 from mlproject.errors import BadInput, WrongUse
-from mlproject.points import Columns, Request, fit_file, read_groups
+from mlproject.fit_csv import Columns, Request, fit_file, read_groups
 
 SOURCE = str(Path(__file__).parents[1] / "src")
 SIZES = (100, 200, 400, 800, 1600, 3200)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mlproject.ridge import ridge_path
 from mlproject.training import generator
+from mlproject.training.heads.ridge import ridge_path
 
 SHAPES = [(30, 8, 3), (12, 40, 2), (12, 40, 30), (30, 8, 50)]
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from mlproject.console import Lines
+from mlproject.cli.console import Lines
 from mlproject.errors import BadInput
 from mlproject.files import try_locked
-from mlproject.fit import fit_study
-from mlproject.plan import Plan, plan_of
-from mlproject.sweep import run_plan
+from mlproject.plans import Plan, plan_of
+from mlproject.runs.analysis_run import fit_study
+from mlproject.runs.sweep import run_plan
 from mlproject.tracking import Store, open_store
 
 SOURCE = str(Path(__file__).parents[1] / "src")

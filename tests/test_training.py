@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from mlproject.errors import Problem
+from mlproject.errors import MLProjectError
 from mlproject.progress import Silent
 from mlproject.training import Diverged, Task, judge, train
 from mlproject.training.state import snapshot
@@ -132,7 +132,7 @@ def test_memory_that_no_image_fits_is_a_problem_in_one_line():
     def objective(net, inputs, targets):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
-    with pytest.raises(Problem, match="one image at a time"):
+    with pytest.raises(MLProjectError, match="one image at a time"):
         run(task=Task(objective=objective, measure=values))
 
 

@@ -2,10 +2,10 @@
 
 A message says what is wrong, where, which rule it breaks and what to do, in one line.
 
-    Problem             1  some cells failed, the rest is done and recorded
+    MLProjectError             1  some cells failed, the rest is done and recorded
     ├── WrongUse        2  an argument or a plan that cannot be built; nothing was started
     ├── BadInput        3  images, weights or tables that were refused
-    ├── StoreAway       4  the tracking store is out of reach or damaged
+    ├── StoreUnreachable       4  the tracking store is out of reach or damaged
     ├── NoRoom          5  the disk is full
     └── DigestMismatch  6  bytes that are not what was recorded
 """
@@ -20,37 +20,37 @@ from collections.abc import Iterable
 N_SHOWN = 25
 
 
-class Problem(Exception):
+class MLProjectError(Exception):
     """A failure with a one-line message for people; its traceback is shown only with ``--debug``."""
 
     status = 1
 
 
-class WrongUse(Problem):
+class WrongUse(MLProjectError):
     """An argument, knob or plan key that cannot be used."""
 
     status = 2
 
 
-class BadInput(Problem):
+class BadInput(MLProjectError):
     """Data or weights that were read and refused."""
 
     status = 3
 
 
-class StoreAway(Problem):
+class StoreUnreachable(MLProjectError):
     """The tracking store cannot be reached or is damaged."""
 
     status = 4
 
 
-class NoRoom(Problem):
+class NoRoom(MLProjectError):
     """No room is left on a disk."""
 
     status = 5
 
 
-class DigestMismatch(Problem):
+class DigestMismatch(MLProjectError):
     """Bytes differ from the digest that was recorded or pinned for them."""
 
     status = 6

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from mlproject.errors import BadInput, Problem, WrongUse
+from mlproject.errors import BadInput, MLProjectError, WrongUse
 from mlproject.multiscale import embed, forward, layouts
 from tests.multiscale.cases import ConvModel, TokenModel, cases, image, summary
 
@@ -52,7 +52,7 @@ def test_it_gives_what_the_authors_wrapper_gave(name, model, images, options):
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_one_line(options, text):
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(MLProjectError) as caught:
         forward(TokenModel(), image(), **options)
     assert text in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from mlproject.errors import WrongUse
-from mlproject.plan import plan_of
+from mlproject.plans import plan_of
 from mlproject.recipes import build_recipe
 from tests.recipes.doubles import Images, Listener, Store, cell_of, install
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from mlproject.errors import Problem, WrongUse
-from mlproject.heads import LinearHead
+from mlproject.errors import MLProjectError, WrongUse
 from mlproject.losses import Outcome
 from mlproject.recipes import build_recipe, full_knobs
 from mlproject.recipes.probe import Probe
+from mlproject.training.heads import LinearHead
 from tests.recipes.doubles import N_PIXELS, Images, Listener, Store, cell_of, install
 
 
@@ -158,12 +158,14 @@ def test_nothing_to_learn_fails_the_cell(monkeypatch: pytest.MonkeyPatch):
     install(monkeypatch, Store(constant=True))
     nought = LinearHead(weight=torch.zeros(20, 20), bias=torch.zeros(20))
     monkeypatch.setattr("mlproject.recipes.probing.initial_head", lambda *_: nought)
-    with pytest.raises(Problem, match=r"the loss is exactly zero at the first step .*target='features'"):
+    with pytest.raises(
+        MLProjectError, match=r"the loss is exactly zero at the first step .*target='features'"
+    ):
         run(target="features")
 
 
 def test_a_learning_rate_that_blows_up_fails_the_cell(store: Store):
-    with pytest.raises(Problem, match="diverged in epoch"):
+    with pytest.raises(MLProjectError, match="diverged in epoch"):
         run(optimizer="sgd", lr=1e12, epochs=20)
 
 

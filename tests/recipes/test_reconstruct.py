@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mlproject.errors import DigestMismatch, Problem, WrongUse
+from mlproject.errors import DigestMismatch, MLProjectError, WrongUse
 from mlproject.recipes import build_recipe
 from tests.recipes.doubles import Images, Listener, Store, cell_of, install
 
@@ -92,7 +92,7 @@ def test_target_and_giant_are_seen_at_scale_one(store):
 
 
 def test_a_target_that_does_not_vary_fails_the_cell(store):
-    with pytest.raises(Problem, match="the same for all training images"):
+    with pytest.raises(MLProjectError, match="the same for all training images"):
         run(target_model="flat")
 
 

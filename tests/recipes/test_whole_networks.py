@@ -10,15 +10,15 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from mlproject import run as running
 from mlproject.data.image_set import UNLABELLED, ImageSet
 from mlproject.errors import BadInput, WrongUse
 from mlproject.features import unfinished_folder
 from mlproject.models import find_model, find_weights, load_backbone
-from mlproject.plan import plan_of
+from mlproject.plans import plan_of
 from mlproject.progress import Silent
 from mlproject.recipes import build_recipe
 from mlproject.recipes.segmenting import iou
+from mlproject.runs import cell_run as running
 from mlproject.training import Diverged, train
 from tests.recipes.doubles import QUICK, Images, Listener, cell_of
 
@@ -184,7 +184,7 @@ def test_a_learning_rate_that_diverges_is_told_in_one_line():
 
 @pytest.mark.slow
 def test_a_done_cell_leaves_weights_that_load_and_no_state_of_its_training(store, monkeypatch):
-    monkeypatch.setattr("mlproject.recipes.learning.train", partial(train, save_seconds=0.0))
+    monkeypatch.setattr("mlproject.recipes.whole_network.train", partial(train, save_seconds=0.0))
     knobs = {"recipe": "scratch", "model": "resblock_w2_d1", "dataset_size": 40, "eval_size": 20}
     plan = plan_of("x", knobs | {"validation_size": 10, **QUICK["scratch"]})
     cell, seen = plan.cells[0], []
@@ -213,8 +213,8 @@ def test_a_done_cell_leaves_weights_that_load_and_no_state_of_its_training(store
 
 
 def test_label_maps_are_cut_as_their_pictures_are():
-    from mlproject.recipes.learning import pixels_of, sized
     from mlproject.recipes.segmenting import maps_of
+    from mlproject.recipes.whole_network import pixels_of, sized
 
     classes = np.zeros((10, 14), np.uint8)
     classes[:5] = 1

@@ -7,13 +7,13 @@ import re
 
 import pytest
 
-from mlproject.aggregate import aggregate
-from mlproject.aggregate.effects import Effect
-from mlproject.aggregate.matrix import Versus
+from mlproject.analysis import aggregate
+from mlproject.analysis.effects import Effect
+from mlproject.analysis.matrix import Versus
 from mlproject.report import write_report
 from mlproject.report.arms import accuracy, loss_difference, points
 from mlproject.report.terminal import as_text
-from tests.aggregate.test_ablation import ARMS, by_size, observations
+from tests.analysis.test_ablation import ARMS, by_size, observations
 
 STUDY = [
     *(seen for seen in observations(3)),

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.image import imread
 from rich.console import Console
 
-from mlproject.aggregate import aggregate
+from mlproject.analysis import aggregate
 from mlproject.report import write_report
 from mlproject.report.escape import csv_cell, figure_text, markdown, slug, tex
 from mlproject.report.figures import figures

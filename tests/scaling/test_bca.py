@@ -6,7 +6,7 @@ from scipy import stats
 
 from mlproject.errors import BadInput
 from mlproject.scaling import fit
-from mlproject.scaling.bca import acceleration_of, bca
+from mlproject.scaling.fitting.bca import acceleration_of, bca
 
 
 def bayesian(sample, n=8000, seed=0):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mlproject.scaling import LAWS, fit
-from mlproject.scaling.law import Span
+from mlproject.scaling.laws.law import Span
 
 PLANTED = {
     "power": {"alpha": 0.4, "k": 1.0},

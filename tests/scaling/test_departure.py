@@ -5,10 +5,17 @@ import pytest
 from scipy import integrate, stats
 
 from mlproject.scaling import average, fit
-from mlproject.scaling.cells import make_cells
-from mlproject.scaling.discrepancy import LENGTH, Cells, Departure, condition, departures, predict_cells
-from mlproject.scaling.law import RISING, plausible_direction, plausible_share
-from mlproject.scaling.points import Points
+from mlproject.scaling.averaging.discrepancy import (
+    LENGTH,
+    Cells,
+    Departure,
+    condition,
+    departures,
+    predict_cells,
+)
+from mlproject.scaling.fitting.averaged_points import make_cells
+from mlproject.scaling.fitting.points import Points
+from mlproject.scaling.laws.law import RISING, plausible_direction, plausible_share
 
 SIZES = np.geomspace(100.0, 6400.0, 7)
 

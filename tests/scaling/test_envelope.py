@@ -5,7 +5,7 @@ import pytest
 
 from mlproject.errors import BadInput
 from mlproject.scaling import Cost, envelope, fit, frontier
-from mlproject.scaling.envelope import METHODS
+from mlproject.scaling.allocation.empirical_frontier import METHODS
 
 ALPHA, BETA = 0.35, 0.3
 

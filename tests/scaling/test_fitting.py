@@ -213,8 +213,8 @@ def test_a_loss_that_falls_along_one_axis_only_is_not_flat():
 def test_the_average_slope_is_that_of_ordinary_least_squares():
     from scipy import stats
 
-    from mlproject.scaling.points import read_points
-    from mlproject.scaling.verdict import average_slope
+    from mlproject.scaling.fitting.points import read_points
+    from mlproject.scaling.fitting.verdict import average_slope
 
     x = np.geomspace(100, 6400, 9)
     y = x**-0.2 * np.exp(0.05 * np.random.default_rng(1).standard_normal(9))

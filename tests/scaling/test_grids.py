@@ -5,10 +5,10 @@ import pytest
 from scipy import stats
 
 from mlproject.scaling import average, fit
-from mlproject.scaling.cells import make_cells
-from mlproject.scaling.discrepancy import Departure, departures
-from mlproject.scaling.law import RISING, any_share, joint_exponents
-from mlproject.scaling.points import Points
+from mlproject.scaling.averaging.discrepancy import Departure, departures
+from mlproject.scaling.fitting.averaged_points import make_cells
+from mlproject.scaling.fitting.points import Points
+from mlproject.scaling.laws.law import RISING, any_share, joint_exponents
 
 N, D = (
     v.ravel() for v in np.meshgrid(np.geomspace(5e6, 9e7, 5), np.geomspace(200.0, 6400.0, 6), indexing="ij")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mlproject.scaling import LAWS, average, fit
-from mlproject.scaling.law import Span
+from mlproject.scaling.laws.law import Span
 
 L0 = float(np.log(10))
 PLANTED = {

@@ -7,7 +7,7 @@ import pytest
 from scipy import optimize
 
 from mlproject.scaling import fit, robust_parameters
-from mlproject.scaling.robust import huber_loss
+from mlproject.scaling.fitting.robust import huber_loss
 
 # NIST Statistical Reference Datasets, DanWood (radiated energy of a carbon filament, 6 points), y = b1 x^b2.
 # https://www.itl.nist.gov/div898/strd/nls/data/danwood.shtml

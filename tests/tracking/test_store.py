@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mlproject import table
-from mlproject.errors import DigestMismatch, StoreAway
+from mlproject.errors import DigestMismatch, StoreUnreachable
 from mlproject.files import try_locked
 from mlproject.losses import NotFinite
+from mlproject.losses import tables as table
 from mlproject.signals import Stopped
 from mlproject.tracking import LOSSES_DIGEST, Store, open_store, peek_done
 from mlproject.tracking.store import Run
@@ -100,7 +100,7 @@ def test_a_server_that_is_away_is_one_clear_error_within_fifteen_seconds(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://someone:secret@127.0.0.1:9")
     start = time.monotonic()
-    with pytest.raises(StoreAway, match=r"127\.0\.0\.1:9") as caught:
+    with pytest.raises(StoreUnreachable, match=r"127\.0\.0\.1:9") as caught:
         open_store()
     assert time.monotonic() - start < 15
     assert "secret" not in str(caught.value)
@@ -110,7 +110,7 @@ def test_reading_a_store_that_is_not_there_makes_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/none.db")
-    with pytest.raises(StoreAway, match="no tracking store"):
+    with pytest.raises(StoreUnreachable, match="no tracking store"):
         open_store(create=False)
     assert list(tmp_path.iterdir()) == []
 

@@ -6,7 +6,7 @@ import math
 
 from rich.progress import Progress
 
-from mlproject.console import Bars, Trials
+from mlproject.cli.console import Bars, Trials
 
 
 def test_the_bar_of_trials_counts_all_studies_and_shows_the_best_so_far():

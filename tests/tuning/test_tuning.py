@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from mlproject.console import Lines
-from mlproject.errors import StoreAway, WrongUse
-from mlproject.fit import fit_study
-from mlproject.plan import Plan, plan_of, read_plan
+from mlproject.cli.console import Lines
+from mlproject.errors import StoreUnreachable, WrongUse
+from mlproject.plans import Plan, plan_of, read_plan
 from mlproject.progress import Silent
 from mlproject.recipes import build_recipe
-from mlproject.recipes.trials import validation_curves
-from mlproject.sweep import run_plan
+from mlproject.runs.analysis_run import fit_study
+from mlproject.runs.sweep import run_plan
 from mlproject.tracking import Store
 from mlproject.tuning.coordinate import coordinates
+from mlproject.tuning.trials import validation_curves
 
 SMALL = {
     "model": "efficientnet_lite0", "weights": "imagenet", "dataset_size": "20", "seed": "0,1",
@@ -286,5 +286,5 @@ def test_a_tuned_knob_has_one_value_or_none(tmp_path: Path):
 
 
 def test_a_storage_that_is_away_ends_the_sweep_with_its_status(tmp_path: Path, store: Store):
-    with pytest.raises(StoreAway, match="tuning storage /proc/none/log cannot be used"):
+    with pytest.raises(StoreUnreachable, match="tuning storage /proc/none/log cannot be used"):
         run(tuned_plan(tmp_path, storage="/proc/none/log"), store)

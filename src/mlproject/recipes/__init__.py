@@ -46,7 +46,7 @@ class Recipe(Protocol):
     only_in_sample: ClassVar[bool]
 
     def run(self, cell: Cell, images: ImageSet, report: Report) -> Outcome:
-        """Run the cell. Raises: Problem when its losses would mean nothing."""
+        """Run the cell. Raises: MLProjectError when its losses would mean nothing."""
 
 
 RECIPES: dict[str, type[Any]] = {

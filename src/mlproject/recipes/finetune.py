@@ -84,7 +84,7 @@ class Finetune:
         require(plain, "contrast", "must be none with mixup or cutmix: a mixture has no class", self.contrast)
 
     def run(self, cell: Cell, images: ImageSet, report: Report) -> Outcome:
-        """Draw, train, judge. Raises: WrongUse, BadInput, Problem where training fails."""
+        """Draw, train, judge. Raises: WrongUse, BadInput, MLProjectError where training fails."""
         from mlproject.recipes.finetuning import run_finetune
 
         return run_finetune(self, cell, images, report)

@@ -17,7 +17,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from mlproject.cell import Cell
-from mlproject.data.rows import rows_of
+from mlproject.data.splits import rows_of
 from mlproject.device import inference
 from mlproject.errors import DigestMismatch, WrongUse
 from mlproject.losses import Outcome, Split
@@ -25,10 +25,10 @@ from mlproject.models import find_model, find_weights, load_backbone
 from mlproject.models.counting import plain_attention
 from mlproject.models.fourier import Copies, FeatureEncoding, PixelEncoding
 from mlproject.models.stages import freeze_norms, train_last
-from mlproject.recipes.learning import labelled, learn, outcome, sized, split_rows, training_device
+from mlproject.recipes.whole_network import labelled, learn, outcome, sized, split_rows, training_device
 from mlproject.training import Examples, Task, Values, seeded
 from mlproject.training.augment import build_augment
-from mlproject.training.contrast import collapsed, hinged, separation, signed, supcon
+from mlproject.training.contrastive import collapsed, hinged, separation, signed, supcon
 
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
@@ -67,7 +67,7 @@ class Tuned(nn.Module):
 
 
 def run_finetune(knobs: Finetune, cell: Cell, images: ImageSet, report: Report) -> Outcome:
-    """The outcome of a cell. Raises: WrongUse, DigestMismatch, Problem where training fails."""
+    """The outcome of a cell. Raises: WrongUse, DigestMismatch, MLProjectError where training fails."""
     model, rows, n_classes = find_model(cell.model), rows_of(cell, images), len(images.classes)
     _check(knobs, cell, model)
     if len(np.unique(images.labels[rows.train])) < 2:

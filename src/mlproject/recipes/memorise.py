@@ -66,7 +66,7 @@ class Memorise:
         require(0 <= self.momentum < 1, "momentum", "must be at least 0 and below 1", self.momentum)
 
     def run(self, cell: Cell, images: ImageSet, report: Report) -> Outcome:
-        """Embed, train, judge. Raises: WrongUse for a cell that is not in-sample, Problem on divergence."""
+        """Embed, train, judge. Raises: WrongUse for a cell not in-sample, MLProjectError on divergence."""
         from mlproject.recipes.memorising import run_memorise
 
         return run_memorise(self, cell, images, report)

@@ -15,12 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mlproject.cell import Cell
-from mlproject.data.rows import rows_of
-from mlproject.errors import Problem, WrongUse
-from mlproject.heads import LinearHead, Training, initial_head, n_blocks, statistics, train_head
+from mlproject.data.splits import rows_of
+from mlproject.errors import MLProjectError, WrongUse
 from mlproject.losses import Floats, Outcome, PerImageLosses
 from mlproject.recipes.frozen import Source, spent
 from mlproject.training import Schedule, build_optimizer, generator
+from mlproject.training.heads import LinearHead, Training, initial_head, n_blocks, statistics, train_head
 
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
@@ -77,7 +77,7 @@ class Memory:
 
 
 def run_memorise(recipe: Memorise, cell: Cell, images: ImageSet, report: Report) -> Outcome:
-    """The outcome of a cell. Raises: WrongUse, Problem (an untrained loss that is not ln n, divergence)."""
+    """The outcome of a cell. Raises: WrongUse, MLProjectError (untrained loss not ln n, divergence)."""
     _check(cell)
     rows = rows_of(cell, images)
     features = Source.of(cell, precision=recipe.precision).features(images, rows.train, report)
@@ -85,7 +85,7 @@ def run_memorise(recipe: Memorise, cell: Cell, images: ImageSet, report: Report)
     memory = _empty(recipe, cell, inputs)
     before = float(memory.losses(inputs)[0].mean())
     if abs(before - math.log(len(inputs))) > UNTRAINED:
-        raise Problem(f"the loss before training is {before:.5f}, not ln {len(inputs)}")
+        raise MLProjectError(f"the loss before training is {before:.5f}, not ln {len(inputs)}")
     n_seen = (_train_linear if recipe.form == "linear" else _train_instance)(
         recipe, cell, memory, inputs, report
     )
@@ -175,7 +175,9 @@ def _train_instance(recipe: Memorise, cell: Cell, memory: Memory, inputs: Tensor
             memory.vectors[rows] = F.normalize(kept, dim=1)
             n_seen += len(rows)
         if not math.isfinite(loss.item()):
-            raise Problem(f"training diverged: {recipe.optimizer} with lr={recipe.lr:g}; try a smaller lr")
+            raise MLProjectError(
+                f"training diverged: {recipe.optimizer} with lr={recipe.lr:g}; try a smaller lr"
+            )
         report.advance(1)
     for parameter in parameters:
         parameter.requires_grad_(False)

@@ -83,7 +83,7 @@ class Probe:
         self._check_combinations()
 
     def run(self, cell: Cell, images: ImageSet, report: Report) -> Outcome:
-        """Draw, embed, train, judge. Raises: WrongUse, Problem where the losses would mean nothing."""
+        """Draw, embed, train, judge. Raises: WrongUse, MLProjectError where the losses would mean nothing."""
         from mlproject.recipes.probing import run_probe
 
         return run_probe(self, cell, images, report)

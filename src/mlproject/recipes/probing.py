@@ -14,9 +14,12 @@ import torch
 from torch import Tensor
 
 from mlproject.cell import Cell
-from mlproject.data.rows import rows_of
-from mlproject.errors import Problem, WrongUse
-from mlproject.heads import (
+from mlproject.data.splits import rows_of
+from mlproject.errors import MLProjectError, WrongUse
+from mlproject.losses import Floats, Outcome, PerImageLosses, Split
+from mlproject.recipes.frozen import Source, spent
+from mlproject.training import Schedule, generator
+from mlproject.training.heads import (
     Epochs,
     LinearHead,
     Training,
@@ -27,10 +30,7 @@ from mlproject.heads import (
     statistics,
     train_head,
 )
-from mlproject.losses import Floats, Outcome, PerImageLosses, Split
-from mlproject.recipes.frozen import Source, spent
-from mlproject.ridge import ridge_path
-from mlproject.training import Schedule, generator
+from mlproject.training.heads.ridge import ridge_path
 
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
@@ -79,7 +79,7 @@ class Trained:
 
 
 def run_probe(probe: Probe, cell: Cell, images: ImageSet, report: Report) -> Outcome:
-    """The outcome of a cell. Raises: WrongUse, Problem (zero or not finite loss or gradient)."""
+    """The outcome of a cell. Raises: WrongUse, MLProjectError (zero or not finite loss or gradient)."""
     if probe.target == "labels" and len(images.classes) < 2:
         raise WrongUse(
             f"target='labels' needs at least 2 classes, {images.name} has {len(images.classes)}; "
@@ -183,15 +183,17 @@ def initial_of(cell: Cell, examples: Examples) -> LinearHead:
 
 
 def _checked(probe: Probe, when: str, head: LinearHead, examples: Examples, batch: Tensor) -> float:
-    """The gradient's norm on a batch. Raises: Problem when there is nothing to learn, or no number."""
+    """The gradient's norm on a batch. Raises: MLProjectError when there is nothing to learn, or no number."""
     inputs, targets = examples.train
     wanted = targets if targets is None else targets[batch]
     loss, norm = batch_gradient(head, inputs[batch], wanted, probe.loss)
     for name, value in (("loss", loss), ("gradient of the head", norm)):
         if not math.isfinite(value):
-            raise Problem(f"the {name} is {value} {when}: check the images' features, or use a smaller lr")
+            raise MLProjectError(
+                f"the {name} is {value} {when}: check the images' features, or use a smaller lr"
+            )
         if value == 0 and not probe.allow_degenerate:
-            raise Problem(
+            raise MLProjectError(
                 f"the {name} is exactly zero {when} (target={probe.target!r}, loss={probe.loss!r}): "
                 "nothing is being learned and no loss of this cell means anything; "
                 "allow_degenerate=true runs it all the same"

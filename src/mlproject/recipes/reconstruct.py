@@ -62,7 +62,7 @@ class Reconstruct:
             self._identify("reference")
 
     def run(self, cell: Cell, images: ImageSet, report: Report) -> Outcome:
-        """Embed, map, judge. Raises: Problem where the target does not vary or training diverges."""
+        """Embed, map, judge. Raises: MLProjectError where the target does not vary or training diverges."""
         from mlproject.recipes.reconstructing import run_reconstruct
 
         return run_reconstruct(self, cell, images, report)

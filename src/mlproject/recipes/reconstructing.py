@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 
 from mlproject.cell import Cell
-from mlproject.data.rows import Rows, rows_of
-from mlproject.errors import Problem
-from mlproject.heads import LinearHead, Training, n_blocks, statistics, train_head
+from mlproject.data.splits import Rows, rows_of
+from mlproject.errors import MLProjectError
 from mlproject.losses import Floats, Outcome, PerImageLosses
 from mlproject.recipes.frozen import Source, spent
-from mlproject.ridge import ridge_path
 from mlproject.scaling.information import Information, Quantity, measure
 from mlproject.training import Schedule, generator
+from mlproject.training.heads import LinearHead, Training, n_blocks, statistics, train_head
+from mlproject.training.heads.ridge import ridge_path
 
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
@@ -49,7 +49,7 @@ class Mapped:
 
 
 def run_reconstruct(recipe: Reconstruct, cell: Cell, images: ImageSet, report: Report) -> Outcome:
-    """The outcome of a cell. Raises: Problem (a target that does not vary, training that diverges)."""
+    """The outcome of a cell. Raises: MLProjectError (a target that does not vary, training that diverges)."""
     rows = rows_of(cell, images)
     source = Source.of(cell, precision=recipe.precision).features(images, rows.every, report)
     target = _other(recipe, "target").features(images, rows.every, report)
@@ -105,7 +105,7 @@ def _constants(targets: Tensor, rows: Rows) -> dict[str, Floats]:
     own = (wanted - mean).square().mean(1).cpu().numpy()
     found = {"constant": own, "constant_own": own.copy()}
     if not own[: len(rows.train)].mean() > 0:
-        raise Problem(
+        raise MLProjectError(
             "the target's features are the same for all training images: nothing can be told of them"
         )
     for split in set(rows.splits):

@@ -64,7 +64,7 @@ class Scratch:
         require(0 <= smoothing < 1, "label_smoothing", "must be at least 0 and below 1", smoothing)
 
     def run(self, cell: Cell, images: ImageSet, report: Report) -> Outcome:
-        """Draw, train, judge. Raises: WrongUse, Problem where training fails."""
+        """Draw, train, judge. Raises: WrongUse, MLProjectError where training fails."""
         from mlproject.recipes.scratching import run_scratch
 
         return run_scratch(self, cell, images, report)

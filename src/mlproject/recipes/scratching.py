@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mlproject.cell import Cell
-from mlproject.data.rows import rows_of
+from mlproject.data.splits import rows_of
 from mlproject.errors import WrongUse
 from mlproject.losses import Outcome
 from mlproject.models import find_model
 from mlproject.multiscale import embed
-from mlproject.recipes.learning import forward_flops, labelled, learn, outcome, sized, split_rows
+from mlproject.recipes.whole_network import forward_flops, labelled, learn, outcome, sized, split_rows
 from mlproject.training import Measure, Task, Values, seeded
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Classifier(nn.Module):
 
 
 def run_scratch(scratch: Scratch, cell: Cell, images: ImageSet, report: Report) -> Outcome:
-    """The outcome of a cell. Raises: WrongUse, Problem where training fails."""
+    """The outcome of a cell. Raises: WrongUse, MLProjectError where training fails."""
     model, rows = find_model(cell.model), rows_of(cell, images)
     if model.maps:
         raise WrongUse(f"model must classify whole images for recipe='scratch', not {model.name!r}")

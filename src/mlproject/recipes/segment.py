@@ -61,7 +61,7 @@ class Segment:
         require(self.side % 4 == 0, "side", "must be divisible by 4", self.side)
 
     def run(self, cell: Cell, images: ImageSet, report: Report) -> Outcome:
-        """Draw, train, judge. Raises: WrongUse, BadInput, Problem where training fails."""
+        """Draw, train, judge. Raises: WrongUse, BadInput, MLProjectError where training fails."""
         from mlproject.recipes.segmenting import run_segment
 
         return run_segment(self, cell, images, report)

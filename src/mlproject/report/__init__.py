@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlproject.files import write_atomic
 
 if TYPE_CHECKING:
-    from mlproject.aggregate.study import Study
+    from mlproject.analysis.study import Study
 else:
     Study = Any  # a cell draws its histogram without paying for SciPy
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from mlproject.aggregate.effects import Effect
-from mlproject.aggregate.matrix import COLUMNS, Ablation, Interaction, Matrix, Row, Steeper, Versus
+from mlproject.analysis.effects import Effect
+from mlproject.analysis.matrix import COLUMNS, Ablation, Interaction, Matrix, Row, Steeper, Versus
 from mlproject.report.escape import markdown
 from mlproject.report.rows import to_csv
 from mlproject.report.words import FORMULAS, interval, number

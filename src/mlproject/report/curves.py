@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mlproject.aggregate.local import law_exponents, local_exponents
-from mlproject.aggregate.study import HORIZONS, Curve, Floats, Statistic, Verdict
+from mlproject.analysis.local import law_exponents, local_exponents
+from mlproject.analysis.study import HORIZONS, Curve, Floats, Statistic, Verdict
 from mlproject.report.escape import figure_text
 from mlproject.report.style import COLUMN, Look, faint_grid, family_title, log_axis, looks, point_axis
 from mlproject.report.words import estimate, loss_label, preferred

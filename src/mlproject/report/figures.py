@@ -9,8 +9,8 @@ from functools import partial
 import matplotlib
 from matplotlib.figure import Figure
 
-from mlproject.aggregate.axes import AXES
-from mlproject.aggregate.study import STATISTICS, Curve, Study
+from mlproject.analysis.axes import AXES
+from mlproject.analysis.study import STATISTICS, Curve, Study
 from mlproject.report.curves import scaling_figure
 from mlproject.report.escape import slug
 from mlproject.report.forest import arm_figures

@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mlproject.aggregate.axes import AXES
-from mlproject.aggregate.effects import Effect
-from mlproject.aggregate.matrix import Ablation, Interaction, Matrix, Row, Versus
+from mlproject.analysis.axes import AXES
+from mlproject.analysis.effects import Effect
+from mlproject.analysis.matrix import Ablation, Interaction, Matrix, Row, Versus
 from mlproject.report.arms import loss_difference
 from mlproject.report.escape import figure_text, slug
 from mlproject.report.style import COLUMN, GREY, MARKERS, PAGE, PALETTE, faint_grid, point_axis

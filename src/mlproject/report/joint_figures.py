@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mlproject.aggregate.joint import Joint, JointLaws
+from mlproject.analysis.joint import Joint, JointLaws
 from mlproject.report.escape import figure_text
 from mlproject.report.style import COLUMN, MARKERS, faint_grid, log_axis, ramp, short, title
 from mlproject.scaling import Envelope

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mlproject.aggregate.joint import Joint, JointLaws
-from mlproject.aggregate.study import Study
+from mlproject.analysis.joint import Joint, JointLaws
+from mlproject.analysis.study import Study
 from mlproject.report.rows import Row, to_csv
 from mlproject.report.words import entry
 from mlproject.scaling import Envelope, Frontier, Prediction

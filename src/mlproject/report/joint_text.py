@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mlproject.aggregate.joint import Allocation, Joint, JointLaws
-from mlproject.aggregate.study import Study
+from mlproject.analysis.joint import Allocation, Joint, JointLaws
+from mlproject.analysis.study import Study
 from mlproject.report.escape import markdown, tex
 from mlproject.report.words import interval, number
 from mlproject.scaling import LAWS, Envelope, Estimate, Fit, Frontier

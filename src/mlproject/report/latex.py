@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlproject.aggregate.study import Curve, Study, Verdict
+from mlproject.analysis.study import Curve, Study, Verdict
 from mlproject.report.escape import tex
 from mlproject.report.tables import seeds
 from mlproject.report.words import TEX_FORMULAS, estimate, fitted, name_of, parameter, shared_family, unfitted

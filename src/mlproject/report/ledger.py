@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mlproject.aggregate.iterations import BUDGETS, Iteration
-from mlproject.aggregate.ledger import WHATS, Arm, Family, Ledger
+from mlproject.analysis.iterations import BUDGETS, Iteration
+from mlproject.analysis.ledger import WHATS, Arm, Family, Ledger
 from mlproject.files import write_atomic
 from mlproject.report.escape import figure_text, markdown, slug
 from mlproject.report.rows import to_csv

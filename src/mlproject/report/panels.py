@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mlproject.aggregate.study import Curve, Floats
+from mlproject.analysis.study import Curve, Floats
 from mlproject.report.escape import figure_text
 from mlproject.report.style import (
     COLUMN,

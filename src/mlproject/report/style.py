@@ -19,8 +19,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
-from mlproject.aggregate.axes import AXES
-from mlproject.aggregate.study import Curve
+from mlproject.analysis.axes import AXES
+from mlproject.analysis.study import Curve
 from mlproject.report.escape import figure_text
 
 COLUMN = 3.4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mlproject.aggregate.study import HORIZONS, Curve, Study, Verdict
+from mlproject.analysis.study import HORIZONS, Curve, Study, Verdict
 from mlproject.report.arms import arms_md
 from mlproject.report.escape import markdown
 from mlproject.report.joint_text import joint_md

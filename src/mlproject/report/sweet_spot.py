@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mlproject.aggregate.compute import ComputeCurve, SweetSpot
-from mlproject.aggregate.study import Study
+from mlproject.analysis.compute import ComputeCurve, SweetSpot
+from mlproject.analysis.study import Study
 from mlproject.report.escape import figure_text, markdown, slug
 from mlproject.report.rows import to_csv
 from mlproject.report.style import COLUMN, MARKERS, PALETTE, RC, encode, faint_grid, log_axis

@@ -7,9 +7,9 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from mlproject.aggregate.axes import AXES
-from mlproject.aggregate.local import local_exponents
-from mlproject.aggregate.study import HORIZONS, STATISTICS, Curve, Point, Statistic, Study, Verdict
+from mlproject.analysis.axes import AXES
+from mlproject.analysis.local import local_exponents
+from mlproject.analysis.study import HORIZONS, STATISTICS, Curve, Point, Statistic, Study, Verdict
 from mlproject.report.joint_tables import joint_json, joint_tables
 from mlproject.report.rows import Row, finite, to_csv
 from mlproject.report.words import entry, heaviest, parameter, preferred

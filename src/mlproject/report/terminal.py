@@ -9,9 +9,9 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from mlproject.aggregate.axes import AXES
-from mlproject.aggregate.matrix import Matrix
-from mlproject.aggregate.study import Curve, Statistic, Study, Verdict
+from mlproject.analysis.axes import AXES
+from mlproject.analysis.matrix import Matrix
+from mlproject.analysis.study import Curve, Statistic, Study, Verdict
 from mlproject.report.arms import accuracy, loss_difference, points
 from mlproject.report.joint_text import joint_lines
 from mlproject.report.tables import seeds

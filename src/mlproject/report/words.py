@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from mlproject.aggregate.study import Curve, Statistic, Study, Verdict
+from mlproject.analysis.study import Curve, Statistic, Study, Verdict
 from mlproject.scaling import Average, Estimate
 
 FORMULAS = {"power": "k x^-α", "power_floor": "E + k x^-α"}

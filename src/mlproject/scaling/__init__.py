@@ -8,18 +8,18 @@ Pure arithmetic on NumPy and SciPy, useful alone:
     ('scaling', 0.49)
 """
 
-from .average import Average, Standing, average
-from .compare import Difference, compare
-from .design import NextCell, NextPlan, plan_next
-from .envelope import Envelope, envelope
-from .fitting import Fit, Prediction, fit, fit_table
-from .frontier import Cost, Frontier, fit_cost, frontier, isoflop_optimum
-from .intervals import Estimate, t_interval
-from .law import ScalingLaw
-from .overall import HEARD, overall
-from .per_image import ImageExponents, image_exponents
-from .robust import robust_parameters
-from .table import LAWS
+from mlproject.scaling.allocation.design import NextCell, NextPlan, plan_next
+from mlproject.scaling.allocation.empirical_frontier import Envelope, envelope
+from mlproject.scaling.allocation.frontier import Cost, Frontier, fit_cost, frontier, isoflop_optimum
+from mlproject.scaling.averaging.average import Average, Standing, average
+from mlproject.scaling.fitting.compare import Difference, compare
+from mlproject.scaling.fitting.fit import Fit, Prediction, fit, fit_table
+from mlproject.scaling.fitting.intervals import Estimate, t_interval
+from mlproject.scaling.fitting.overall import HEARD, overall
+from mlproject.scaling.fitting.robust import robust_parameters
+from mlproject.scaling.laws.law import ScalingLaw
+from mlproject.scaling.laws.table import LAWS
+from mlproject.scaling.per_image import ImageExponents, image_exponents
 
 __all__ = [
     "HEARD",

@@ -16,8 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
 from mlproject.errors import BadInput
-
-from .law import Array
+from mlproject.scaling.laws.law import Array
 
 
 @dataclass(frozen=True, kw_only=True)

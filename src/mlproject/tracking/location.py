@@ -9,10 +9,10 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from mlproject.errors import BadInput, StoreAway, unknown
+from mlproject.errors import BadInput, StoreUnreachable, unknown
 from mlproject.files import locked, sha256
 from mlproject.tracking.store import COMPLETE, Store
-from mlproject.tracking.trouble import reaching
+from mlproject.tracking.store_errors import reaching
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 _SETTINGS = {
@@ -29,14 +29,14 @@ _SETTINGS = {
 def open_store(experiment: str | None = None, *, create: bool = True) -> Store:
     """The store that MLflow's environment names (default: ``mlflow.db`` here) and its experiment.
 
-    Raises: StoreAway when it cannot be reached, or is not there and ``create`` is false.
+    Raises: StoreUnreachable when it cannot be reached, or is not there and ``create`` is false.
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     uri = tracking_uri()
     path = sqlite_path(uri)
     if path is not None and not path.exists() and not create:
-        raise StoreAway(f"no tracking store at {path}; run a cell first, or set MLFLOW_TRACKING_URI")
+        raise StoreUnreachable(f"no tracking store at {path}; run a cell first, or set MLFLOW_TRACKING_URI")
     import mlflow
     from mlflow import MlflowClient
 
@@ -71,7 +71,7 @@ def peek_done(experiment: str | None = None) -> set[str] | None:
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
             return {row[0] for row in connection.execute(query, (COMPLETE, _name(experiment)))}
     except sqlite3.Error as error:
-        raise StoreAway(f"tracking store {path} cannot be read: {error}") from error
+        raise StoreUnreachable(f"tracking store {path} cannot be read: {error}") from error
 
 
 def _build_sqlite(path: Path) -> None:

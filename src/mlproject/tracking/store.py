@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlproject import table
 from mlproject.cell import Cell
-from mlproject.errors import DigestMismatch, StoreAway, one_line
+from mlproject.errors import DigestMismatch, StoreUnreachable, one_line
 from mlproject.files import try_locked
 from mlproject.losses import Observation, PerImageLosses
+from mlproject.losses import tables as table
 from mlproject.signals import Stopped, heard
 from mlproject.tracking.context import context_tags
-from mlproject.tracking.trouble import reaching
+from mlproject.tracking.store_errors import reaching
 
 COMPLETE = "cell.complete"
 LOSSES_DIGEST = "losses.digest"
@@ -266,7 +266,7 @@ class Store:
     def _table(self, info: Any, name: str) -> dict[str, list[str]]:
         try:
             return table.read_columns(self._fetch(info.run_id, info.artifact_uri, f"{name}.csv"))
-        except (OSError, StoreAway):
+        except (OSError, StoreUnreachable):
             return {}
 
     def _losses(self, info: Any, digest: str) -> PerImageLosses:

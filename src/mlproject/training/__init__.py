@@ -6,7 +6,7 @@
 values for every image. What is learned (loss, extra terms, augmentation) is the recipe's, as a ``Task``.
 """
 
-from mlproject.training.judging import judge
+from mlproject.training.evaluation import judge
 from mlproject.training.loop import Diverged, Trained, train
 from mlproject.training.optimizers import OPTIMIZERS, build_optimizer
 from mlproject.training.schedule import Schedule, generator, seeded

@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from mlproject import device as devices
 from mlproject.device import Device
-from mlproject.errors import Problem
+from mlproject.errors import MLProjectError
 from mlproject.losses import Split
 from mlproject.progress import Report
 from mlproject.training.checkpoint import read_checkpoint, write_checkpoint
-from mlproject.training.judging import judge
+from mlproject.training.evaluation import judge
 from mlproject.training.optimizers import build_optimizer
 from mlproject.training.schedule import seeded
 from mlproject.training.settings import Settings
@@ -36,7 +36,7 @@ COPY_SECONDS = 1.0
 COUNTS = ("correct", "total")
 
 
-class Diverged(Problem):
+class Diverged(MLProjectError):
     """Training left the finite numbers."""
 
 
@@ -79,7 +79,7 @@ def train(
     ``judged`` are splits to measure after epochs; ``validation`` among them chooses the best one. With a
     ``checkpoint`` path the training goes on from there if the file is of this ``identity``.
 
-    Raises: Diverged when a loss is not finite (the last good state is kept at ``checkpoint``); Problem
+    Raises: Diverged when a loss is not finite (the last good state is kept at ``checkpoint``); MLProjectError
     when not even single images fit the memory; NoRoom.
     """
     net = devices.move(net, device)
@@ -246,7 +246,7 @@ class _Loop:
         wanted = 2 * self.state.at.accumulate
         times = self.state.at.n_out_of_memory + 1
         if wanted > self.settings.batch_size:
-            raise Problem(
+            raise MLProjectError(
                 f"out of memory on {self.device} with one image at a time; use a smaller side or model"
             ) from error
         self.state.optimizer.zero_grad(set_to_none=True)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from mlproject.cell import Cell, Knob
 from mlproject.errors import WrongUse
 from mlproject.files import sha256
-from mlproject.recipes.tunable import LENGTHS, SCALES, reads_length
-from mlproject.search import Range, Tune
-from mlproject.search.space import Dimension
+from mlproject.tuning.search import Range, Tune
+from mlproject.tuning.search.space import Dimension
+from mlproject.tuning.tunable import LENGTHS, SCALES, reads_length
 
 N_LENGTHS = 24
 """Lengths of a training at which its validation loss is taken, at most."""

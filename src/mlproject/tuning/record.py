@@ -7,12 +7,12 @@ import math
 import tempfile
 from pathlib import Path
 
-from mlproject import table
 from mlproject.files import sha256, try_locked
+from mlproject.losses import tables as table
 from mlproject.report.trials import Shown, draw_trials
-from mlproject.search.study import Tried
 from mlproject.tracking import Store
 from mlproject.tuning.coordinate import BORROWED
+from mlproject.tuning.search.study import Tried
 from mlproject.tuning.tuner import Chosen
 
 KIND = "study"

@@ -9,13 +9,13 @@ from typing import Any, Protocol, runtime_checkable
 
 from mlproject.cell import Cell, Knob
 from mlproject.data.image_set import ImageSet
-from mlproject.errors import Problem, WrongUse
+from mlproject.errors import MLProjectError, WrongUse
 from mlproject.progress import Report
 from mlproject.recipes import build_recipe
-from mlproject.recipes.trials import Curve, validation_curves
-from mlproject.search.storage import Storage
-from mlproject.search.study import Asked, Study, Tried
 from mlproject.tuning.coordinate import Coordinate
+from mlproject.tuning.search.storage import Storage
+from mlproject.tuning.search.study import Asked, Study, Tried
+from mlproject.tuning.trials import Curve, validation_curves
 
 NATURAL_LOWS = {"epochs": 1, "steps": 1, "batch_size": 1, "weight_decay": 0.0, "dropout": 0.0}
 """Bounds that no range can be widened beyond."""
@@ -60,7 +60,7 @@ class Tuner:
     def advance(self, coordinate: Coordinate, images: ImageSet) -> Chosen | None:
         """Run what is free of a coordinate's trials; what was found, or None while others are at work.
 
-        Raises: Problem when no trial has a finite loss, and what data, weights or storage raise.
+        Raises: MLProjectError when no trial has a finite loss, and what data, weights or storage raise.
         """
         study = self._study(coordinate)
         self._tell(study, coordinate)
@@ -118,7 +118,7 @@ class Tuner:
         tried, best = study.tried(), study.best()
         if best is None:
             why = next((t.reason for t in tried if t.reason), "no trial was finished in time")
-            raise Problem(f"no knobs found: none of {len(tried)} trials has a validation loss ({why})")
+            raise MLProjectError(f"no knobs found: none of {len(tried)} trials has a validation loss ({why})")
         facts = study.facts
         if facts.get("number") != best.number:
             facts = {"number": best.number, "losses": self._flatness(coordinate, images, best)}

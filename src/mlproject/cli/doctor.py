@@ -1,0 +1,120 @@
+"""What this machine has, and what will not work on it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+import sqlite3
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from mlproject.cli.console import out
+from mlproject.errors import MLProjectError
+
+ROOM = 1 << 30
+PACKAGES = ("torch", "torchvision", "mlflow", "onnxruntime", "numpy", "opencv-python-headless")
+
+Finding = tuple[bool | None, str, str]
+"""Whether it works (None: it works, but less than one may expect), what, and the detail."""
+
+
+def examine() -> int:
+    """Print what was found; 0 when all is well, 1 when something will not work."""
+    findings = [*_packages(), *_device(), *_weights(), *_regions(), *_data(), *_cache(), *_store()]
+    marks = {True: "[green]ok  [/]", None: "[yellow]note[/]", False: "[red]bad [/]"}
+    for works, what, detail in findings:
+        out.print(f"{marks[works]} {what}: {detail}", highlight=False, soft_wrap=True)
+    return int(any(works is False for works, _, _ in findings))
+
+
+def _packages() -> Iterator[Finding]:
+    yield sys.version_info >= (3, 11), "python", sys.version.split()[0]
+    for name in PACKAGES:
+        try:
+            yield True, name, importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            yield False, name, "not installed; run `pip install -e .`"
+
+
+def _device() -> Iterator[Finding]:
+    from mlproject.device import describe
+
+    found = describe()
+    on_cpu = found["device"] == "cpu"
+    words = ", ".join(f"{name} {value}" for name, value in found.items() if name != "device")
+    hint = " (no GPU found; features come from onnxruntime)" if on_cpu else ""
+    yield (None if on_cpu else True), "device", f"{found['device']}{hint}, {words}"
+
+
+def _weights() -> Iterator[Finding]:
+    from mlproject.models import MODELS, find_weights
+
+    for name, model in MODELS.items():
+        if model.imagenet is None:
+            continue
+        try:
+            yield True, f"weights of {name}", str(find_weights(model, "imagenet").path)
+        except MLProjectError as problem:
+            yield None, f"weights of {name}", str(problem)
+
+
+def _regions() -> Iterator[Finding]:
+    from mlproject.regions.checkpoints import ABSENT, NOT_INSTALLED, installed
+
+    yield None, "SAM", ABSENT if installed() else NOT_INSTALLED
+
+
+def _data() -> Iterator[Finding]:
+    from mlproject.data import load_images
+
+    try:
+        images = load_images("embedded")
+        images.read(0)
+        held = images.n_held_out
+        yield True, "embedded data", f"{len(images):,} images, {held:,} of them held out; digest verified"
+    except MLProjectError as problem:
+        yield False, "embedded data", str(problem)
+
+
+def _cache() -> Iterator[Finding]:
+    from mlproject.features import cache_folder, list_tables
+
+    root = cache_folder()
+    there = next(p for p in (root, *root.parents) if p.exists())
+    free = shutil.disk_usage(there).free
+    tables = list(list_tables())
+    size = sum(row.n_bytes for row in tables)
+    detail = f"{root}, {len(tables)} tables, {size / 2**20:.0f} MiB; {free / 2**30:.0f} GiB free"
+    yield free > ROOM, "feature cache", detail
+
+
+def _store() -> Iterator[Finding]:
+    from mlproject.errors import masked
+    from mlproject.tracking import open_store
+    from mlproject.tracking.location import sqlite_path, tracking_uri
+
+    uri = tracking_uri()
+    path = sqlite_path(uri)
+    if path is not None and not path.exists():
+        yield None, "tracking store", f"{path} is not there yet; the first cell creates it"
+        return
+    if path is not None:
+        yield _integrity(path)
+    try:
+        closed = open_store(create=False).reconcile()
+    except MLProjectError as problem:
+        yield False, "tracking store", str(problem)
+        return
+    yield True, "tracking store", masked(uri)
+    if closed:
+        yield None, "dead runs", f"{len(closed)} runs whose process died were closed as KILLED"
+
+
+def _integrity(path: Path) -> Finding:
+    try:
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+            verdict = str(connection.execute("pragma integrity_check").fetchone()[0])
+    except sqlite3.Error as error:
+        verdict = str(error)
+    return verdict == "ok", "store file", f"{path}: integrity {verdict}"

@@ -1,0 +1,188 @@
+"""Lists for people and scripts: plans, cells, one cell, the feature cache."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from mlproject.cli.console import out
+from mlproject.errors import WrongUse
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlproject.next_experiments import Aim, Choice
+    from mlproject.plans import Plan
+    from mlproject.tracking import Store
+    from mlproject.tuning.search import Tune
+
+PUBLIC = ("cell", "coordinates", "status", "run_id", "digest")
+MIB = 1 << 20
+
+
+def records(store: Store, *, everything: bool = False) -> list[dict[str, Any]]:
+    """Cell runs of an experiment, newest first: one done run per cell, or every attempt."""
+    seen: set[str] = set()
+    rows = []
+    for record in store.records():
+        counts = record["status"] == "done" and record["cell"] not in seen
+        if counts:
+            seen.add(record["cell"])
+        if counts or everything:
+            rows.append(record)
+    return rows
+
+
+def print_json(rows: Iterable[dict[str, Any]]) -> None:
+    """A JSON list of records for scripts: cell, coordinates, status, run_id, digest."""
+    print(json.dumps([{name: row[name] for name in PUBLIC} for row in rows], indent=2, allow_nan=False))
+
+
+def print_table(rows: Sequence[dict[str, Any]]) -> None:
+    """One line for each cell."""
+    table = Table("cell", "name", "status", "loss", "accuracy", "run", box=None)
+    for row in rows:
+        metrics = row["metrics"]
+        loss = metrics.get("eval.loss", metrics.get("train.loss_final"))
+        table.add_row(
+            row["cell"], Text(row["label"]), row["status"], _number(loss), _number(metrics.get("accuracy")),
+            row["run_id"][:8],
+        )  # fmt: skip
+    out.print(table)
+    out.print(f"{len(rows)} cells")
+
+
+def print_one(store: Store, name: str) -> None:
+    """Everything about one cell run, found by the beginning of its key or run id."""
+    rows = [r for r in store.records() if r["cell"].startswith(name) or r["run_id"].startswith(name)]
+    if not rows:
+        raise WrongUse(f"no cell or run begins with {name!r}; `mlproject ls --all` lists them")
+    row = next((r for r in rows if r["status"] == "done"), rows[0])
+    table = Table(box=None, show_header=False)
+    table.add_column(style="cyan")
+    for key, value in row["coordinates"].items():
+        table.add_row(key, Text(json.dumps(value) if isinstance(value, (dict, list)) else str(value)))
+    for key, value in sorted(row["metrics"].items()):
+        table.add_row(key, _number(value))
+    title = Text.assemble(
+        (row["label"], "bold"), f"  {row['status']}  cell {row['cell']}  run {row['run_id']}"
+    )
+    out.print(title)
+    out.print(table)
+    out.print(f"Artifacts: {store.artifact_uri(row['run_id'])}", soft_wrap=True, markup=False)
+
+
+def n_trials(plan: Plan) -> int:
+    """How many trials the searches of a plan have in all."""
+    from mlproject.tuning.coordinate import coordinates
+
+    return plan.tune.trials * len(coordinates(plan.cells, plan.tune)) if plan.tune else 0
+
+
+def print_tuned(plan: Plan, tune: Tune) -> None:
+    """The coordinates of a plan, the trials of each and about how long they take; nothing is started."""
+    from mlproject.tuning.coordinate import coordinates
+    from mlproject.tuning.estimate import GFLOPS, seconds
+
+    table = Table("study", "trials", "a trial trains on", "validates on", "about", box=None)
+    found = coordinates(plan.cells, tune)
+    costs = [seconds(coordinate, plan.images_of(coordinate.cells[0])) for coordinate in found]
+    for coordinate, cost in zip(found, costs, strict=True):
+        trial = coordinate.trial
+        sizes = (f"{trial.dataset_size:,}", f"{trial.validation_size:,}")
+        table.add_row(Text(coordinate.name), str(tune.trials), *sizes, f"{cost:.0f} s")
+    out.print(table)
+    out.print("searched: " + "; ".join(map(str, tune.space.values())), markup=False)
+    out.print(
+        f"{len(found)} coordinates × {tune.trials} trials ({tune.sampler}), then {len(plan.cells)} cells:"
+        f" about {sum(costs) / 60:.1f} min on one core at {GFLOPS} GFLOP/s, features not counted"
+    )
+
+
+def print_plan(plan: Plan, experiment: str) -> None:
+    """The cells of a plan and which of them are done, without starting anything."""
+    if plan.tune:
+        return print_tuned(plan, plan.tune)
+    from mlproject.tracking.location import open_store, peek_done
+
+    done = peek_done(experiment)
+    if done is None:
+        done = set(open_store(experiment, create=False).done())
+    knobs = [dict(cell.knobs) | {"recipe": cell.recipe, "eval_size": cell.eval_size} for cell in plan.cells]
+    shared = {name for name in knobs[0] if len({row.get(name) for row in knobs}) == 1}
+    table = Table("", "cell", "name", "knobs that differ", box=None)
+    for cell, row in zip(plan.cells, knobs, strict=True):
+        mark = "[green]done[/]" if cell.key in done else "to do"
+        table.add_row(
+            mark, cell.key, Text(cell.label), _pairs({k: v for k, v in row.items() if k not in shared})
+        )
+    out.print(table)
+    out.print("all cells: " + _pairs({k: v for k, v in knobs[0].items() if k in shared}))
+    n_done = sum(cell.key in done for cell in plan.cells)
+    out.print(f"{len(plan.cells)} cells: {n_done} done, {len(plan.cells) - n_done} to do")
+
+
+def _pairs(values: dict[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in values.items())
+
+
+def print_next(choices: Sequence[Choice], aim: Aim, plan: Path) -> None:
+    """One line for each group: what to run, what it costs, and how far it narrows the prediction."""
+    table = Table(box=None)
+    for heading in ("group", "sizes × seeds", aim.unit, f"95 % interval at {aim.words}", "expected after"):
+        table.add_column(heading, overflow="fold")
+    groups = [choice.field.cells[0].to_dict() | dict(choice.field.cells[0].knobs) for choice in choices]
+    shown = (
+        "model",
+        "weights",
+        "data",
+        "region",
+        "image_scales",
+        "eval_size",
+        *choices[0].field.cells[0].knobs,
+    )
+    differing = [name for name in shown if len({str(group.get(name)) for group in groups}) > 1]
+    for choice, group in zip(choices, groups, strict=True):
+        found, joint = choice.found, choice.field.joint
+        own = [name for name in differing if not (joint and name in ("model", "weights"))]
+        name = _pairs({name: group.get(name) for name in own}) or choice.field.name
+        runs = ", ".join(
+            f"{f'{new.cell.model} ' if joint else ''}{new.size:,} × {len(new.seeds)}" for new in choice.runs
+        )
+        widths = [f"a factor of {math.exp(width):.3g}" for width in (found.width_before, found.width_after)]
+        table.add_row(Text(name), Text(runs or "nothing helps"), f"{found.spent:.4g}", *widths)
+    out.print(table)
+    hint = f"Run them: mlproject sweep --plan {plan}; then fit all: mlproject aggregate"
+    out.print(hint, markup=False, soft_wrap=True)
+
+
+def print_cache() -> None:
+    """Tables of the feature cache."""
+    from mlproject.features import list_tables
+
+    table = Table("table", "model", "weights", "scale", "engine", "precision", "MiB", box=None)
+    for row in list_tables():
+        words = (row.name, row.model, row.weights, f"{row.image_scale:g}", row.engine, row.precision)
+        table.add_row(*words, f"{row.n_bytes / MIB:.1f}")
+    out.print(table)
+
+
+def prune_cache(model: str) -> None:
+    """Delete tables of the feature cache, of one model, or all and what abandoned trainings left."""
+    from mlproject.features import ABANDONED_DAYS, prune, prune_unfinished
+
+    gone = prune(model=model or None)
+    out.print(f"{len(gone)} tables deleted, {sum(row.n_bytes for row in gone) / MIB:.1f} MiB freed")
+    if not model:
+        n_left, n_bytes = prune_unfinished()
+        said = f"{n_left} unfinished trainings untouched for {ABANDONED_DAYS:g} days deleted"
+        out.print(f"{said}, {n_bytes / MIB:.1f} MiB freed")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.5g}"

@@ -1,0 +1,187 @@
+"""Plans: TOML (or the words of a command line) -> cells.
+
+A plan is a list of grids; a grid gives every coordinate a value or a list of values, and stands for
+the cells of their product. Nothing runs before every cell of the plan could be built; all faults of a
+plan are told at once.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from mlproject.cell import Cell
+from mlproject.data.image_set import ImageSet
+from mlproject.errors import MLProjectError, WrongUse, unknown
+from mlproject.plans.cells import cell_at, drawn_from, integer
+from mlproject.recipes import RECIPES
+from mlproject.tuning.search import Tune, split_words
+from mlproject.tuning.tunable import check_tunable, tune_of
+
+LISTS = ("model", "dataset_size", "seed")
+"""Coordinates for which a command line may give a comma list."""
+
+KEYS = ("name", "description", "grid", "tune")
+
+DEFAULTS: dict[str, Any] = {
+    "recipe": "probe",
+    "weights": "auto",
+    "data": "embedded",
+    "dataset_size": 200,
+    "eval_size": "auto",
+    "validation_size": "auto",
+    "draw": "balanced",
+    "region": "full",
+    "checkpoint": "",
+    "image_scales": 1,
+    "large_images": "interpolated",
+    "seed": 0,
+    "max_bad": 0,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Cells in the order they run in, and the images they draw from (by what decides those).
+
+    With ``tune`` each coordinate's cells are run with the knobs that a search finds.
+    """
+
+    name: str
+    cells: tuple[Cell, ...]
+    images: Mapping[tuple[str, ...], ImageSet] = field(repr=False)
+    tune: Tune | None = None
+
+    def images_of(self, cell: Cell) -> ImageSet:
+        """The images that a cell of this plan draws from."""
+        return self.images[drawn_from(cell)]
+
+
+def read_plan(path: Path, overrides: Mapping[str, Any]) -> Plan:
+    """The plan in a TOML file; ``overrides`` replace coordinates and knobs in each of its grids.
+
+    Raises: WrongUse naming file, grid, key, rule and value (all faults, one a line).
+    """
+    if not os.path.isfile(path):
+        raise WrongUse(f"no plan at {path}; plans are TOML files, see sweeps/")
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise WrongUse(f"{path} is not a TOML plan: {error}") from error
+    for key in content:
+        if key not in KEYS:
+            raise _located(path.name, unknown("key", key, KEYS))
+    grids = content.get("grid")
+    if not isinstance(grids, list) or not grids or not all(isinstance(g, dict) for g in grids):
+        raise WrongUse(f"{path.name}: a plan needs at least one [[grid]] table")
+    words, rest = split_words(overrides)
+    tune = tune_of(content.get("tune"), words, DEFAULTS | grids[0])
+    return _build(str(content.get("name", path.stem)), grids, rest, path.name, tune)
+
+
+def plan_of(name: str, coordinates: Mapping[str, Any], *, tuned: bool = False) -> Plan:
+    """The plan of one grid, as a command line gives it (comma lists in model, dataset_size, seed)."""
+    words, grid = split_words(coordinates) if tuned else ({}, dict(coordinates))
+    tune = tune_of({}, words, DEFAULTS | grid) if tuned else None
+    return _build(name, [grid], {}, "", tune)
+
+
+def _build(
+    name: str,
+    grids: Sequence[dict[str, Any]],
+    overrides: Mapping[str, Any],
+    where: str,
+    tune: Tune | None,
+) -> Plan:
+    images: dict[tuple[str, ...], ImageSet] = {}
+    cells: dict[str, Cell] = {}
+    faults: list[MLProjectError] = []
+    for number, grid in enumerate(grids, 1):
+        label = f"{where}, grid {number}" if where else ""
+        try:
+            merged = _merge(grid, overrides, named_weights=bool(where))
+            for cell, image_set in _cells(merged, tune):
+                images[drawn_from(cell)] = image_set
+                cells.setdefault(cell.key, cell)
+        except MLProjectError as fault:
+            faults.append(_located(label, fault) if label else fault)
+    if len(faults) > 1:
+        raise type(faults[0])("\n".join(str(fault) for fault in faults))
+    if faults:
+        raise faults[0]
+    return Plan(name=name, cells=tuple(cells.values()), images=images, tune=tune)
+
+
+def _merge(grid: Mapping[str, Any], overrides: Mapping[str, Any], *, named_weights: bool) -> dict[str, Any]:
+    """One flat dict of coordinates and knobs; what is neither is refused when the recipe is built."""
+    flat = {k: v for k, v in grid.items() if k != "knobs"}
+    knobs = grid.get("knobs", {})
+    if not isinstance(knobs, dict):
+        raise WrongUse(f"knobs must be a table, not {knobs!r}")
+    for key in flat:
+        if named_weights and key not in (*DEFAULTS, "model"):
+            raise unknown("key", key, [*DEFAULTS, "model", "knobs"])
+    merged: dict[str, Any] = {**DEFAULTS, **flat, **knobs, **overrides}
+    if "model" not in merged:
+        raise WrongUse("model is missing; name one, for example model=resnet50")
+    if named_weights and ("weights" not in flat and "weights" not in overrides):
+        raise WrongUse("weights is missing; a plan names its weights: imagenet, random or a path")
+    if named_weights and "auto" in _values("weights", merged["weights"]):
+        raise WrongUse("weights must be imagenet, random or a path in a plan, not 'auto'")
+    return merged
+
+
+def _check_names(merged: Mapping[str, Any]) -> None:
+    """Refuse a word that is neither a coordinate nor a knob, with the near matches among both."""
+    recipe = RECIPES.get(str(merged["recipe"]))
+    if recipe is None:
+        raise unknown("recipe", merged["recipe"], RECIPES)
+    known = {*DEFAULTS, "model", *(knob.name for knob in fields(recipe))}
+    for name in merged:
+        if name not in known:
+            raise unknown(f"coordinate or knob of {merged['recipe']}", name, known)
+
+
+def _cells(merged: Mapping[str, Any], tune: Tune | None) -> Iterator[tuple[Cell, ImageSet]]:
+    """Cells of the product: model slowest (its features are computed together), then size, then seed."""
+    _check_names(merged)
+    for name in tune.space if tune else ():
+        if isinstance(merged.get(name), list):
+            raise WrongUse(f"{name} is tuned: give one value, which is tried first, or none, not a list")
+    coordinates = {k: _values(k, v) for k, v in merged.items() if k in (*DEFAULTS, "model")}
+    knobs = {k: _values(k, v) for k, v in merged.items() if k not in coordinates}
+    order = sorted(coordinates, key=lambda k: {"data": 0, "model": 1, "dataset_size": 8, "seed": 9}.get(k, 5))
+    sizes = [integer("dataset_size", size) for size in coordinates["dataset_size"]]
+    for knob_values in itertools.product(*knobs.values()):
+        recipe_knobs = dict(zip(knobs, knob_values, strict=True))
+        if tune:
+            check_tunable(str(merged["recipe"]), recipe_knobs, tune)
+        for values in itertools.product(*(coordinates[k] for k in order)):
+            yield cell_at(dict(zip(order, values, strict=True)), recipe_knobs, max(sizes) if tune else 0)
+
+
+def _values(name: str, value: Any) -> list[Any]:
+    """The values a coordinate or knob takes: a TOML list, a comma list where allowed, or one value."""
+    if name == "image_scales":
+        nested = isinstance(value, list) and any(isinstance(v, (list, str)) for v in value)
+        return value if nested else [value]
+    if isinstance(value, str) and name in LISTS:
+        value = [word.strip() for word in value.split(",")]
+        if not all(value):
+            raise WrongUse(f"{name} has an empty item in its list")
+    values = value if isinstance(value, list) else [value]
+    if not values:
+        raise WrongUse(f"{name} must not be an empty list")
+    for one in values:
+        if not isinstance(one, (str, int, float)):
+            raise WrongUse(f"{name} must be text, a number or a truth value, not {one!r}")
+    return values
+
+
+def _located(where: str, fault: MLProjectError) -> MLProjectError:
+    return type(fault)(f"{where}: {fault}")

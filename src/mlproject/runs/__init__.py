@@ -1,0 +1,1 @@
+"""Runs: one cell, a plan, an analysis, the regions of a data set, each as tracked runs."""

@@ -1,0 +1,80 @@
+"""Finished cells aggregated as one tracked run of kind ``fit``, which names the runs it used."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlproject import __version__
+from mlproject.analysis import Study, aggregate
+from mlproject.analysis.ledger import build_ledger
+from mlproject.errors import BadInput
+from mlproject.files import try_locked
+from mlproject.losses import tables as table
+from mlproject.report import write_report
+from mlproject.report.ledger import write_ledger
+from mlproject.report.terminal import as_text
+from mlproject.report.words import preferred
+from mlproject.tracking import Store
+
+TEXT = "exponents.txt"
+NOTE_LENGTH = 7900
+"""MLflow refuses a tag of more than 8,000 characters."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """The tracked run that holds a study, its table for a terminal, and where its artifacts lie."""
+
+    run_id: str
+    text: str
+    where: str
+
+
+def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, where: str = "") -> Fitted:
+    """Aggregate finished cells (of ``keys``, or all that match ``where``) as a tracked run of kind ``fit``.
+
+    The same losses are not fitted twice: an earlier run of the same content is given back.
+    """
+    observations = list(store.observations(keys=keys, where=where))
+    if not observations:
+        raise BadInput("nothing to aggregate: the experiment holds no finished cell; run some cells first")
+    rows = sorted([seen.cell.key, seen.losses_digest, seen.run_id] for seen in observations)
+    content = repr(([row[:2] for row in rows], __version__))
+    digest = hashlib.sha256(content.encode()).hexdigest()[:16]
+    earlier = store.finished(kind="fit", tags={"fit.key": digest})
+    if earlier and not store.launcher_run:
+        text = store.artifact(earlier, TEXT).read_text("utf-8")
+        return Fitted(run_id=earlier, text=text, where=store.artifact_uri(earlier))
+    lock = f"fit-{digest}"
+    with (
+        try_locked(store.lock_path(lock)),
+        store.run(kind="fit", name=f"fit · {name}", lock=lock, tags={"fit.key": digest}, adopt=True) as run,
+        tempfile.TemporaryDirectory(prefix="mlproject-") as folder,
+    ):
+        study = aggregate(observations)
+        summary, *_ = write_report(study, Path(folder))
+        if (ledger := build_ledger(observations)) is not None:
+            write_ledger(ledger, Path(folder))
+        text = as_text(study)
+        (Path(folder) / TEXT).write_text(text, "utf-8")
+        table.write_rows(Path(folder) / "runs.csv", ["cell", "losses_digest", "run_id"], rows)
+        note = summary.read_text("utf-8")[:NOTE_LENGTH]
+        run.log(metrics=_fit_metrics(study) | {"runs": len(rows)}, tags={"mlflow.note.content": note})
+        run.log_files(Path(folder))
+    return Fitted(run_id=run.run_id, text=text, where=store.artifact_uri(run.run_id))
+
+
+def _fit_metrics(study: Study) -> dict[str, float]:
+    """The exponents of the mean loss that were identified, for sorting in the UI."""
+    found = {}
+    for curve in study.curves:
+        verdict = preferred(curve, "mean")
+        if verdict and verdict.fit and verdict.verdict == "scaling":
+            name = re.sub(r"[^\w./ -]", "", f"alpha.{curve.axis.name}.{curve.series}")
+            found[name] = verdict.fit.parameters["alpha"].value
+    return found

@@ -1,0 +1,165 @@
+"""One cell as a tracked run: the heart."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from mlproject.cell import Cell
+from mlproject.data.image_set import ImageSet
+from mlproject.features import unfinished_folder
+from mlproject.files import try_locked
+from mlproject.losses import Outcome, PerImageLosses
+from mlproject.losses import tables as table
+from mlproject.progress import Report
+from mlproject.recipes import build_recipe
+from mlproject.report.histogram import draw_histogram
+from mlproject.tracking import LOSSES_DIGEST, Run, Store
+
+Status = Literal["done", "was done", "busy", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellRun:
+    """What became of a cell: its run, or that another process has it, or why it failed."""
+
+    cell: Cell
+    status: Status
+    run_id: str = ""
+    reason: str = ""
+    loss: float = float("nan")
+
+
+def run_cell(
+    cell: Cell, images: ImageSet, store: Store, *, report: Report, sweep: str = "", adopt: bool = False
+) -> CellRun:
+    """Run a cell under its lock, unless it is done already or another process is at it.
+
+    Same cell, same losses. Raises what the recipe raises, after the run was marked FAILED or KILLED.
+    """
+    with try_locked(store.lock_path(cell.key)) as ours:
+        if not ours:
+            return CellRun(cell=cell, status="busy", reason="another process is running it")
+        earlier = store.done([cell.key]).get(cell.key)
+        if earlier:
+            return CellRun(cell=cell, status="was done", run_id=earlier)
+        with store.run(
+            kind="cell", name=cell.label, lock=cell.key, tags=_tags(cell, sweep), adopt=adopt
+        ) as run:
+            timed = _Timed(report)
+            outcome = build_recipe(cell.recipe, cell.knobs).run(cell, images, timed)
+            timed.stop()
+            _log(run, cell, images, outcome, timed)
+        shutil.rmtree(unfinished_folder(cell.key), ignore_errors=True)
+    return CellRun(cell=cell, status="done", run_id=run.run_id, loss=float(_judged(outcome).loss.mean()))
+
+
+@dataclass
+class _Timed:
+    """Passes progress on, keeps the history of metrics, and takes the time of each stage."""
+
+    report: Report
+    history: list[tuple[int, Mapping[str, float]]] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=lambda: {"features": 0.0, "head": 0.0})
+    _stage: tuple[str, float] | None = None
+
+    def stage(self, name: str, total: int) -> None:
+        self.stop()
+        self._stage = (name, time.monotonic())
+        self.report.stage(name, total)
+
+    def advance(self, count: int) -> None:
+        self.report.advance(count)
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        self.history.append((step, dict(values)))
+        self.report.metrics(step, values)
+
+    def stop(self) -> None:
+        if self._stage:
+            name, start = self._stage
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
+            self._stage = None
+
+
+def _tags(cell: Cell, sweep: str) -> dict[str, str]:
+    tags = {"cell.key": cell.key, "cell.json": json.dumps(cell.to_dict(), allow_nan=False), "sweep": sweep}
+    if cell.random_features:
+        tags["features"] = "random"
+    if cell.in_sample:
+        tags["protocol"] = "in-sample"
+    tags["tuned"] = ",".join(cell.tuned)
+    return {name: value for name, value in tags.items() if value}
+
+
+def _log(run: Run, cell: Cell, images: ImageSet, outcome: Outcome, timed: _Timed) -> None:
+    losses = outcome.losses
+    provenance = {f"provenance.{name}": value for name, value in outcome.provenance.items()}
+    run.log(
+        params=cell.to_params(),
+        metrics=_metrics(cell, outcome, timed.seconds),
+        tags=provenance | {LOSSES_DIGEST: losses.digest, "losses.rows": str(len(losses.image_ids))},
+        history=timed.history,
+    )
+    context = "+".join(dict.fromkeys(losses.splits))
+    run.log_dataset(name=images.name, digest=images.digest, source=images.source, context=context)
+    with tempfile.TemporaryDirectory(prefix="mlproject-") as folder:
+        _write_artifacts(Path(folder), cell, outcome)
+        if images.skipped:
+            rows = [[skipped.id, skipped.reason, str(skipped.bad).lower()] for skipped in images.skipped]
+            table.write_rows(Path(folder) / "skipped.csv", ["id", "reason", "bad"], rows)
+        run.log_files(Path(folder))
+
+
+def _metrics(cell: Cell, outcome: Outcome, seconds: Mapping[str, float]) -> dict[str, float]:
+    """Numbers of the run contract; what people sort and filter by is a metric, since text is not a number."""
+    values: dict[str, float] = {}
+    for split in sorted(set(outcome.losses.splits)):
+        loss = outcome.losses.select(split).loss
+        values |= {
+            f"{split}.loss_final" if split == "train" else f"{split}.loss": float(loss.mean()),
+            f"{split}.loss_median": float(np.median(loss)),
+            f"{split}.loss_max": float(loss.max()),
+        }
+    values |= {
+        "params": outcome.n_params,
+        "params_trained": outcome.n_params_trained,
+        "flops": outcome.flops_total,
+        "flops_per_image": outcome.flops_per_image,
+        "dataset_size": cell.dataset_size,
+        "log10.dataset_size": float(np.log10(cell.dataset_size)),
+        "log10.params": float(np.log10(outcome.n_params)),
+    }
+    judged = float(_judged(outcome).loss.mean())
+    if judged > 0:
+        values["log10.loss"] = float(np.log10(judged))
+    values |= {f"seconds.{name}": duration for name, duration in seconds.items()}
+    return values | {name: float(value) for name, value in outcome.facts.items()}
+
+
+def _write_artifacts(folder: Path, cell: Cell, outcome: Outcome) -> None:
+    table.write_losses(outcome.losses, folder)
+    content = json.dumps(cell.to_dict(), indent=2, allow_nan=False)
+    (folder / "cell.json").write_text(content + "\n", "utf-8")
+    if outcome.tensors:
+        from safetensors.numpy import save_file
+
+        # safetensors writes an array's memory as it lies: channels-last weights would come back scrambled.
+        tensors = {name: np.ascontiguousarray(tensor) for name, tensor in outcome.tensors.items()}
+        save_file(tensors, folder / "head.safetensors", {"cell": cell.key})
+    for name, columns in outcome.tables.items():
+        rows = [list(row) for row in zip(*columns.values(), strict=True)]
+        table.write_rows(folder / f"{name}.csv", list(columns), rows)
+    draw_histogram(outcome.losses, cell.label, folder / "losses.png")
+
+
+def _judged(outcome: Outcome) -> PerImageLosses:
+    return outcome.losses.select(outcome.losses.judged_split)

@@ -1,0 +1,135 @@
+"""The regions of a data set as one tracked run of kind ``regions``.
+
+Every region is kept as soon as it is found; the artifacts are made of what is kept. A run that was killed
+leaves its regions to the next, whose artifacts are the same to the byte, the seconds included.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+
+from mlproject import __version__
+from mlproject.data.image_set import ImageSet
+from mlproject.errors import MLProjectError
+from mlproject.features import cache_folder
+from mlproject.files import try_locked
+from mlproject.progress import Report
+from mlproject.regions.found import Found
+from mlproject.regions.settings import Settings
+from mlproject.regions.store import RegionStore
+from mlproject.report.overlays import N_SHEET, TILE, Pixels, contact_sheet, overlay, png
+from mlproject.report.regions import Row, coco_json, regions_csv, summary, summary_md
+from mlproject.tracking import Run, Store
+
+SUMMARY = "summary.md"
+NAME_LENGTH = 80
+
+
+@dataclass(frozen=True, kw_only=True)
+class Masked:
+    """The tracked run that holds the regions, its summary, and where its artifacts lie."""
+
+    run_id: str
+    text: str
+    where: str
+
+
+def mask_images(images: ImageSet, settings: Settings, store: Store, *, report: Report) -> Masked:
+    """Find the region of every image as a tracked run; a finished run of the same content is given back.
+
+    Raises: MLProjectError where another process is at it, NoRoom, DigestMismatch for an image that changed.
+    """
+    digest = hashlib.sha256(f"{images.digest}:{settings.digest}:{__version__}".encode()).hexdigest()[:16]
+    store.reconcile()
+    earlier = store.finished(kind="regions", tags={"regions.key": digest})
+    if earlier and not store.launcher_run:
+        text = store.artifact(earlier, SUMMARY).read_text("utf-8")
+        return Masked(run_id=earlier, text=text, where=store.artifact_uri(earlier))
+    lock, title = f"regions-{digest}", f"regions · {images.name} · {settings.label}"
+    with try_locked(store.lock_path(lock)) as ours:
+        if not ours:
+            raise MLProjectError(f"another process is finding the regions of {images.name}; wait for it")
+        tags = {"regions.key": digest}
+        with store.run(kind="regions", name=title, lock=lock, tags=tags, adopt=True) as run:
+            text = _run(run, images, settings, title, report)
+    return Masked(run_id=run.run_id, text=text, where=store.artifact_uri(run.run_id))
+
+
+def _run(run: Run, images: ImageSet, settings: Settings, title: str, report: Report) -> str:
+    regions = RegionStore(cache_folder(), settings)
+    with regions.working(), tempfile.TemporaryDirectory(prefix="mlproject-") as folder:
+        report.stage("regions", len(images))
+        for index in range(len(images)):
+            regions.region(images.digests[index], partial(images.read, index))
+            report.advance(1)
+        n_found = regions.finder.n_found
+        text, numbers = _write(Path(folder), images, regions, title, report)
+        params = {"regions.method": settings.method, "regions.data": images.name}
+        params["regions.checkpoint"] = str(settings.checkpoint.path) if settings.checkpoint else ""
+        provenance = {"regions.settings": settings.digest, "regions.opencv": cv2.__version__}
+        run.log(
+            params={name: value for name, value in params.items() if value},
+            metrics={f"regions.{name}": value for name, value in numbers.items()} | {"found_now": n_found},
+            tags=provenance | {"mlflow.note.content": text},
+        )
+        run.log_dataset(name=images.name, digest=images.digest, source=images.source, context="regions")
+        run.log_files(Path(folder))
+    return text
+
+
+def _write(
+    folder: Path, images: ImageSet, regions: RegionStore, title: str, report: Report
+) -> tuple[str, dict[str, float]]:
+    """Every artifact; the summary's text and its numbers."""
+    (folder / "masks").mkdir()
+    (folder / "overlays").mkdir()
+    report.stage("pictures", len(images))
+    rows: list[Row] = []
+    found: list[Found] = []
+    tiles: list[tuple[str, Pixels]] = []
+    for index, (name, digest) in enumerate(zip(images.ids, images.digests, strict=True)):
+        one = regions.region(digest, partial(images.read, index))
+        image = images.read(index)
+        file = file_name(index, name)
+        (folder / "masks" / file).write_bytes(png(one.mask))
+        (folder / "overlays" / file).write_bytes(png(overlay(image, one)))
+        known = {"image": name, "sha256": digest, "file": file}
+        rows.append({**known, **one.facts})
+        found.append(one)
+        if len(tiles) < N_SHEET:
+            tiles.append((name, overlay(image, one, TILE[0])))
+        report.advance(1)
+    return _write_tables(folder, images.ids, found, rows, tiles, title)
+
+
+def _write_tables(
+    folder: Path,
+    names: Sequence[str],
+    found: Sequence[Found],
+    rows: Sequence[Row],
+    tiles: Sequence[tuple[str, Pixels]],
+    title: str,
+) -> tuple[str, dict[str, float]]:
+    numbers = summary(rows)
+    text = summary_md(numbers, title)
+    sheet = contact_sheet(tiles, f"{title} · {len(tiles)} of {len(names):,} images")
+    (folder / "contact_sheet.png").write_bytes(png(sheet))
+    (folder / "masks.json").write_bytes(coco_json(zip(names, found, strict=True)))
+    (folder / "regions.csv").write_bytes(regions_csv(rows))
+    (folder / SUMMARY).write_text(text, "utf-8")
+    return text, numbers
+
+
+def file_name(index: int, name: str) -> str:
+    """A file's name that any disk takes: the image's number, then the end of its id in plain letters."""
+    stem = os.path.splitext(name)[0]
+    return f"{index:05d}_{re.sub(r'[^A-Za-z0-9._-]', '_', stem)[-NAME_LENGTH:]}.png"

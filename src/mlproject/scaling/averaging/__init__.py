@@ -1,0 +1,1 @@
+"""Predictions averaged over laws by their weights."""

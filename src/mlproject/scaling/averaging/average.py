@@ -1,0 +1,275 @@
+"""Predict with all laws at once: weights from rolling-origin prediction, departures from every law allowed.
+
+Sources: Dawid 1984 (prequential scoring); Tashman 2000 (rolling origin); Yao et al. 2018 (stacking predictive
+distributions); Kennedy and O'Hagan 2001 (discrepancy, in ``discrepancy``). In-sample rank can be the reverse
+of out-of-sample rank on small grids, so weights never come from R2, AIC or evidence alone (see ``weigh``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special
+
+from mlproject.errors import BadInput
+from mlproject.scaling.averaging.interpolation import between_knots
+from mlproject.scaling.averaging.posterior import Posterior, conditioned, log_mean, posterior
+from mlproject.scaling.averaging.rolling_origin import rolling_scores
+from mlproject.scaling.averaging.weights import prior_weights, weigh
+from mlproject.scaling.fitting.averaged_points import make_cells
+from mlproject.scaling.fitting.fit import Prediction, horizon, read_scales
+from mlproject.scaling.fitting.intervals import TAIL, Estimate
+from mlproject.scaling.fitting.points import Points, read_points
+from mlproject.scaling.fitting.verdict import rises, rising_axes
+from mlproject.scaling.laws.law import Array, ScalingLaw
+from mlproject.scaling.laws.table import find_law
+from mlproject.scaling.threads import one_thread
+
+AVERAGED = {
+    1: ("power", "power_floor", "m3", "bnsl1", "bnsl2"),
+    2: ("separable", "product", "coupled", "bounded_sum"),
+    3: ("separable3", "product3"),
+}
+RISING = ("power",)
+THIN = 2.0  # samples that a posterior is worth
+COUNTS = 0.05  # weight from which on a law matters
+COMPONENTS = 600  # of the predictive mixture, over all laws
+SAMPLES = 1000  # of the parameters of one law
+LEVELS = (1.0 - TAIL, 0.5, TAIL)
+OFFSETS = (np.arange(9) + 0.5) / 9.0  # probabilities at which each component is read
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How one law stands: weights, rolling score (mean log density summed over cuts), ranks from 1."""
+
+    prior: float
+    weight: float
+    score: float | None
+    log_evidence: float
+    in_sample_sd: float
+    in_sample_rank: int
+    out_of_sample_rank: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Average:
+    """Laws with their weights, and predictions that allow for all of them being a little wrong."""
+
+    standings: Mapping[str, Standing]
+    parameters: Mapping[str, Estimate]
+    n_cuts: int
+    flags: tuple[str, ...]
+    points: Points = field(repr=False)
+    posteriors: Mapping[str, Posterior] = field(repr=False)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weight per law, summing to one."""
+        return {name: standing.weight for name, standing in self.standings.items()}
+
+    def predict(self, x: ArrayLike) -> Prediction:
+        """Predicted losses at x with 95 % intervals of the mean and of one new run."""
+        at = read_scales(x, self.points.x.shape[1])
+        log_at, unit = self.points.scaled(at), self.points.loss_unit
+        mean, low, high, run_low, run_high = unit * np.exp(self._quantiles(log_at))
+        return Prediction(
+            mean=mean,
+            low=low,
+            high=high,
+            new_run_low=run_low,
+            new_run_high=run_high,
+            horizon=horizon(self.points, at),
+        )
+
+    def law_parameters(self, name: str) -> dict[str, Estimate]:
+        """Parameters of one law in the units of the data: medians and 95 % intervals of its posterior.
+
+        They are the law's own, whatever its departure may be. Raises: KeyError for a law not averaged.
+        """
+        post = self.posteriors[name]
+        sample, departure = post.resample(SAMPLES)
+        theta = post.theta[sample].copy()
+        theta[:, post.law.n_shapes :] *= np.exp(post.levels(theta, departure))[:, None]
+        values = post.law.physical(theta, self.points.log_unit, self.points.loss_unit)
+        limits = {key: np.quantile(value, LEVELS) for key, value in values.items()}
+        return {
+            key: Estimate(value=float(v[1]), low=float(v[0]), high=float(v[2])) for key, v in limits.items()
+        }
+
+    def _quantiles(self, log_at: Array) -> Array:
+        """Centre, low, high, low and high of a new run [5, n] of the log loss; dense curves interpolate."""
+        return between_knots(lambda at: summarise(*mixture(self.posteriors, self.weights, at)), log_at)
+
+
+def average(
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    sd: ArrayLike | None = None,
+    draws: ArrayLike | None = None,
+    ceiling: float | None = None,
+    laws: Iterable[str] | None = None,
+    seed: int = 0,
+) -> Average:
+    """Average laws over points as ``fit`` takes them; ``laws`` names those to average.
+
+    Deterministic; ``seed`` is kept for callers. Raises: BadInput for fewer than three distinct scales.
+    """
+    points = read_points(x, y, sd=sd, draws=draws, ceiling=ceiling)
+    axes = points.x.shape[1]
+    if points.n_scales < 3:
+        raise BadInput(f"averaging laws needs three distinct scales and got {points.n_scales}")
+    names = tuple(laws) if laws is not None else suited(points)
+    members = {name: find_law(name) for name in names}
+    wrong = [name for name, law in members.items() if law.axes != axes]
+    if wrong or not members:
+        raise BadInput(
+            f"no laws to average over {axes} axes" if not members else f"{wrong[0]} needs other axes"
+        )
+    return average_points(points, members)
+
+
+def suited(points: Points) -> tuple[str, ...]:
+    """The laws to average by default: of as many axes, able to rise where the loss does."""
+    names = AVERAGED.get(points.x.shape[1], ())
+    if rises(points):
+        return RISING
+    return (*names, "m4") if points.ceiling is not None and names == AVERAGED[1] else names
+
+
+@one_thread
+def average_points(points: Points, members: Mapping[str, ScalingLaw]) -> Average:
+    """Average laws over points that were checked."""
+    cells = make_cells(points)
+    given = conditioned(cells)
+    ceiling = None if points.ceiling is None else points.ceiling / points.loss_unit
+    posteriors = {name: posterior(law, cells, given, ceiling) for name, law in members.items()}
+    scores, n_cuts = rolling_scores(points, members)
+    prior = prior_weights(members, len(cells.log_y), points.ceiling)
+    standings = _stand(posteriors, prior, scores if n_cuts else None)
+    weights = {name: standing.weight for name, standing in standings.items()}
+    parameters = _shared_parameters(points, posteriors, weights)
+    return Average(
+        standings=standings,
+        parameters=parameters,
+        n_cuts=n_cuts,
+        flags=(*find_flags(points), *_thin(posteriors, weights)),
+        points=points,
+        posteriors=posteriors,
+    )
+
+
+def find_flags(points: Points) -> tuple[str, ...]:
+    """What a reader must know before trusting the average."""
+    flags = []
+    if rises(points):
+        flags.append("the loss rises: of the averaged laws only the power law can follow it")
+    elif axes := rising_axes(points):
+        where = " and ".join(map(str, axes))
+        flags.append(f"the loss rises along axis {where}, which every law here holds for unlikely beforehand")
+    if points.n_scales < 5:
+        flags.append(
+            f"{points.n_scales} distinct scales: weights come from priors and misfit, nothing was held out"
+        )
+    return tuple(flags)
+
+
+def _thin(posteriors: Mapping[str, Posterior], weights: Mapping[str, float]) -> tuple[str, ...]:
+    """What to say where data are so sharp that the sampler finds next to one set of parameters."""
+    thin = [n for n, post in posteriors.items() if weights[n] > COUNTS and post.effective_size < THIN]
+    if not thin:
+        return ()
+    return (
+        f"too few samples fit {' and '.join(thin)}, so intervals may be too narrow: is the noise this small?",
+    )
+
+
+def mixture(
+    posteriors: Mapping[str, Posterior], weights: Mapping[str, float], at: Array
+) -> tuple[Array, Array]:
+    """Equally weighted samples [s, n] of log mean loss and of one new run at scaled scales."""
+    of_mean, of_run = [], []
+    for name, post in posteriors.items():
+        n = round(COMPONENTS * weights[name])
+        if n == 0:
+            continue
+        means, spread, run, dof = post.predict(at, n)
+        offset = special.stdtrit(dof, OFFSETS)[:, None, None]
+        of_mean.append((means + offset * np.sqrt(spread)).reshape(-1, means.shape[1]))
+        of_run.append((means + offset * np.sqrt(spread + run[:, None])).reshape(-1, means.shape[1]))
+    return np.concatenate(of_mean), np.concatenate(of_run)
+
+
+def summarise(of_mean: Array, of_run: Array) -> Array:
+    """Centre (mean of five inner quantiles: robust) and 95 % limits [5, n] of samples [s, n]."""
+    of_mean, of_run = np.sort(of_mean, axis=0), np.sort(of_run, axis=0)
+    rows = [_at(of_mean, 1.0 - TAIL), _at(of_mean, TAIL), _at(of_run, 1.0 - TAIL), _at(of_run, TAIL)]
+    center = np.mean([_at(of_mean, level) for level in (0.1, 0.3, 0.5, 0.7, 0.9)], axis=0)
+    low, high = np.minimum(rows[0], center), np.maximum(rows[1], center)
+    return np.stack([center, low, high, np.minimum(rows[2], low), np.maximum(rows[3], high)])
+
+
+def _at(ordered: Array, level: float) -> Array:
+    place = level * (len(ordered) - 1)
+    first = int(place)
+    after = ordered[min(first + 1, len(ordered) - 1)]
+    return np.asarray(ordered[first] + (place - first) * (after - ordered[first]))
+
+
+def _stand(
+    posteriors: Mapping[str, Posterior], prior: Mapping[str, float], scores: Mapping[str, float] | None
+) -> dict[str, Standing]:
+    names = list(posteriors)
+    cells = next(iter(posteriors.values())).cells
+    rolling = None if scores is None else np.array([scores[name] for name in names])
+    evidence = np.array([post.log_evidence for post in posteriors.values()])
+    base = np.array([prior[name] for name in names])
+    weights = weigh(base, rolling, evidence, cells)
+    inside = np.array([_residual_sd(post) for post in posteriors.values()])
+    inside_rank = np.argsort(np.argsort(inside)) + 1
+    outside = None if rolling is None else np.argsort(np.argsort(-rolling)) + 1
+    return {
+        name: Standing(
+            prior=prior[name],
+            weight=float(weights[i]),
+            score=None if rolling is None else float(rolling[i]),
+            log_evidence=float(evidence[i]),
+            in_sample_sd=float(inside[i]),
+            in_sample_rank=int(inside_rank[i]),
+            out_of_sample_rank=None if outside is None else int(outside[i]),
+        )
+        for i, name in enumerate(names)
+    }
+
+
+def _residual_sd(post: Posterior) -> float:
+    """Root mean square residual of the best sampled parameters, without a departure."""
+    residual = post.cells.log_y - log_mean(post.law, post.theta, post.cells.log_x)
+    if post.level is None:
+        residual = residual - residual.mean(axis=1, keepdims=True)
+    else:
+        residual = residual - post.level
+    return float(np.sqrt(np.min(np.mean(residual**2, axis=1))))
+
+
+def _shared_parameters(
+    points: Points, posteriors: Mapping[str, Posterior], weights: Mapping[str, float]
+) -> dict[str, Estimate]:
+    """Exponents averaged over the laws in which they mean the same, the slope far beyond the data."""
+    out = {}
+    for symbol in ("alpha", "beta"):
+        samples = []
+        for name in ("power", "power_floor", "zhai", "separable", "product"):
+            post = posteriors.get(name)
+            if post is None or symbol not in post.law.names:
+                continue
+            picked, _ = post.resample(max(1, round(2000 * weights[name])))
+            samples.append(post.theta[picked, post.law.names.index(symbol)])
+        if samples:
+            low, middle, high = np.quantile(np.concatenate(samples), [1.0 - TAIL, 0.5, TAIL])
+            out[symbol] = Estimate(value=float(middle), low=float(low), high=float(high))
+    return out

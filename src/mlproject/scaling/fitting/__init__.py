@@ -1,0 +1,1 @@
+"""One law fitted to points: parameters, intervals, verdict and predictions."""

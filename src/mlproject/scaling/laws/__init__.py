@@ -1,0 +1,1 @@
+"""The scaling laws: a value for each, and the table of them all."""

@@ -1,0 +1,162 @@
+"""Laws of one axis, written by hand; the table LAWS at the end of ``__init__`` lists them all.
+
+Sources: Hestness et al. 2017 (arXiv 1712.00409) for the power law with a floor; Zhai et al. 2022 (arXiv
+2106.04560) for the doubly saturating law; Alabdulmohsin, Neyshabur, Zhai 2022 (arXiv 2209.06640) for M3 and
+M4; Caballero et al. 2023 (arXiv 2210.14891) for broken laws; Bryant and Liu 2026 (arXiv 2605.09189) for the
+bounded form. x is dimensionless once divided by its unit; E and L0 have the unit of the loss.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlproject.scaling.laws.law import (
+    Array,
+    ScalingLaw,
+    Span,
+    Values,
+    exponent,
+    location,
+    plausible_direction,
+    plausible_exponent,
+    plausible_place,
+    plausible_share,
+    with_floor,
+)
+
+
+def power_basis(shape: Values, log_x: Array) -> Values:
+    """x^-alpha."""
+    return np.asarray(np.exp(-shape[:, :1] * log_x[:, 0])[..., None])
+
+
+def floor_basis(shape: Values, log_x: Array) -> Values:
+    """1, x^-alpha."""
+    return with_floor(power_basis(shape, log_x))
+
+
+def shifted_basis(shape: Values, log_x: Array) -> Values:
+    """(x + x0)^-alpha, scaled so that its value at x = 1 is 1; x0 = exp(shape 1)."""
+    x0 = np.exp(shape[:, 1:2])
+    grown = (np.exp(log_x[:, 0]) + x0) / (1.0 + x0)
+    return np.exp(-shape[:, :1] * np.log(grown))[..., None]
+
+
+def zhai_basis(shape: Values, log_x: Array) -> Values:
+    """1, (x + x0)^-alpha."""
+    return with_floor(shifted_basis(shape, log_x))
+
+
+def m3_basis(shape: Values, log_x: Array) -> Values:
+    """(1/x + g)^alpha, scaled so that its value at x = 1 is 1; g = exp(shape 1)."""
+    g = np.exp(shape[:, 1:2])
+    return np.exp(shape[:, :1] * np.log((np.exp(-log_x[:, 0]) + g) / (1.0 + g)))[..., None]
+
+
+def _power_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Array]:
+    alpha = theta[:, 0]
+    return {"alpha": alpha, "k": theta[:, 1] * loss_unit * np.exp(alpha * log_unit[0])}
+
+
+def _floor_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Array]:
+    return {**_power_units(theta[:, [0, 2]], log_unit, loss_unit), "E": theta[:, 1] * loss_unit}
+
+
+def _shifted_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Array]:
+    alpha, log_x0, k = theta.T
+    at_one = np.exp(alpha * (log_unit[0] + np.log1p(np.exp(log_x0))))
+    return {"alpha": alpha, "x0": np.exp(log_x0 + log_unit[0]), "k": k * loss_unit * at_one}
+
+
+def _zhai_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Array]:
+    return {**_shifted_units(theta[:, [0, 1, 3]], log_unit, loss_unit), "E": theta[:, 2] * loss_unit}
+
+
+def _m3_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Array]:
+    alpha, log_g, k = theta.T
+    at_one = np.exp(alpha * (log_unit[0] - np.log1p(np.exp(log_g))))
+    return {"alpha": alpha, "g": np.exp(log_g - log_unit[0]), "k": k * loss_unit * at_one}
+
+
+def _power_prior(z: Array, span: Span) -> Array:
+    return np.stack([plausible_direction(z[:, 0]), np.ones(len(z))], axis=1)
+
+
+def _floor_prior(z: Array, span: Span) -> Array:
+    alpha, share = plausible_exponent(z[:, 0]), plausible_share(z[:, 1])
+    return np.stack([alpha, share, (1.0 - share) * np.exp(alpha * span.high[0])], axis=1)
+
+
+def _shifted_prior(z: Array, span: Span) -> Array:
+    shift = plausible_place(z[:, 1], span.low[0] - 1.0, span.high[0] + 1.0)
+    return np.stack([plausible_exponent(z[:, 0], 0.5), shift, np.ones(len(z))], axis=1)
+
+
+def _zhai_prior(z: Array, span: Span) -> Array:
+    alpha, shift, _ = _shifted_prior(z, span).T
+    share = plausible_share(z[:, 2])
+    at_last = shifted_basis(np.stack([alpha, shift], axis=1), span.high[None])[:, 0, 0].real
+    return np.stack([alpha, shift, share, (1.0 - share) / at_last], axis=1)
+
+
+def _m3_prior(z: Array, span: Span) -> Array:
+    """The turn lies inside the data, as breaks do: one beyond them bends every curve that shows no bend."""
+    turn = -plausible_place(z[:, 1], span.low[0], span.high[0])
+    return np.stack([plausible_exponent(z[:, 0], 0.5), turn, np.ones(len(z))], axis=1)
+
+
+POWER = ScalingLaw(
+    name="power",
+    formula="k x^-alpha",
+    reference="Hestness et al. 2017",
+    shapes=(exponent("alpha", -10.0, 10.0, 30),),
+    amplitudes=("k",),
+    basis=power_basis,
+    physical=_power_units,
+    prior=_power_prior,
+    n_prior=1,
+)
+POWER_FLOOR = ScalingLaw(
+    name="power_floor",
+    formula="E + k x^-alpha",
+    reference="Hestness et al. 2017; Rosenfeld et al. 2020",
+    shapes=(exponent("alpha", n=36),),
+    amplitudes=("E", "k"),
+    basis=floor_basis,
+    physical=_floor_units,
+    prior=_floor_prior,
+    n_prior=2,
+)
+SHIFTED = ScalingLaw(
+    name="shifted",
+    formula="k (x + x0)^-alpha",
+    reference="Zhai et al. 2022, without its floor",
+    shapes=(exponent("alpha", n=24), location("log_x0", -8.0, 5.0, 12)),
+    amplitudes=("k",),
+    basis=shifted_basis,
+    physical=_shifted_units,
+    prior=_shifted_prior,
+    n_prior=2,
+)
+ZHAI = ScalingLaw(
+    name="zhai",
+    formula="E + k (x + x0)^-alpha",
+    reference="Zhai et al. 2022, arXiv 2106.04560, equation 1",
+    shapes=(exponent("alpha", n=24), location("log_x0", -8.0, 5.0, 12)),
+    amplitudes=("E", "k"),
+    basis=zhai_basis,
+    physical=_zhai_units,
+    prior=_zhai_prior,
+    n_prior=3,
+)
+M3 = ScalingLaw(
+    name="m3",
+    formula="k (1/x + g)^alpha",
+    reference="Alabdulmohsin et al. 2022, M3",
+    shapes=(exponent("alpha", n=24), location("log_g", -8.0, 5.0, 12)),
+    amplitudes=("k",),
+    basis=m3_basis,
+    physical=_m3_units,
+    prior=_m3_prior,
+    n_prior=2,
+)

@@ -1,0 +1,44 @@
+"""What stores, databases and networks raise, turned into one line."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from mlproject.errors import (
+    MLProjectError,
+    NoRoom,
+    StoreUnreachable,
+    WrongUse,
+    is_disk_full,
+    masked,
+    one_line,
+)
+from mlproject.signals import Stopped
+
+
+@contextlib.contextmanager
+def reaching(uri: str, *, clause: str = "") -> Iterator[None]:
+    """Turn what a store, a database or a network raises into one line; ``clause`` is a filter it is given."""
+    try:
+        yield
+    except (MLProjectError, Stopped):
+        raise
+    except Exception as error:
+        module = type(error).__module__.partition(".")[0]
+        if module in {"mlflow", "sqlalchemy", "requests", "urllib3", "sqlite3", "alembic"}:
+            raise _problem(uri, error, clause) from error
+        raise
+
+
+def _problem(uri: str, error: Exception, clause: str) -> MLProjectError:
+    where = masked(uri)
+    if is_disk_full(error):
+        return NoRoom(f"no room in the tracking store {where}; free some space")
+    if clause and getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE":
+        return WrongUse(masked(f"MLflow refuses this: {one_line(error)}"))
+    if "Max retries exceeded" in str(error):
+        return StoreUnreachable(
+            f"no tracking server answers at {where}; start it, or set MLFLOW_TRACKING_URI"
+        )
+    return StoreUnreachable(masked(f"tracking store {where}: {one_line(error)}"))
