@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pytest
 
-from mlproject.analysis import aggregate
+from mlproject.analysis import analyse
 from mlproject.cell import Cell
 from mlproject.losses import Observation, PerImageLosses
 
@@ -65,30 +65,30 @@ def observations(seeds=5):
 
 
 def ablation(found, **changes):
-    return aggregate(found, n_draws=400, **changes).ablation
+    return analyse(found, n_draws=400, **changes).ablation
 
 
 def test_arms_are_found_with_their_baseline_and_other_models_that_share_its_knobs():
-    (matrix,) = ablation(observations()).matrices
-    assert [row.arm for row in matrix.rows] == ["baseline", *ARMS, "model=net_b"]
-    assert {name: matrix.baseline[f"knobs.{name}"] for name in KNOBS} == KNOBS
-    assert all(row.n_seeds == 5 for row in matrix.rows)
+    (table,) = ablation(observations()).tables
+    assert [row.arm for row in table.rows] == ["baseline", *ARMS, "model=net_b"]
+    assert {name: table.baseline[f"knobs.{name}"] for name in KNOBS} == KNOBS
+    assert all(row.n_seeds == 5 for row in table.rows)
 
 
 def test_planted_differences_come_out_and_others_do_not():
-    (matrix,) = ablation(observations()).matrices
-    for row in matrix.rows[1:]:
+    (table,) = ablation(observations()).tables
+    for row in table.rows[1:]:
         gain = ARMS.get(row.arm, ({}, 0.0))[1]
-        found = row.versus_loss
+        found = row.loss_difference
         assert found.effect.low <= gain <= found.effect.high
         assert found.verdict == {-0.2: "better", 0.15: "worse", 0.0: "no difference seen"}[gain]
         assert found.holm >= found.effect.p
-        assert row.versus_error.effect.n_images == row.versus_loss.effect.n_images == N
+        assert row.error_difference.effect.n_images == row.loss_difference.effect.n_images == N
 
 
 def test_the_three_columns_are_validation_last_weights_and_evaluation_once():
-    (matrix,) = ablation(observations()).matrices
-    for row in matrix.rows:
+    (table,) = ablation(observations()).tables
+    for row in table.rows:
         assert list(row.loss) == list(row.error) == ["validation", "final", "eval"]
         assert row.loss["final"].value == pytest.approx(row.loss["eval"].value + 0.05)
         assert row.loss["validation"].n_images == 40
@@ -96,9 +96,9 @@ def test_the_three_columns_are_validation_last_weights_and_evaluation_once():
 
 
 def test_pairing_is_what_makes_the_interval_narrow():
-    (matrix,) = ablation(observations()).matrices
-    own = matrix.rows[0].loss["eval"]
-    difference = matrix.rows[1].versus_loss.effect
+    (table,) = ablation(observations()).tables
+    own = table.rows[0].loss["eval"]
+    difference = table.rows[1].loss_difference.effect
     assert difference.high - difference.low < 0.3 * (own.high - own.low)
 
 
@@ -111,37 +111,37 @@ def test_the_order_of_the_runs_does_not_matter():
 def test_cells_that_differ_in_too_much_or_only_in_model_or_size_are_no_arms():
     far = dict(augmentation="flips", contrast="hinged", dropout=0.5, lr=1.0)
     apart = [observe(cell(seed=s, **k)) for s in range(2) for k in ({}, far)]
-    assert ablation(apart).matrices == ()
+    assert ablation(apart).tables == ()
     models = [observe(cell(model=m, size=n)) for m in ("net_a", "net_b") for n in (100, 200)]
-    assert ablation(models).matrices == ()
+    assert ablation(models).tables == ()
 
 
 def test_another_recipe_is_one_difference_whatever_its_knobs():
     found = [observe(cell(seed=s)) for s in range(3)]
     found += [observe(cell(seed=s, dropout=0.5)) for s in range(3)]
     found += [observe(cell(seed=s, recipe="probe", a=1, b=2, c=3, d=4)) for s in range(3)]
-    (matrix,) = ablation(found).matrices
-    assert [row.arm for row in matrix.rows] == ["baseline", "dropout=0.5", "recipe=probe"]
+    (table,) = ablation(found).tables
+    assert [row.arm for row in table.rows] == ["baseline", "dropout=0.5", "recipe=probe"]
 
 
 def test_two_arms_of_another_recipe_are_told_apart():
     found = [observe(cell(seed=s, **k)) for s in range(2) for k in ({}, {"dropout": 0.5}, {"dropout": 0.6})]
     found += [observe(cell(seed=s, recipe="probe", a=a)) for s in range(2) for a in (1, 2)]
-    (matrix,) = ablation(found).matrices
-    names = [row.arm for row in matrix.rows]
+    (table,) = ablation(found).tables
+    names = [row.arm for row in table.rows]
     assert len(set(names)) == 5
     assert sum(name.startswith("recipe=probe [") for name in names) == 2
 
 
 def test_arms_without_shared_seeds_are_shown_and_not_compared():
     found = [observe(cell(seed=0)), observe(cell(seed=1, dropout=0.7))]
-    (matrix,) = ablation(found).matrices
-    assert [row.versus_loss for row in matrix.rows] == [None, None]
+    (table,) = ablation(found).tables
+    assert [row.loss_difference for row in table.rows] == [None, None]
 
 
 def test_one_seed_gives_an_interval_over_images():
-    (matrix,) = ablation([observe(cell()), observe(cell(dropout=0.7), gain=0.3)]).matrices
-    found = matrix.rows[1].versus_loss.effect
+    (table,) = ablation([observe(cell()), observe(cell(dropout=0.7), gain=0.3)]).tables
+    found = table.rows[1].loss_difference.effect
     assert found.n_seeds == 1
     assert found.low < 0.3 < found.high
 
@@ -164,7 +164,7 @@ def test_a_planted_interaction_with_the_size_comes_out(change, verdict):
     assert (one.arm, one.axis, one.scales) == ("augmentation=flips", "training images", (50, 100, 200, 400))
     assert one.loss.effect.low <= change <= one.loss.effect.high
     assert one.loss.verdict == verdict
-    assert len(one.steps) == len(found.matrices) == 4
+    assert len(one.steps) == len(found.tables) == 4
 
 
 def test_exponents_of_an_arm_stand_beside_those_of_its_baseline():
@@ -188,7 +188,7 @@ def test_studies_without_error_or_validation_have_the_columns_that_they_can():
             load_losses=lambda: table,
         )  # fmt: skip
 
-    (matrix,) = ablation(bare(cell(seed=s, **k)) for s in range(2) for k in ({}, {"lr": 0.1})).matrices
-    assert [list(row.loss) for row in matrix.rows] == [["eval"], ["eval"]]
-    assert matrix.rows[1].versus_error is None
-    assert matrix.rows[1].mcnemar is None
+    (table,) = ablation(bare(cell(seed=s, **k)) for s in range(2) for k in ({}, {"lr": 0.1})).tables
+    assert [list(row.loss) for row in table.rows] == [["eval"], ["eval"]]
+    assert table.rows[1].error_difference is None
+    assert table.rows[1].mcnemar is None

@@ -1,16 +1,16 @@
-"""What may stand on one curve, and what never does."""
+"""Which runs are comparable along an axis, and how groups of them are labelled."""
 
 import pytest
 
-from mlproject.analysis import AXES, aggregate
-from mlproject.analysis.comparable import groups, weights_kind
-from mlproject.analysis.runs import read
+from mlproject.analysis import AXES, analyse
+from mlproject.analysis.comparable import comparable_runs, weights_kind
+from mlproject.analysis.runs import read_runs
 from tests.studies import cell, observe
 
 
 def grouped(cells, axis):
-    runs, _ = read(observe(c, [1.0, 2.0, 3.0], kind=k) for c, k in cells)
-    return sorted(sorted(run.cell.key for run in group.runs) for group in groups(runs, AXES[axis]))
+    runs, _ = read_runs(observe(c, [1.0, 2.0, 3.0], kind=k) for c, k in cells)
+    return sorted(sorted(run.cell.key for run in group.runs) for group in comparable_runs(runs, AXES[axis]))
 
 
 BASE = {"size": 100}
@@ -58,7 +58,7 @@ def test_kinds_of_loss_never_mix():
     assert len(grouped([(a, "mse"), (b, "mae")], "images")) == 2
 
 
-def test_the_name_of_a_folder_is_no_reason_to_part():
+def test_folders_of_other_names_with_the_same_images_are_comparable():
     assert (
         len(grouped([(cell(size=100, data="/a/x"), "mse"), (cell(size=200, data="/b/y"), "mse")], "images"))
         == 1
@@ -81,7 +81,7 @@ def test_weights_have_a_kind(weights, kind):
 
 def test_labels_are_unique_and_say_random_and_in_sample():
     cells = [cell(size=s, **f) for f in DIFFERENT for s in (50, 70)]
-    study = aggregate((observe(c, [1.0, 2.0, 3.0]) for c in cells), n_draws=50)
+    study = analyse((observe(c, [1.0, 2.0, 3.0]) for c in cells), n_draws=50)
     labels = [(curve.axis.name, curve.label) for curve in study.curves]
     assert len(set(labels)) == len(labels)
     assert all("(random)" in c.label for c in study.curves if c.random)
@@ -91,9 +91,9 @@ def test_labels_are_unique_and_say_random_and_in_sample():
 
 def test_compute_is_an_axis_only_where_it_is_not_proportional_to_the_images():
     plain = [observe(cell(size=s), [1.0, 2.0, 3.0]) for s in (100, 200)]
-    assert not aggregate(plain, n_draws=10).along("flops")
+    assert not analyse(plain, n_draws=10).along("flops")
     steps = [observe(cell(size=s), [1.0, 2.0, 3.0], flops=1e9 + 1e6 * s) for s in (100, 200)]
-    assert len(aggregate(steps, n_draws=10).along("flops")) == 1
+    assert len(analyse(steps, n_draws=10).along("flops")) == 1
 
 
 def test_labels_name_only_the_knobs_that_tell_groups_apart():
@@ -103,7 +103,7 @@ def test_labels_name_only_the_knobs_that_tell_groups_apart():
         {"target": "features", "epochs": 0, "steps": 20, **shared},
         {"target": "pixels", "epochs": 1, "steps": 0, "optimizer": "sgd", "batch_size": 1},
     ]
-    study = aggregate((observe(cell(knobs=k), [1.0, 2.0, 3.0]) for k in knobs), n_draws=10)
+    study = analyse((observe(cell(knobs=k), [1.0, 2.0, 3.0]) for k in knobs), n_draws=10)
     assert sorted(curve.family.split(" · ", 2)[2] for curve in study.along("images")) == [
         "target features · cross_entropy · 20 steps · held-out",
         "target features · cross_entropy · 5 epochs · held-out",

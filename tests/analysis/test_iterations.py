@@ -1,15 +1,14 @@
 """The ledger: parents and differences, equal budgets, gains with intervals, splits the wrong way round."""
 
-import csv
 import math
 
 import numpy as np
 import pytest
 
-from mlproject.analysis import aggregate
-from mlproject.analysis.ledger import build_ledger
+from mlproject.analysis import analyse
+from mlproject.analysis.iterations import iteration_ledger
+from mlproject.analysis.runs import read_runs
 from mlproject.losses import Observation, PerImageLosses
-from mlproject.report.ledger import write_ledger
 from tests.studies import cell, observe
 
 N = 200
@@ -65,14 +64,18 @@ def run(model="net1", size=400, seed=0, epochs=4, speed=1.0, right=150, **fields
     )
 
 
+def ledger_of(observations):
+    return iteration_ledger(read_runs(observations)[0])
+
+
 def arms(observations):
-    ledger = build_ledger(observations)
+    ledger = ledger_of(observations)
     (family,) = ledger.families
     return family, {arm.label: arm for arm in family.arms}
 
 
 def test_runs_without_a_history_are_not_in_the_ledger():
-    assert build_ledger([observe(cell(), [1.0, 2.0])]) is None
+    assert ledger_of([observe(cell(), [1.0, 2.0])]) is None
 
 
 def test_the_parent_is_the_models_own_where_nothing_else_differs_and_its_change_is_the_difference():
@@ -120,30 +123,16 @@ def test_gains_are_taken_over_shared_seeds_with_a_t_interval():
 def test_a_split_used_the_wrong_way_round_and_odd_scores_are_noted():
     odd = run("net2", size=400)
     odd.metrics["accuracy"] = 0.7512
-    ledger = build_ledger([run("net1", size=100), run("net1", size=50), odd])
+    ledger = ledger_of([run("net1", size=100), run("net1", size=50), odd])
     assert not any("wrong way round" in note for note in ledger.notes)
     assert any("1 runs have an accuracy that is not" in note for note in ledger.notes)
-    ledger = build_ledger([run("net1", size=100)])
+    ledger = ledger_of([run("net1", size=100)])
     assert any("100 against 200" in note and "wrong way round" in note for note in ledger.notes)
-
-
-def test_files_hold_a_row_a_run_with_its_interval_and_curves(tmp_path):
-    observations = [run(m, seed=s, right=150 + s) for m in ("net1", "net2") for s in (0, 1)]
-    paths = write_ledger(build_ledger(observations), tmp_path)
-    with (tmp_path / "ledger.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == 4
-    assert (rows[0]["n_correct"], rows[0]["n_total"], rows[0]["device"]) == ("150", "200", "cpu")
-    assert float(rows[0]["low"]) == pytest.approx(0.6857, abs=1e-4)
-    assert float(rows[0]["gap"]) == pytest.approx(0.01)
-    page = (tmp_path / "ledger.md").read_text()
-    assert "400 images: 4 epochs, 1,600 samples, 4 s" in page
-    assert {p.suffix for p in paths} == {".md", ".csv", ".png", ".pdf"}
 
 
 def test_epochs_are_an_axis_where_they_differ():
     observations = [run(epochs=e, seed=s, right=100 + 10 * e + s) for e in (1, 2, 4, 8) for s in (0, 1)]
-    (curve,) = aggregate(observations, n_draws=50).along("epochs")
+    (curve,) = analyse(observations, n_draws=50).along("epochs")
     assert curve.x.tolist() == [1, 2, 4, 8]
     assert [point.name for point in curve.points] == ["1", "2", "4", "8"]
-    assert not aggregate([run(), run("net2")], n_draws=50).along("epochs")
+    assert not analyse([run(), run("net2")], n_draws=50).along("epochs")
