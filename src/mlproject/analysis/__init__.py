@@ -7,9 +7,10 @@ from mlproject.analysis.ablations import (
     Interaction,
     PairedDifference,
 )
-from mlproject.analysis.axes import AXES, Axis
+from mlproject.analysis.axes import AXES, GRID_AXES, Axis
 from mlproject.analysis.comparable import comparison_key, shared_by_cells
 from mlproject.analysis.curves import Curve
+from mlproject.analysis.design import Aim, Candidate, Design, finished_run
 from mlproject.analysis.effects import Discordant, Effect
 from mlproject.analysis.exponent_differences import ExponentDifference, RegionContrast
 from mlproject.analysis.grids import Allocation, Grid
@@ -30,19 +31,23 @@ __all__ = [
     "AXES",
     "BUDGETS",
     "COLUMNS",
+    "GRID_AXES",
     "HORIZONS",
     "QUANTITIES",
     "STATISTICS",
     "Ablation",
+    "Aim",
     "Allocation",
     "ArmRow",
     "ArmTable",
     "Axis",
+    "Candidate",
     "ComputeCurve",
     "ComputePoint",
     "Correlation",
     "Crossing",
     "Curve",
+    "Design",
     "Discordant",
     "Effect",
     "ExponentDifference",
@@ -64,5 +69,6 @@ __all__ = [
     "Study",
     "analyse",
     "comparison_key",
+    "finished_run",
     "shared_by_cells",
 ]

@@ -1,3 +1,5 @@
+"""The next experiments: cells that narrow a prediction within a budget, and the plan that is written."""
+
 import math
 from collections.abc import Iterable
 from dataclasses import replace
@@ -9,8 +11,8 @@ from mlproject.cell import Cell
 from mlproject.cli.listing import print_next
 from mlproject.errors import BadInput, WrongUse
 from mlproject.losses import Observation
-from mlproject.next_experiments import Aim, choose, write_plan
 from mlproject.plans import Plan, plan_of, read_plan
+from mlproject.runs.next_experiments import Aim, choose, write_plan
 from mlproject.tuning.coordinate import coordinates
 
 
@@ -47,11 +49,11 @@ def finished(cells: Iterable[Cell], noise: float = 0.01) -> list[Observation]:
 def test_the_next_cells_narrow_the_prediction_within_the_budget() -> None:
     plan = small_plan()
     (choice,) = choose(plan, finished(plan.cells), Aim(target=5000, budget=6000))
-    assert choice.found.width_after < choice.found.width_before
-    assert 0 < choice.found.spent <= 6000
+    assert choice.plan.width_after < choice.plan.width_before
+    assert 0 < choice.plan.spent <= 6000
     done = {(cell.dataset_size, cell.seed) for cell in plan.cells}
     new = {(own.size, seed) for own in choice.runs for seed in own.seeds}
-    assert len(new) == len(choice.found.cells)
+    assert len(new) == len(choice.plan.cells)
     assert not new & done, "nothing is run twice"
     assert max(own.size for own in choice.runs) > 800, "sizes beyond the data tell most"
 
@@ -64,7 +66,7 @@ def test_the_plan_that_is_written_holds_cells_of_the_same_groups(tmp_path: Path)
     assert after.name == "small-next"
     old, new = ({cell.key for cell in some.cells} for some in (plan, after))
     assert not old & new
-    assert len(new) == sum(len(choice.found.cells) for choice in choices)
+    assert len(new) == sum(len(choice.plan.cells) for choice in choices)
     fixed = [
         {
             str({k: v for k, v in cell.to_dict().items() if k not in ("dataset_size", "seed")})
@@ -138,12 +140,12 @@ def test_where_models_are_an_axis_cells_are_chosen_along_both(joint_plan: Plan, 
     budget = 60 * 6.4e6 * 800
     aim = Aim(target=3200, budget=budget, unit="flops", params=max(SIZES_OF.values()))
     (choice,) = choose(joint_plan, joint_runs(joint_plan), aim)
-    assert choice.field.joint
-    assert choice.found.width_after < choice.found.width_before
+    assert choice.design.joint
+    assert choice.plan.width_after < choice.plan.width_before
     spent = sum(6 * SIZES_OF[new.cell.model] * new.size * len(new.seeds) for new in choice.runs)
-    assert spent == pytest.approx(choice.found.spent)
+    assert spent == pytest.approx(choice.plan.spent)
     assert spent <= budget
-    assert len({cell.x[0] for cell in choice.found.cells} | {n for n in SIZES_OF.values()}) == 3
+    assert len({cell.x[0] for cell in choice.plan.cells} | {n for n in SIZES_OF.values()}) == 3
     write_plan(tmp_path / "next.toml", joint_plan, aim, [choice])
     after = read_plan(tmp_path / "next.toml", {})
     written = {(cell.model, cell.dataset_size, cell.seed) for cell in after.cells}
@@ -183,7 +185,7 @@ def test_close_models_are_chosen_for_one_by_one_and_have_no_target_size(joint_pl
     for run in runs:
         run.metrics["params"] = 1e6 + len(run.cell.model)  # type: ignore[index]
     choices = choose(joint_plan, runs, Aim(target=3200, budget=30000))
-    assert [choice.field.joint for choice in choices] == [False] * 3
+    assert [choice.design.joint for choice in choices] == [False] * 3
     with pytest.raises(WrongUse, match="parameters needs three finished models"):
         choose(joint_plan, runs, Aim(target=3200, budget=30000, params=1e9))
     with pytest.raises(WrongUse, match="above zero"):
