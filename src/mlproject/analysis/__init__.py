@@ -9,6 +9,7 @@ from mlproject.analysis.ablations import (
 )
 from mlproject.analysis.axes import AXES, GRID_AXES, Axis
 from mlproject.analysis.comparable import comparison_key, shared_by_cells
+from mlproject.analysis.csv_points import AssessedGroup, Columns, CsvStudy, GroupComparison, assess_csv
 from mlproject.analysis.curves import Curve
 from mlproject.analysis.design import Aim, Candidate, Design, finished_run
 from mlproject.analysis.effects import Discordant, Effect
@@ -40,18 +41,22 @@ __all__ = [
     "Allocation",
     "ArmRow",
     "ArmTable",
+    "AssessedGroup",
     "Axis",
     "Candidate",
+    "Columns",
     "ComputeCurve",
     "ComputePoint",
     "Correlation",
     "Crossing",
+    "CsvStudy",
     "Curve",
     "Design",
     "Discordant",
     "Effect",
     "ExponentDifference",
     "Grid",
+    "GroupComparison",
     "ImageScaleComparison",
     "Interaction",
     "IterationArm",
@@ -68,6 +73,7 @@ __all__ = [
     "Statistic",
     "Study",
     "analyse",
+    "assess_csv",
     "comparison_key",
     "finished_run",
     "shared_by_cells",
