@@ -9,6 +9,7 @@ from mlproject.analysis.ablations import (
 )
 from mlproject.analysis.axes import AXES, Axis
 from mlproject.analysis.comparable import comparison_key, shared_by_cells
+from mlproject.analysis.csv_points import AssessedGroup, Columns, CsvStudy, GroupComparison, assess_csv
 from mlproject.analysis.curves import Curve
 from mlproject.analysis.effects import Discordant, Effect
 from mlproject.analysis.exponent_differences import ExponentDifference, RegionContrast
@@ -37,16 +38,20 @@ __all__ = [
     "Allocation",
     "ArmRow",
     "ArmTable",
+    "AssessedGroup",
     "Axis",
+    "Columns",
     "ComputeCurve",
     "ComputePoint",
     "Correlation",
     "Crossing",
+    "CsvStudy",
     "Curve",
     "Discordant",
     "Effect",
     "ExponentDifference",
     "Grid",
+    "GroupComparison",
     "ImageScaleComparison",
     "Interaction",
     "IterationArm",
@@ -63,6 +68,7 @@ __all__ = [
     "Statistic",
     "Study",
     "analyse",
+    "assess_csv",
     "comparison_key",
     "shared_by_cells",
 ]

@@ -134,19 +134,14 @@ def fit(
 
     `mlproject fit points.csv --x images --y loss --group task,model --predict-at at.csv --json out.json`
     """
-    from mlproject.cli.console import out
-    from mlproject.fit_csv import Columns, Request, fit_file, names
+    from mlproject.analysis import Columns, assess_csv
+    from mlproject.cli.session import show_csv_study
 
-    columns = Columns(x=tuple(x), y=y, sd=sd, group=names(group))
-    request = Request(columns=columns, at=predict_at, ceiling=ceiling, laws=names(laws), compare=compare)
-    answer = fit_file(points, request)
-    if to_json is not None:
-        answer.write(to_json)
-    out.print(answer.text)
-    if answer.faults:
-        raise MLProjectError(
-            f"{len(answer.faults)} of the groups left out, the others fitted: {answer.faults[0]}"
-        )
+    columns = Columns(x=tuple(x), y=y, sd=sd, group=_words(group))
+    study = assess_csv(
+        points, columns, predict_at=predict_at, ceiling=ceiling, laws=_words(laws), compared=compare
+    )
+    show_csv_study(study, to_json)
 
 
 @app.command(context_settings={"token_normalize_func": _dashes})
@@ -273,6 +268,11 @@ def _told(error: Exception) -> tuple[str, int]:
     if is_disk_full(error):
         return f"error: no room: {one_line(error)}; free some space", NoRoom.status
     return f"unexpected {one_line(error)} (a defect of mlproject; --debug shows where)", 1
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """The words of a comma list."""
+    return tuple(word.strip() for word in text.split(",")) if text else ()
 
 
 def _extra(words: list[str]) -> dict[str, str]:

@@ -21,7 +21,6 @@ from mlproject.losses import Outcome, PerImageLosses
 from mlproject.losses import tables as table
 from mlproject.progress import Report
 from mlproject.recipes import build_recipe
-from mlproject.report.histogram import draw_histogram
 from mlproject.tracking import LOSSES_DIGEST, Run, Store
 
 Status = Literal["done", "was done", "busy", "failed"]
@@ -158,6 +157,8 @@ def _write_artifacts(folder: Path, cell: Cell, outcome: Outcome) -> None:
     for name, columns in outcome.tables.items():
         rows = [list(row) for row in zip(*columns.values(), strict=True)]
         table.write_rows(folder / f"{name}.csv", list(columns), rows)
+    from mlproject.report import draw_histogram
+
     draw_histogram(outcome.losses, cell.label, folder / "losses.png")
 
 

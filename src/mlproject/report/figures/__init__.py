@@ -1,4 +1,4 @@
-"""The one style of all figures: column width, colours that the colour-blind can tell apart, log axes.
+"""The style that all figures share: sizes, colour-blind safe colours, logarithmic axes, encoding.
 
 Colours: Okabe and Ito 2008. Random features are grey, dashed and hollow everywhere. Sizes in inches.
 """
@@ -10,19 +10,23 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis as Ruler
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+from numpy.typing import NDArray
 
-from mlproject.analysis.axes import AXES
-from mlproject.analysis.study import Curve
-from mlproject.report.escape import figure_text
+from mlproject.report.renderers import plain
 
+if TYPE_CHECKING:
+    from mlproject.analysis import Curve
+
+Floats = NDArray[np.float64]
 COLUMN = 3.4
 PAGE = 7.0
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -80,16 +84,15 @@ def looks(curves: Sequence[Curve]) -> list[Look]:
     """One look for each curve of a figure: models by hue, dataset sizes from light to dark."""
     ordered = all("dataset_size" in curve.fixed for curve in curves)
     hues = ramp(len(curves)) if ordered else PALETTE
-    found, n_random, n_plain = [], 0, 0
+    chosen: list[Look] = []
     for curve in curves:
+        n = sum(look.hollow == curve.random for look in chosen)
         if curve.random:
-            grey = GREY if n_random % 2 == 0 else "#9a9a9a"
-            found.append(Look(color=grey, marker=MARKERS[-1 - n_random % 6], hollow=True))
-            n_random += 1
+            grey = GREY if n % 2 == 0 else "#9a9a9a"
+            chosen.append(Look(color=grey, marker=MARKERS[-1 - n % 6], hollow=True))
         else:
-            found.append(Look(color=hues[n_plain % len(hues)], marker=MARKERS[n_plain % 6], hollow=False))
-            n_plain += 1
-    return found
+            chosen.append(Look(color=hues[n % len(hues)], marker=MARKERS[n % 6], hollow=False))
+    return chosen
 
 
 def ramp(n: int) -> tuple[str, ...]:
@@ -137,28 +140,23 @@ def short(value: float) -> str:
     return f"{value:.3g}" if value >= 1e-3 else f"{value:.0e}"
 
 
-def point_labels(curve: Curve) -> list[str]:
-    """The names of a curve's scales: models as they are called, sizes with thousands apart."""
-    if curve.axis is AXES["params"]:
-        return [figure_text(point.name, 18) for point in curve.points]
-    return [f"{int(point.name):,}" for point in curve.points]
+def figure_text(text: str, longest: int = 48) -> str:
+    """Text for a figure: a dollar sign starts no formula there, and a long name is shortened."""
+    words = plain(text)
+    short_words = words if len(words) <= longest else words[: longest - 1] + "…"
+    return short_words.replace("$", r"\$")
 
 
-def family_title(figure: Figure, curve: Curve) -> None:
-    """The family above a figure; the protocol is always among its words."""
-    title(figure, curve.family)
-
-
-def title(figure: Figure, family: str) -> None:
-    """Words above a figure, wrapped to its width."""
+def title(figure: Figure, text: str) -> None:
+    """A title above a figure, such as the family of its curves, wrapped to its width."""
     width = int(19 * figure.get_figwidth())
-    lines = textwrap.wrap(figure_text(family, 3 * width), width=width)
+    lines = textwrap.wrap(figure_text(text, 3 * width), width=width)
     figure.suptitle("\n".join(lines), fontsize=7, x=0.02, ha="left")
 
 
-def scale_label(curve: Curve) -> str:
-    """What the scales of a curve are, with their unit."""
-    return curve.axis.label if curve.axis is not AXES["params"] else "model, by parameters"
+def error_bars(values: Floats, low: Floats, high: Floats) -> Floats:
+    """Lengths [2, n] of asymmetric error bars, never negative."""
+    return np.maximum([values - low, high - values], 0.0)
 
 
 def faint_grid(ax: Axes) -> None:

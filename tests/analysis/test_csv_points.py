@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from mlproject.analysis.csv_points import Columns, assess_csv, read_groups
 from mlproject.cli import app
 from mlproject.errors import BadInput, WrongUse
-from mlproject.fit_csv import Columns, Request, fit_file, read_groups
+from mlproject.report.csv_document import csv_json
+from mlproject.report.renderers import finite, to_json
 
-SOURCE = str(Path(__file__).parents[1] / "src")
+SOURCE = str(Path(__file__).parents[2] / "src")
 SIZES = (100, 200, 400, 800, 1600, 3200)
 
 
@@ -40,12 +42,12 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ask(path: Path, **request: object) -> dict:
     columns = request.pop("columns", Columns(x=("images",), y="loss", group=("model",)))
-    return fit_file(path, Request(columns=columns, **request)).content
+    return finite(csv_json(assess_csv(path, columns, **request)))
 
 
 def test_a_file_becomes_laws_with_weights_and_a_prediction_for_every_row(two: Path, tmp_path: Path) -> None:
     at = write(tmp_path / "at.csv", "images", [(6400,), (32000,), (150,)])
-    content = ask(two, at=at)
+    content = ask(two, predict_at=at)
     assert list(content) == ["groups"]
     for group in content["groups"]:
         assert list(group) == ["group", "verdict", "laws", "predictions"]
@@ -63,7 +65,7 @@ def test_a_file_becomes_laws_with_weights_and_a_prediction_for_every_row(two: Pa
 
 def test_planted_laws_are_inside_their_intervals(two: Path, tmp_path: Path) -> None:
     at = write(tmp_path / "at.csv", "images", [(6400,), (32000,)])
-    a, b = ask(two, at=at)["groups"]
+    a, b = ask(two, predict_at=at)["groups"]
     alphas = {law["law"]: law["parameters"]["alpha"] for law in a["laws"]}
     assert alphas["power_floor"]["low"] < 0.6 < alphas["power_floor"]["high"]
     for group, truth in ((a, lambda n: 0.2 + 8 * n**-0.6), (b, lambda n: 8 * n**-0.3)):
@@ -84,7 +86,7 @@ def test_posterior_and_profile_agree_on_the_parameters_of_a_plain_law(two: Path)
 
 def test_a_row_that_states_its_group_is_predicted_by_that_group_alone(two: Path, tmp_path: Path) -> None:
     at = write(tmp_path / "at.csv", "model,images,loss", [("B", 6400, ""), ("A", 6400, ""), ("B", 9000, "")])
-    a, b = ask(two, at=at)["groups"]
+    a, b = ask(two, predict_at=at)["groups"]
     assert [row["images"] for row in a["predictions"]] == [6400.0]
     assert [row["images"] for row in b["predictions"]] == [6400.0, 9000.0]
 
@@ -105,7 +107,7 @@ def test_two_scales_give_a_joint_law(tmp_path: Path) -> None:
     rows = [(n, d, (0.3 + 20 * n**-0.3 + 5 * d**-0.4) * np.exp(0.005 * rng.normal())) for n, d in grid]
     path = write(tmp_path / "p.csv", "params,images,loss", rows)
     at = write(tmp_path / "at.csv", "images,params", [(12800, 2.5e8)])
-    (group,) = ask(path, columns=Columns(x=("params", "images"), y="loss"), at=at)["groups"]
+    (group,) = ask(path, columns=Columns(x=("params", "images"), y="loss"), predict_at=at)["groups"]
     (row,) = group["predictions"]
     assert (row["params"], row["images"]) == (2.5e8, 12800.0)
     assert row["low"] < 0.3 + 20 * 2.5e8**-0.3 + 5 * 12800**-0.4 < row["high"]
@@ -136,25 +138,24 @@ def test_what_the_data_cannot_say_is_said_and_open_ends_are_null(
 ) -> None:
     path = write(tmp_path / "p.csv", "images,loss", list(zip(SIZES, losses, strict=False)))
     at = write(tmp_path / "at.csv", "images", [(6400,)])
-    answer = fit_file(path, Request(columns=Columns(x=("images",), y="loss"), at=at))
-    (group,) = answer.content["groups"]
+    content = ask(path, columns=Columns(x=("images",), y="loss"), predict_at=at)
+    (group,) = content["groups"]
     assert group["verdict"] == verdict
     assert len(group["laws"]) >= n_laws
     assert bool(group["laws"]) == bool(n_laws)
     (row,) = group["predictions"]
     assert row["mean"] == mean
     assert (row["high"] is None) == (len(losses) < 3)
-    answer.write(tmp_path / "out.json")
-    assert json.loads((tmp_path / "out.json").read_text()) == answer.content
+    assert json.loads(to_json(content)) == content
 
 
 def test_a_larger_exponent_is_called_larger_with_an_interval(two: Path) -> None:
-    compared = ask(two, compare=("A", "B"))["comparison"]
+    compared = ask(two, compared=("A", "B"))["comparison"]
     (difference,) = compared["laws"][0]["differences"]
     assert compared["laws"][0]["law"] == "power_floor"
     assert difference["verdict"] == "first larger"
     assert 0 < difference["low"] < 0.3 < difference["high"]
-    turned = ask(two, compare=("B", "A"))["comparison"]["laws"][0]["differences"][0]
+    turned = ask(two, compared=("B", "A"))["comparison"]["laws"][0]["differences"][0]
     assert turned["value"] == pytest.approx(-difference["value"])
     assert turned["verdict"] == "second larger"
 
@@ -205,7 +206,7 @@ def test_semicolons_a_byte_order_mark_and_blank_lines_are_read(tmp_path: Path) -
 def test_a_prediction_asked_of_a_group_without_points_is_refused(two: Path, tmp_path: Path) -> None:
     at = write(tmp_path / "at.csv", "model,images", [("A", 6400), ("C", 6400)])
     with pytest.raises(BadInput, match=r"at.csv, row 3: unknown group 'C'"):
-        ask(two, at=at)
+        ask(two, predict_at=at)
 
 
 @pytest.mark.slow
@@ -218,7 +219,7 @@ def test_a_wrong_column_ends_with_one_line_and_status_two(two: Path) -> None:
 
 def test_wrong_questions_are_refused_with_what_exists(two: Path) -> None:
     with pytest.raises(WrongUse, match="unknown group 'D'"):
-        ask(two, compare=("A", "D"))
+        ask(two, compared=("A", "D"))
     with pytest.raises(WrongUse, match="unknown law 'powr'; did you mean power"):
         ask(two, laws=("powr",))
     with pytest.raises(WrongUse, match="named twice"):
