@@ -8,11 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mlproject.errors import DigestMismatch, StoreUnreachable
+from mlproject.errors import DigestMismatch, Stopped, StoreUnreachable
 from mlproject.files import try_locked
-from mlproject.losses import NotFinite
-from mlproject.losses import tables as table
-from mlproject.signals import Stopped
+from mlproject.losses import NotFinite, write_losses
 from mlproject.tracking import LOSSES_DIGEST, Store, open_store, peek_done
 from mlproject.tracking.store import Run
 from tests.conftest import make_cell, make_losses
@@ -22,7 +20,7 @@ def log_cell(store: Store, tmp_path: Path, **changes: object) -> str:
     cell, losses = make_cell(**changes), make_losses()
     tags = {"cell.key": cell.key, "cell.json": json.dumps(cell.to_dict()), LOSSES_DIGEST: losses.digest}
     with store.run(kind="cell", name=cell.label, lock=cell.key, tags=tags) as run:
-        table.write_losses(losses, tmp_path)
+        write_losses(losses, tmp_path)
         run.log(params=cell.to_params(), metrics={"eval.loss": 0.5}, history=[(1, {"train.loss": 0.7})])
         run.log_files(tmp_path)
     return run.run_id
@@ -86,7 +84,7 @@ def test_a_dead_owner_is_told_from_a_living_one_by_its_lock(store: Store) -> Non
 def test_losses_that_changed_on_disk_are_refused_by_name(store: Store, tmp_path: Path) -> None:
     run_id = log_cell(store, tmp_path)
     path = store.artifact(run_id, "losses.parquet")
-    table.write_losses(make_losses(seed=1), path.parent)
+    write_losses(make_losses(seed=1), path.parent)
     (seen,) = store.observations()
     with pytest.raises(DigestMismatch, match=run_id):
         seen.load_losses()

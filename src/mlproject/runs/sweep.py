@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, get_args, runtime_checkable
 from mlproject.cell import Cell
 from mlproject.errors import MLProjectError, NoRoom, StoreUnreachable, WrongUse, is_disk_full, one_line
 from mlproject.files import try_locked
-from mlproject.losses import tables as table
+from mlproject.losses import write_rows
 from mlproject.plans import Plan
 from mlproject.progress import Report
 from mlproject.runs.cell_run import CellRun, Status, run_cell
@@ -189,5 +189,5 @@ def _log_summary(run: Run, results: Sequence[CellRun]) -> None:
     run.log(metrics={f"cells.{status.replace(' ', '_')}": n for status, n in counts.items()})
     with tempfile.TemporaryDirectory(prefix="mlproject-") as folder:
         rows = [[r.cell.label, r.cell.key, r.status, r.run_id, r.reason] for r in results]
-        table.write_rows(Path(folder) / "cells.csv", ["name", "cell", "status", "run_id", "reason"], rows)
+        write_rows(Path(folder) / "cells.csv", ["name", "cell", "status", "run_id", "reason"], rows)
         run.log_files(Path(folder))

@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from mlproject.cell import Cell
-from mlproject.errors import DigestMismatch, StoreUnreachable, one_line
+from mlproject.errors import DigestMismatch, Stopped, StoreUnreachable, one_line, stop_received
 from mlproject.files import try_locked
-from mlproject.losses import Observation, PerImageLosses
-from mlproject.losses import tables as table
-from mlproject.signals import Stopped, heard
+from mlproject.losses import Observation, PerImageLosses, read_columns, read_losses
 from mlproject.tracking.context import context_tags
 from mlproject.tracking.store_errors import reaching
 
@@ -111,7 +109,7 @@ class Store:
         try:
             yield run
         except (Stopped, KeyboardInterrupt):
-            heard()
+            stop_received()
             self._end(run, "KILLED", {"failure": "stopped by a signal"})
             raise
         except BaseException as error:
@@ -265,7 +263,7 @@ class Store:
 
     def _table(self, info: Any, name: str) -> dict[str, list[str]]:
         try:
-            return table.read_columns(self._fetch(info.run_id, info.artifact_uri, f"{name}.csv"))
+            return read_columns(self._fetch(info.run_id, info.artifact_uri, f"{name}.csv"))
         except (OSError, StoreUnreachable):
             return {}
 
@@ -273,7 +271,7 @@ class Store:
         run_id = info.run_id
         path = self._fetch(run_id, info.artifact_uri, LOSSES_FILE)
         try:
-            losses = table.read_losses(path)
+            losses = read_losses(path)
         except (OSError, ValueError) as error:
             raise DigestMismatch(f"losses of run {run_id} cannot be read: {error}") from error
         if losses.digest != digest:

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from mlproject.errors import (
     MLProjectError,
     NoRoom,
+    Stopped,
     StoreUnreachable,
     WrongUse,
     is_disk_full,
     masked,
     one_line,
 )
-from mlproject.signals import Stopped
 
 
 @contextlib.contextmanager
