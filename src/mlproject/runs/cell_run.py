@@ -21,7 +21,7 @@ from mlproject.losses import Outcome, PerImageLosses, write_losses, write_rows
 from mlproject.progress import Report
 from mlproject.recipes import build_recipe
 from mlproject.report.histogram import draw_histogram
-from mlproject.tracking import LOSSES_DIGEST, Run, Store
+from mlproject.tracking import LOSSES_DIGEST, Store, TrackedRun
 
 Status = Literal["done", "was done", "busy", "failed"]
 
@@ -99,7 +99,7 @@ def _tags(cell: Cell, sweep: str) -> dict[str, str]:
     return {name: value for name, value in tags.items() if value}
 
 
-def _log(run: Run, cell: Cell, images: ImageSet, outcome: Outcome, timed: _Timed) -> None:
+def _log(run: TrackedRun, cell: Cell, images: ImageSet, outcome: Outcome, timed: _Timed) -> None:
     losses = outcome.losses
     provenance = {f"provenance.{name}": value for name, value in outcome.provenance.items()}
     run.log(

@@ -1,4 +1,4 @@
-"""What stores, databases and networks raise, turned into one line."""
+"""Errors of stores, databases and networks as one-line messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mlproject.errors import (
 
 @contextlib.contextmanager
 def reaching(uri: str, *, clause: str = "") -> Iterator[None]:
-    """Turn what a store, a database or a network raises into one line; ``clause`` is a filter it is given."""
+    """Raise errors of MLflow, databases and networks as MLProjectError; ``clause`` is the filter in use."""
     try:
         yield
     except (MLProjectError, Stopped):
