@@ -11,8 +11,8 @@ import pytest
 SOURCE = str(Path(__file__).parents[1] / "src")
 SWALLOWS = """
 import sys, time
-from mlproject.signals import AGAIN_SECONDS, Stopped, heard, stop_cleanly
-stop_cleanly()
+from mlproject.errors import REPEAT_SECONDS, Stopped, raise_on_signals, stop_received
+raise_on_signals()
 try:
     print("ready", flush=True)
     time.sleep(60)
@@ -21,14 +21,14 @@ except BaseException:
 try:
     time.sleep(60)
 except Stopped as stop:
-    heard()
-    time.sleep(1.3 * AGAIN_SECONDS)
+    stop_received()
+    time.sleep(1.3 * REPEAT_SECONDS)
     sys.exit(stop.status)
 """
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_that_a_library_swallowed_is_raised_again_until_it_is_heard(number: signal.Signals) -> None:
+def test_a_stop_that_a_library_swallowed_is_raised_again_until_it_is_handled(number: signal.Signals) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", SWALLOWS],
         env=os.environ | {"PYTHONPATH": SOURCE},

@@ -3,8 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mlproject.losses import NotFinite
-from mlproject.losses import tables as table
+from mlproject.losses import NotFinite, read_losses, write_losses
 from tests.conftest import make_losses
 
 
@@ -33,8 +32,8 @@ def test_fits_see_the_held_out_split_where_there_is_one() -> None:
 
 def test_a_table_reads_back_bit_for_bit_and_tells_a_changed_value(tmp_path) -> None:
     losses = make_losses(7)
-    table.write_losses(losses, tmp_path)
-    assert table.read_losses(tmp_path / "losses.parquet").digest == losses.digest
+    write_losses(losses, tmp_path)
+    assert read_losses(tmp_path / "losses.parquet").digest == losses.digest
     nudged = losses.loss.copy()
     nudged[3] = np.nextafter(nudged[3], 9)
     assert replace(losses, values=dict(losses.values) | {"mse": nudged}).digest != losses.digest
