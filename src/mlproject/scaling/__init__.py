@@ -11,6 +11,7 @@ Pure arithmetic on NumPy and SciPy, useful alone:
 from mlproject.scaling.allocation.design import NextCell, NextPlan, plan_next
 from mlproject.scaling.allocation.empirical_frontier import Envelope, envelope
 from mlproject.scaling.allocation.frontier import Cost, Frontier, fit_cost, frontier, isoflop_optimum
+from mlproject.scaling.assess import Assessment, HeldOut, LawFit, assess, grid_shortage, unshared_noise
 from mlproject.scaling.averaging.average import Average, Standing, average
 from mlproject.scaling.fitting.compare import Difference, compare
 from mlproject.scaling.fitting.fit import Fit, Prediction, fit, fit_table
@@ -24,6 +25,7 @@ from mlproject.scaling.per_image import ImageExponents, image_exponents
 __all__ = [
     "HEARD",
     "LAWS",
+    "Assessment",
     "Average",
     "Cost",
     "Difference",
@@ -31,12 +33,15 @@ __all__ = [
     "Estimate",
     "Fit",
     "Frontier",
+    "HeldOut",
     "ImageExponents",
+    "LawFit",
     "NextCell",
     "NextPlan",
     "Prediction",
     "ScalingLaw",
     "Standing",
+    "assess",
     "average",
     "compare",
     "envelope",
@@ -44,10 +49,12 @@ __all__ = [
     "fit_cost",
     "fit_table",
     "frontier",
+    "grid_shortage",
     "image_exponents",
     "isoflop_optimum",
     "overall",
     "plan_next",
     "robust_parameters",
     "t_interval",
+    "unshared_noise",
 ]
