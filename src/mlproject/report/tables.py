@@ -28,7 +28,7 @@ def tables(study: Study) -> dict[str, bytes]:
         "exponents.csv": to_csv(exponent_rows(study)),
         "exponents_by_region.csv": to_csv(_contrast_rows(study), CONTRAST),
         "laws.csv": to_csv(_law_rows(study), STANDING),
-        "predictions.csv": to_csv(_prediction_rows(study), PREDICTED),
+        "predictions.csv": to_csv(prediction_rows(study), PREDICTED),
         "local_exponents.csv": to_csv(_local_rows(study), LOCAL),
         "correlations_by_size.csv": to_csv(_correlation_rows(sizes), CORRELATION),
         "correlations_by_model.csv": to_csv(_correlation_rows(models), CORRELATION),
@@ -141,7 +141,8 @@ def _law_rows(study: Study) -> Iterable[Row]:
                 }
 
 
-def _prediction_rows(study: Study) -> Iterable[Row]:
+def prediction_rows(study: Study) -> Iterable[Row]:
+    """One row for each group, statistic and horizon."""
     for curve in study.curves:
         for statistic, found in curve.averages.items():
             told, verdict = curve.beyond(statistic), preferred(curve, statistic)
