@@ -11,8 +11,16 @@ from typing import Annotated, Any
 import typer
 
 from mlproject.cli.cache import cache_app
-from mlproject.errors import MLProjectError, NoRoom, WrongUse, is_disk_full, one_line
-from mlproject.signals import Stopped, heard, stop_cleanly
+from mlproject.errors import (
+    MLProjectError,
+    NoRoom,
+    Stopped,
+    WrongUse,
+    is_disk_full,
+    one_line,
+    raise_on_signals,
+    stop_received,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -244,11 +252,11 @@ def main() -> None:
     debug = "--debug" in sys.argv or bool(os.environ.get("MLPROJECT_DEBUG"))
     # Imports make objects by the million that all stay: a third of start-up went into looking for garbage.
     gc.set_threshold(100_000, 50, 50)
-    stop_cleanly()
+    raise_on_signals()
     try:
         sys.exit(app(prog_name="mlproject", standalone_mode=False))
     except Stopped as stop:
-        heard()
+        stop_received()
         _say(f"{stop}; what is finished is kept, the same command goes on from there")
         sys.exit(stop.status)
     except Exception as error:
