@@ -11,8 +11,16 @@ from typing import Annotated, Any
 import typer
 
 from mlproject.cli.cache import cache_app
-from mlproject.errors import MLProjectError, NoRoom, WrongUse, is_disk_full, one_line
-from mlproject.signals import Stopped, heard, stop_cleanly
+from mlproject.errors import (
+    MLProjectError,
+    NoRoom,
+    Stopped,
+    WrongUse,
+    is_disk_full,
+    one_line,
+    raise_on_signals,
+    stop_received,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -177,15 +185,16 @@ def plan_next(
 
     Along images, and along model size too where finished cells of the plan carry a law of both.
     """
-    from mlproject import next_experiments as next_cells
+    from mlproject.analysis import Aim
     from mlproject.cli import listing
     from mlproject.plans import read_plan
+    from mlproject.runs.next_experiments import choose, write_plan
     from mlproject.tracking import open_store
 
     given = read_plan(plan, {})
-    aim = next_cells.Aim(target=target_images, budget=budget, unit=unit, params=target_params)
-    choices = next_cells.choose(given, open_store(experiment, create=False).observations(), aim)
-    next_cells.write_plan(out, given, aim, choices)
+    aim = Aim(target=target_images, budget=budget, unit=unit, params=target_params)
+    choices = choose(given, open_store(experiment, create=False).observations(), aim)
+    write_plan(out, given, aim, choices)
     listing.print_next(choices, aim, out)
 
 
@@ -243,11 +252,11 @@ def main() -> None:
     debug = "--debug" in sys.argv or bool(os.environ.get("MLPROJECT_DEBUG"))
     # Imports make objects by the million that all stay: a third of start-up went into looking for garbage.
     gc.set_threshold(100_000, 50, 50)
-    stop_cleanly()
+    raise_on_signals()
     try:
         sys.exit(app(prog_name="mlproject", standalone_mode=False))
     except Stopped as stop:
-        heard()
+        stop_received()
         _say(f"{stop}; what is finished is kept, the same command goes on from there")
         sys.exit(stop.status)
     except Exception as error:

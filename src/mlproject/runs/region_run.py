@@ -41,7 +41,7 @@ from mlproject.report import (
     summary,
     to_csv,
 )
-from mlproject.tracking import Run, Store
+from mlproject.tracking import Store, TrackedRun
 
 SUMMARY = "summary.md"
 NAME_LENGTH = 80
@@ -77,7 +77,7 @@ def mask_images(images: ImageSet, settings: Settings, store: Store, *, report: R
     return Masked(run_id=run.run_id, text=text, where=store.artifact_uri(run.run_id))
 
 
-def _run(run: Run, images: ImageSet, settings: Settings, title: str, report: Report) -> str:
+def _run(run: TrackedRun, images: ImageSet, settings: Settings, title: str, report: Report) -> str:
     regions = RegionStore(cache_folder(), settings)
     with regions.working(), tempfile.TemporaryDirectory(prefix="mlproject-") as folder:
         report.stage("regions", len(images))

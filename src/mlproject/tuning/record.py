@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlproject.files import sha256, try_locked
-from mlproject.losses import tables as table
+from mlproject.losses import write_rows
 from mlproject.tracking import Store
 from mlproject.tuning.coordinate import BORROWED
 from mlproject.tuning.search.study import Tried
@@ -42,7 +42,7 @@ def record(chosen: Chosen, store: Store, *, sweep: str, parent: str) -> str:
             said = {"warning": "\n".join(warnings)} if warnings else {}
             run.log(params=_params(chosen), metrics=_metrics(chosen), tags=said, history=_history(chosen))
             with tempfile.TemporaryDirectory(prefix="mlproject-") as folder:
-                table.write_rows(Path(folder) / "trials.csv", _columns(chosen), rows)
+                write_rows(Path(folder) / "trials.csv", _columns(chosen), rows)
                 draw_trials(_trial_columns(chosen), Path(folder) / "trials.png")
                 run.log_files(Path(folder))
             if chosen.coordinate.tune.log_trials:
