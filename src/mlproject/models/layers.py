@@ -113,7 +113,8 @@ def _projection(n_in: int, n_out: int, stride: int) -> nn.Sequential | None:
 class InvertedResidual(nn.Module):
     """Expand, convolve each channel by itself, project; with a shortcut where the shape is kept.
 
-    EfficientNet's block without squeeze and excitation. Shapes: [B, a, H, W] to [B, b, H / stride, W / stride].
+    EfficientNet's block without squeeze and excitation.
+    Shapes: [B, a, H, W] to [B, b, H / stride, W / stride].
     """
 
     def __init__(self, n_in: int, n_out: int, kernel: int, stride: int, expansion: int) -> None:
@@ -191,9 +192,7 @@ class EncoderDecoder(nn.Module):
             for _ in range(growth)
             for layer in (*_conv_relu(deep, deep), *_conv_relu(deep, deep), ResBlock(deep, deep))
         ]
-        self.coarse = nn.Sequential(
-            nn.MaxPool2d(2), *_conv_relu(2 * w, deep), ResBlock(deep, deep), *added
-        )
+        self.coarse = nn.Sequential(nn.MaxPool2d(2), *_conv_relu(2 * w, deep), ResBlock(deep, deep), *added)
         self.up_middle = nn.Sequential(*_conv_relu(deep + 2 * w, 2 * w))
         self.up_fine = nn.Sequential(*_conv_relu(2 * w + w, w))
         self.larger = nn.Upsample(scale_factor=2)
