@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlproject import __version__
-from mlproject.data.image_set import ImageSet
+from mlproject.data import ImageSet
 from mlproject.errors import MLProjectError
 from mlproject.features import cache_folder
 from mlproject.files import try_locked
