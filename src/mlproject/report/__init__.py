@@ -19,6 +19,8 @@ from mlproject.report.document import Document, Figure, Format, Section, Table
 if TYPE_CHECKING:
     from mlproject.analysis import Study
     from mlproject.report.csv_report import csv_document, csv_json
+    from mlproject.report.figures import RC
+    from mlproject.report.figures.curves import scaling_figure
     from mlproject.report.figures.runs import TrialColumns, draw_histogram, draw_trials
     from mlproject.report.iterations_report import iterations_document
     from mlproject.report.regions import (
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
         overlay,
         png,
         region_document,
-        summary,
+        region_summary,
     )
     from mlproject.report.renderers import to_csv, to_json
     from mlproject.report.renderers.markdown import render_markdown
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "csv_report": ("csv_document", "csv_json"),
+    "figures": ("RC",),
+    "figures.curves": ("scaling_figure",),
     "figures.runs": ("TrialColumns", "draw_histogram", "draw_trials"),
     "iterations_report": ("iterations_document",),
     "regions": (
@@ -48,7 +52,7 @@ _HOMES = {
         "overlay",
         "png",
         "region_document",
-        "summary",
+        "region_summary",
     ),
     "renderers": ("to_csv", "to_json"),
     "renderers.markdown": ("render_markdown",),
@@ -63,6 +67,7 @@ BRIEF = "exponents.txt"
 __all__ = [
     "BRIEF",
     "N_SHEET",
+    "RC",
     "TILE",
     "Document",
     "Figure",
@@ -80,11 +85,12 @@ __all__ = [
     "overlay",
     "png",
     "region_document",
+    "region_summary",
     "render_markdown",
     "render_terminal",
+    "scaling_figure",
     "study_document",
     "study_json",
-    "summary",
     "terminal_text",
     "to_csv",
     "to_json",
