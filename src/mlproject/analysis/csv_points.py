@@ -1,7 +1,4 @@
-"""Points from a CSV file: read and check them by group, assess and predict every group, compare two of them.
-
-Source of the interval of a difference: Zou and Donner 2008 (Statist. Med. 27, 1693).
-"""
+"""Points from a CSV file: read and check them by group, assess and predict every group, compare two."""
 
 from __future__ import annotations
 
@@ -14,25 +11,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mlproject.analysis.exponent_differences import GroupComparison, compare_groups
 from mlproject.errors import BadInput, WrongUse, unknown
-from mlproject.scaling import (
-    Assessment,
-    Difference,
-    Estimate,
-    LawFit,
-    Prediction,
-    assess,
-    compare,
-)
+from mlproject.scaling import Assessment, LawFit, Prediction, assess
 
 Floats = NDArray[np.float64]
 ALL = "all"
 """The name of the only group where nothing is grouped."""
 MOST_AXES = 3
-LEAST_WEIGHT = 0.1
-"""Laws with less weight in either group are compared only where there is no other."""
-EXPONENTS = ("alpha", "beta", "gamma")
-"""Names of the parameters that are exponents of an axis."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,19 +98,6 @@ class AssessedGroup:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GroupComparison:
-    """Exponents of the first group minus those of the second: law by law (heaviest pair first), and over all.
-
-    An exponent depends on its law (without a floor it is smaller), so every law is compared by itself.
-    """
-
-    first: str
-    second: str
-    by_law: tuple[tuple[LawFit, LawFit, tuple[Difference, ...]], ...]
-    over_all_laws: tuple[Difference, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class CsvStudy:
     """All groups of a file, assessed, and the comparison of two of them where it was asked for."""
 
@@ -162,29 +135,6 @@ def assess_csv(
     )
 
 
-def compare_groups(groups: Sequence[AssessedGroup], first: str, second: str) -> GroupComparison:
-    """The differences of all exponents between two groups.
-
-    Raises: WrongUse for a group that does not exist, BadInput where no law was fitted to both.
-    """
-    by_name = {group.name: group for group in groups}
-    for name in (first, second):
-        if name not in by_name:
-            raise unknown("group", name, list(by_name))
-    pairs = _shared_laws(by_name[first], by_name[second])
-    if not pairs:
-        raise BadInput(f"{first} and {second} cannot be compared: no law was fitted to both")
-    a, b = (by_name[name].assessment.exponents for name in (first, second))
-    return GroupComparison(
-        first=first,
-        second=second,
-        by_law=tuple((*pair, _compare_laws(*pair)) for pair in pairs),
-        over_all_laws=tuple(
-            _difference(name, a[name], b[name]) for name in EXPONENTS if name in a and name in b
-        ),
-    )
-
-
 def _assess_group(
     group: CsvGroup, at: PredictionScales | None, ceiling: float | None, laws: Sequence[str]
 ) -> AssessedGroup:
@@ -197,30 +147,6 @@ def _assess_group(
     assessment = assess(x, group.y, sd=group.sd, ceiling=ceiling, laws=laws)
     predictions = assessment.predict(scales) if len(scales) else None
     return AssessedGroup(group=group, assessment=assessment, scales=scales, predictions=predictions)
-
-
-def _shared_laws(a: AssessedGroup, b: AssessedGroup) -> list[tuple[LawFit, LawFit]]:
-    """Laws that were fitted to both, the heaviest pair first; light ones only where there is no other."""
-    others = {law.law: law for law in b.laws if law.fit is not None}
-    pairs = [(law, others[law.law]) for law in a.laws if law.fit is not None and law.law in others]
-    pairs.sort(key=lambda pair: -pair[0].weight * pair[1].weight)
-    heavy = [pair for pair in pairs if min(pair[0].weight, pair[1].weight) >= LEAST_WEIGHT]
-    return heavy or pairs[:1]
-
-
-def _compare_laws(first: LawFit, second: LawFit) -> tuple[Difference, ...]:
-    assert first.fit is not None
-    assert second.fit is not None
-    names = [name for name in EXPONENTS if name in first.parameters]
-    return tuple(compare(first.fit, second.fit, parameter=name) for name in names)
-
-
-def _difference(name: str, a: Estimate, b: Estimate) -> Difference:
-    """The difference of two independent estimates, its limits from both intervals."""
-    value = a.value - b.value
-    low = value - math.hypot(a.value - a.low, b.high - b.value)
-    high = value + math.hypot(a.high - a.value, b.value - b.low)
-    return Difference(parameter=name, difference=Estimate(value=value, low=low, high=high), paired=False)
 
 
 def read_groups(path: Path, columns: Columns) -> list[CsvGroup]:
