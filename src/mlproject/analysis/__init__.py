@@ -9,11 +9,12 @@ from mlproject.analysis.ablations import (
 )
 from mlproject.analysis.axes import AXES, GRID_AXES, Axis
 from mlproject.analysis.comparable import comparison_key, shared_by_cells
-from mlproject.analysis.csv_points import AssessedGroup, Columns, CsvStudy, assess_csv
+from mlproject.analysis.csv_points import Columns
+from mlproject.analysis.csv_study import AssessedGroup, CsvStudy, GroupComparison, assess_csv
 from mlproject.analysis.curves import Curve
 from mlproject.analysis.design import Aim, Candidate, Design, finished_run
 from mlproject.analysis.effects import Discordant, Effect
-from mlproject.analysis.exponent_differences import ExponentDifference, GroupComparison, RegionContrast
+from mlproject.analysis.exponent_differences import ExponentDifference, RegionContrast
 from mlproject.analysis.grids import Allocation, Grid
 from mlproject.analysis.image_scale import ComputeCurve, ComputePoint, Crossing, ImageScaleComparison
 from mlproject.analysis.iterations import (

@@ -1,4 +1,4 @@
-"""Points from a CSV file: read and check them by group, assess and predict every group, compare two."""
+"""Points from a CSV file: which columns are what, rows by group, every fault with its row and column."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mlproject.analysis.exponent_differences import GroupComparison, compare_groups
 from mlproject.errors import BadInput, WrongUse, unknown
-from mlproject.scaling import Assessment, LawFit, Prediction, assess
 
 Floats = NDArray[np.float64]
 ALL = "all"
@@ -72,81 +70,6 @@ class PredictionScales:
             return self.x
         values = tuple(key[place] for place in self.places)
         return self.x[[stated == values for stated in self.keys]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class AssessedGroup:
-    """A group of a file, its assessment, and the scales [n, axes] where its loss is predicted.
-
-    ``predictions`` is None where the group carries no law, or nothing is to be predicted.
-    """
-
-    group: CsvGroup
-    assessment: Assessment
-    scales: Floats
-    predictions: Prediction | None
-
-    @property
-    def name(self) -> str:
-        """The name of the group in every table."""
-        return self.group.name
-
-    @property
-    def laws(self) -> tuple[LawFit, ...]:
-        """The laws with parameters, heaviest first."""
-        return tuple(law for law in self.assessment.laws if law.parameters)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CsvStudy:
-    """All groups of a file, assessed, and the comparison of two of them where it was asked for."""
-
-    columns: Columns
-    groups: tuple[AssessedGroup, ...]
-    comparison: GroupComparison | None = None
-    has_predictions: bool = False
-    faults: tuple[str, ...] = ()
-
-
-def assess_csv(
-    path: Path,
-    columns: Columns,
-    *,
-    predict_at: Path | None = None,
-    ceiling: float | None = None,
-    laws: Sequence[str] = (),
-    compared: tuple[str, str] | None = None,
-) -> CsvStudy:
-    """Assess every group of a file; all of it is read and checked before anything is fitted.
-
-    ``predict_at`` is a CSV of scales, ``ceiling`` the known uninformed loss, ``laws`` the laws to use (by
-    default those that suit the number of scales), ``compared`` two groups whose exponents are compared.
-    """
-    groups = read_groups(path, columns)
-    at = None if predict_at is None else read_at(predict_at, columns, groups)
-    with np.errstate(over="ignore", invalid="ignore"):  # laws that overflow get no weight
-        assessed = tuple(_assess_group(group, at, ceiling, laws) for group in groups)
-    return CsvStudy(
-        columns=columns,
-        groups=assessed,
-        comparison=None if compared is None else compare_groups(assessed, *compared),
-        has_predictions=at is not None,
-        faults=tuple(group.fault for group in groups if group.fault),
-    )
-
-
-def _assess_group(
-    group: CsvGroup, at: PredictionScales | None, ceiling: float | None, laws: Sequence[str]
-) -> AssessedGroup:
-    scales = np.empty((0, group.x.shape[1])) if at is None else at.of(group.key)
-    if group.fault:
-        reason = f"not fitted: {group.fault}"
-        refused = Assessment(verdict="not identifiable", reason=reason, n_points=0, n_scales=0)
-        return AssessedGroup(group=group, assessment=refused, scales=scales, predictions=None)
-    x = group.x[:, 0] if group.x.shape[1] == 1 else group.x
-    assessment = assess(x, group.y, sd=group.sd, ceiling=ceiling, laws=laws)
-    predictions = assessment.predict(scales) if len(scales) else None
-    return AssessedGroup(group=group, assessment=assessment, scales=scales, predictions=predictions)
 
 
 def read_groups(path: Path, columns: Columns) -> list[CsvGroup]:

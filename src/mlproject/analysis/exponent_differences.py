@@ -1,17 +1,15 @@
-"""Differences of exponents: between arms of an ablation, regions of the same images, or groups of a CSV file.
+"""Differences of exponents between two curves: arms of an ablation, and regions of the same images.
 
 The cells of such curves draw and evaluate the same images, so that bootstrap draws over images and seeds
-are paired: shared images and seeds stay shared in every interval. Groups of a file are independent: Zou and
-Donner 2008 (Statist. Med. 27, 1693) is the source of the interval of their difference.
+are paired: shared images and seeds stay shared in every interval.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 import numpy as np
 
@@ -21,16 +19,8 @@ from mlproject.analysis.comparable import ARM_FIELDS, REGION_FIELDS, comparison_
 from mlproject.analysis.curves import Curve
 from mlproject.analysis.points import STATISTICS, Statistic
 from mlproject.cell import Region
-from mlproject.errors import BadInput, MLProjectError, unknown
-from mlproject.scaling import UNIDENTIFIABLE, Difference, Estimate, LawFit, compare
-
-if TYPE_CHECKING:
-    from mlproject.analysis.csv_points import AssessedGroup
-
-LEAST_WEIGHT = 0.1
-"""Laws with less weight in either group are compared only where there is no other."""
-EXPONENTS = ("alpha", "beta", "gamma")
-"""Names of the parameters that are exponents of an axis."""
+from mlproject.errors import MLProjectError
+from mlproject.scaling import UNIDENTIFIABLE, Difference, Estimate, compare
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,19 +61,6 @@ class RegionContrast:
     def regions(self) -> tuple[str, str]:
         """The region of either curve."""
         return str(self.first.fixed["region"]), str(self.second.fixed["region"])
-
-
-@dataclass(frozen=True, kw_only=True)
-class GroupComparison:
-    """Exponents of the first group minus those of the second: law by law (heaviest pair first), and over all.
-
-    An exponent depends on its law (without a floor it is smaller), so every law is compared by itself.
-    """
-
-    first: str
-    second: str
-    by_law: tuple[tuple[LawFit, LawFit, tuple[Difference, ...]], ...]
-    over_all_laws: tuple[Difference, ...]
 
 
 def arm_exponents(curves: Sequence[Curve], tables: Sequence[ArmTable]) -> list[ExponentDifference]:
@@ -165,50 +142,3 @@ def _ratio(first: Curve, second: Curve, statistic: Statistic) -> tuple[float, Es
     low, high = np.percentile(a.draws[statistic] / b.draws[statistic], (2.5, 97.5))
     value = a.value(statistic) / b.value(statistic)
     return scale, Estimate(value=value, low=float(low), high=float(high))
-
-
-def compare_groups(groups: Sequence[AssessedGroup], first: str, second: str) -> GroupComparison:
-    """The differences of all exponents between two groups.
-
-    Raises: WrongUse for a group that does not exist, BadInput where no law was fitted to both.
-    """
-    by_name = {group.name: group for group in groups}
-    for name in (first, second):
-        if name not in by_name:
-            raise unknown("group", name, list(by_name))
-    pairs = _shared_laws(by_name[first], by_name[second])
-    if not pairs:
-        raise BadInput(f"{first} and {second} cannot be compared: no law was fitted to both")
-    a, b = (by_name[name].assessment.exponents for name in (first, second))
-    return GroupComparison(
-        first=first,
-        second=second,
-        by_law=tuple((*pair, _compare_laws(*pair)) for pair in pairs),
-        over_all_laws=tuple(
-            _difference(name, a[name], b[name]) for name in EXPONENTS if name in a and name in b
-        ),
-    )
-
-
-def _shared_laws(a: AssessedGroup, b: AssessedGroup) -> list[tuple[LawFit, LawFit]]:
-    """Laws that were fitted to both, the heaviest pair first; light ones only where there is no other."""
-    others = {law.law: law for law in b.laws if law.fit is not None}
-    pairs = [(law, others[law.law]) for law in a.laws if law.fit is not None and law.law in others]
-    pairs.sort(key=lambda pair: -pair[0].weight * pair[1].weight)
-    heavy = [pair for pair in pairs if min(pair[0].weight, pair[1].weight) >= LEAST_WEIGHT]
-    return heavy or pairs[:1]
-
-
-def _compare_laws(first: LawFit, second: LawFit) -> tuple[Difference, ...]:
-    assert first.fit is not None
-    assert second.fit is not None
-    names = [name for name in EXPONENTS if name in first.parameters]
-    return tuple(compare(first.fit, second.fit, parameter=name) for name in names)
-
-
-def _difference(name: str, a: Estimate, b: Estimate) -> Difference:
-    """The difference of two independent estimates, its limits from both intervals."""
-    value = a.value - b.value
-    low = value - math.hypot(a.value - a.low, b.high - b.value)
-    high = value + math.hypot(a.high - a.value, b.value - b.low)
-    return Difference(parameter=name, difference=Estimate(value=value, low=low, high=high), paired=False)

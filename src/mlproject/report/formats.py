@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from mlproject.report.document import Format, Row
 
@@ -18,6 +18,7 @@ UNITS = {"cross_entropy": "nats"}
 ENDS = ("", "_low", "_high")
 
 
+@runtime_checkable
 class Interval(Protocol):
     """A value with its 95 % limits."""
 
