@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mlproject.analysis import Aim
     from mlproject.plans import Plan
-    from mlproject.runs.next_experiments import Choice
+    from mlproject.runs import Choice
     from mlproject.tracking import Store
     from mlproject.tuning import Tune
 

@@ -32,9 +32,7 @@ from mlproject.files import write_atomic
 from mlproject.losses import Observation
 from mlproject.plans import Plan
 from mlproject.scaling import NextPlan, grid_shortage
-from mlproject.tuning.coordinate import coordinates
-from mlproject.tuning.search import Tune
-from mlproject.tuning.search.space import Choices, Dimension
+from mlproject.tuning import Choices, Range, Tune, coordinates
 
 FEWEST_SIZES = 3
 
@@ -184,7 +182,7 @@ def _tune(tune: Tune) -> list[str]:
     return ["", "[tune]", *values, "", "[tune.space]", *map(_dimension, tune.space.values())]
 
 
-def _dimension(dimension: Dimension) -> str:
+def _dimension(dimension: Choices | Range) -> str:
     if isinstance(dimension, Choices):
         return f"{dimension.name} = {_toml(dimension.values)}"
     low, high = dimension.ends

@@ -23,13 +23,6 @@ else:
     # Optuna and torch are imported when a search runs.
     ClaimedTrial = DescentCache = FinishedTrial = LossCurve = Storage = TrialStudy = Any
 
-
-def _descent_cache() -> DescentCache:
-    from mlproject.tuning.trials import DescentCache
-
-    return DescentCache()
-
-
 NATURAL_LOWS = {"epochs": 1, "steps": 1, "batch_size": 1, "weight_decay": 0.0, "dropout": 0.0}
 """Lower bounds of the knobs themselves: an optimum there needs no wider range."""
 
@@ -70,7 +63,7 @@ class Tuner:
     storage: Storage
     watcher: Any
     _studies: dict[str, TrialStudy] = field(default_factory=dict)
-    _descents: DescentCache = field(default_factory=_descent_cache)
+    _descents: DescentCache | None = None
 
     def advance(self, coordinate: Coordinate, images: ImageSet) -> SearchResult | None:
         """Run the free trials of a coordinate; its result, or None while other processes run its last trials.
@@ -115,7 +108,7 @@ class Tuner:
         images: ImageSet,
         claimed: Sequence[ClaimedTrial],
     ) -> None:
-        from mlproject.tuning.trials import validation_curves
+        from mlproject.tuning.trials import DescentCache, validation_curves
 
         lengths, trials, cells = coordinate.lengths, [], []
         longest = {coordinate.length: lengths[-1]} if coordinate.length else {}
@@ -135,6 +128,7 @@ class Tuner:
             pruning = coordinate.tune.pruner != "none" and length < lengths[-1]
             return pruning and trials[position].report(length, loss)
 
+        self._descents = self._descents or DescentCache()
         curves = validation_curves(cells, images, lengths, self.watcher, prune, self._descents)
         for trial, curve in zip(trials, curves, strict=True):
             loss, chosen, reason = _read(curve, coordinate)
@@ -162,13 +156,14 @@ class Tuner:
 
     def _flatness(self, coordinate: Coordinate, images: ImageSet, best: FinishedTrial) -> dict[str, float]:
         """Validation losses of the best knobs again, and at half and twice the learning rate."""
-        from mlproject.tuning.trials import validation_curves
+        from mlproject.tuning.trials import DescentCache, validation_curves
 
         if "lr" not in coordinate.tune.space:
             return {}
         lr = float(best.knobs["lr"])
         rates = {"best_lr": lr, "half_lr": lr / 2, "double_lr": lr * 2}
         cells = [coordinate.placed(coordinate.trial, {**best.knobs, "lr": rate}) for rate in rates.values()]
+        self._descents = self._descents or DescentCache()
         curves = validation_curves(cells, images, (), self.watcher, lambda *_: False, self._descents)
         return {name: curve.losses[-1] for name, curve in zip(rates, curves, strict=True) if curve.losses}
 
