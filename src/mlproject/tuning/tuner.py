@@ -15,7 +15,7 @@ from mlproject.recipes import build_recipe
 from mlproject.tuning.coordinate import Coordinate
 from mlproject.tuning.search.storage import Storage
 from mlproject.tuning.search.study import Asked, Study, Tried
-from mlproject.tuning.trials import Curve, validation_curves
+from mlproject.tuning.trials import DescentCache, LossCurve, validation_curves
 
 NATURAL_LOWS = {"epochs": 1, "steps": 1, "batch_size": 1, "weight_decay": 0.0, "dropout": 0.0}
 """Bounds that no range can be widened beyond."""
@@ -56,6 +56,7 @@ class Tuner:
     storage: Storage
     watcher: Any
     _studies: dict[str, Study] = field(default_factory=dict)
+    _descents: DescentCache = field(default_factory=DescentCache)
 
     def advance(self, coordinate: Coordinate, images: ImageSet) -> Chosen | None:
         """Run what is free of a coordinate's trials; what was found, or None while others are at work.
@@ -109,7 +110,7 @@ class Tuner:
             pruning = coordinate.tune.pruner != "none" and length < lengths[-1]
             return pruning and able[position].report(length, loss)
 
-        curves = validation_curves(cells, images, lengths, self.watcher, prune)
+        curves = validation_curves(cells, images, lengths, self.watcher, prune, self._descents)
         for one, curve in zip(able, curves, strict=True):
             loss, chosen, reason = _read(curve, coordinate)
             study.finish(one, loss, chosen=chosen, reason=reason)
@@ -139,12 +140,12 @@ class Tuner:
         lr = float(best.knobs["lr"])
         rates = {"best_lr": lr, "half_lr": lr / 2, "double_lr": lr * 2}
         cells = [coordinate.placed(coordinate.trial, {**best.knobs, "lr": rate}) for rate in rates.values()]
-        curves = validation_curves(cells, images, (), self.watcher, lambda *_: False)
+        curves = validation_curves(cells, images, (), self.watcher, lambda *_: False, self._descents)
         found = {name: curve.losses for name, curve in zip(rates, curves, strict=True)}
         return {name: losses[-1] for name, losses in found.items() if losses}
 
 
-def _read(curve: Curve, coordinate: Coordinate) -> tuple[float | None, dict[str, Knob], str]:
+def _read(curve: LossCurve, coordinate: Coordinate) -> tuple[float | None, dict[str, Knob], str]:
     """A trial's loss, the knobs that are read off its curve, and why it has no loss that counts."""
     if not curve.losses:
         return None, {}, curve.reason or "no loss"
