@@ -230,8 +230,8 @@ def _embed(engine: Engine, crops: Floats, n_images: int) -> Floats:
 
 
 def _describe(table: Table, extraction: Extraction, engine_note: str) -> dict[str, Any]:
-    from mlproject.models.counting import count
-    from mlproject.models.loading import weights_sha256
+    from mlproject.models import count
+    from mlproject.models import weights_sha256
 
     counted = count(extraction.model, extraction.crop_side)
     described = {
