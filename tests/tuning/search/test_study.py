@@ -18,7 +18,7 @@ import pytest
 from mlproject.errors import StoreUnreachable, WrongUse
 from mlproject.tuning.search import read_tune
 from mlproject.tuning.search.storage import open_storage
-from mlproject.tuning.search.study import Study
+from mlproject.tuning.search.study import TrialStudy
 from tests.tuning.search.worker import NAME, loss_of, study_in, table, work
 
 WORKER = str(Path(__file__).with_name("worker.py"))
@@ -74,7 +74,7 @@ def test_cmaes_refuses_a_space_that_it_would_search_at_random(tmp_path: Path):
         open_storage(str(tmp_path / "log"), Path("unused")) as storage,
         pytest.raises(WrongUse, match=r"two or more ranges and has only lr 1e-05\.\.0\.1"),
     ):
-        Study(storage=storage, name=NAME, tune=tune, space=tune.space)
+        TrialStudy(storage=storage, name=NAME, tune=tune, space=tune.space)
 
 
 def test_ten_kills_change_nothing(tmp_path: Path):
@@ -214,7 +214,7 @@ def test_trials_without_a_loss_count_but_are_never_the_best(tmp_path: Path):
                 study.finish(one, None, chosen={}, reason="its loss is nan")
         assert study.done
         assert study.best() is None
-        assert {(t.state, t.reason) for t in study.tried()} == {("pruned", "its loss is nan")}
+        assert {(t.state, t.reason) for t in study.finished()} == {("pruned", "its loss is nan")}
 
 
 def test_the_median_pruner_gives_up_what_is_worse_on_the_way(tmp_path: Path):
@@ -226,7 +226,7 @@ def test_the_median_pruner_gives_up_what_is_worse_on_the_way(tmp_path: Path):
                 prune = one.report(1, loss)
                 given_up += prune
                 study.finish(one, loss, chosen={}, reason="pruned at length 1" if prune else "")
-        states = [t.state for t in study.tried()]
+        states = [t.state for t in study.finished()]
     assert 0 < given_up == states.count("pruned")
     assert len(states) == 48
 
@@ -264,4 +264,4 @@ def test_a_study_ends_when_its_time_is_up(tmp_path: Path):
             study.finish(one, loss_of(one.knobs), chosen={}, reason="")
         assert study.claim() == []
         assert study.done
-        assert len(study.tried()) == 16
+        assert len(study.finished()) == 16
