@@ -191,9 +191,7 @@ class EncoderDecoder(nn.Module):
             for _ in range(growth)
             for layer in (*_conv_relu(deep, deep), *_conv_relu(deep, deep), ResBlock(deep, deep))
         ]
-        self.coarse = nn.Sequential(
-            nn.MaxPool2d(2), *_conv_relu(2 * w, deep), ResBlock(deep, deep), *added
-        )
+        self.coarse = nn.Sequential(nn.MaxPool2d(2), *_conv_relu(2 * w, deep), ResBlock(deep, deep), *added)
         self.up_middle = nn.Sequential(*_conv_relu(deep + 2 * w, 2 * w))
         self.up_fine = nn.Sequential(*_conv_relu(2 * w + w, w))
         self.larger = nn.Upsample(scale_factor=2)

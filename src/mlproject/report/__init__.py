@@ -19,6 +19,8 @@ from mlproject.report.document import Document, Figure, Format, Section, Table
 if TYPE_CHECKING:
     from mlproject.analysis import Study
     from mlproject.report.csv_document import csv_document, csv_json
+    from mlproject.report.figures import RC
+    from mlproject.report.figures.curves import scaling_figure
     from mlproject.report.figures.runs import TrialColumns, draw_histogram, draw_trials
     from mlproject.report.iterations_document import iterations_document
     from mlproject.report.regions import (
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "csv_document": ("csv_document", "csv_json"),
+    "figures": ("RC",),
+    "figures.curves": ("scaling_figure",),
     "figures.runs": ("TrialColumns", "draw_histogram", "draw_trials"),
     "iterations_document": ("iterations_document",),
     "regions": (
@@ -63,6 +67,7 @@ BRIEF = "exponents.txt"
 __all__ = [
     "BRIEF",
     "N_SHEET",
+    "RC",
     "TILE",
     "Document",
     "Figure",
@@ -82,6 +87,7 @@ __all__ = [
     "region_document",
     "render_markdown",
     "render_terminal",
+    "scaling_figure",
     "study_document",
     "study_json",
     "summary",
