@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from mlproject.analysis.csv_points import Columns, assess_csv, read_groups
+from mlproject.analysis import Columns, assess_csv
+from mlproject.analysis.csv_points import read_groups
 from mlproject.cli import app
 from mlproject.errors import BadInput, WrongUse
-from mlproject.report.csv_document import csv_json
+from mlproject.report.csv_report import csv_json
 from mlproject.report.renderers import finite, to_json
 
 SOURCE = str(Path(__file__).parents[2] / "src")

@@ -5,7 +5,7 @@ import pytest
 
 from mlproject.analysis import Columns, assess_csv
 from mlproject.report import csv_document, render_markdown, terminal_text
-from mlproject.report.csv_document import MOST_GROUPS
+from mlproject.report.csv_report import MOST_GROUPS
 
 SIZES = (100, 200, 400, 800, 1600, 3200)
 
