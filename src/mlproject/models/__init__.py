@@ -1,8 +1,8 @@
 """Backbones by name: the table of models, their weights, and how to build them.
 
-Importing this package needs neither torch nor torchvision. To add a family, write one file with the function that
-builds its network and the rows ``ROWS`` of the table, and add it to ``MODELS`` here. Any other torchvision
-classifier works by its torchvision name, and any timm model as ``timm:name`` (optional package).
+Importing this package needs neither torch nor torchvision. To add a family, write one file with the function
+that builds its network and the rows ``ROWS`` of the table, and add it to ``MODELS`` here. Any other
+torchvision classifier works by its torchvision name, and any timm model as ``timm:name`` (optional package).
 """
 
 from __future__ import annotations

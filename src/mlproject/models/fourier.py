@@ -1,8 +1,8 @@
 """Fourier features of a network's features and of pixel coordinates.
 
-A number is encoded as sines and cosines of growing frequency: Mildenhall et al. 2020 (NeRF), arXiv 2003.08934,
-equation 4; why it helps: Tancik et al. 2020, arXiv 2006.10739. The encoding has period 2, so values are scaled
-to -1..1 first: values further apart could have the same code.
+A number is encoded as sines and cosines of growing frequency: Mildenhall et al. 2020 (NeRF), arXiv
+2003.08934, equation 4; why it helps: Tancik et al. 2020, arXiv 2006.10739. The encoding has period 2, so
+values are scaled to -1..1 first: values further apart could have the same code.
 """
 
 from __future__ import annotations

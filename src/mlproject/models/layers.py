@@ -113,7 +113,8 @@ def _projection(n_in: int, n_out: int, stride: int) -> nn.Sequential | None:
 class InvertedResidual(nn.Module):
     """Expand, convolve each channel by itself, project; with a shortcut where the shape is kept.
 
-    EfficientNet's block without squeeze and excitation. Shapes: [B, a, H, W] to [B, b, H / stride, W / stride].
+    EfficientNet's block without squeeze and excitation.
+    Shapes: [B, a, H, W] to [B, b, H / stride, W / stride].
     """
 
     def __init__(self, n_in: int, n_out: int, kernel: int, stride: int, expansion: int) -> None:

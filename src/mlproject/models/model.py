@@ -21,8 +21,8 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 TORCHVISION_SERVER = "https://download.pytorch.org/models/"
 TORCHVISION_SET = "IMAGENET1K_V1"
-"""torchvision's first weights of each model. Never ``DEFAULT``: that is V1 for ResNet-18 and V2 for the deeper
-ones, two training recipes along one axis."""
+"""torchvision's first weights of each model. Never ``DEFAULT``: that is V1 for ResNet-18 and V2 for the
+deeper ones, two training recipes along one axis."""
 
 PREPROCESS_VERSION = 1
 """To be increased when the pixels that ``preprocess.py`` makes change; part of every cache key."""

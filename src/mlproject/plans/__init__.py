@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mlproject.cell import Cell
-from mlproject.data.image_set import ImageSet
+from mlproject.data import ImageSet
 from mlproject.errors import MLProjectError, WrongUse, unknown
 from mlproject.plans.cells import cell_at, drawn_from, integer
 from mlproject.recipes import RECIPES

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         overlay,
         png,
         region_document,
-        summary,
+        region_summary,
     )
     from mlproject.report.renderers import to_csv, to_json
     from mlproject.report.renderers.markdown import render_markdown
@@ -52,7 +52,7 @@ _HOMES = {
         "overlay",
         "png",
         "region_document",
-        "summary",
+        "region_summary",
     ),
     "renderers": ("to_csv", "to_json"),
     "renderers.markdown": ("render_markdown",),
@@ -85,12 +85,12 @@ __all__ = [
     "overlay",
     "png",
     "region_document",
+    "region_summary",
     "render_markdown",
     "render_terminal",
     "scaling_figure",
     "study_document",
     "study_json",
-    "summary",
     "terminal_text",
     "to_csv",
     "to_json",

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from mlproject.cell import Cell
-from mlproject.data.image_set import ImageSet
+from mlproject.data import ImageSet
 from mlproject.features import unfinished_folder
 from mlproject.files import try_locked
 from mlproject.losses import Outcome, PerImageLosses, write_losses, write_rows

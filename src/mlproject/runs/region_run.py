@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlproject import __version__
-from mlproject.data.image_set import ImageSet
+from mlproject.data import ImageSet
 from mlproject.errors import MLProjectError
 from mlproject.features import cache_folder
 from mlproject.files import try_locked
@@ -37,8 +37,8 @@ from mlproject.report import (
     overlay,
     png,
     region_document,
+    region_summary,
     render_markdown,
-    summary,
     to_csv,
 )
 from mlproject.tracking import Store, TrackedRun
@@ -141,7 +141,7 @@ def _write_tables(
         if not table.formats:
             (folder / f"{table.name}.csv").write_bytes(to_csv(table))
     (folder / SUMMARY).write_text(text, "utf-8")
-    return text, summary(rows)
+    return text, region_summary(rows)
 
 
 def file_name(index: int, name: str) -> str:
