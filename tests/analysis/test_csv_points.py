@@ -280,6 +280,6 @@ def test_a_constant_loss_is_flat_where_scales_are_enough(
 def test_a_rising_loss_is_predicted_to_rise(tmp_path: Path) -> None:
     path = write(tmp_path / "p.csv", "images,loss", [(n, 0.3 * n**0.2) for n in SIZES])
     at = write(tmp_path / "at.csv", "images", [(12800,)])
-    (group,) = ask(path, at=at, columns=Columns(x=("images",), y="loss"))["groups"]
+    (group,) = ask(path, predict_at=at, columns=Columns(x=("images",), y="loss"))["groups"]
     assert group["laws"][0]["parameters"]["alpha"]["value"] == pytest.approx(-0.2)
     assert group["predictions"][0]["mean"] == pytest.approx(0.3 * 12800**0.2)

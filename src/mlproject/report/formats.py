@@ -145,7 +145,7 @@ def as_signed(name: str, decimals: int = 3) -> Format:
             return value
         return f"{value} [{signed(row[f'{name}_low'], decimals)}, {signed(row[f'{name}_high'], decimals)}]"
 
-    return Format(write=write)
+    return Format(write=write, wrap=False)
 
 
 def as_interval(name: str) -> Format:

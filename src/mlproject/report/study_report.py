@@ -15,7 +15,16 @@ from mlproject.report.comparison_sections import (
     regions_table,
 )
 from mlproject.report.document import Document, Figure, Section, Table
-from mlproject.report.formats import FORMULAS, as_interval, as_text, number, sentence, slug
+from mlproject.report.formats import (
+    FORMULAS,
+    as_fixed,
+    as_interval,
+    as_number,
+    as_text,
+    number,
+    sentence,
+    slug,
+)
 from mlproject.report.grid_sections import grid_answers, grid_json, grids_section
 from mlproject.report.study_tables import curve_json, data_tables, exponents_table, predictions_table
 
@@ -103,8 +112,9 @@ def _brief(study: Study, exponents: Table) -> Section:
 
 
 def _brief_arms(arms: Table) -> Table:
-    formats = {"group": as_text("group"), "arm": as_text("arm"), "loss": as_interval("loss_evaluation")}
-    formats |= {"accuracy [%]": arms.formats["accuracy, evaluation [%]"]} | brief_arm_formats()
+    formats = {"group": as_text("group"), "arm": as_text("arm", wrap=False)}
+    formats |= {"loss": as_number("loss_evaluation"), "accuracy [%]": as_fixed("accuracy", 1)}
+    formats |= brief_arm_formats()
     caption = "Arms, difference from the baseline (verdict after Holm's correction)"
     return Table(name="arms_brief", rows=arms.rows, formats=formats, caption=caption)
 
