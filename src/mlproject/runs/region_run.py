@@ -26,9 +26,7 @@ from mlproject.errors import MLProjectError
 from mlproject.features import cache_folder
 from mlproject.files import try_locked
 from mlproject.progress import Report
-from mlproject.regions.found import Found
-from mlproject.regions.settings import Settings
-from mlproject.regions.store import RegionStore
+from mlproject.regions import RegionResult, RegionSettings, RegionStore
 from mlproject.report import (
     N_SHEET,
     TILE,
@@ -56,7 +54,7 @@ class Masked:
     where: str
 
 
-def mask_images(images: ImageSet, settings: Settings, store: Store, *, report: Report) -> Masked:
+def mask_images(images: ImageSet, settings: RegionSettings, store: Store, *, report: Report) -> Masked:
     """Find the region of every image as a tracked run; a finished run of the same content is given back.
 
     Raises: MLProjectError where another process is at it, NoRoom, DigestMismatch for an image that changed.
@@ -77,7 +75,7 @@ def mask_images(images: ImageSet, settings: Settings, store: Store, *, report: R
     return Masked(run_id=run.run_id, text=text, where=store.artifact_uri(run.run_id))
 
 
-def _run(run: TrackedRun, images: ImageSet, settings: Settings, title: str, report: Report) -> str:
+def _run(run: TrackedRun, images: ImageSet, settings: RegionSettings, title: str, report: Report) -> str:
     regions = RegionStore(cache_folder(), settings)
     with regions.working(), tempfile.TemporaryDirectory(prefix="mlproject-") as folder:
         report.stage("regions", len(images))
@@ -107,7 +105,7 @@ def _write(
     (folder / "overlays").mkdir()
     report.stage("pictures", len(images))
     rows: list[Mapping[str, Any]] = []
-    found: list[Found] = []
+    found: list[RegionResult] = []
     tiles: list[tuple[str, NDArray[np.uint8]]] = []
     for index, (name, digest) in enumerate(zip(images.ids, images.digests, strict=True)):
         one = regions.region(digest, partial(images.read, index))
@@ -127,7 +125,7 @@ def _write(
 def _write_tables(
     folder: Path,
     names: Sequence[str],
-    found: Sequence[Found],
+    found: Sequence[RegionResult],
     rows: Sequence[Mapping[str, Any]],
     tiles: Sequence[tuple[str, NDArray[np.uint8]]],
     title: str,
