@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 
 from mlproject import cli
-from mlproject.errors import NoRoom
+from mlproject.errors import NoRoom, Stopped
 from mlproject.models import MODELS, load_backbone, weights
-from mlproject.signals import Stopped
 from mlproject.tracking import open_store
 from tests.conftest import make_cell
 from tests.data.pictures import fill
@@ -49,7 +48,7 @@ def call(
     experiment: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Iterator[Call]:
     """Run ``mlproject`` with these words in this process, in an experiment of its own, without a network."""
-    monkeypatch.setattr(cli, "stop_cleanly", lambda: None)
+    monkeypatch.setattr(cli, "raise_on_signals", lambda: None)
     monkeypatch.setattr(weights, "_answers", lambda url: False)
     weights._reachable.cache_clear()
     monkeypatch.chdir(tmp_path)

@@ -11,8 +11,16 @@ from typing import Annotated, Any
 import typer
 
 from mlproject.cli.cache import cache_app
-from mlproject.errors import MLProjectError, NoRoom, WrongUse, is_disk_full, one_line
-from mlproject.signals import Stopped, heard, stop_cleanly
+from mlproject.errors import (
+    MLProjectError,
+    NoRoom,
+    Stopped,
+    WrongUse,
+    is_disk_full,
+    one_line,
+    raise_on_signals,
+    stop_received,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -134,19 +142,14 @@ def fit(
 
     `mlproject fit points.csv --x images --y loss --group task,model --predict-at at.csv --json out.json`
     """
-    from mlproject.cli.console import out
-    from mlproject.fit_csv import Columns, Request, fit_file, names
+    from mlproject.analysis import Columns, assess_csv
+    from mlproject.cli.session import show_csv_study
 
-    columns = Columns(x=tuple(x), y=y, sd=sd, group=names(group))
-    request = Request(columns=columns, at=predict_at, ceiling=ceiling, laws=names(laws), compare=compare)
-    answer = fit_file(points, request)
-    if to_json is not None:
-        answer.write(to_json)
-    out.print(answer.text)
-    if answer.faults:
-        raise MLProjectError(
-            f"{len(answer.faults)} of the groups left out, the others fitted: {answer.faults[0]}"
-        )
+    columns = Columns(x=tuple(x), y=y, sd=sd, group=_words(group))
+    study = assess_csv(
+        points, columns, predict_at=predict_at, ceiling=ceiling, laws=_words(laws), compared=compare
+    )
+    show_csv_study(study, to_json)
 
 
 @app.command(context_settings={"token_normalize_func": _dashes})
@@ -248,11 +251,11 @@ def main() -> None:
     debug = "--debug" in sys.argv or bool(os.environ.get("MLPROJECT_DEBUG"))
     # Imports make objects by the million that all stay: a third of start-up went into looking for garbage.
     gc.set_threshold(100_000, 50, 50)
-    stop_cleanly()
+    raise_on_signals()
     try:
         sys.exit(app(prog_name="mlproject", standalone_mode=False))
     except Stopped as stop:
-        heard()
+        stop_received()
         _say(f"{stop}; what is finished is kept, the same command goes on from there")
         sys.exit(stop.status)
     except Exception as error:
@@ -273,6 +276,11 @@ def _told(error: Exception) -> tuple[str, int]:
     if is_disk_full(error):
         return f"error: no room: {one_line(error)}; free some space", NoRoom.status
     return f"unexpected {one_line(error)} (a defect of mlproject; --debug shows where)", 1
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """The words of a comma list."""
+    return tuple(word.strip() for word in text.split(",")) if text else ()
 
 
 def _extra(words: list[str]) -> dict[str, str]:

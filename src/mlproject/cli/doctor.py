@@ -91,8 +91,7 @@ def _cache() -> Iterator[Finding]:
 
 def _store() -> Iterator[Finding]:
     from mlproject.errors import masked
-    from mlproject.tracking import open_store
-    from mlproject.tracking.location import sqlite_path, tracking_uri
+    from mlproject.tracking import open_store, sqlite_path, tracking_uri
 
     uri = tracking_uri()
     path = sqlite_path(uri)

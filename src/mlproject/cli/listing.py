@@ -108,11 +108,9 @@ def print_plan(plan: Plan, experiment: str) -> None:
     """The cells of a plan and which of them are done, without starting anything."""
     if plan.tune:
         return print_tuned(plan, plan.tune)
-    from mlproject.tracking.location import open_store, peek_done
+    from mlproject.tracking import done_keys
 
-    done = peek_done(experiment)
-    if done is None:
-        done = set(open_store(experiment, create=False).done())
+    done = done_keys(experiment)
     knobs = [dict(cell.knobs) | {"recipe": cell.recipe, "eval_size": cell.eval_size} for cell in plan.cells]
     shared = {name for name in knobs[0] if len({row.get(name) for row in knobs}) == 1}
     table = Table("", "cell", "name", "knobs that differ", box=None)

@@ -11,13 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from mlproject.cell import Cell
-from mlproject.data.splits import Rows
+from mlproject.data import SplitIndices
 from mlproject.device import Device, find_device, find_n_threads
 from mlproject.features import unfinished_folder
 from mlproject.losses import Floats, Outcome, PerImageLosses, Split
-from mlproject.models.counting import count
-from mlproject.models.model import Model, Preprocess
-from mlproject.models.preprocess import prepare
+from mlproject.models import Model, Preprocess, count, prepare
 from mlproject.multiscale import crop_side, n_splits
 from mlproject.training import Examples, Settings, Task, Trained, Values, evaluate, train
 
@@ -60,7 +58,7 @@ def pixels_of(images: ImageSet, rows: Sequence[int], preprocess: Preprocess) -> 
     return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 
-def labelled(images: ImageSet, rows: Rows, preprocess: Preprocess) -> Examples:
+def labelled(images: ImageSet, rows: SplitIndices, preprocess: Preprocess) -> Examples:
     """All rows of a cell in memory, each with its class as target."""
     return Examples(
         pixels=pixels_of(images, rows.every.tolist(), preprocess),
@@ -70,7 +68,7 @@ def labelled(images: ImageSet, rows: Rows, preprocess: Preprocess) -> Examples:
     )
 
 
-def split_rows(rows: Rows, examples: Examples) -> dict[Split, Examples]:
+def split_rows(rows: SplitIndices, examples: Examples) -> dict[Split, Examples]:
     """The examples of every split that is not empty, in the order of ``rows.every``."""
     by_split: dict[Split, Examples] = {}
     for split in dict.fromkeys(rows.splits):
@@ -143,7 +141,7 @@ def outcome(
     cell: Cell,
     model: Model,
     images: ImageSet,
-    rows: Rows,
+    rows: SplitIndices,
     net: nn.Module,
     *,
     flops_per_image: float,

@@ -14,15 +14,13 @@ from typing import Literal
 import numpy as np
 
 from mlproject.cell import Cell
-from mlproject.data.image_set import ImageSet
+from mlproject.data import ImageSet
 from mlproject.features import unfinished_folder
 from mlproject.files import try_locked
-from mlproject.losses import Outcome, PerImageLosses
-from mlproject.losses import tables as table
+from mlproject.losses import Outcome, PerImageLosses, write_losses, write_rows
 from mlproject.progress import Report
 from mlproject.recipes import build_recipe
-from mlproject.report.histogram import draw_histogram
-from mlproject.tracking import LOSSES_DIGEST, Run, Store
+from mlproject.tracking import LOSSES_DIGEST, Store, TrackedRun
 
 Status = Literal["done", "was done", "busy", "failed"]
 
@@ -100,7 +98,7 @@ def _tags(cell: Cell, sweep: str) -> dict[str, str]:
     return {name: value for name, value in tags.items() if value}
 
 
-def _log(run: Run, cell: Cell, images: ImageSet, outcome: Outcome, timed: _Timed) -> None:
+def _log(run: TrackedRun, cell: Cell, images: ImageSet, outcome: Outcome, timed: _Timed) -> None:
     losses = outcome.losses
     provenance = {f"provenance.{name}": value for name, value in outcome.provenance.items()}
     run.log(
@@ -115,7 +113,7 @@ def _log(run: Run, cell: Cell, images: ImageSet, outcome: Outcome, timed: _Timed
         _write_artifacts(Path(folder), cell, outcome)
         if images.skipped:
             rows = [[skipped.id, skipped.reason, str(skipped.bad).lower()] for skipped in images.skipped]
-            table.write_rows(Path(folder) / "skipped.csv", ["id", "reason", "bad"], rows)
+            write_rows(Path(folder) / "skipped.csv", ["id", "reason", "bad"], rows)
         run.log_files(Path(folder))
 
 
@@ -146,7 +144,7 @@ def _metrics(cell: Cell, outcome: Outcome, seconds: Mapping[str, float]) -> dict
 
 
 def _write_artifacts(folder: Path, cell: Cell, outcome: Outcome) -> None:
-    table.write_losses(outcome.losses, folder)
+    write_losses(outcome.losses, folder)
     content = json.dumps(cell.to_dict(), indent=2, allow_nan=False)
     (folder / "cell.json").write_text(content + "\n", "utf-8")
     if outcome.tensors:
@@ -157,7 +155,9 @@ def _write_artifacts(folder: Path, cell: Cell, outcome: Outcome) -> None:
         save_file(tensors, folder / "head.safetensors", {"cell": cell.key})
     for name, columns in outcome.tables.items():
         rows = [list(row) for row in zip(*columns.values(), strict=True)]
-        table.write_rows(folder / f"{name}.csv", list(columns), rows)
+        write_rows(folder / f"{name}.csv", list(columns), rows)
+    from mlproject.report import draw_histogram
+
     draw_histogram(outcome.losses, cell.label, folder / "losses.png")
 
 

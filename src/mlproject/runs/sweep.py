@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any, Protocol, get_args, runtime_checkable
 from mlproject.cell import Cell
 from mlproject.errors import MLProjectError, NoRoom, StoreUnreachable, WrongUse, is_disk_full, one_line
 from mlproject.files import try_locked
-from mlproject.losses import tables as table
+from mlproject.losses import write_rows
 from mlproject.plans import Plan
 from mlproject.progress import Report
 from mlproject.runs.cell_run import CellRun, Status, run_cell
-from mlproject.tracking import Run, Store
-from mlproject.tracking.location import sqlite_path
+from mlproject.tracking import Store, TrackedRun
 
 if TYPE_CHECKING:
     from mlproject.tuning.coordinate import Coordinate
@@ -72,7 +71,7 @@ def run_plan(plan: Plan, store: Store, watcher: Watcher, *, summary: bool = True
 
 
 @contextlib.contextmanager
-def _sweep_run(plan: Plan, store: Store) -> Iterator[Run]:
+def _sweep_run(plan: Plan, store: Store) -> Iterator[TrackedRun]:
     digest = hashlib.sha256("".join(c.key for c in plan.cells).encode()).hexdigest()[:16]
     name, tags, lock = f"sweep · {plan.name}", {"sweep": plan.name}, f"sweep-{digest}"
     with (
@@ -92,7 +91,7 @@ def _run_tuned(plan: Plan, store: Store, watcher: Watcher) -> list[CellRun]:
     assert plan.tune is not None
     waiting = coordinates(plan.cells, plan.tune)
     results: list[CellRun] = []
-    with open_storage(plan.tune.storage, studies_path(store)) as storage, _sweep_run(plan, store) as run:
+    with open_storage(plan.tune.storage, store.beside(STUDIES)) as storage, _sweep_run(plan, store) as run:
         tuner = Tuner(storage=storage, watcher=watcher)
         while waiting:
             still = []
@@ -110,12 +109,6 @@ def _run_tuned(plan: Plan, store: Store, watcher: Watcher) -> list[CellRun]:
             waiting = still
         _log_summary(run, results)
     return results
-
-
-def studies_path(store: Store) -> Path:
-    """Where studies are kept unless a storage is named."""
-    path = sqlite_path(store.uri)
-    return path.with_name(STUDIES) if path else store.locks / STUDIES
 
 
 def _tune_one(coordinate: Coordinate, plan: Plan, tuner: Tuner) -> Chosen | str | None:
@@ -184,10 +177,10 @@ def _run_one(cell: Cell, plan: Plan, store: Store, watcher: Watcher, *, adopt: b
         return CellRun(cell=cell, status="failed", reason=one_line(error))
 
 
-def _log_summary(run: Run, results: Sequence[CellRun]) -> None:
+def _log_summary(run: TrackedRun, results: Sequence[CellRun]) -> None:
     counts = {status: sum(r.status == status for r in results) for status in get_args(Status)}
     run.log(metrics={f"cells.{status.replace(' ', '_')}": n for status, n in counts.items()})
     with tempfile.TemporaryDirectory(prefix="mlproject-") as folder:
         rows = [[r.cell.label, r.cell.key, r.status, r.run_id, r.reason] for r in results]
-        table.write_rows(Path(folder) / "cells.csv", ["name", "cell", "status", "run_id", "reason"], rows)
+        write_rows(Path(folder) / "cells.csv", ["name", "cell", "status", "run_id", "reason"], rows)
         run.log_files(Path(folder))

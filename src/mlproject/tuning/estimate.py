@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlproject.data.image_set import ImageSet
+from mlproject.data import ImageSet
 from mlproject.models import find_model
 from mlproject.tuning.coordinate import Coordinate
 

@@ -6,14 +6,17 @@ import json
 import math
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlproject.files import sha256, try_locked
-from mlproject.losses import tables as table
-from mlproject.report.trials import Shown, draw_trials
+from mlproject.losses import write_rows
 from mlproject.tracking import Store
 from mlproject.tuning.coordinate import BORROWED
 from mlproject.tuning.search.study import Tried
 from mlproject.tuning.tuner import Chosen
+
+if TYPE_CHECKING:
+    from mlproject.report import TrialColumns
 
 KIND = "study"
 
@@ -23,6 +26,8 @@ def record(chosen: Chosen, store: Store, *, sweep: str, parent: str) -> str:
 
     It is a child of the run ``parent`` where there is one; with ``log_trials`` every trial is a child of it.
     """
+    from mlproject.report import draw_trials
+
     rows = _rows(chosen)
     digest = sha256(json.dumps([chosen.coordinate.name, rows]).encode())[:16]
     lock = f"study-run-{digest}"
@@ -37,8 +42,8 @@ def record(chosen: Chosen, store: Store, *, sweep: str, parent: str) -> str:
             said = {"warning": "\n".join(warnings)} if warnings else {}
             run.log(params=_params(chosen), metrics=_metrics(chosen), tags=said, history=_history(chosen))
             with tempfile.TemporaryDirectory(prefix="mlproject-") as folder:
-                table.write_rows(Path(folder) / "trials.csv", _columns(chosen), rows)
-                draw_trials(_shown(chosen), Path(folder) / "trials.png")
+                write_rows(Path(folder) / "trials.csv", _columns(chosen), rows)
+                draw_trials(_trial_columns(chosen), Path(folder) / "trials.png")
                 run.log_files(Path(folder))
             if chosen.coordinate.tune.log_trials:
                 store.log_children(run.run_id, kind="trial", rows=[_child(t, chosen) for t in chosen.tried])
@@ -94,10 +99,12 @@ def _history(chosen: Chosen) -> list[tuple[int, dict[str, float]]]:
     return points
 
 
-def _shown(chosen: Chosen) -> Shown:
+def _trial_columns(chosen: Chosen) -> TrialColumns:
+    from mlproject.report import TrialColumns
+
     finished = [t for t in chosen.tried if t.state == "complete" and t.loss is not None]
     space = chosen.coordinate.tune.space
-    return Shown(
+    return TrialColumns(
         title=chosen.coordinate.label,
         indices=tuple(t.index for t in finished),
         losses=tuple(float(t.loss or 0.0) for t in finished),

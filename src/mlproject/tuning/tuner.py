@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from mlproject.cell import Cell, Knob
-from mlproject.data.image_set import ImageSet
+from mlproject.data import ImageSet
 from mlproject.errors import MLProjectError, WrongUse
 from mlproject.progress import Report
 from mlproject.recipes import build_recipe

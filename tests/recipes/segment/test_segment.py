@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mlproject.data.image_set import UNLABELLED, ImageSet
+from mlproject.data import UNLABELLED, ImageSet
 from mlproject.errors import BadInput, WrongUse
 from mlproject.models import find_model
 from mlproject.progress import Silent

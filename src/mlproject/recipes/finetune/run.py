@@ -14,14 +14,21 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from mlproject.cell import Cell
-from mlproject.data.splits import rows_of
+from mlproject.data import split_indices
 from mlproject.device import inference
 from mlproject.errors import DigestMismatch, WrongUse
 from mlproject.losses import Outcome, Split
-from mlproject.models import find_model, find_weights, load_backbone
-from mlproject.models.counting import plain_attention
-from mlproject.models.fourier import Copies, FeatureEncoding, PixelEncoding
-from mlproject.models.stages import freeze_norms, train_last
+from mlproject.models import (
+    Copies,
+    FeatureEncoding,
+    PixelEncoding,
+    find_model,
+    find_weights,
+    freeze_norms,
+    load_backbone,
+    plain_attention,
+    train_last,
+)
 from mlproject.recipes.whole_network import (
     labelled,
     outcome,
@@ -82,7 +89,7 @@ class FinetunedNetwork(nn.Module):
 
 def run_finetune(knobs: Finetune, cell: Cell, images: ImageSet, report: Report) -> Outcome:
     """The outcome of a cell. Raises: WrongUse, DigestMismatch, MLProjectError where training fails."""
-    model, rows, n_classes = find_model(cell.model), rows_of(cell, images), len(images.classes)
+    model, rows, n_classes = find_model(cell.model), split_indices(cell, images), len(images.classes)
     _check(knobs, cell, model)
     if len(np.unique(images.labels[rows.train])) < 2:
         raise WrongUse(f"recipe='finetune' needs at least 2 classes to train on; {images.name} gives 1")

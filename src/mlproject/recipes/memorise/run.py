@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mlproject.cell import Cell
-from mlproject.data.splits import rows_of
+from mlproject.data import split_indices
 from mlproject.errors import MLProjectError, WrongUse
 from mlproject.losses import Floats, Outcome, PerImageLosses
 from mlproject.recipes.frozen import FrozenBackbone, feature_cost, feature_tensor, standardized
@@ -83,7 +83,7 @@ class Memory:
 def run_memorise(recipe: Memorise, cell: Cell, images: ImageSet, report: Report) -> Outcome:
     """The outcome of a cell. Raises: WrongUse, MLProjectError (untrained loss not ln n, divergence)."""
     _check(cell)
-    rows = rows_of(cell, images)
+    rows = split_indices(cell, images)
     features = FrozenBackbone.of(cell, precision=recipe.precision).features(images, rows.train, report)
     inputs, _, _ = standardized(feature_tensor(features), len(rows.train), apply=recipe.standardize)
     memory = _empty(recipe, cell, inputs)

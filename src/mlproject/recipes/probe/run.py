@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mlproject.cell import Cell
-from mlproject.data.splits import rows_of
+from mlproject.data import split_indices
 from mlproject.errors import MLProjectError, WrongUse
 from mlproject.losses import Floats, Outcome, PerImageLosses, Split
 from mlproject.recipes.frozen import FrozenBackbone, feature_cost, feature_tensor, standardized
@@ -95,7 +95,7 @@ def probe_examples(probe: Probe, cell: Cell, images: ImageSet, report: Report) -
     from mlproject.features import FeatureStore
     from mlproject.models import find_model
 
-    drawn = rows_of(cell, images)
+    drawn = split_indices(cell, images)
     rows, n_train = drawn.every, len(drawn.train)
     features = FrozenBackbone.of(cell, precision=probe.precision).features(images, rows, report)
     inputs, mean, std = standardized(feature_tensor(features), n_train, apply=probe.standardize is True)

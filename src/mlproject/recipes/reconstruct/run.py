@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mlproject.cell import Cell
-from mlproject.data.splits import Rows, rows_of
+from mlproject.data import SplitIndices, split_indices
 from mlproject.errors import MLProjectError
 from mlproject.losses import Floats, Outcome, PerImageLosses
 from mlproject.recipes.frozen import FrozenBackbone, feature_cost, feature_tensor, standardized
@@ -52,7 +52,7 @@ class LinearMap:
 
 def run_reconstruct(recipe: Reconstruct, cell: Cell, images: ImageSet, report: Report) -> Outcome:
     """The outcome of a cell. Raises: MLProjectError (a target that does not vary, training that diverges)."""
-    rows = rows_of(cell, images)
+    rows = split_indices(cell, images)
     source = FrozenBackbone.of(cell, precision=recipe.precision).features(images, rows.every, report)
     target = _backbone(recipe, "target").features(images, rows.every, report)
     targets, n_train = feature_tensor(target), len(rows.train)
@@ -93,7 +93,7 @@ def _backbone(recipe: Reconstruct, role: str) -> FrozenBackbone:
     )
 
 
-def _constants(targets: Tensor, rows: Rows) -> dict[str, Floats]:
+def _constants(targets: Tensor, rows: SplitIndices) -> dict[str, Floats]:
     """Squared errors [n] of two constants: the training mean, and the mean of each row's split."""
     values, splits = targets.double(), np.array(rows.splits)
     errors = (values - values[: len(rows.train)].mean(0)).square().mean(1).cpu().numpy()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mlproject.cell import Cell
-from mlproject.data.splits import rows_of
+from mlproject.data import split_indices
 from mlproject.errors import WrongUse
 from mlproject.losses import Outcome
 from mlproject.models import find_model
@@ -54,7 +54,7 @@ class Classifier(nn.Module):
 
 def run_scratch(scratch: Scratch, cell: Cell, images: ImageSet, report: Report) -> Outcome:
     """The outcome of a cell. Raises: WrongUse, MLProjectError where training fails."""
-    model, rows = find_model(cell.model), rows_of(cell, images)
+    model, rows = find_model(cell.model), split_indices(cell, images)
     if model.maps:
         raise WrongUse(f"model must classify whole images for recipe='scratch', not {model.name!r}")
     if cell.large_images != "interpolated":

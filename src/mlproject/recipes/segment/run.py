@@ -11,13 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mlproject.cell import Cell
-from mlproject.data.image_set import UNLABELLED
-from mlproject.data.splits import rows_of
+from mlproject.data import UNLABELLED, split_indices
 from mlproject.errors import BadInput, WrongUse
 from mlproject.losses import Floats, Outcome
-from mlproject.models import find_model
-from mlproject.models.model import Preprocess
-from mlproject.models.preprocess import prepare_map
+from mlproject.models import Preprocess, find_model, prepare_map
 from mlproject.recipes.whole_network import (
     forward_flops,
     outcome,
@@ -55,7 +52,7 @@ class PixelClassifier(nn.Module):
 
 def run_segment(segment: Segment, cell: Cell, images: ImageSet, report: Report) -> Outcome:
     """The outcome of a cell. Raises: WrongUse, BadInput, MLProjectError where training fails."""
-    model, rows, n_classes = find_model(cell.model), rows_of(cell, images), len(images.classes)
+    model, rows, n_classes = find_model(cell.model), split_indices(cell, images), len(images.classes)
     _require_fit(cell, images, maps=model.maps)
     preprocess = sized(model, segment.side)
     examples = Examples(

@@ -22,9 +22,8 @@ from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock
 
-from mlproject.errors import MLProjectError, NoRoom, StoreUnreachable, is_disk_full, masked, one_line
+from mlproject.errors import MLProjectError, NoRoom, Stopped, StoreUnreachable, is_disk_full, masked, one_line
 from mlproject.files import locked, sha256, try_locked
-from mlproject.signals import Stopped
 
 BUSY_SECONDS = 60
 JOURNAL = "journal:"
