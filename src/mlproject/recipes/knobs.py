@@ -23,6 +23,7 @@ TYPES: dict[Any, str] = {
     float: "a number",
     str: "text",
     dict: "a table",
+    Mapping: "a table",
     list: "a list",
     tuple: "numbers",
 }
@@ -161,7 +162,7 @@ def _message(
     field, value = fields[name], given.get(name)
     match fault["type"]:
         case "missing":
-            return f"{name} is missing; it {rule_of(field)}"
+            return f"{name} is missing" + (f"; it {rule_of(field)}" if rule_of(field) else "")
         case "literal_error" if all(isinstance(kind, str) for kind in _kinds(field.annotation)):
             return str(unknown(name, value, _kinds(field.annotation)))
         case "value_error":
