@@ -54,7 +54,7 @@ class RegionRun:
     where: str
 
 
-def mask_images(images: ImageSet, settings: Settings, store: Store, *, report: Report) -> RegionRun:
+def mask_images(images: ImageSet, settings: RegionSettings, store: Store, *, report: Report) -> RegionRun:
     """Find the region of every image as a tracked run; an earlier run of the same content is returned.
 
     Raises: MLProjectError where another process runs it, NoRoom, DigestMismatch for a changed image.
