@@ -102,6 +102,8 @@ def _history(result: SearchResult) -> list[tuple[int, dict[str, float]]]:
 
 
 def _shown(result: SearchResult) -> Shown:
+    from mlproject.report.trials import Shown
+
     finished = [t for t in result.trials if t.state == "complete" and t.loss is not None]
     space = result.coordinate.tune.space
     return Shown(
