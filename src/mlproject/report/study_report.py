@@ -141,7 +141,9 @@ def _figures(study: Study) -> Iterator[Figure]:
     for key in AXES:
         for ending, family in _families(study.along(key)):
             for name, (draw, curves, caption) in _kinds(key, family).items():
-                yield from _pages(f"{name}_{ending}".rstrip("_"), draw, curves, MOST_CURVES[key], caption)
+                yield from _pages(
+                    f"{name}_{ending}".rstrip("_"), draw, curves, MOST_CURVES.get(key, 6), caption
+                )
 
 
 def _kinds(key: str, family: Sequence[Curve]) -> dict[str, tuple[Any, Sequence[Curve], str]]:
