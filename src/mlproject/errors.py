@@ -1,27 +1,37 @@
-"""Errors that a person can act on, each with the exit status that the command line ends with.
+"""Errors with one-line messages and exit statuses, and interruption by a signal as an exception.
 
-A message says what is wrong, where, which rule it breaks and what to do, in one line.
+A message names what is wrong, where, the rule that is broken and the remedy.
 
-    MLProjectError             1  some cells failed, the rest is done and recorded
-    ├── WrongUse        2  an argument or a plan that cannot be built; nothing was started
-    ├── BadInput        3  images, weights or tables that were refused
-    ├── StoreUnreachable       4  the tracking store is out of reach or damaged
-    ├── NoRoom          5  the disk is full
-    └── DigestMismatch  6  bytes that are not what was recorded
+    MLProjectError          1  some cells failed, the rest is done and recorded
+    ├── WrongUse            2  an argument or a plan that cannot be used; nothing was started
+    ├── BadInput            3  images, weights or tables that were refused
+    ├── StoreUnreachable    4  the tracking store is out of reach or damaged
+    ├── NoRoom              5  the disk is full
+    └── DigestMismatch      6  bytes that differ from what was recorded
+    Stopped      128 + signal  a signal asked the process to stop
 """
 
 from __future__ import annotations
 
+import ctypes
 import difflib
 import errno
+import os
 import re
+import signal
+import sys
 from collections.abc import Iterable
+from types import FrameType
 
 N_SHOWN = 25
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+PR_SET_PDEATHSIG = 1
+REPEAT_SECONDS = 3.0
+"""Stopped is raised again after this time, in case a library swallowed it (in a callback, a destructor)."""
 
 
 class MLProjectError(Exception):
-    """A failure with a one-line message for people; its traceback is shown only with ``--debug``."""
+    """A failure with a one-line message; its traceback is shown with ``--debug`` only."""
 
     status = 1
 
@@ -33,7 +43,7 @@ class WrongUse(MLProjectError):
 
 
 class BadInput(MLProjectError):
-    """Data or weights that were read and refused."""
+    """Data, weights or tables that were read and refused."""
 
     status = 3
 
@@ -45,22 +55,49 @@ class StoreUnreachable(MLProjectError):
 
 
 class NoRoom(MLProjectError):
-    """No room is left on a disk."""
+    """The disk is full."""
 
     status = 5
 
 
 class DigestMismatch(MLProjectError):
-    """Bytes differ from the digest that was recorded or pinned for them."""
+    """Bytes differ from their recorded or pinned digest."""
 
     status = 6
 
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+class Stopped(BaseException):
+    """A signal asked the process to stop; it exits with status 128 + the signal's number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.status = 128 + number
+
+
+def raise_on_signals() -> None:
+    """Turn SIGTERM, SIGHUP and SIGINT into Stopped; under a launcher, stop when the launcher dies.
+
+    ``mlflow run`` does not stop its child process when it is killed itself: on Linux the kernel is asked to.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, _raise_stopped)
+    if "MLFLOW_RUN_ID" in os.environ and sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def stop_received() -> None:
+    """Confirm that Stopped was caught where it is handled, so that it is not raised again."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _raise_stopped(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGALRM, lambda *_: _raise_stopped(number, None))
+    signal.setitimer(signal.ITIMER_REAL, REPEAT_SECONDS)
+    raise Stopped(number)
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether a full disk is what an error, or one that it was raised from, comes from."""
+    """Whether an error, or an error that it was raised from, comes from a full disk."""
     cause: BaseException | None = error
     while cause is not None:
         if getattr(cause, "errno", None) in FULL or "database or disk is full" in str(cause):
@@ -70,13 +107,13 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 def one_line(error: BaseException) -> str:
-    """The kind of an error and the first line of what it says."""
+    """An error's type and the first line of its message."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
 
 
 def unknown(kind: str, value: object, known: Iterable[str]) -> WrongUse:
-    """The error for a name that does not exist, with its near matches or all that do.
+    """The error for an unknown name, with near matches or all known names.
 
     >>> print(unknown("model", "resnet5", ["resnet50", "vit_b_16"]))
     unknown model 'resnet5'; did you mean resnet50?
@@ -89,5 +126,5 @@ def unknown(kind: str, value: object, known: Iterable[str]) -> WrongUse:
 
 
 def masked(text: str) -> str:
-    """The text with users and passwords taken out of its addresses."""
+    """The text without the users and passwords of its addresses."""
     return re.sub(r"//[^/@]*@", "//***@", text)

@@ -1,7 +1,7 @@
-"""The one way to write a file, to digest it, and to hold a lock.
+"""Atomic file writes, SHA-256 digests, and file locks.
 
 A file appears whole or not at all: temporary name in the same folder, flush, fsync, rename, fsync of
-the folder. A lock is an ``flock``: the kernel frees it when its owner dies, however it dies.
+the folder. A lock is an ``flock``: the kernel releases it when its owner dies for any reason.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ STUB_SUFFIX = ".part"
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` so that a reader sees the old file or the new one, never a part.
+    """Write ``content`` to ``path``; a reader sees the old file or the new one, never a part.
 
-    Raises: NoRoom when the disk is full; the stub is removed on every error.
+    Raises: NoRoom when the disk is full. The temporary file is removed on every error.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, stub = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=STUB_SUFFIX)
@@ -55,7 +55,7 @@ def sha256_file(path: Path) -> str:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock at ``path``, waiting for its owner to let go or die."""
+    """Hold the lock at ``path``, waiting until its owner releases it or dies."""
     with _open_lock(path) as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
@@ -63,7 +63,7 @@ def locked(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def try_locked(path: Path) -> Iterator[bool]:
-    """Hold the lock at ``path`` if nobody does; yields whether it is ours."""
+    """Hold the lock at ``path`` if it is free; yields whether it was."""
     with _open_lock(path) as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Progress: how long work tells a person where it is, without knowing how that is shown."""
+"""Progress callback, independent of the display."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Protocol, runtime_checkable
 
 @runtime_checkable
 class Report(Protocol):
-    """What a recipe may say while it works. Times are taken by whoever listens, not by the recipe."""
+    """Callback through which a recipe reports its progress; the receiver takes the times."""
 
     def stage(self, name: str, total: int) -> None:
-        """A stage begins: ``features`` (total images to embed), ``head`` or ``training`` (total epochs)."""
+        """Begin a stage of ``total`` units: ``features`` (images), ``head`` or ``training`` (epochs)."""
 
     def advance(self, count: int) -> None:
-        """``count`` more units of the current stage are done."""
+        """Count ``count`` more finished units of the current stage."""
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Numbers at a step of training, by the names of the run contract (``train.loss``)."""
+        """Receive metrics at a training step, by the names that runs log (``train.loss``)."""
 
 
 class Silent:
-    """A report that nobody listens to."""
+    """A callback that ignores everything."""
 
     def stage(self, name: str, total: int) -> None:
-        """Say nothing."""
+        """Ignore it."""
 
     def advance(self, count: int) -> None:
-        """Say nothing."""
+        """Ignore it."""
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Say nothing."""
+        """Ignore it."""

@@ -66,7 +66,7 @@ class RegionContrast:
 def arm_exponents(curves: Sequence[Curve], tables: Sequence[ArmTable]) -> list[ExponentDifference]:
     """Exponents of the mean loss of every arm minus those of its baseline, law by law."""
     arms = {(comparison_key(table.baseline), row.arm) for table in tables for row in table.rows}
-    differences = []
+    differences: list[ExponentDifference] = []
     for base, other in itertools.permutations(curves, 2):
         baseline = arm_of(base.fixed)
         name = name_of_arm(arm_of(other.fixed), baseline)

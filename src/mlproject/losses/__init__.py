@@ -1,126 +1,26 @@
-"""Per-image losses, what a recipe gives back, and what tracking reads back.
+"""Per-image losses: the values that recipes return and analyses read, and their files."""
 
-Image ids are kept everywhere, so that intervals can be paired over the images that cells share.
-"""
+from mlproject.losses.per_image import (
+    Floats,
+    NotFinite,
+    Observation,
+    Outcome,
+    PerImageLosses,
+    Split,
+    cell_loss,
+)
+from mlproject.losses.tables import read_columns, read_losses, write_losses, write_rows
 
-from __future__ import annotations
-
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
-
-import numpy as np
-from numpy.typing import NDArray
-
-from mlproject.cell import Cell
-from mlproject.errors import MLProjectError
-
-Split = Literal["train", "validation", "eval"]
-Floats = NDArray[np.float64]
-
-
-class NotFinite(MLProjectError):
-    """A loss is NaN or infinite: the cell failed and nothing finite is made of it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PerImageLosses:
-    """One row per image: id, split, and one float64 per kind of loss.
-
-    ``kind`` names the loss that was trained, reported as *the* loss of the cell. Splits are disjoint;
-    an in-sample cell has rows of ``train`` only.
-
-    Shapes: ``image_ids``, ``splits`` and every array of ``values`` have length n.
-    Raises: NotFinite (how many images, and the first one), ValueError on shapes that differ.
-    """
-
-    kind: str
-    image_ids: tuple[str, ...]
-    splits: tuple[Split, ...]
-    values: Mapping[str, Floats]
-
-    def __post_init__(self) -> None:
-        n = len(self.image_ids)
-        if len(self.splits) != n or any(len(v) != n for v in self.values.values()):
-            raise ValueError("ids, splits and losses differ in length")
-        if self.kind not in self.values:
-            raise ValueError(f"no values of the trained loss {self.kind!r}")
-        if set(self.splits) - set(get_args(Split)):
-            raise ValueError(f"splits must be among {get_args(Split)}")
-        if len(set(self.image_ids)) != n:
-            raise ValueError("an image stands in the table twice: splits must be disjoint")
-        bad = ~np.isfinite(self.values[self.kind])
-        if bad.any():
-            first = self.image_ids[int(np.argmax(bad))]
-            raise NotFinite(f"{self.kind} is not finite for {bad.sum()} images (first: {first})")
-
-    def select(self, split: Split) -> PerImageLosses:
-        """The rows of one split, in order."""
-        keep = [i for i, s in enumerate(self.splits) if s == split]
-        return PerImageLosses(
-            kind=self.kind,
-            image_ids=tuple(self.image_ids[i] for i in keep),
-            splits=tuple(self.splits[i] for i in keep),
-            values={name: column[keep] for name, column in self.values.items()},
-        )
-
-    @property
-    def loss(self) -> Floats:
-        """The trained loss, one value per image."""
-        return self.values[self.kind]
-
-    @property
-    def judged_split(self) -> Split:
-        """The split that fits see: ``eval``, or ``train`` for an in-sample cell."""
-        return "eval" if "eval" in self.splits else "train"
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of ids, splits and values, independent of the file they are written to."""
-        sha = hashlib.sha256(self.kind.encode())
-        sha.update("\n".join(self.image_ids).encode() + b"\0" + "\n".join(self.splits).encode())
-        for name in sorted(self.values):
-            sha.update(name.encode() + np.ascontiguousarray(self.values[name], "<f8").tobytes())
-        return sha.hexdigest()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What a recipe returns for a cell.
-
-    Units: ``flops_per_image`` counts one forward pass (multiply and add are two operations);
-    ``flops_total`` is the compute that the cell stands for: features of its training images once and
-    the training of its head. ``facts`` are numbers of this recipe only (accuracy, mIoU, …);
-    ``provenance`` says where the numbers come from (weights file and digest, engine, precision);
-    ``tensors`` is what was trained, by name; ``tables`` are further tables by name, columns of equal length
-    each, kept as ``name.csv``.
-    """
-
-    losses: PerImageLosses
-    n_params: int
-    n_params_trained: int
-    flops_per_image: float
-    flops_total: float
-    facts: Mapping[str, float] = field(default_factory=dict)
-    provenance: Mapping[str, str] = field(default_factory=dict)
-    tensors: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    tables: Mapping[str, Mapping[str, Sequence[object]]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Observation:
-    """A finished run read back: its cell, its numbers, and its losses on demand.
-
-    ``metrics`` are those of the run contract (``params``, ``flops``, ``eval.loss``, …). ``load_losses``
-    reads the losses artifact and raises DigestMismatch when it is not what was logged; ``load_table`` reads
-    a further table of the outcome by its name, columns of text, empty where there is none.
-    """
-
-    cell: Cell
-    run_id: str
-    metrics: Mapping[str, float]
-    losses_digest: str
-    load_losses: Callable[[], PerImageLosses]
-    load_table: Callable[[str], Mapping[str, Sequence[str]]] = lambda name: {}
-    provenance: Mapping[str, str] = field(default_factory=dict)
+__all__ = [
+    "Floats",
+    "NotFinite",
+    "Observation",
+    "Outcome",
+    "PerImageLosses",
+    "Split",
+    "cell_loss",
+    "read_columns",
+    "read_losses",
+    "write_losses",
+    "write_rows",
+]

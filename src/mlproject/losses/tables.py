@@ -1,4 +1,4 @@
-"""Losses as files: one Parquet for machines, one CSV for people."""
+"""Read and write losses (Parquet, and CSV for people) and small CSV tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mlproject.losses import PerImageLosses
+from mlproject.losses.per_image import PerImageLosses
 
 
 def write_losses(losses: PerImageLosses, folder: Path) -> None:
@@ -25,20 +25,20 @@ def write_losses(losses: PerImageLosses, folder: Path) -> None:
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a CSV for people."""
+    """Write a CSV table."""
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([header, *rows])
 
 
 def read_columns(path: Path) -> dict[str, list[str]]:
-    """Read what ``write_rows`` wrote back as columns of text. Raises: OSError."""
+    """Read a CSV table as columns of text. Raises: OSError."""
     with path.open(newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
     return {name: [row[i] for row in rows] for i, name in enumerate(header)}
 
 
 def read_losses(path: Path) -> PerImageLosses:
-    """Read ``losses.parquet`` back; the digest is the caller's to check.
+    """Read ``losses.parquet`` without checking its digest.
 
     Raises: OSError or ValueError when the file is not such a table.
     """

@@ -11,12 +11,12 @@ import itertools
 import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mlproject.cell import Cell
-from mlproject.data.image_set import ImageSet
+from mlproject.data import ImageSet
 from mlproject.errors import MLProjectError, WrongUse, unknown
 from mlproject.plans.cells import cell_at, drawn_from, integer
 from mlproject.recipes import RECIPES
@@ -141,7 +141,7 @@ def _check_names(merged: Mapping[str, Any]) -> None:
     recipe = RECIPES.get(str(merged["recipe"]))
     if recipe is None:
         raise unknown("recipe", merged["recipe"], RECIPES)
-    known = {*DEFAULTS, "model", *(knob.name for knob in fields(recipe))}
+    known = {*DEFAULTS, "model", *recipe.model_fields}
     for name in merged:
         if name not in known:
             raise unknown(f"coordinate or knob of {merged['recipe']}", name, known)

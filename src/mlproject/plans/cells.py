@@ -8,8 +8,7 @@ from functools import cache
 from typing import Any
 
 from mlproject.cell import Cell
-from mlproject.data import full_name, load_images
-from mlproject.data.image_set import ImageSet
+from mlproject.data import ImageSet, full_name, load_images
 from mlproject.errors import WrongUse
 from mlproject.features import cache_folder
 from mlproject.models import SCRATCH, find_model, find_weights

@@ -13,13 +13,10 @@ from mlproject import __version__
 from mlproject.analysis import Study, analyse
 from mlproject.errors import BadInput
 from mlproject.files import try_locked
-from mlproject.losses import tables as table
-from mlproject.report import write_report
-from mlproject.report.ledger import write_ledger
-from mlproject.report.terminal import as_text
+from mlproject.losses import write_rows
+from mlproject.report import BRIEF, write_report
 from mlproject.tracking import Store
 
-TEXT = "exponents.txt"
 NOTE_LENGTH = 7900
 """MLflow refuses a tag of more than 8,000 characters."""
 
@@ -41,12 +38,12 @@ def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, whe
     observations = list(store.observations(keys=keys, where=where))
     if not observations:
         raise BadInput("nothing to aggregate: the experiment holds no finished cell; run some cells first")
-    rows = sorted([seen.cell.key, seen.losses_digest, seen.run_id] for seen in observations)
+    rows = sorted([run.cell.key, run.losses_digest, run.run_id] for run in observations)
     content = repr(([row[:2] for row in rows], __version__))
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]
     earlier = store.finished(kind="fit", tags={"fit.key": digest})
     if earlier and not store.launcher_run:
-        text = store.artifact(earlier, TEXT).read_text("utf-8")
+        text = store.artifact(earlier, BRIEF).read_text("utf-8")
         return Fitted(run_id=earlier, text=text, where=store.artifact_uri(earlier))
     lock = f"fit-{digest}"
     with (
@@ -56,11 +53,8 @@ def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, whe
     ):
         study = analyse(observations)
         summary, *_ = write_report(study, Path(folder))
-        if study.iterations is not None:
-            write_ledger(study.iterations, Path(folder))
-        text = as_text(study)
-        (Path(folder) / TEXT).write_text(text, "utf-8")
-        table.write_rows(Path(folder) / "runs.csv", ["cell", "losses_digest", "run_id"], rows)
+        text = (Path(folder) / BRIEF).read_text("utf-8")
+        write_rows(Path(folder) / "data" / "runs.csv", ["cell", "losses_digest", "run_id"], rows)
         note = summary.read_text("utf-8")[:NOTE_LENGTH]
         run.log(metrics=_fit_metrics(study) | {"runs": len(rows)}, tags={"mlflow.note.content": note})
         run.log_files(Path(folder))

@@ -1,11 +1,20 @@
-"""The one package that knows MLflow: open a store, run under its eye, read finished runs back.
+"""Tracking: open a store, log runs to it, read finished runs back. The only package that imports MLflow.
 
-A cell is done when a run of its key is FINISHED, carries the tag ``cell.complete`` (set last) and its
-losses match their logged digest. An attempt is always a new run. Whoever runs a cell holds its lock; a
+A cell is done when a run of its key is FINISHED, has the tag ``cell.complete`` (set last), and its losses
+match their logged digest. An attempt is always a new run. The process that runs a cell holds its lock; a
 RUNNING run whose lock is free has lost its owner and is closed as KILLED.
 """
 
-from mlproject.tracking.location import open_store, peek_done
-from mlproject.tracking.store import LOSSES_DIGEST, Run, Store
+from mlproject.tracking.location import done_keys, open_store, sqlite_path, tracking_uri
+from mlproject.tracking.store import LOSSES_DIGEST, Store
+from mlproject.tracking.tracked_run import TrackedRun
 
-__all__ = ["LOSSES_DIGEST", "Run", "Store", "open_store", "peek_done"]
+__all__ = [
+    "LOSSES_DIGEST",
+    "Store",
+    "TrackedRun",
+    "done_keys",
+    "open_store",
+    "sqlite_path",
+    "tracking_uri",
+]

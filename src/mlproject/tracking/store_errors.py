@@ -1,4 +1,4 @@
-"""What stores, databases and networks raise, turned into one line."""
+"""Errors of stores, databases and networks as one-line messages."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Iterator
 from mlproject.errors import (
     MLProjectError,
     NoRoom,
+    Stopped,
     StoreUnreachable,
     WrongUse,
     is_disk_full,
     masked,
     one_line,
 )
-from mlproject.signals import Stopped
 
 
 @contextlib.contextmanager
 def reaching(uri: str, *, clause: str = "") -> Iterator[None]:
-    """Turn what a store, a database or a network raises into one line; ``clause`` is a filter it is given."""
+    """Raise errors of MLflow, databases and networks as MLProjectError; ``clause`` is the filter in use."""
     try:
         yield
     except (MLProjectError, Stopped):

@@ -1,22 +1,22 @@
-"""About how long a search takes, from sizes alone: nothing is run, and no torch is needed."""
+"""Estimate the duration of a search from sizes alone, without torch."""
 
 from __future__ import annotations
 
-from mlproject.data.image_set import ImageSet
+from mlproject.data import ImageSet
 from mlproject.models import find_model
 from mlproject.tuning.coordinate import Coordinate
 
 GFLOPS = 20
 """Assumed speed of one core on the matrix products of a head."""
-ASKING = 0.03
-"""Seconds that a trial's suggestion and its entries in the storage take."""
+SUGGESTION = 0.03
+"""Seconds for suggesting and storing a trial."""
 STEP = 3e-5
-"""Seconds that a step takes however small the head, shared by the heads of a block."""
+"""Smallest duration of a step in seconds, shared by the heads of a block."""
 N_PIXELS = 512
 
 
-def seconds(coordinate: Coordinate, images: ImageSet) -> float:
-    """Seconds for all trials of a coordinate on one core, features not counted."""
+def search_seconds(coordinate: Coordinate, images: ImageSet) -> float:
+    """Seconds for all trials of a coordinate on one core, without features."""
     trial = coordinate.trial
     knobs = trial.knobs
     n_in = find_model(trial.model).width * len(trial.image_scales)
@@ -29,4 +29,4 @@ def seconds(coordinate: Coordinate, images: ImageSet) -> float:
         last = coordinate.lengths[-1]
         n_steps = last if coordinate.length == "steps" else last * per_epoch
     flops = 6.0 * n_steps * batch * n_in * n_out
-    return coordinate.tune.trials * (flops / (GFLOPS * 1e9) + STEP * n_steps + ASKING)
+    return coordinate.tune.trials * (flops / (GFLOPS * 1e9) + STEP * n_steps + SUGGESTION)

@@ -1,4 +1,4 @@
-"""Settings of a search: what a plan's ``[tune]`` table and the command line say, checked."""
+"""Settings of a search, from a plan's ``[tune]`` table and the command line."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ DEFAULT_TRIALS = 50
 
 @dataclass(frozen=True, kw_only=True)
 class Tune:
-    """How every coordinate of a plan is tuned.
+    """How the coordinates of a plan are tuned.
 
-    ``trials`` is the total a study ends with, whoever ran them; ``timeout`` (seconds, 0 for none) ends a
-    study early; ``storage`` is an Optuna URL or a journal file (default: beside the tracking store).
-    ``widen`` lets a range grow over what earlier trials searched, ``take_over`` gives up on trials that
-    another machine left running, ``log_trials`` keeps a tracked run for every trial.
+    ``trials`` is the total of a study over all processes; ``timeout`` (seconds, 0 for none) ends a study
+    early; ``storage`` is an Optuna URL or a journal file (default: beside the tracking store). ``widen``
+    allows wider ranges than earlier trials searched; ``take_over`` fails trials that another machine left
+    running; ``log_trials`` logs a tracked run for every trial.
     """
 
     space: Space = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Tune:
                 raise unknown(name, getattr(self, name), known)
 
     def record(self, validation: str) -> dict[str, Knob]:
-        """What a tuned cell says of how its knobs were found; ``validation`` names the images."""
+        """The record of the search in a tuned cell; ``validation`` describes the validation images."""
         space = "; ".join(str(dimension) for dimension in self.space.values())
         limit = {"timeout": self.timeout} if self.timeout else {}
         return {
@@ -62,7 +62,7 @@ class Tune:
 
 
 def read_tune(table: Mapping[str, Any], words: Mapping[str, Any], defaults: Mapping[str, Knob]) -> Tune:
-    """The settings of ``[tune]`` with the command line's in their place.
+    """Settings from ``[tune]``, overridden by words of the command line.
 
     Raises: WrongUse naming key, rule and value.
     """
@@ -74,23 +74,23 @@ def read_tune(table: Mapping[str, Any], words: Mapping[str, Any], defaults: Mapp
     space = words_of(space) if isinstance(space, str) else space
     if not isinstance(space, dict):
         raise WrongUse(f"tune: space must be a table of knobs, not {space!r}")
-    read = {WORDS[name]: _read(WORDS[name], value) for name, value in values.items()}
-    return Tune(space=read_space(space, defaults), **read)
+    settings = {WORDS[name]: _read(WORDS[name], value) for name, value in values.items()}
+    return Tune(space=read_space(space, defaults), **settings)
 
 
 WORDS = {
     name: name
     for name in ("trials", "sampler", "pruner", "timeout", "storage", "log_trials", "widen", "take_over")
 } | {"tune_seed": "seed", "seed": "seed"}
-"""Keys of ``[tune]`` and words of a command line, and the setting that each is; ``seed`` in plans only."""
+"""Setting of each key of ``[tune]`` and word of the command line; ``seed`` is a key only."""
 
 
 def split_words(words: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A command line's words that say how to tune (``tune`` is the space), and all others."""
+    """Split a command line's words into settings of the search (``tune`` is the space) and all others."""
     known = set(WORDS) - {"seed"}
-    said = {name: value for name, value in words.items() if name in known}
-    said |= {"space": words["tune"]} if words.get("tune") else {}
-    return said, {name: value for name, value in words.items() if name not in known | {"tune"}}
+    settings = {name: value for name, value in words.items() if name in known}
+    settings |= {"space": words["tune"]} if words.get("tune") else {}
+    return settings, {name: value for name, value in words.items() if name not in known | {"tune"}}
 
 
 def _read(name: str, value: Any) -> Any:

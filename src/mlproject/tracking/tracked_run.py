@@ -1,0 +1,89 @@
+"""An open tracked run: logging to it, and the tags that record who ran which code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mlproject import __version__
+
+BATCH_METRICS = 900
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackedRun:
+    """An open run of the tracking store."""
+
+    run_id: str
+    client: Any
+
+    def log(
+        self,
+        *,
+        params: Mapping[str, str] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, str] | None = None,
+        history: Sequence[tuple[int, Mapping[str, float]]] = (),
+    ) -> None:
+        """Log everything in one request, and one more for each further 900 metrics."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        now = int(time.time() * 1000)
+        rows = [(name, value, 0) for name, value in (metrics or {}).items()]
+        rows += [(name, value, step) for step, values in history for name, value in values.items()]
+        points = [Metric(name, float(value), now, step) for name, value, step in rows]
+        self.client.log_batch(
+            self.run_id,
+            metrics=points[:BATCH_METRICS],
+            params=[Param(name, value) for name, value in (params or {}).items()],
+            tags=[RunTag(name, value) for name, value in (tags or {}).items()],
+        )
+        for start in range(BATCH_METRICS, len(points), BATCH_METRICS):
+            self.client.log_batch(self.run_id, metrics=points[start : start + BATCH_METRICS])
+
+    def log_files(self, folder: Path) -> None:
+        """Log every file below ``folder`` as an artifact, by its relative path."""
+        self.client.log_artifacts(self.run_id, str(folder))
+
+    def log_dataset(self, *, name: str, digest: str, source: str, context: str) -> None:
+        """Log the images that the run read as an MLflow dataset, which the UI shows and filters."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+        from mlflow.exceptions import MlflowException
+
+        dataset = Dataset(
+            name=name, digest=digest[:36], source_type="local", source=json.dumps({"uri": source})
+        )
+        tag = InputTag("mlflow.data.context", context)
+        inputs = [DatasetInput(dataset=dataset, tags=[tag])]
+        try:
+            self.client.log_inputs(self.run_id, inputs)
+        except MlflowException:
+            # MLflow looks the dataset up, then inserts it: another process may have inserted it in between.
+            self.client.log_inputs(self.run_id, inputs)
+
+
+@cache
+def context_tags() -> dict[str, str]:
+    """User, source and git commit as MLflow records them, and the version of this code."""
+    from mlflow.tracking.context.registry import resolve_tags
+
+    tags = {name: str(value) for name, value in resolve_tags().items()}
+    return tags | code_version()
+
+
+def code_version() -> dict[str, str]:
+    """The version of the running code, and whether its git tree has uncommitted changes."""
+    folder = Path(__file__).resolve().parent
+    command = ["git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no"]
+    version = {"code.version": __version__}
+    try:
+        status = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return version
+    return version | {"code.dirty": "true" if status.stdout.strip() else "false"}
