@@ -45,8 +45,7 @@ def forwards(data: Path) -> dict[str, float]:
     """F: CPU seconds of one onnxruntime pass over all images, per model, inputs ready, session built."""
     from mlproject.data import load_images
     from mlproject.features.engines import onnx_engine
-    from mlproject.models import find_model, find_weights, load_backbone
-    from mlproject.models.preprocess import normalise, prepare
+    from mlproject.models import find_model, find_weights, load_backbone, normalise, prepare
 
     images = load_images(str(data))
     found = {}

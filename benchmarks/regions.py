@@ -18,12 +18,12 @@ os.environ |= {"OMP_NUM_THREADS": "1"}
 
 import cv2
 import numpy as np
+from mlproject.report.overlays import overlay, png
 
 from mlproject.data import load_images
 from mlproject.regions import find_settings
 from mlproject.regions.blobs import find_blobs
 from mlproject.regions.finder import Finder
-from mlproject.report.overlays import overlay, png
 
 BAR = 15.0
 

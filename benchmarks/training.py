@@ -22,12 +22,12 @@ from torch.nn import functional
 
 from mlproject.models import find_model
 from mlproject.progress import Silent
-from mlproject.recipes.scratching import Classifier, measure, smoothed
+from mlproject.recipes.scratch.run import Classifier, measure, smoothed
 from mlproject.training import Examples, Settings, Task, seeded, train
 
 N_IMAGES, BATCH, EPOCHS, N_ROUNDS, SIDE, CLASSES = 1280, 64, 6, 5, 28, 10
 SETTINGS = Settings(
-    optimizer="adamw", lr=1e-3, weight_decay=0.01, batch_size=BATCH, epochs=EPOCHS, schedule="cosine"
+    optimizer="adamw", lr=1e-3, weight_decay=0.01, batch_size=BATCH, epochs=EPOCHS, warmup=0.0
 )
 
 
@@ -73,7 +73,7 @@ def bare(net: torch.nn.Module, examples: Examples) -> float:
 def ours(net: torch.nn.Module, examples: Examples) -> float:
     task = Task(objective=smoothed(0.0), measure=measure)
     start = time.process_time()
-    train(net, task, SETTINGS, seed=0, examples=examples, judged={}, device="cpu", report=Silent())
+    train(net, task, SETTINGS, seed=0, examples=examples, evaluated={}, device="cpu", report=Silent())
     return time.process_time() - start
 
 

@@ -137,11 +137,10 @@ def one_by_one(  # type: ignore[no-untyped-def]
     from torch.utils.data import DataLoader, TensorDataset
 
     from mlproject.progress import Silent
-    from mlproject.recipes import build_recipe
-    from mlproject.recipes.probing import examples_of
+    from mlproject.recipes import build_recipe, probe_examples
 
     cell = coordinate.trial
-    examples = examples_of(build_recipe("probe", cell.knobs), cell, images, Silent())
+    examples = probe_examples(build_recipe("probe", cell.knobs), cell, images, Silent())
     n, held = examples.n_train, cell.validation_size
     targets = examples.targets.argmax(1)
     train = TensorDataset(examples.inputs[:n], targets[:n])

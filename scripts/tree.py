@@ -1,4 +1,4 @@
-"""The tree of the README: every module with the first line of its docstring.
+"""The tree of the README: every top-level package and module with the first line of its docstring.
 
 python scripts/tree.py            print it
 python scripts/tree.py --write    put it into README.md, between <!-- tree --> and <!-- /tree -->
@@ -16,12 +16,12 @@ ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 SOURCE = ROOT / "src" / "mlproject"
 BEGIN, END = "<!-- tree -->", "<!-- /tree -->"
-WIDTH = 28
+WIDTH = 15
 
 
 def tree() -> str:
     """The tree as the README shows it."""
-    return "\n".join(["```", "src/mlproject/", *_lines(SOURCE, "  "), "```"])
+    return "\n".join(["```text", "src/mlproject/", *_lines(SOURCE), "```"])
 
 
 def embedded(text: str) -> str | None:
@@ -31,14 +31,13 @@ def embedded(text: str) -> str | None:
     return inside.strip() if begin and end else None
 
 
-def _lines(folder: Path, indent: str) -> Iterator[str]:
-    """A folder's modules in order of name, packages after them."""
+def _lines(folder: Path) -> Iterator[str]:
+    """Modules in order of name, packages after them."""
     paths = [path for path in sorted(folder.iterdir()) if not path.name.startswith((".", "__"))]
     for path in (path for path in paths if path.suffix == ".py"):
-        yield f"{indent + path.name:<{WIDTH}}{_first_line(path)}".rstrip()
+        yield f"{'  ' + path.name:<{WIDTH}} {_first_line(path)}".rstrip()
     for path in (path for path in paths if (path / "__init__.py").exists()):
-        yield f"{f'{indent}{path.name}/':<{WIDTH}}{_first_line(path / '__init__.py')}".rstrip()
-        yield from _lines(path, indent + "  ")
+        yield f"{f'  {path.name}/':<{WIDTH}} {_first_line(path / '__init__.py')}".rstrip()
 
 
 def _first_line(path: Path) -> str:

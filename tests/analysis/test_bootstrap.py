@@ -3,12 +3,12 @@
 import numpy as np
 
 from mlproject.analysis.bootstrap import over_seeds, replicates
-from mlproject.analysis.runs import pools, read
+from mlproject.analysis.runs import image_pools, read_runs
 from tests.studies import cell, observe, planted
 
 
 def drawn(observations, seed=0, n_draws=2000):
-    (pool,) = pools(read(observations)[0])
+    (pool,) = image_pools(read_runs(observations)[0])
     return replicates(pool, n_draws=n_draws, seed=seed)
 
 

@@ -7,8 +7,9 @@ from itertools import product
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
-from mlproject.analysis.effects import effect, holm, mcnemar
+from mlproject.analysis.effects import effect, effective_total, holm, mcnemar, wilson
 
 
 def contrast(n_seeds=5, n_images=300, mean=0.1, seeds=0.05, images=0.4, rest=0.3, draw=0):
@@ -129,3 +130,29 @@ def test_holm_rejects_exactly_what_stepping_down_rejects(p_values):
             break
         rejected.add(i)
     assert {i for i, p in enumerate(holm(p_values)) if p <= 0.05} == rejected
+
+
+@pytest.mark.parametrize(("correct", "total"), [(270, 300), (0, 50), (50, 50), (861, 1000), (1, 7)])
+def test_the_interval_is_scipys(correct, total):
+    expected = binomtest(correct, total).proportion_ci(method="wilson")
+    assert wilson(correct, total) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_the_halves_of_issue_sized_samples_are_those_stated():
+    assert [round(np.ptp(wilson(0.9 * n, n)) * 50, 2) for n in (300, 2500)] == [3.41, 1.18]
+
+
+@pytest.mark.parametrize(("correct", "total"), [(1, 0), (-1, 5), (6, 5)])
+def test_what_is_no_proportion_is_refused(correct, total):
+    with pytest.raises(ValueError, match="a proportion needs"):
+        wilson(correct, total)
+
+
+def test_pixels_count_as_the_independent_trials_that_they_equal():
+    draw = np.random.default_rng(0)
+    independent = draw.binomial(1024, 0.2, 400) / 1024
+    assert effective_total(independent, 400 * 1024) == pytest.approx(400 * 1024, rel=0.2)
+    together = draw.binomial(1, 0.2, 400).astype(float)
+    assert effective_total(together, 400 * 1024) == pytest.approx(400, rel=0.01)
+    assert effective_total(together, 400) == 400
+    assert effective_total(np.zeros(10), 10 * 1024) == 10

@@ -3,20 +3,20 @@
 import numpy as np
 import pytest
 
-from mlproject.analysis import aggregate
-from mlproject.analysis.runs import pools, read
+from mlproject.analysis import analyse
+from mlproject.analysis.runs import image_pools, read_runs
 from mlproject.errors import BadInput, DigestMismatch
 from tests.studies import cell, observe
 
 
 def test_nothing_to_aggregate_says_what_is_needed():
     with pytest.raises(BadInput, match="at least two dataset sizes"):
-        aggregate([])
+        analyse([])
 
 
 def test_a_repeated_cell_with_the_same_losses_is_left_out_and_counted():
     twice = [observe(cell(size=s), [1.0, 2.0, 3.0], run_id=f"{s}{r}") for s in (100, 200) for r in "ab"]
-    study = aggregate(twice, n_draws=10)
+    study = analyse(twice, n_draws=10)
     assert study.n_left_out == 2
     assert study.run_ids
     assert len(study.run_ids) == 2
@@ -26,13 +26,13 @@ def test_a_repeated_cell_with_the_same_losses_is_left_out_and_counted():
 def test_a_repeated_cell_with_other_losses_is_refused():
     twice = [observe(cell(), [1.0, 2.0], run_id="first"), observe(cell(), [1.0, 2.1], run_id="second")]
     with pytest.raises(DigestMismatch, match="first and second"):
-        aggregate(twice)
+        analyse(twice)
 
 
 def test_images_are_matched_by_id_whatever_their_order():
     a = observe(cell(size=100), [1.0, 2.0, 3.0], ids=("a", "b", "c"))
     b = observe(cell(size=200), [30.0, 10.0, 20.0], ids=("c", "a", "b"))
-    (pool,) = pools(read([a, b])[0])
+    (pool,) = image_pools(read_runs([a, b])[0])
     losses = {run.cell.dataset_size: run.losses.tolist() for run in pool.runs}
     assert losses == {100: [1.0, 2.0, 3.0], 200: [10.0, 20.0, 30.0]}
     assert pool.aligned
@@ -42,7 +42,7 @@ def test_images_are_matched_by_id_whatever_their_order():
 def test_held_out_runs_are_judged_on_the_images_they_share_and_it_is_said():
     a = observe(cell(size=100), [1.0, 2.0, 3.0, 4.0], ids="abcd")
     b = observe(cell(size=200), [1.0, 2.0, 3.0, 9.0], ids="abce")
-    study = aggregate([a, b], n_draws=10)
+    study = analyse([a, b], n_draws=10)
     assert study.curves[0].image_ids == ("a", "b", "c")
     assert study.curves[0].points[1].value("mean") == 2.0
     assert any("3 of 5" in note for note in study.notes)
@@ -51,7 +51,7 @@ def test_held_out_runs_are_judged_on_the_images_they_share_and_it_is_said():
 def test_images_that_hardly_overlap_are_kept_and_it_is_said():
     a = observe(cell(size=100), [1.0, 2.0, 3.0], ids="abc")
     b = observe(cell(size=200), [4.0, 5.0, 6.0], ids="cde")
-    study = aggregate([a, b], n_draws=10)
+    study = analyse([a, b], n_draws=10)
     assert study.curves[0].points[1].value("mean") == 5.0
     assert np.isnan(study.curves[0].losses).sum() == 4
     assert any("share 1" in note for note in study.notes)
@@ -60,7 +60,7 @@ def test_images_that_hardly_overlap_are_kept_and_it_is_said():
 def test_in_sample_sizes_keep_their_own_images():
     small = observe(cell(size=3, eval_size=0), [1.0, 2.0, 3.0], ids="abc")
     large = observe(cell(size=5, eval_size=0), [1.0, 2.0, 3.0, 4.0, 5.0], ids="abcde")
-    curve = aggregate([small, large], n_draws=10).along("images")[0]
+    curve = analyse([small, large], n_draws=10).along("images")[0]
     assert [point.n_images for point in curve.points] == [3, 5]
     assert np.isnan(curve.losses[:, 0]).tolist() == [False, False, False, True, True]
 
@@ -69,7 +69,7 @@ def test_the_order_of_runs_changes_nothing():
     runs = [
         observe(cell(size=s, seed=i), np.arange(1, 6) / s * (1 + i)) for s in (100, 200, 400) for i in (0, 1)
     ]
-    first, second = aggregate(runs, n_draws=20), aggregate(reversed(runs), n_draws=20)
+    first, second = analyse(runs, n_draws=20), analyse(reversed(runs), n_draws=20)
     assert first.run_ids == second.run_ids
     assert [c.points[0].interval("mean") for c in first.curves] == [
         c.points[0].interval("mean") for c in second.curves

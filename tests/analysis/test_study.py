@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 
 import mlproject
-from mlproject.analysis import aggregate
-from mlproject.analysis.fits import own_noise
+from mlproject.analysis import STATISTICS, analyse
+from mlproject.scaling import unshared_noise
 from tests.studies import cell, default_study, observe, planted
 
 SIZES = (100, 200, 400, 700, 1200, 2000)
@@ -19,7 +19,7 @@ SIZES = (100, 200, 400, 700, 1200, 2000)
 
 @pytest.fixture(scope="module")
 def study():
-    return aggregate(default_study(), n_draws=300)
+    return analyse(default_study(), n_draws=300)
 
 
 def curve_of(study, axis, series):
@@ -31,22 +31,22 @@ def test_intervals_hold_the_planted_exponent_as_often_as_they_say():
     for study_seed in range(24):
         seeds = range(3 * study_seed, 3 * study_seed + 3)
         runs = (planted(cell(size=s, seed=i), alpha=0.5) for s in SIZES for i in seeds)
-        (curve,) = aggregate(runs, n_draws=200).along("images")
-        found = curve.verdict("mean", "power_floor").fit.parameters["alpha"]
+        (curve,) = analyse(runs, n_draws=200).along("images")
+        found = curve.law("mean", "power_floor").fit.parameters["alpha"]
         held += found.low < 0.5 < found.high
     assert held >= 20  # of 24 at 95 %: fewer than 20 has a chance under 1 %
 
 
 def test_a_curve_that_falls_is_called_scaling_pretrained_or_random(study):
     for model in ("lite0", "lite1", "lite2", "resnet18 (random)"):
-        assert curve_of(study, "images", model).verdict("mean", "power_floor").verdict == "scaling"
+        assert curve_of(study, "images", model).law("mean", "power_floor").verdict == "scaling"
 
 
 def test_a_planted_law_without_floor_is_found_on_mean_and_median():
     runs = (planted(cell(size=s, seed=i), floor=0.0, alpha=0.3) for s in SIZES for i in range(3))
-    (curve,) = aggregate(runs, n_draws=300).along("images")
+    (curve,) = analyse(runs, n_draws=300).along("images")
     for statistic in ("mean", "median"):
-        found = curve.verdict(statistic, "power").fit.parameters["alpha"]
+        found = curve.law(statistic, "power").fit.parameters["alpha"]
         assert found.low < 0.3 < found.high
         assert found.high - found.low < 0.1
 
@@ -54,7 +54,9 @@ def test_a_planted_law_without_floor_is_found_on_mean_and_median():
 def test_three_close_models_carry_no_law_and_the_study_says_why(study):
     models = [curve for curve in study.along("params") if len(curve.points) > 1]
     assert len(models) == len(SIZES)
-    assert all(v.fit is None and v.verdict == "not identifiable" for c in models for v in c.verdicts)
+    laws = [law for curve in models for s in STATISTICS for law in curve.reported_laws(s)]
+    assert len(laws) == 4 * len(models)
+    assert all(law.fit is None and law.verdict == "not identifiable" for law in laws)
     (said,) = [note for note in study.notes if "model-size law" in note]
     assert "3 models" in said
     assert "at least 4 needed" in said
@@ -70,8 +72,8 @@ def test_random_and_pretrained_models_stand_on_different_curves(study):
 
 def test_three_sizes_leave_one_degree_of_freedom_and_no_claim():
     runs = (planted(cell(size=s, seed=i), floor=0.0) for s in (100, 200, 300) for i in range(3))
-    (curve,) = aggregate(runs, n_draws=200).along("images")
-    power, floor = curve.verdict("mean", "power"), curve.verdict("mean", "power_floor")
+    (curve,) = analyse(runs, n_draws=200).along("images")
+    power, floor = curve.law("mean", "power"), curve.law("mean", "power_floor")
     assert power.verdict == "not identifiable"
     assert power.fit is not None
     assert "t = 12.7" in power.reason
@@ -80,9 +82,10 @@ def test_three_sizes_leave_one_degree_of_freedom_and_no_claim():
 
 
 def test_a_single_size_gives_tables_and_no_fit():
-    study = aggregate([planted(cell())], n_draws=50)
+    study = analyse([planted(cell())], n_draws=50)
     (curve,) = study.along("images")
-    assert curve.verdicts == ()
+    assert curve.assessments == {}
+    assert curve.reported_laws("mean") == ()
     assert len(curve.points) == 1
     assert any("No law is fitted" in note for note in study.notes)
 
@@ -92,7 +95,7 @@ def test_a_single_size_gives_tables_and_no_fit():
     [({"target": "features"}, "Epochs are equal"), ({"target": "features", "steps": 50}, "Steps are equal")],
 )
 def test_an_identity_target_is_said_to_measure_optimiser_steps(knobs, words):
-    study = aggregate((planted(cell(size=s, knobs=knobs)) for s in (100, 200)), n_draws=50)
+    study = analyse((planted(cell(size=s, knobs=knobs)) for s in (100, 200)), n_draws=50)
     (note,) = [note for note in study.notes if "optimiser steps, not learning from data" in note]
     assert words in note
     assert knobs["target"] in note
@@ -111,35 +114,37 @@ def test_correlations_equal_scipy_on_losses_averaged_over_seeds(study):
 def test_correlations_use_the_images_that_both_sizes_judged():
     small = observe(cell(size=4, eval_size=0), [1.0, 2.0, 4.0, 3.0], ids="abcd")
     large = observe(cell(size=6, eval_size=0), [2.0, 1.0, 4.0, 5.0, 9.0, 9.0], ids="abcdef")
-    (pair,) = aggregate([small, large], n_draws=10).along("images")[0].correlations
+    (pair,) = analyse([small, large], n_draws=10).along("images")[0].correlations
     assert pair.n_images == 4
     assert math.isclose(pair.pearson, stats.pearsonr([1, 2, 4, 3], [2, 1, 4, 5]).statistic)
 
 
 def test_a_constant_column_has_no_correlation():
     runs = [observe(cell(size=s), [1.0, 1.0, 1.0]) for s in (100, 200)]
-    (pair,) = aggregate(runs, n_draws=10).along("images")[0].correlations
+    (pair,) = analyse(runs, n_draws=10).along("images")[0].correlations
     assert math.isnan(pair.pearson)
     assert math.isnan(pair.spearman)
 
 
 def test_exponents_per_image_scatter_around_the_planted_one():
     runs = (planted(cell(size=s, seed=i), floor=0.0, alpha=0.3) for s in SIZES for i in range(3))
-    (curve,) = aggregate(runs, n_draws=50).along("images")
+    (curve,) = analyse(runs, n_draws=50).along("images")
     assert abs(float(np.nanmean(curve.image_exponents.exponent)) - 0.3) < 0.03
     assert curve.image_exponents.scales.mean() > 0.8
 
 
 def test_zero_losses_give_a_verdict_and_no_crash():
-    study = aggregate((observe(cell(size=s), [0.0, 0.0, 0.0]) for s in SIZES), n_draws=20)
+    study = analyse((observe(cell(size=s), [0.0, 0.0, 0.0]) for s in SIZES), n_draws=20)
     (curve,) = study.along("images")
-    assert all(v.verdict == "not identifiable" and "positive" in v.reason for v in curve.verdicts)
+    laws = [law for s in STATISTICS for law in curve.reported_laws(s)]
+    assert len(laws) == 4
+    assert all(law.verdict == "not identifiable" and "positive" in law.reason for law in laws)
     assert curve.image_exponents is None
 
 
 def test_importing_the_aggregation_starts_neither_torch_nor_mlflow_nor_matplotlib():
     code = (
-        "import sys, mlproject.aggregate, mlproject.report, mlproject.report.terminal;"
+        "import sys, mlproject.analysis, mlproject.report;"
         "bad = {'torch', 'mlflow', 'matplotlib', 'pandas'} & set(sys.modules);"
         "sys.exit(str(bad) if bad else 0)"
     )
@@ -156,7 +161,7 @@ def test_two_models_of_one_size_are_two_points_and_one_scale():
         )
         for m, d in models
     ]
-    (curve,) = aggregate(runs, n_draws=20).along("params")
+    (curve,) = analyse(runs, n_draws=20).along("params")
     assert [point.name for point in curve.points] == ["a [w1]", "a [w2]", "b", "c"]
     assert curve.n_scales == 2
     assert all(point.n_seeds == 1 for point in curve.points)
@@ -164,13 +169,13 @@ def test_two_models_of_one_size_are_two_points_and_one_scale():
 
 def test_a_law_that_bends_away_from_the_data_is_seen_through_the_noise_that_scales_share(study):
     curve = curve_of(study, "images", "lite0")
-    assert any("residuals are larger" in flag for flag in curve.verdict("mean", "power").fit.flags)
-    assert not curve.verdict("mean", "power_floor").fit.flags
+    assert any("residuals are larger" in flag for flag in curve.law("mean", "power").fit.flags)
+    assert not curve.law("mean", "power_floor").fit.flags
 
 
 def test_noise_that_all_scales_share_is_no_noise_of_a_scale():
     rng = np.random.default_rng(0)
     shared, own = rng.normal(size=(4000, 1)), rng.normal(size=(4000, 5))
-    noise = own_noise(np.full(5, 2.0), np.exp(0.3 * shared + 0.02 * own))
+    noise = unshared_noise(np.full(5, 2.0), np.exp(0.3 * shared + 0.02 * own))
     np.testing.assert_allclose(noise, 2.0 * 0.02, rtol=0.05)
-    assert own_noise(np.zeros(5), np.zeros((10, 5))) is None
+    assert unshared_noise(np.zeros(5), np.zeros((10, 5))) is None

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlproject.data import DATASETS, load_images
-from mlproject.data.image_set import UNLABELLED
-from mlproject.data.names import natural
-from mlproject.data.published_maps import LAYOUTS
+from mlproject.data import DATASETS, UNLABELLED, load_images
+from mlproject.data.published import SEGMENTATION_SETS
+from mlproject.data.scan import natural
 
 N_TRAIN, N_TEST = 20, 10
 
@@ -22,8 +21,8 @@ def root(tmp_path, monkeypatch):
         write_mnist(tmp_path / name / "raw")
     write_cifar(tmp_path / "cifar-10-batches-py", [f"data_batch_{i}" for i in range(1, 6)], "test_batch")
     write_cifar(tmp_path / "cifar-100-python", ["train"], "test")
-    write_pairs(tmp_path, LAYOUTS["voc2012"], first=0)
-    write_pairs(tmp_path, LAYOUTS["oxford-pets"], first=1)
+    write_pairs(tmp_path, SEGMENTATION_SETS["voc2012"], first=0)
+    write_pairs(tmp_path, SEGMENTATION_SETS["oxford-pets"], first=1)
     monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
     monkeypatch.setenv("MLPROJECT_DATA", str(tmp_path))
 

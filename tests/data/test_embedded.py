@@ -5,9 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from mlproject.data import DATASETS, load_images
+from mlproject.data import DATASETS, digest_of_pixels, load_images
 from mlproject.data.embedded import MANIFEST, PIXELS, load_embedded
-from mlproject.data.image_set import digest_of_pixels
 from mlproject.errors import DigestMismatch
 
 

@@ -12,8 +12,7 @@ from tiny import RANDOM, Loud, Pictures, tiny_model
 
 from mlproject.errors import BadInput, WrongUse
 from mlproject.features import FeatureStore, engines, extraction
-from mlproject.models import Preprocess, Weights
-from mlproject.models.preprocess import normalise, prepare
+from mlproject.models import Preprocess, Weights, normalise, prepare
 from mlproject.progress import Silent
 
 IMAGES = Pictures(list(range(300)))

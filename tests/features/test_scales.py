@@ -9,8 +9,7 @@ from tiny import RANDOM, Pictures, picture, tiny_model
 from torch import nn
 
 from mlproject.features import FeatureStore
-from mlproject.models import load_backbone
-from mlproject.models.preprocess import normalise, prepare
+from mlproject.models import load_backbone, normalise, prepare
 from mlproject.multiscale import forward
 from mlproject.progress import Silent
 

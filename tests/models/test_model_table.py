@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from mlproject.errors import BadInput, WrongUse
-from mlproject.models import MODELS, find_model, find_weights, load_backbone
-from mlproject.models.counting import count
+from mlproject.models import MODELS, count, find_model, find_weights, load_backbone, structure
 
 # GMAC of the whole classifier for one image: torchvision's own table; the Lite papers' for the last three.
 GMAC = {
@@ -69,6 +68,46 @@ def test_pretrained_sets_are_never_mixed():
     assert sets == {"IMAGENET1K_V1"}
 
 
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnext50_32x4d"])
+def test_a_resnet_has_torchvisions_names_initial_weights_and_features(name):
+    import torchvision
+
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        ours, after = MODELS[name].build(), torch.get_rng_state()
+        torch.manual_seed(3)
+        theirs = torchvision.models.get_model(name, weights=None)
+        assert torch.equal(torch.get_rng_state(), after), "seeds go on alike"
+    theirs.fc = torch.nn.Identity()
+    expected = theirs.state_dict()
+    assert list(ours.state_dict()) == list(expected)
+    assert all(torch.equal(value, expected[key]) for key, value in ours.state_dict().items())
+    images = torch.randn(2, 3, 96, 96)
+    with torch.no_grad():
+        assert torch.equal(ours.eval()(images), theirs.eval()(images))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_flops_of_convolutions_are_those_of_torchs_counter(name):
+    model = MODELS[name]
+    with torch.device("meta"):
+        net = model.build().eval()
+    assert count(model, model.side).flops == structure._flops_of_all(net, model.side)
+
+
+def test_a_backbone_is_built_and_counted_without_torchvision_and_torchs_compiler():
+    code = (
+        "import sys; from mlproject.models import count, find_model, find_weights, load_backbone\n"
+        "model = find_model('resnet18')\n"
+        "load_backbone(model, find_weights(model, 'random')); count(model, 224)\n"
+        "assert not {'torchvision', 'torch._dynamo', 'sympy'} & set(sys.modules)"
+    )
+    source = Path(__file__).parents[2] / "src"
+    subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(source)!r})\n{code}"], check=True
+    )
+
+
 def test_a_checkpoint_of_torchvisions_whole_classifier_gives_what_its_last_layer_sees(tmp_path):
     import torchvision
 
@@ -109,13 +148,14 @@ def test_an_unknown_model_is_named_with_its_near_matches():
 def test_timm_is_asked_for_by_name_where_it_is_absent():
     if (spec := __import__("importlib.util").util.find_spec("timm")) is not None:
         pytest.skip(f"timm is here: {spec.origin}")
-    with pytest.raises(BadInput, match=r"pip install 'mlproject\[timm\]'"):
+    with pytest.raises(BadInput, match=r"pip install 'timm>=1\.0,<2'"):
         find_model("timm:resnet10t")
 
 
 def test_names_and_weights_are_found_without_torch():
     code = (
-        "import sys; from mlproject.models import *; find_weights(find_model('efficientnet_lite0'), 'auto')\n"
+        "import sys; from mlproject.models import find_model, find_weights\n"
+        "find_weights(find_model('efficientnet_lite0'), 'auto')\n"
         "assert not {'torch', 'torchvision', 'PIL', 'safetensors'} & set(sys.modules)"
     )
     source = Path(__file__).parents[2] / "src"
@@ -125,7 +165,7 @@ def test_names_and_weights_are_found_without_torch():
 
 
 def test_side_of_maps_is_the_ceiling_of_half():
-    from mlproject.models.efficientnet_lite import SamePad
+    from mlproject.models import SamePad
 
     for size in (15, 16, 33):
         padded = SamePad(5, 2)(torch.zeros(1, 1, size, size))

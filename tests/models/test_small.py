@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from mlproject.errors import WrongUse
-from mlproject.models import MODELS, find_model
-from mlproject.models.counting import count
-from mlproject.models.resblock import PlainNet, ResBlock
+from mlproject.models import MODELS, count, find_model
+from mlproject.models.layers import ResBlock
+from mlproject.models.small import plain_net
 
 
 def n_params(net: torch.nn.Module) -> int:
@@ -22,8 +22,8 @@ def test_a_block_has_the_parameters_of_its_closed_form(c):
 
 
 def test_the_plain_net_has_the_published_number_of_parameters_from_one_channel():
-    assert n_params(PlainNet(1)) == 1_549_824
-    assert n_params(PlainNet(3)) == 1_549_824 + 2 * 9 * 64 == MODELS["plain"].n_params_body
+    assert n_params(plain_net(1)) == 1_549_824
+    assert n_params(plain_net(3)) == 1_549_824 + 2 * 9 * 64 == MODELS["plain"].n_params_body
 
 
 @pytest.mark.parametrize(

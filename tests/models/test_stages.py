@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from mlproject.errors import WrongUse
-from mlproject.models import find_model
-from mlproject.models.stages import freeze_norms, stages, train_last
+from mlproject.models import find_model, freeze_norms, stages, train_last
 
 COUNTS = {
     "resnet18": 5,

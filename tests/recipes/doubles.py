@@ -13,8 +13,12 @@ import numpy as np
 import pytest
 
 from mlproject.cell import Cell, Knob
+from mlproject.losses import Outcome
 from mlproject.models import find_model, find_weights
-from mlproject.recipes import build_recipe, finetuning, full_knobs, scratching, segmenting
+from mlproject.recipes import build_recipe, full_knobs
+from mlproject.recipes.finetune import run as finetuning
+from mlproject.recipes.scratch import run as scratching
+from mlproject.recipes.segment import run as segmenting
 
 REAL = (finetuning, scratching, segmenting)
 """Imported here, so that they bind real models before ``install`` puts doubles in their place."""
@@ -158,3 +162,26 @@ def cell_of(
         knobs=full_knobs(built),
         recipe_version=built.version,
     )
+
+
+def network_outcome(
+    recipe: str,
+    *,
+    images: Images | None = None,
+    report: Listener | None = None,
+    size: int = 96,
+    validation_size: int = 16,
+    **changes: Any,
+) -> Outcome:
+    """The outcome of a small cell of a recipe that trains a whole network."""
+    knobs = QUICK[recipe] | {k: changes.pop(k) for k in list(changes) if k not in ("seed", "eval_size")}
+    cell = cell_of(recipe, size=size, validation_size=validation_size, **changes, **knobs)
+    return build_recipe(recipe, cell.knobs).run(cell, images or Images(200), report or Listener())
+
+
+def without_maps(read_map: Any) -> Images:
+    """Images of one colour each, with these label maps."""
+    images = Images(200)
+    images.read_map = read_map  # type: ignore[method-assign]
+    images.read = lambda index: np.full((8, 8, 3), index, np.uint8)  # type: ignore[method-assign]
+    return images

@@ -6,13 +6,13 @@ import csv
 import re
 
 import pytest
+from mlproject.analysis.matrix import Versus
+from mlproject.report.arms import accuracy, loss_difference, points
+from mlproject.report.terminal import as_text
 
 from mlproject.analysis import aggregate
 from mlproject.analysis.effects import Effect
-from mlproject.analysis.matrix import Versus
 from mlproject.report import write_report
-from mlproject.report.arms import accuracy, loss_difference, points
-from mlproject.report.terminal import as_text
 from tests.analysis.test_ablation import ARMS, by_size, observations
 
 STUDY = [

@@ -9,16 +9,16 @@ import re
 import numpy as np
 import pytest
 from matplotlib.image import imread
-from rich.console import Console
-
-from mlproject.analysis import aggregate
-from mlproject.report import write_report
 from mlproject.report.escape import csv_cell, figure_text, markdown, slug, tex
-from mlproject.report.figures import figures
 from mlproject.report.latex import exponents_tex
 from mlproject.report.summary import summary_md
 from mlproject.report.tables import tables
 from mlproject.report.terminal import exponents
+from rich.console import Console
+
+from mlproject.analysis import aggregate
+from mlproject.report import write_report
+from mlproject.report.figures import figures
 from tests.studies import cell, default_study, grid_study, observe, planted
 
 SIZES = (100, 200, 400, 800, 1600)

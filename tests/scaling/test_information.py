@@ -41,7 +41,7 @@ def test_bits_are_the_variance_that_is_left():
 
 
 def test_principal_components_leave_the_variance_they_do_not_hold():
-    from mlproject.training.heads.ridge import ridge_path
+    from mlproject.training import ridge_path
 
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)

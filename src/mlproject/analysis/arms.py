@@ -1,9 +1,9 @@
 """Arms: cells that differ from a baseline in a few knobs and are equal in everything else but the seed.
 
-Found from the cells alone. A setting is all that arms must share: model, weights, data, sizes, the loss.
-An arm is the rest: recipe, knobs and image scales. The baseline is the arm that has the most others close
-to it over all settings, and asks for the least where two are alike in that. A model that was run with the
-baseline's knobs alone is an arm as well.
+Derived from the cells alone. A setting is all that arms must share: model, weights, data, sizes, the loss.
+An arm is the rest: recipe, knobs and image scales. The baseline is the arm that is closest to the others
+over all settings, and has the fewest options switched on where two are equally close. A model that was run
+with the baseline's knobs alone is an arm as well.
 """
 
 from __future__ import annotations
@@ -14,63 +14,60 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlproject.analysis.comparable import weights_kind
-from mlproject.analysis.runs import Run
-from mlproject.cell import LABELS_ONLY
+from mlproject.analysis.axes import MODEL_FIELDS
+from mlproject.analysis.comparable import ARM_FIELDS, comparison_key, shared_by_runs
+from mlproject.analysis.runs import EvaluatedRun
 from mlproject.files import sha256
 
 FEW = 3
 """Knobs in which an arm may differ from the baseline."""
-FACTORS = ("recipe", "recipe_version", "knobs", "image_scales")
-MODEL = ("model", "weights", "weights_digest")
+BASELINE = "baseline"
 
 Key = str
-Seeds = Mapping[int, Run]
+"""An arm or a setting as JSON."""
+RunsBySeed = Mapping[int, EvaluatedRun]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contest:
+class ArmComparison:
     """A setting with its arms: ``arms`` are runs by seed under the arm's name, the baseline first."""
 
     setting: Mapping[str, Any]
     baseline: Mapping[str, Any]
-    arms: Mapping[str, Seeds]
+    arms: Mapping[str, RunsBySeed]
 
 
-BASELINE = "baseline"
-
-
-def contests(runs: Iterable[Run]) -> list[Contest]:
-    """Every setting in which a baseline meets at least one other arm."""
-    settings: dict[Key, dict[Key, dict[int, Run]]] = defaultdict(lambda: defaultdict(dict))
+def arm_comparisons(runs: Iterable[EvaluatedRun]) -> list[ArmComparison]:
+    """Every setting in which a baseline can be compared to at least one other arm."""
+    settings: dict[Key, dict[Key, dict[int, EvaluatedRun]]] = defaultdict(lambda: defaultdict(dict))
     for run in runs:
-        settings[_key(setting_of(run))][_key(arm_of(run.cell.to_dict()))][run.cell.seed] = run
+        arm = comparison_key(arm_of(shared_by_runs(run)))
+        settings[comparison_key(setting_of(run))][arm][run.cell.seed] = run
     score = _centrality(settings.values())
-    found = []
+    comparisons = []
     for key in sorted(settings):
         arms = settings[key]
-        baseline = max(sorted(arms), key=lambda arm: (score[arm], _plainness(arm)))
+        baseline = max(sorted(arms), key=lambda arm: (score[arm], _switched_off(arm)))
         named = {BASELINE: arms[baseline]} | _others(arms, baseline) | _models(settings, key, baseline)
         if len(named) > 1:
             setting = setting_of(next(iter(arms[baseline].values())))
-            found.append(Contest(setting=setting, baseline=json.loads(baseline), arms=named))
-    return found
+            comparisons.append(ArmComparison(setting=setting, baseline=json.loads(baseline), arms=named))
+    return comparisons
 
 
-def setting_of(run: Run) -> dict[str, Any]:
-    """What arms must share: all of the cell but its factors and its seed; the loss and the split."""
-    own = {k: v for k, v in run.cell.to_dict().items() if k not in (*FACTORS, "seed")}
-    return own | {"split": run.split, "kind": run.kind, "weights_kind": weights_kind(run.cell)}
+def setting_of(run: EvaluatedRun) -> dict[str, Any]:
+    """What arms must share: all of the cell but the fields of arms and the seed; the loss and the split."""
+    return shared_by_runs(run, ARM_FIELDS)
 
 
-def arm_of(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Recipe, its version, image scales and knobs, flat, of a cell's (or a group's) fields."""
-    plain = {name: fields[name] for name in FACTORS if name != "knobs"}
-    return plain | {f"knobs.{name}": value for name, value in fields["knobs"].items()}
+def arm_of(shared: Mapping[str, Any]) -> dict[str, Any]:
+    """Recipe, its version, image scales and knobs, flat, of the fields that comparable runs share."""
+    plain = {name: shared[name] for name in ("recipe", "recipe_version", "image_scales")}
+    return plain | {f"knobs.{name}": value for name, value in shared["knobs"].items()}
 
 
 def differences(arm: Mapping[str, Any], baseline: Mapping[str, Any]) -> dict[str, Any]:
-    """What an arm does otherwise, by name; of another recipe the knobs are no part of it."""
+    """What differs from the baseline, by name; the knobs of another recipe are not compared."""
     names = [n for n in sorted({*arm, *baseline}) if arm.get(n) != baseline.get(n)]
     if arm["recipe"] != baseline["recipe"]:
         names = [n for n in names if n in ("recipe", "image_scales")]
@@ -79,31 +76,27 @@ def differences(arm: Mapping[str, Any], baseline: Mapping[str, Any]) -> dict[str
 
 def name_of_arm(arm: Mapping[str, Any], baseline: Mapping[str, Any]) -> str:
     """``optimizer=sgd, lr=0.01``, or ``baseline``."""
-    told = differences(arm, baseline)
-    return ", ".join(f"{name}={_text(value)}" for name, value in told.items()) or BASELINE
+    changed = differences(arm, baseline)
+    return ", ".join(f"{name}={_text(value)}" for name, value in changed.items()) or BASELINE
 
 
 def _text(value: Any) -> str:
     return ",".join(f"{v:g}" for v in value) if isinstance(value, list) else str(value)
 
 
-def _key(fields: Mapping[str, Any]) -> Key:
-    return json.dumps({k: v for k, v in fields.items() if k not in LABELS_ONLY}, sort_keys=True)
-
-
 def _distance(first: Key, second: Key) -> int:
-    """In how many ways two arms differ; another recipe is as much as an arm may do otherwise."""
-    told = differences(json.loads(first), json.loads(second))
-    return len(told) + (FEW - 1 if "recipe" in told else 0)
+    """In how many ways two arms differ; another recipe counts as one less than the most allowed."""
+    changed = differences(json.loads(first), json.loads(second))
+    return len(changed) + (FEW - 1 if "recipe" in changed else 0)
 
 
-def _plainness(arm: Key) -> int:
-    """How many knobs ask for nothing: of two arms alone, the one that does less is the baseline."""
+def _switched_off(arm: Key) -> int:
+    """How many knobs are switched off: of two arms alone, the one that does less is the baseline."""
     return sum(value in ("none", 0, False) for value in json.loads(arm).values())
 
 
 def _centrality(settings: Iterable[Mapping[Key, Any]]) -> dict[Key, int]:
-    """For every arm, how near it has others to it, summed over the settings that it is in."""
+    """For every arm, how close the others are to it, summed over the settings that it is in."""
     score: dict[Key, int] = defaultdict(int)
     for arms in settings:
         for arm in arms:
@@ -112,7 +105,7 @@ def _centrality(settings: Iterable[Mapping[Key, Any]]) -> dict[Key, int]:
     return score
 
 
-def _others(arms: Mapping[Key, Seeds], baseline: Key) -> dict[str, Seeds]:
+def _others(arms: Mapping[Key, RunsBySeed], baseline: Key) -> dict[str, RunsBySeed]:
     """The arms that differ from the baseline in a few knobs, by name."""
     near = [arm for arm in arms if 0 < _distance(arm, baseline) <= FEW]
     names = {arm: name_of_arm(json.loads(arm), json.loads(baseline)) for arm in near}
@@ -121,16 +114,18 @@ def _others(arms: Mapping[Key, Seeds], baseline: Key) -> dict[str, Seeds]:
     return dict(sorted((names[arm] + marks[arm], arms[arm]) for arm in near))
 
 
-def _models(settings: Mapping[Key, Mapping[Key, Seeds]], here: Key, baseline: Key) -> dict[str, Seeds]:
+def _models(
+    settings: Mapping[Key, Mapping[Key, RunsBySeed]], setting: Key, baseline: Key
+) -> dict[str, RunsBySeed]:
     """Other models that were run with the baseline's knobs alone, where this one has further arms."""
-    if len(settings[here]) < 2:
+    if len(settings[setting]) < 2:
         return {}
-    found = {}
+    models = {}
     for key, arms in settings.items():
-        if key != here and _but_model(key) == _but_model(here) and list(arms) == [baseline]:
-            found[f"model={next(iter(arms[baseline].values())).cell.model}"] = arms[baseline]
-    return dict(sorted(found.items()))
+        if key != setting and _without_model(key) == _without_model(setting) and list(arms) == [baseline]:
+            models[f"model={next(iter(arms[baseline].values())).cell.model}"] = arms[baseline]
+    return dict(sorted(models.items()))
 
 
-def _but_model(key: Key) -> dict[str, Any]:
-    return {name: value for name, value in json.loads(key).items() if name not in MODEL}
+def _without_model(key: Key) -> Key:
+    return comparison_key(json.loads(key), MODEL_FIELDS)

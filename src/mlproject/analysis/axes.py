@@ -1,4 +1,4 @@
-"""Axes: what a scaling curve is drawn against, and what may vary along it.
+"""Axes: what a scaling curve is drawn against, and which fields of a cell vary along it.
 
 A fit along an axis holds every other coordinate and every knob fixed. Compute is an axis along data
 only, and only where it is not proportional to the images: where it is, its exponent is that of the
@@ -73,7 +73,7 @@ AXES = {
 }
 """All axes, by the metric, field or knob that they read."""
 
-GRID = Axis(
+GRID_AXES = Axis(
     name="model size and training images",
     symbol="N, D",
     unit="parameters, images",

@@ -1,4 +1,4 @@
-"""Bootstrap over images and seeds: replicates of a run's mean and median loss, and of a point's.
+"""Bootstrap over images and seeds: replicates of the mean and median loss of a run, and of a point.
 
 Images: the Bayesian bootstrap (Rubin 1981, Annals of Statistics 9, 130), one exponential weight per
 image and draw. A weight belongs to the image, not to the run, so runs are paired wherever they share
@@ -9,41 +9,41 @@ spread, and the interval then covers images only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlproject.analysis.runs import Pool, Run
-from mlproject.analysis.study import Floats, Statistic
+from mlproject.analysis.points import Floats, Replicates
+from mlproject.analysis.runs import EvaluatedRun, ImagePool
 
 CHUNK = 8_000_000
 """Weights held at once: bounds memory at 32 MB, however many images there are."""
 
-Replicates = Mapping[Statistic, Floats]
 
-
-def replicates(pool: Pool, *, n_draws: int, seed: int) -> dict[str, Replicates]:
+def replicates(pool: ImagePool, *, n_draws: int, seed: int) -> dict[str, Replicates]:
     """Mean and median loss [draws] of every run of a pool, by run id, under shared image weights."""
     rng = np.random.default_rng(seed)
     orders = [np.argsort(run.losses, kind="stable") for run in pool.runs]
-    parts: dict[str, list[tuple[Floats, Floats]]] = {run.observation.run_id: [] for run in pool.runs}
+    parts: dict[str, list[tuple[Floats, Floats]]] = {run.run_id: [] for run in pool.runs}
     step = max(1, CHUNK // len(pool.image_ids))
     for start in range(0, n_draws, step):
         size = (min(step, n_draws - start), len(pool.image_ids))
         weights = rng.standard_exponential(size, dtype=np.float32)
         for run, order in zip(pool.runs, orders, strict=True):
-            parts[run.observation.run_id].append(_under(weights, run, order))
+            parts[run.run_id].append(_weighted(weights, run, order))
     return {name: _join(pieces) for name, pieces in parts.items()}
 
 
-def _under(weights: NDArray[np.float32], run: Run, order: NDArray[np.intp]) -> tuple[Floats, Floats]:
+def _weighted(
+    weights: NDArray[np.float32], run: EvaluatedRun, order: NDArray[np.intp]
+) -> tuple[Floats, Floats]:
     """Weighted mean and median of one run's losses; weights are [draws, images of the pool]."""
-    mine = weights[:, run.rows[order]]
+    chosen = weights[:, run.rows[order]]
     losses = run.losses[order]
-    below = np.cumsum(mine, axis=1)
+    below = np.cumsum(chosen, axis=1)
     middle = np.sum(below < 0.5 * below[:, -1:], axis=1)
-    return mine @ losses / below[:, -1], losses[np.minimum(middle, len(losses) - 1)]
+    return chosen @ losses / below[:, -1], losses[np.minimum(middle, len(losses) - 1)]
 
 
 def _join(pieces: list[tuple[Floats, Floats]]) -> Replicates:
@@ -61,14 +61,3 @@ def over_seeds(runs: Sequence[Replicates], rng: np.random.Generator) -> Replicat
         statistic: np.einsum("bs,sb->b", counts, np.stack([run[statistic] for run in runs]))
         for statistic in runs[0]
     }
-
-
-def influence(losses: Floats) -> Floats:
-    """Influence [images, points] of every image on the mean loss of every point; 0 where it was not judged.
-
-    A mean moves by (loss - mean) / n when an image's weight grows (Efron 1982, the infinitesimal jackknife).
-    """
-    judged = ~np.isnan(losses)
-    n = np.maximum(judged.sum(axis=0), 1)
-    mean = np.where(judged, losses, 0.0).sum(axis=0) / n
-    return np.asarray(np.where(judged, losses - mean, 0.0) / n)

@@ -1,11 +1,12 @@
-"""Effects: the mean of a contrast over seeds and images, with an interval, and tests on the same images.
+"""Effects: means over seeds and images with intervals, paired tests, and intervals of proportions.
 
-A contrast is a number for every seed and image, such as the loss of one arm less that of another; whatever
-seed and image have in common is gone from it. All that is said of arms is the mean of one contrast.
+A contrast is a number for every seed and image, such as the loss of one arm minus that of another; whatever
+the two have in common for a seed and image cancels. Everything reported about arms is the mean of a contrast.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from scipy import stats
 
 Floats = NDArray[np.float64]
 CHUNK = 8_000_000
+Z95 = 1.959963984540054
+"""The 97.5 % quantile of the normal distribution."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +42,7 @@ class Discordant:
 
 
 def effect(contrast: Floats, *, n_draws: int, seed: int) -> Effect:
-    """The mean of a contrast [seeds, images]; NaN marks an image that a seed did not judge.
+    """The mean of a contrast [seeds, images]; NaN marks an image that was not evaluated with a seed.
 
     Interval: bootstrap percentiles over images (Bayesian, Rubin 1981) and seeds (n - 1 of n, Rao and Wu
     1988), drawn independently (Owen 2007, Annals of Applied Statistics 1, 386), their distance from the
@@ -78,26 +81,25 @@ def _standard_error(contrast: Floats) -> tuple[float, float]:
 
 def _draws(contrast: Floats, n_draws: int, rng: np.random.Generator) -> Floats:
     n_seeds, n_images = contrast.shape
-    judged = ~np.isnan(contrast)
-    filled = np.where(judged, contrast, 0.0)
+    evaluated = ~np.isnan(contrast)
+    filled = np.where(evaluated, contrast, 0.0)
     counts = np.ones((n_draws, 1))
     if n_seeds > 1:
         counts = rng.multinomial(n_seeds - 1, np.full(n_seeds, 1 / n_seeds), size=n_draws) / (n_seeds - 1)
     step, parts = max(1, CHUNK // n_images), []
     for start in range(0, n_draws, step):
         weights = rng.standard_exponential((min(step, n_draws - start), n_images))
-        means = (weights @ filled.T) / (weights @ judged.T)
+        means = (weights @ filled.T) / (weights @ evaluated.T)
         parts.append((means * counts[start : start + step]).sum(axis=1))
-    found: Floats = np.concatenate(parts)
-    return found
+    return np.asarray(np.concatenate(parts))
 
 
 def mcnemar(first: Floats, second: Floats) -> Discordant:
     """McNemar's test on errors [seeds, images] of 0 and 1: are both wrong equally often on the same images?
 
-    Exact (binomial) with one seed. Several seeds judge the same images, so that an image is a cluster:
+    Exact (binomial) with one seed. Several seeds share the images, so that an image is a cluster:
     (sum of its b - c)^2 over the sum of squares, chi-squared with 1 degree of freedom (Durkalski et al.
-    2003, Statistics in Medicine 22, 2417). It speaks of the networks that were trained, not of new seeds.
+    2003, Statistics in Medicine 22, 2417). It concerns the networks that were trained, not new seeds.
     """
     both = ~np.isnan(first) & ~np.isnan(second)
     b, c = (((x > y) & both).sum(axis=0) for x, y in ((first, second), (second, first)))
@@ -120,3 +122,35 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
         adjusted[i] = largest
     return adjusted
+
+
+def wilson(n_correct: float, n_total: float, z: float = Z95) -> tuple[float, float]:
+    """The score interval of a proportion (Wilson 1927, JASA 22:209), 95 % by default.
+
+    ``n_total`` may be an effective number. Raises: ValueError unless 0 <= n_correct <= n_total > 0.
+
+    >>> tuple(round(limit, 4) for limit in wilson(270, 300))
+    (0.8608, 0.929)
+    """
+    if not (n_total > 0 and 0 <= n_correct <= n_total):
+        raise ValueError(f"a proportion needs 0 <= n_correct <= n_total > 0, not {n_correct} of {n_total}")
+    share, spread = n_correct / n_total, z * z / n_total
+    centre = share + spread / 2
+    half = z * math.sqrt(share * (1 - share) / n_total + spread / (4 * n_total))
+    return max(0.0, (centre - half) / (1 + spread)), min(1.0, (centre + half) / (1 + spread))
+
+
+def effective_total(errors: Floats, n_total: float) -> float:
+    """The number of independent trials that ``n_total`` pixels equal, given each image's share of errors.
+
+    Errors of the pixels of one image are correlated: p (1 - p) over the variance of the mean over images (the
+    design effect, Kish 1965). Whole images count as themselves.
+    """
+    n_images = len(errors)
+    if n_total <= n_images or n_images < 2:
+        return n_total
+    share = float(errors.mean())
+    variance = float(errors.var(ddof=1)) / n_images
+    if variance == 0 or not 0 < share < 1:
+        return float(n_images)
+    return min(n_total, share * (1 - share) / variance)

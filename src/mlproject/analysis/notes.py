@@ -1,43 +1,46 @@
-"""Notes: what has to be said with a study's numbers, in whole sentences."""
+"""Notes: sentences that a reader of a study's numbers needs, the ones that change how to read them first."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from mlproject.analysis.axes import AXES
-from mlproject.analysis.contrasts import Contrast
-from mlproject.analysis.fits import DECADE, shortcomings
-from mlproject.analysis.joining import grids_note
-from mlproject.analysis.joint import Joint
-from mlproject.analysis.study import Curve
-from mlproject.scaling import Estimate
+from mlproject.analysis.curves import Curve
+from mlproject.analysis.exponent_differences import RegionContrast
+from mlproject.analysis.grids import Grid
+from mlproject.scaling import UNIDENTIFIABLE, Estimate
+
+DECADE = 10.0
 
 
 def notes(
     curves: Sequence[Curve],
-    joints: Sequence[Joint],
-    contrasts: Sequence[Contrast] = (),
+    grids: Sequence[Grid],
+    contrasts: Sequence[RegionContrast] = (),
     *,
     n_left_out: int,
     pool_notes: Sequence[str],
 ) -> tuple[str, ...]:
-    """Sentences for a study, the ones that change how its numbers are read first."""
-    said = [*_identity(curves), *_models(curves), *_in_sample(curves), *_random(curves), *_design(curves)]
-    said += [*_regions(contrasts), *([note] if (note := grids_note(joints)) else [])]
-    said += [f"{note[0].upper()}{note[1:]}." for note in dict.fromkeys(pool_notes)]
+    """Notes on curves, grids and contrasts, on images that runs do not share, and on runs left out."""
+    sentences = [*_identity(curves), *_models(curves), *_in_sample(curves), *_random(curves)]
+    sentences += [*_design(curves), *_regions(contrasts), *_grids(grids)]
+    sentences += [f"{note[0].upper()}{note[1:]}." for note in dict.fromkeys(pool_notes)]
     if n_left_out:
-        said.append(f"Left out: {n_left_out} runs that repeat a cell with the same losses.")
-    if not any(curve.verdicts for curve in curves):
-        said.append("No law is fitted: no group has two sizes or two models; add some to get a curve.")
-    return tuple(said)
+        sentences.append(f"Left out: {n_left_out} runs that repeat a cell with the same losses.")
+    if not any(curve.assessments for curve in curves):
+        sentences.append(
+            "No law is fitted: no group has two sizes or two models; add a size or a model to get a curve."
+        )
+    return tuple(sentences)
 
 
 def _identity(curves: Sequence[Curve]) -> Iterator[str]:
-    mine = [curve for curve in curves if curve.target == "features" and not _closed(curve)]
-    given = [curve for curve in mine if not _length_tuned(curve)]
-    for equal_steps in sorted({bool(curve.fixed["knobs"].get("steps", 0)) for curve in given}):
-        yield _identity_sentence(equal_steps)
-    if len(given) < len(mine):
+    """Curves whose target is the input features themselves."""
+    identity = [curve for curve in curves if curve.target == "features" and not _closed_form(curve)]
+    fixed_length = [curve for curve in identity if not _length_tuned(curve)]
+    for equal_steps in sorted({bool(curve.fixed["knobs"].get("steps", 0)) for curve in fixed_length}):
+        yield _identity_sentence(equal_steps=equal_steps)
+    if len(fixed_length) < len(identity):
         yield (
             "Target `features` with the length of training tuned: the best loss is 0 at every dataset size, "
             "so the exponent measures the optimiser steps that the range allows, not learning from data."
@@ -49,47 +52,42 @@ def _length_tuned(curve: Curve) -> bool:
     return bool({"steps", "epochs"} & set(knobs.split(",")))
 
 
-def _closed(curve: Curve) -> bool:
+def _closed_form(curve: Curve) -> bool:
     """Whether the head was solved in closed form, where no steps are taken."""
     return bool(curve.fixed["knobs"].get("solver") == "ridge")
 
 
-def _identity_sentence(equal_steps: bool) -> str:
+def _identity_sentence(*, equal_steps: bool) -> str:
     why = (
         "Target `features`: the best loss is 0 at every dataset size, so the exponent measures "
         "optimiser steps, not learning from data. "
     )
     if equal_steps:
-        return why + "Steps are equal here: what is left is how many images the same steps are spread over."
+        return why + "Steps are equal here: only the number of images that share them varies."
     return why + "Epochs are equal here, so the steps grow with the size; compare with a run at equal steps."
 
 
 def _models(curves: Sequence[Curve]) -> Iterator[str]:
     along = [curve for curve in curves if curve.axis is AXES["params"] and curve.n_scales > 1]
-    refused = [curve for curve in along if shortcomings(curve, 2) is not None]
+    laws = [(curve, curve.reported_laws("mean")[0]) for curve in along]
+    refused = [(curve, law) for curve, law in laws if law.verdict == UNIDENTIFIABLE]
     if not refused:
         return
-    counts = sorted({curve.n_scales for curve in refused})
+    counts = sorted({curve.n_scales for curve, _ in refused})
     models = " or ".join(str(n) for n in counts)
-    why = shortcomings(refused[0], 2)
-    assert why is not None
-    verb = "fitted" if all(_never_fitted(curve) for curve in refused) else "identified"
+    verb = "fitted" if all(curve.refusal for curve, _ in refused) else "identified"
     yield (
         f"No model-size law is {verb} from {models} models ({len(refused)} of {len(along)} groups): "
-        f"{why.text}. Their losses are compared image by image instead."
+        f"{refused[0][1].reason}. Their losses are compared image by image instead."
     )
-
-
-def _never_fitted(curve: Curve) -> bool:
-    return all(verdict.fit is None for verdict in curve.verdicts)
 
 
 def _in_sample(curves: Sequence[Curve]) -> Iterator[str]:
     n = sum(curve.split == "in-sample" for curve in curves)
     if n:
         yield (
-            f"In-sample: {n} of {len(curves)} groups judge the training images themselves, and sizes share "
-            "only the images of the smaller; they say nothing about new images."
+            f"In-sample: {n} of {len(curves)} groups are evaluated on their training images, and sizes share "
+            "only the images of the smaller; their losses do not estimate the loss on new images."
         )
 
 
@@ -98,17 +96,24 @@ def _random(curves: Sequence[Curve]) -> Iterator[str]:
         yield "Groups marked random have random backbones: a control, never pooled with pretrained ones."
 
 
-def _regions(contrasts: Sequence[Contrast]) -> Iterator[str]:
+def _grids(grids: Sequence[Grid]) -> Iterator[str]:
+    refused = [grid for grid in grids if not grid.has_laws and min(grid.shape) > 1]
+    if refused:
+        reasons = "; ".join(dict.fromkeys(grid.assessment.reason for grid in refused))
+        yield f"No joint law of model size and images for {len(refused)} of {len(grids)} grids: {reasons}."
+
+
+def _regions(contrasts: Sequence[RegionContrast]) -> Iterator[str]:
     """Exponents of the mean loss between regions, under the law that has no floor."""
-    for one in contrasts:
-        if (one.statistic, one.law) != ("mean", "power"):
+    for contrast in contrasts:
+        if (contrast.statistic, contrast.law) != ("mean", "power"):
             continue
-        first, second = one.regions
-        doubt = "" if one.identified else " (an exponent is not identifiable)"
+        first, second = contrast.regions
+        doubt = "" if contrast.identified else " (an exponent is not identifiable)"
         yield (
-            f"Region, {one.first.series}: on {first} the loss is {_interval(one.loss_ratio)} times that on "
-            f"{second} at {one.scale:,.6g} {one.first.axis.unit}; α differs by "
-            f"{_interval(one.difference.difference)} (k x^-α): {one.difference.verdict}{doubt}."
+            f"Region, {contrast.first.series}: on {first} the loss is {_interval(contrast.loss_ratio)} times "
+            f"that on {second} at {contrast.scale:,.6g} {contrast.first.axis.unit}; α differs by "
+            f"{_interval(contrast.difference.difference)} (k x^-α): {contrast.difference.verdict}{doubt}."
         )
 
 

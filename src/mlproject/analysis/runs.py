@@ -1,12 +1,11 @@
-"""Runs: what an aggregation keeps of each observation while it reads them one by one.
+"""Read runs: one for each cell, the losses of every image loaded once, images in one order.
 
-Of a run it keeps the judged split's losses, one float64 per image, and a shared tuple of ids. Runs that
-judged the same images are brought into one order, so that all that follows can be paired.
+Runs that evaluated the same images form a pool, in which all that follows can be paired image by image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,18 +14,26 @@ from numpy.typing import NDArray
 
 from mlproject.cell import Cell
 from mlproject.errors import BadInput, DigestMismatch
-from mlproject.losses import Observation
+from mlproject.losses import Observation, PerImageLosses
 
 Floats = NDArray[np.float64]
-NEEDED = (
+Column = NDArray[Any]
+"""Values of images: float64, or truth values where all are 0 or 1."""
+ERROR = "error"
+NOTHING = (
     "nothing to aggregate: no finished cell was found; run some cells first "
     "(a plan with at least two dataset sizes or two models gives a curve)"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
-    """One cell's judged losses. ``rows`` [images] says where each image stands in its pool's ids."""
+class EvaluatedRun:
+    """A run with the losses of its evaluated split. ``rows`` [images] are places in the ids of its pool.
+
+    ``columns`` holds further values of the same images, and ``validation`` those of the validation images in
+    the order of their ids, both by name: the loss, ``error``, and either under the last weights as
+    ``final_<name>``.
+    """
 
     observation: Observation
     kind: str
@@ -34,61 +41,95 @@ class Run:
     image_ids: tuple[str, ...]
     losses: Floats
     rows: NDArray[np.intp]
+    columns: Mapping[str, Column]
+    validation: Mapping[str, Column]
 
     @property
     def cell(self) -> Cell:
         """The cell that was run."""
         return self.observation.cell
 
+    @property
+    def run_id(self) -> str:
+        """The id of the tracked run."""
+        return self.observation.run_id
+
+    def placed(self, name: str, n_images: int) -> Floats | None:
+        """A column in the order of the pool's images [n_images], NaN where it has none."""
+        values = self.losses if name == self.kind else self.columns.get(name)
+        if values is None:
+            return None
+        column = np.full(n_images, np.nan)
+        column[self.rows] = values
+        return column
+
 
 @dataclass(frozen=True, kw_only=True)
-class Pool:
-    """Runs that judged images of one set, and the ids (sorted) that their ``rows`` point into.
+class ImagePool:
+    """Runs that evaluated images of one set, and the ids (sorted) that their ``rows`` point into.
 
-    ``aligned`` says that every run holds exactly these images in this order.
+    ``aligned`` is whether every run holds exactly these images in this order.
     """
 
     image_ids: tuple[str, ...]
-    runs: tuple[Run, ...]
+    runs: tuple[EvaluatedRun, ...]
     aligned: bool
     note: str = ""
 
 
-def read(observations: Iterable[Observation]) -> tuple[list[Run], int]:
+def read_runs(observations: Iterable[Observation]) -> tuple[list[EvaluatedRun], int]:
     """One run for each cell, and how many were left out because they repeat another exactly.
 
     Raises: BadInput when there is none, DigestMismatch when two runs of a cell differ.
     """
-    kept: dict[str, Run] = {}
-    shared: dict[tuple[str, ...], tuple[str, ...]] = {}
+    kept: dict[str, EvaluatedRun] = {}
+    known_ids: dict[tuple[str, ...], tuple[str, ...]] = {}
     left_out = 0
     for observation in observations:
         first = kept.get(observation.cell.key)
         if first is None:
-            kept[observation.cell.key] = _judged(observation, shared)
+            kept[observation.cell.key] = _load(observation, known_ids)
             continue
         left_out += 1
         _require_same(first.observation, observation)
     if not kept:
-        raise BadInput(NEEDED)
+        raise BadInput(NOTHING)
     return sorted(kept.values(), key=lambda run: run.cell.key), left_out
 
 
-def _judged(observation: Observation, shared: dict[tuple[str, ...], tuple[str, ...]]) -> Run:
-    """The judged split of a run; ids that were seen before are held once."""
+def _load(observation: Observation, known_ids: dict[tuple[str, ...], tuple[str, ...]]) -> EvaluatedRun:
+    """The run with its losses; equal tuples of ids are held in memory once."""
     losses = observation.load_losses()
-    judged = losses.select(losses.judged_split)
-    if not judged.image_ids:
+    evaluated = losses.select(losses.judged_split)
+    if not evaluated.image_ids:
         raise BadInput(f"run {observation.run_id} holds no losses of its {losses.judged_split} split")
-    ids = shared.setdefault(judged.image_ids, judged.image_ids)
-    return Run(
+    ids = known_ids.setdefault(evaluated.image_ids, evaluated.image_ids)
+    further = (ERROR, f"final_{evaluated.kind}", f"final_{ERROR}")
+    validation = {} if observation.cell.in_sample else _sorted_columns(losses.select("validation"))
+    return EvaluatedRun(
         observation=observation,
-        kind=judged.kind,
+        kind=evaluated.kind,
         split=losses.judged_split,
         image_ids=ids,
-        losses=np.array(judged.loss, dtype=np.float64),
+        losses=np.array(evaluated.loss, dtype=np.float64),
         rows=np.arange(len(ids)),
+        columns={name: _compact(evaluated.values[name]) for name in further if name in evaluated.values},
+        validation=validation,
     )
+
+
+def _sorted_columns(validation: PerImageLosses) -> dict[str, Column]:
+    if not validation.image_ids:
+        return {}
+    order = np.argsort(np.array(validation.image_ids), kind="stable")
+    names = [name for name in (validation.kind, ERROR) if name in validation.values]
+    return {name: _compact(validation.values[name][order]) for name in names}
+
+
+def _compact(values: Floats) -> Column:
+    """A copy of values, an eighth of the size where all of them are 0 or 1."""
+    binary = bool(np.isin(values, (0.0, 1.0)).all())
+    return values.astype(np.bool_) if binary else np.array(values, dtype=np.float64)
 
 
 def _require_same(first: Observation, second: Observation) -> None:
@@ -99,19 +140,19 @@ def _require_same(first: Observation, second: Observation) -> None:
         )
 
 
-def pools(runs: Sequence[Run]) -> list[Pool]:
-    """Runs by the set of images that judged them, in one order of images each."""
-    by_set: dict[tuple[Any, ...], list[Run]] = {}
+def image_pools(runs: Sequence[EvaluatedRun]) -> list[ImagePool]:
+    """Runs by the set of images that they evaluated, in one order of images each."""
+    by_set: dict[tuple[Any, ...], list[EvaluatedRun]] = {}
     for run in runs:
         cell = run.cell
         by_set.setdefault((run.split, cell.data_digest, cell.eval_size, cell.draw), []).append(run)
     return [_pool(by_set[key]) for key in sorted(by_set)]
 
 
-def _pool(runs: list[Run]) -> Pool:
-    """Held-out runs on the images they share; in-sample runs each on its own images.
+def _pool(runs: list[EvaluatedRun]) -> ImagePool:
+    """Held-out runs on the images they share; in-sample runs each on the images it trained on.
 
-    When the shared images would be fewer than half of the smallest run's, each keeps its own.
+    When the shared images would be fewer than half of the smallest run's, each run keeps all of its images.
     """
     sets = {run.image_ids: frozenset(run.image_ids) for run in runs}
     common, union = frozenset.intersection(*sets.values()), frozenset.union(*sets.values())
@@ -121,21 +162,22 @@ def _pool(runs: list[Run]) -> Pool:
         return _place(runs, union, aligned=False)
     smallest = min(len(ids) for ids in sets.values())
     if 2 * len(common) < smallest:
-        note = f"runs judged different images and share {len(common)}: intervals pair only those"
+        note = f"runs evaluated different images and share {len(common)}: intervals pair only those"
         return _place(runs, union, aligned=False, note=note)
     note = (
-        f"runs judged different images: all is computed on the {len(common)} of {len(union)} that they share"
+        f"runs evaluated different images: everything is computed on the {len(common)} of {len(union)} "
+        "that they share"
     )
     return _place(runs, common, aligned=True, note=note)
 
 
-def _place(runs: list[Run], ids: frozenset[str], *, aligned: bool, note: str = "") -> Pool:
+def _place(runs: list[EvaluatedRun], ids: frozenset[str], *, aligned: bool, note: str = "") -> ImagePool:
     order = tuple(sorted(ids))
     position = {image: i for i, image in enumerate(order)}
     rows = {own: _rows(own, position) for own in {run.image_ids for run in runs}}
-    return Pool(
+    return ImagePool(
         image_ids=order,
-        runs=tuple(_sorted(run, rows[run.image_ids]) for run in runs),
+        runs=tuple(_in_order(run, rows[run.image_ids]) for run in runs),
         aligned=aligned,
         note=note,
     )
@@ -145,8 +187,9 @@ def _rows(ids: tuple[str, ...], position: dict[str, int]) -> NDArray[np.intp]:
     return np.array([position.get(image, -1) for image in ids], dtype=np.intp)
 
 
-def _sorted(run: Run, rows: NDArray[np.intp]) -> Run:
-    """The run's images that the pool knows, in the pool's order."""
+def _in_order(run: EvaluatedRun, rows: NDArray[np.intp]) -> EvaluatedRun:
+    """The run's images that its pool holds, in the pool's order."""
     order = np.argsort(rows, kind="stable")
     order = order[rows[order] >= 0]
-    return replace(run, losses=run.losses[order], rows=rows[order])
+    columns = {name: values[order] for name, values in run.columns.items()}
+    return replace(run, losses=run.losses[order], rows=rows[order], columns=columns)

@@ -1,162 +1,136 @@
-"""Study: everything that an aggregation computed, as one frozen value that reports read.
+"""Study: everything that an analysis computed, once, as one frozen value that reports read.
 
-A ``Curve`` is one group of comparable cells along one axis: its points, its per-image losses, its
-fits. Nothing in it depends on where the runs were kept.
+    observations -> runs -> pools (images in one order) -> replicates -> curves, grids, arms, ... -> study
+
+Nothing here depends on where runs are stored or on how results are rendered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-
-from mlproject.analysis.axes import Axis
-from mlproject.analysis.compute import SweetSpot
-from mlproject.analysis.joint import Joint
-from mlproject.analysis.matrix import Ablation
-from mlproject.analysis.point import HORIZONS, STATISTICS, Floats, Point, Statistic
-from mlproject.scaling import Average, Fit, ImageExponents, Prediction
-
-if TYPE_CHECKING:
-    from mlproject.analysis.contrasts import Contrast
-else:
-    Contrast = Any
-
-__all__ = [
-    "HORIZONS",
-    "QUANTILES",
-    "STATISTICS",
-    "Correlation",
-    "Curve",
-    "Floats",
-    "Point",
-    "Statistic",
-    "Study",
-    "Verdict",
-]
-
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+from mlproject.analysis.ablations import ArmTable, Interaction, ablate
+from mlproject.analysis.axes import AXES
+from mlproject.analysis.bootstrap import replicates
+from mlproject.analysis.comparable import ComparableRuns
+from mlproject.analysis.curves import Curve, label_curves, make_curves
+from mlproject.analysis.exponent_differences import (
+    ExponentDifference,
+    RegionContrast,
+    arm_exponents,
+    region_contrasts,
+)
+from mlproject.analysis.grids import Grid, label_grids, make_grids
+from mlproject.analysis.image_scale import ImageScaleComparison, image_scale_comparisons
+from mlproject.analysis.iterations import IterationLedger, iteration_ledger
+from mlproject.analysis.notes import notes
+from mlproject.analysis.points import STATISTICS
+from mlproject.analysis.runs import image_pools, read_runs
+from mlproject.losses import Observation
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What is said of one law on one statistic; ``fit`` is None where fitting would be a pretence.
+class Ablation:
+    """Arms against their baselines: tables by setting, interactions, and differences of exponents."""
 
-    ``identified`` names the parameters that may be told as numbers; the others have an interval at most.
-    """
-
-    statistic: Statistic
-    law: str
-    fit: Fit | None
-    verdict: str
-    reason: str
-    identified: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Correlation:
-    """Two scales of a curve, compared over the images that both judged."""
-
-    first: str
-    second: str
-    n_images: int
-    pearson: float
-    spearman: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Curve:
-    """Comparable cells along one axis.
-
-    ``series`` tells curves of one figure apart (a model, a dataset size), ``family`` the figures.
-    ``fixed`` is what all cells of the curve share; ``held_out`` predicts the largest scale from the others.
-    Shapes: ``losses`` is [images, points], NaN where a point did not judge an image; the arrays of
-    ``image_exponents`` are [images].
-    """
-
-    axis: Axis
-    series: str
-    family: str
-    fixed: Mapping[str, Any]
-    points: tuple[Point, ...]
-    image_ids: tuple[str, ...]
-    losses: Floats
-    verdicts: tuple[Verdict, ...] = ()
-    averages: Mapping[Statistic, Average] = field(default_factory=dict)
-    held_out: Mapping[Statistic, Prediction] = field(default_factory=dict)
-    correlations: tuple[Correlation, ...] = ()
-    image_exponents: ImageExponents | None = None
-
-    @property
-    def label(self) -> str:
-        """The name of the group in every table."""
-        return f"{self.series} · {self.family}"
-
-    @property
-    def split(self) -> str:
-        """``eval``, or ``in-sample`` where losses are those of the training images."""
-        return "in-sample" if self.fixed["split"] == "train" else str(self.fixed["split"])
-
-    @property
-    def random(self) -> bool:
-        """Whether the backbones carry random weights."""
-        return bool(self.fixed["weights_kind"] == "random")
-
-    @property
-    def target(self) -> str:
-        """The knob ``target``, or nothing where the recipe has none."""
-        return str(self.fixed["knobs"].get("target", ""))
-
-    @property
-    def x(self) -> Floats:
-        """The scales, ascending; two models of one size are two points."""
-        return np.array([point.x for point in self.points])
-
-    @property
-    def n_scales(self) -> int:
-        """How many distinct scales the curve has."""
-        return len({point.x for point in self.points})
-
-    @property
-    def n_seeds(self) -> tuple[int, int]:
-        """The fewest and the most seeds that a point has."""
-        counts = [point.n_seeds for point in self.points]
-        return min(counts), max(counts)
-
-    def values(self, statistic: Statistic) -> Floats:
-        """The losses of the points."""
-        return np.array([point.value(statistic) for point in self.points])
-
-    def verdict(self, statistic: Statistic, law: str) -> Verdict | None:
-        """What is said of one law, where anything was."""
-        found = (v for v in self.verdicts if (v.statistic, v.law) == (statistic, law))
-        return next(found, None)
-
-    def beyond(self, statistic: Statistic) -> Prediction | None:
-        """Losses over all laws at ``HORIZONS`` times the largest scale, where the laws were averaged."""
-        found = self.averages.get(statistic)
-        return None if found is None else found.predict(self.x[-1] * np.array(HORIZONS))
+    tables: tuple[ArmTable, ...] = ()
+    interactions: tuple[Interaction, ...] = ()
+    exponents: tuple[ExponentDifference, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """Curves, grids and what has to be said with them. ``notes`` are sentences, most important first;
-    ``contrasts`` compare exponents and losses between regions."""
+    """Curves, grids, ablations and the other comparisons of one set of finished runs.
+
+    ``notes`` are sentences, most important first; ``n_left_out`` counts runs that repeat a cell.
+    ``iterations`` is None where no network was trained whole.
+    """
 
     curves: tuple[Curve, ...]
+    grids: tuple[Grid, ...]
+    ablation: Ablation
+    image_scale: tuple[ImageScaleComparison, ...]
+    region_contrasts: tuple[RegionContrast, ...]
+    iterations: IterationLedger | None
     notes: tuple[str, ...]
     run_ids: tuple[str, ...]
     n_left_out: int
     n_draws: int
-    ablation: Ablation = field(default_factory=Ablation)
-    sweet_spots: tuple[SweetSpot, ...] = ()
-    joints: tuple[Joint, ...] = ()
-    contrasts: tuple[Contrast, ...] = ()
 
     def along(self, axis: str) -> tuple[Curve, ...]:
         """The curves along one axis of ``AXES``."""
-        from mlproject.analysis.axes import AXES
-
         return tuple(curve for curve in self.curves if curve.axis is AXES[axis])
+
+    @property
+    def assessed(self) -> tuple[Curve, ...]:
+        """The curves of two or more scales."""
+        return tuple(curve for curve in self.curves if curve.assessments)
+
+    @property
+    def unfitted(self) -> tuple[Curve, ...]:
+        """Curves of several scales that no law was fitted to."""
+        return tuple(curve for curve in self.curves if curve.refusal)
+
+    @property
+    def shared_family(self) -> str:
+        """The family that all assessed curves belong to, or nothing where there are several."""
+        families = {curve.family for curve in self.assessed}
+        return families.pop() if len(families) == 1 else ""
+
+    def name_of(self, curve: Curve) -> str:
+        """A curve's name beside ``shared_family``, where there is one."""
+        return curve.series if self.shared_family else curve.label
+
+    def points(self) -> list[dict[str, Any]]:
+        """A row for each point of each curve and statistic, as ``mlproject fit`` reads them from a CSV file.
+
+        ``sd`` is the noise of the point that other points of the curve do not share, empty where unknown.
+        """
+        return [
+            {"group": curve.label, "axis": curve.axis.name, "statistic": statistic, **row}
+            for curve in self.curves
+            for statistic in STATISTICS
+            for row in curve.csv_points(statistic)
+        ]
+
+
+def analyse(observations: Iterable[Observation], *, n_draws: int = 1000, seed: int = 0) -> Study:
+    """Everything that finished runs tell, whatever order they come in.
+
+    Raises: BadInput when there is no run, DigestMismatch when two runs of one cell differ.
+    """
+    runs, n_left_out = read_runs(observations)
+    pools = image_pools(runs)
+    curves: list[tuple[ComparableRuns, Curve]] = []
+    grids: list[tuple[ComparableRuns, Grid]] = []
+    tables: list[ArmTable] = []
+    interactions: list[Interaction] = []
+    exponents: list[ExponentDifference] = []
+    image_scale: list[ImageScaleComparison] = []
+    for pool in pools:
+        drawn = replicates(pool, n_draws=n_draws, seed=seed)
+        curves_here = make_curves(pool, drawn, seed)
+        tables_here, interactions_here = ablate(pool, n_draws=n_draws, seed=seed)
+        curves += curves_here
+        grids += make_grids(pool, drawn, seed)
+        tables += tables_here
+        interactions += interactions_here
+        exponents += arm_exponents([curve for _, curve in curves_here], tables_here)
+        image_scale += image_scale_comparisons(pool, drawn, seed)
+    labelled, labelled_grids = label_curves(curves), label_grids(grids)
+    contrasts = region_contrasts(labelled)
+    pool_notes = [pool.note for pool in pools if pool.note]
+    return Study(
+        curves=labelled,
+        grids=labelled_grids,
+        ablation=Ablation(tables=tuple(tables), interactions=tuple(interactions), exponents=tuple(exponents)),
+        image_scale=tuple(image_scale),
+        region_contrasts=contrasts,
+        iterations=iteration_ledger(runs),
+        notes=notes(labelled, labelled_grids, contrasts, n_left_out=n_left_out, pool_notes=pool_notes),
+        run_ids=tuple(run.run_id for run in runs),
+        n_left_out=n_left_out,
+        n_draws=n_draws,
+    )

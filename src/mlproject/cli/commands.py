@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mlproject.cli.cache import cache_app
-from mlproject.errors import MLProjectError, WrongUse
+from mlproject.errors import WrongUse
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -128,19 +128,14 @@ def fit(
 
     `mlproject fit points.csv --x images --y loss --group task,model --predict-at at.csv --json out.json`
     """
-    from mlproject.cli.console import out
-    from mlproject.fit_csv import Columns, Request, fit_file, names
+    from mlproject.analysis import Columns, assess_csv
+    from mlproject.cli.session import show_csv_study
 
-    columns = Columns(x=tuple(x), y=y, sd=sd, group=names(group))
-    request = Request(columns=columns, at=predict_at, ceiling=ceiling, laws=names(laws), compare=compare)
-    answer = fit_file(points, request)
-    if to_json is not None:
-        answer.write(to_json)
-    out.print(answer.text)
-    if answer.faults:
-        raise MLProjectError(
-            f"{len(answer.faults)} of the groups left out, the others fitted: {answer.faults[0]}"
-        )
+    columns = Columns(x=tuple(x), y=y, sd=sd, group=_words(group))
+    study = assess_csv(
+        points, columns, predict_at=predict_at, ceiling=ceiling, laws=_words(laws), compared=compare
+    )
+    show_csv_study(study, to_json)
 
 
 @app.command(context_settings={"token_normalize_func": _dashes})
@@ -252,3 +247,8 @@ def _extra(words: list[str]) -> dict[str, str]:
             value = rest.pop(0)
         options[name.replace("-", "_")] = value
     return options
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """The words of a comma list."""
+    return tuple(word.strip() for word in text.split(",")) if text else ()

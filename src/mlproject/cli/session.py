@@ -6,8 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mlproject.cli import console, listing
+from mlproject.errors import MLProjectError, WrongUse
+from mlproject.files import write_atomic
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlproject.analysis import CsvStudy
     from mlproject.cell import Cell
     from mlproject.plans import Plan
     from mlproject.runs import CellRun, Fitted
@@ -63,6 +68,24 @@ def show_fit(fitted: Fitted) -> None:
     """Print the exponents and the address of the artifacts."""
     console.out.print(fitted.text, markup=False, highlight=False, soft_wrap=True)
     console.out.print(f"Tables and figures: {fitted.where}", soft_wrap=True, markup=False)
+
+
+def show_csv_study(study: CsvStudy, path: Path | None) -> None:
+    """Print laws, predictions and verdicts of a CSV, and write them as JSON where a path is given.
+
+    Raises: WrongUse where the file cannot be written, MLProjectError where groups were left out.
+    """
+    from mlproject.report import csv_document, csv_json, render_terminal, to_json
+
+    if path is not None:
+        try:
+            write_atomic(path, to_json(csv_json(study)))
+        except OSError as error:
+            raise WrongUse(f"cannot write {path}: {error.strerror or error}") from error
+    console.out.print(render_terminal(csv_document(study)))
+    if study.faults:
+        n, first = len(study.faults), study.faults[0]
+        raise MLProjectError(f"{n} of the groups left out, the others fitted: {first}")
 
 
 def _summarise(results: Sequence[CellRun], cells: Sequence[Cell], experiment_id: str) -> None:

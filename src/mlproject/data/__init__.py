@@ -1,4 +1,4 @@
-"""Images to learn from: the embedded set, a folder, or a set that torchvision knows."""
+"""Image sets: the embedded images, a folder, or a published data set that torchvision reads."""
 
 from __future__ import annotations
 
@@ -7,13 +7,26 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mlproject.data.embedded import load_embedded
-from mlproject.data.image_set import ImageSet, Skipped
-from mlproject.data.published import load_published
-from mlproject.data.published_maps import load_published_maps
+from mlproject.data.folder import load_folder
+from mlproject.data.image_set import UNLABELLED, ImageSet, Indices, Skipped, digest_of_pixels
+from mlproject.data.label_maps import has_label_maps, load_label_maps
+from mlproject.data.published import load_published, load_published_maps
 from mlproject.data.scenes import load_scenes
+from mlproject.data.splits import SplitIndices, split_indices
 from mlproject.errors import WrongUse, unknown
 
-__all__ = ["DATASETS", "ImageSet", "Skipped", "full_name", "load_images"]
+__all__ = [
+    "DATASETS",
+    "UNLABELLED",
+    "ImageSet",
+    "Indices",
+    "Skipped",
+    "SplitIndices",
+    "digest_of_pixels",
+    "full_name",
+    "load_images",
+    "split_indices",
+]
 
 DATASETS: dict[str, Callable[[bool], ImageSet]] = {
     "embedded": lambda _: load_embedded(),
@@ -27,7 +40,7 @@ DATASETS: dict[str, Callable[[bool], ImageSet]] = {
     "voc2012": lambda download: load_published_maps("voc2012", download=download),
     "oxford-pets": lambda download: load_published_maps("oxford-pets", download=download),
 }
-"""Sets known by name, each a function of whether it may be downloaded."""
+"""Data sets by name; each is a function of whether it may be downloaded."""
 
 
 def load_images(spec: str, *, max_bad: int = 0, download: bool = False) -> ImageSet:
@@ -47,9 +60,6 @@ def load_images(spec: str, *, max_bad: int = 0, download: bool = False) -> Image
     folder = Path(os.path.expanduser(spec))
     if "/" not in spec and not os.path.isdir(folder) and not spec.startswith((".", "~")):
         raise unknown("data set or folder", name, DATASETS)
-    from mlproject.data.folder import load_folder
-    from mlproject.data.label_maps import has_label_maps, load_label_maps
-
     if has_label_maps(folder):
         return load_label_maps(folder, max_bad=max_bad)
     return load_folder(folder, max_bad=max_bad)

@@ -1,4 +1,4 @@
-"""The embedded images: 4,200 of Fashion-MNIST, small enough to come with the package.
+"""The embedded images: 4,200 of Fashion-MNIST, shipped with the package.
 
 Source: Xiao, Rasul, Vollgraf 2017, arXiv 1708.07747, MIT licence (``fashion-mnist-LICENSE.txt``);
 ``scripts/build_embedded.py`` makes the files. The manifest alone gives ids, digests, labels and split
@@ -50,7 +50,7 @@ def _pixels(path: Path, expected: str) -> NDArray[np.uint8]:
     """All images, [n, 28, 28]."""
     content = path.read_bytes()
     if sha256(content) != expected:
-        raise DigestMismatch(f"{path} is not the file that embedded.json names; reinstall mlproject")
+        raise DigestMismatch(f"{path} is not the file of embedded.json; reinstall mlproject")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         images: NDArray[np.uint8] = arrays["images"]
     return images

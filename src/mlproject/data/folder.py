@@ -1,7 +1,7 @@
 """A folder of images: flat, a folder per class, or either below ``train/`` and ``test/``.
 
-The folder is read once; what was found then is the data set. Without a split of its own, the fifth of
-each class with the lowest content digests is held out: no shuffle, and adding files moves few images.
+The folder is listed once; the files listed then are the data set. In a folder without a split, the fifth of
+each class with the lowest content digests is held out: no shuffling, and adding files moves few images.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from mlproject.data.image_set import ImageSet, Skipped
 from mlproject.data.images import BadImage, check, decode, read_bytes
-from mlproject.data.names import natural, printable
-from mlproject.data.scan import Found, scan
+from mlproject.data.scan import ImageFile, natural, printable, scan
 from mlproject.errors import BadInput, DigestMismatch
 from mlproject.files import sha256
 
@@ -26,10 +25,10 @@ N_NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Checked:
-    """A file that gave an image, and the digest of its bytes."""
+class _CheckedFile:
+    """A file that was decoded as an image, and the digest of its bytes."""
 
-    found: Found
+    file: ImageFile
     digest: str
 
 
@@ -42,32 +41,32 @@ def load_folder(folder: Path, *, max_bad: int = 0) -> ImageSet:
     DigestMismatch from ``read`` for a file that changed since.
     """
     folder = Path(os.path.abspath(folder))  # reads go on after a change of directory
-    files, passed_over = scan(folder)
+    files, skipped = scan(folder)
     images, refused = _check(files)
     require_few_bad(folder, refused, len(files), max_bad)
     if not images:
         raise BadInput(f"no images in {folder} (PNG, JPEG, WEBP, BMP, GIF, TIFF)")
-    classes = tuple(sorted({image.found.class_name for image in images}, key=natural))
+    classes = tuple(sorted({image.file.class_name for image in images}, key=natural))
     label_of = {name: label for label, name in enumerate(classes)}
-    labels = np.array([label_of[image.found.class_name] for image in images], np.int64)
+    labels = np.array([label_of[image.file.class_name] for image in images], np.int64)
     digests = tuple(image.digest for image in images)
-    split = [image.found.held_out for image in images]
+    split = [image.file.held_out for image in images]
     return ImageSet(
         name=printable(folder.name),
-        ids=tuple(image.found.id for image in images),
+        ids=tuple(image.file.id for image in images),
         digests=digests,
         labels=labels,
         classes=classes,
         held_out=held_out_by_content(labels, digests) if None in split else np.array(split, np.bool_),
         read=lambda index: _read_again(images[index]),
-        skipped=(*refused, *passed_over),
+        skipped=(*refused, *skipped),
         source="folder of images, licence not stated",
     )
 
 
-def _check(files: Iterable[Found]) -> tuple[list[_Checked], list[Skipped]]:
+def _check(files: Iterable[ImageFile]) -> tuple[list[_CheckedFile], list[Skipped]]:
     first_with: dict[str, str] = {}
-    images: list[_Checked] = []
+    images: list[_CheckedFile] = []
     refused: list[Skipped] = []
     for file in files:
         try:
@@ -81,7 +80,7 @@ def _check(files: Iterable[Found]) -> tuple[list[_Checked], list[Skipped]]:
             refused.append(Skipped(id=file.id, reason=str(error), bad=True))
             continue
         first_with[digest] = file.id
-        images.append(_Checked(found=file, digest=digest))
+        images.append(_CheckedFile(file=file, digest=digest))
     return images, refused
 
 
@@ -107,11 +106,11 @@ def held_out_by_content(labels: NDArray[np.int64], digests: tuple[str, ...]) -> 
     return held_out
 
 
-def _read_again(image: _Checked) -> NDArray[np.uint8]:
+def _read_again(image: _CheckedFile) -> NDArray[np.uint8]:
     try:
-        content = read_bytes(image.found.path)
+        content = read_bytes(image.file.path)
     except BadImage as error:
-        raise DigestMismatch(f"{image.found.id} is no longer what was loaded: {error}") from error
+        raise DigestMismatch(f"{image.file.id} is no longer what was loaded: {error}") from error
     if sha256(content) != image.digest:
-        raise DigestMismatch(f"{image.found.id} changed after it was loaded; start again")
+        raise DigestMismatch(f"{image.file.id} changed after it was loaded; start again")
     return decode(content)

@@ -1,7 +1,7 @@
-"""ImageSet: named images in a fixed order, their digests, labels and split, and how to read one.
+"""ImageSet: named images in a fixed order, their digests, labels and split, and how to read each.
 
-All choices (draws, evaluation prefix) rank images by hashes of their content, never by a library's
-random stream or a position in a listing: they are the same on every machine and with every version.
+All choices (draws, evaluation images) rank images by hashes of their content, never by a library's random
+stream or a position in a listing: they are the same on every machine and with every version.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from mlproject.errors import BadInput, unknown
 
 Indices = NDArray[np.int64]
 UNLABELLED = 255
-"""The value of pixels in a label map that have no class."""
+"""The value of pixels without a class in a label map."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Skipped:
-    """A file that is not in the set, and why. ``bad`` ones count against ``max_bad``."""
+    """A file that is not in the set, and why; a ``bad`` file counts against ``max_bad``."""
 
     id: str
     reason: str
@@ -33,18 +33,18 @@ class Skipped:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageSet:
-    """Images that a cell draws from; pixels are read one at a time and nothing else is kept.
+    """Images that a cell draws from; pixels are read one image at a time and not kept.
 
     ``ids`` are unique printable texts in natural order (``2.png`` before ``10.png``); ``digests`` are
     SHA-256 of each image's content (file bytes, or shape and pixels of an array); ``labels`` index
     ``classes`` (all 0 where a folder is flat); ``held_out`` marks the fixed evaluation split.
     ``ranks`` are the digests that choices rank by where these images were made from others (default:
     ``digests``). ``read(index)`` gives an upright RGB image; ``source`` is a line on licence and origin.
-    Where every pixel has a class, ``read_map(index)`` gives them, 255 for pixels that count for nothing.
+    Where pixels have classes, ``read_map(index)`` gives them, with 255 for pixels to be ignored.
 
     Shapes: ``ids``, ``digests``, ``labels``, ``held_out`` have length n; ``read`` gives [height, width, 3],
     ``read_map`` [height, width].
-    Raises: ValueError on lengths, ids or labels that cannot be; ``read`` raises DigestMismatch when an
+    Raises: ValueError on inconsistent lengths, ids or labels; ``read`` raises DigestMismatch when an
     image is no longer what was loaded.
     """
 
@@ -65,7 +65,7 @@ class ImageSet:
         if not len(self.digests) == len(self.labels) == len(self.held_out) == n:
             raise ValueError("ids, digests, labels and split differ in length")
         if len(set(self.ids)) != n:
-            raise ValueError("an id stands twice")
+            raise ValueError("an id occurs twice")
         if n and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
             raise ValueError(f"labels must index the {len(self.classes)} classes")
         self.labels.setflags(write=False)
@@ -111,7 +111,7 @@ class ImageSet:
     def validation(self, size: int, *, in_sample: bool = False) -> Indices:
         """Indices of ``size`` images of the pool, class-balanced and nested, the same for every seed.
 
-        Knobs and epochs are chosen by their losses; a draw told of them trains on none of them.
+        Knobs and epochs are chosen by their losses; ``draw`` leaves them out.
 
         Raises: BadInput when the pool has fewer images.
         """
@@ -128,26 +128,26 @@ class ImageSet:
         self._require(size, len(held), "held out for evaluation")
         return self._in_turn(held, "evaluation")[:size]
 
-    def only(self, wanted: str) -> ImageSet:
+    def only(self, class_name: str) -> ImageSet:
         """The images of one class, given by name or number; it becomes the one class of the set.
 
         Raises: WrongUse naming the near matches.
         """
         by_number = {str(i): i for i in range(len(self.classes))}
         by_name = {name: i for i, name in enumerate(self.classes)}
-        label = by_name.get(wanted, by_number.get(wanted))
+        label = by_name.get(class_name, by_number.get(class_name))
         if label is None:
-            raise unknown(f"class of {self.name}", wanted, self.classes)
-        keep = np.flatnonzero(self.labels == label)
+            raise unknown(f"class of {self.name}", class_name, self.classes)
+        kept = np.flatnonzero(self.labels == label)
         return ImageSet(
             name=f"{self.name}:{self.classes[label]}",
-            ids=tuple(self.ids[i] for i in keep),
-            digests=tuple(self.digests[i] for i in keep),
-            labels=np.zeros(len(keep), np.int64),
+            ids=tuple(self.ids[i] for i in kept),
+            digests=tuple(self.digests[i] for i in kept),
+            labels=np.zeros(len(kept), np.int64),
             classes=(self.classes[label],),
-            held_out=self.held_out[keep],
-            ranks=tuple(self.ranks[i] for i in keep) if self.ranks else (),
-            read=lambda index: self.read(int(keep[index])),
+            held_out=self.held_out[kept],
+            ranks=tuple(self.ranks[i] for i in kept) if self.ranks else (),
+            read=lambda index: self.read(int(kept[index])),
             skipped=self.skipped,
             source=self.source,
         )
@@ -173,7 +173,7 @@ class ImageSet:
 
 
 def digest_of_pixels(image: NDArray[np.uint8]) -> str:
-    """SHA-256 of an image that has no file: its shape and its pixels."""
+    """SHA-256 of the shape and the pixels of an image that has no file."""
     shape = "x".join(map(str, image.shape))
     return hashlib.sha256(f"{shape}:".encode() + image.tobytes()).hexdigest()
 

@@ -1,9 +1,9 @@
-"""The one place that opens a picture: bytes of a file in, upright RGB pixels or a reason out.
+"""Open pictures: from the bytes of a file to upright RGB pixels, or a reason for refusal. Nothing else does.
 
-A file is opened without following links or blocking, and must be plain, of 1 byte to 64 MB. Its first
-bytes decide the format, not its name. Limits on pixels are checked before anything is decoded; a
-decoder alone would take 16-bit gray for white, leave EXIF-turned pictures turned, and fill what a
-short PNG lacks with black. Flipped bits inside JPEG, lossy WebP and BMP cannot be seen: a digest can.
+A file is opened without following links or blocking, and must be a plain file of 1 byte to 64 MB. Its first
+bytes decide the format, not its name. Limits on pixels are checked before anything is decoded. Pillow alone
+would read 16-bit gray as white, ignore the EXIF orientation, and fill the missing rows of a truncated PNG
+with black. Flipped bits inside JPEG, lossy WebP and BMP cannot be detected here; digests detect them.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ import io
 import logging
 import os
 import stat
+import struct
 import threading
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlproject.data.png import check_png
 from mlproject.errors import BadInput
 
 if TYPE_CHECKING:
@@ -51,14 +52,18 @@ UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
     8: lambda a: np.rot90(a, 1),
 }
 """EXIF orientation to the turn that makes an image upright."""
+SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""Samples a pixel of each colour type of PNG."""
+ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+"""Passes of an interlaced PNG: first column, first row, step in columns, step in rows."""
 
 _EXIF_ORIENTATION = 0x0112
 _header_lock = threading.Lock()
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it says of a bad file is in the reason
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # its messages on bad files are in the reason
 
 
 class BadImage(BadInput):
-    """A file that gives no image; the message is the reason, without the file's name."""
+    """A file that cannot be read as an image; the message is the reason, without the file's name."""
 
 
 def read_bytes(path: str) -> bytes:
@@ -96,7 +101,7 @@ def decode(content: bytes) -> Pixels:
 
 
 def check(content: bytes) -> None:
-    """Refuse what ``decode`` would refuse, without the array where the pixels are RGB as they are.
+    """Refuse what ``decode`` would refuse, without copying pixels that are RGB already.
 
     Raises: BadImage with the reason.
     """
@@ -122,13 +127,13 @@ def decode_map(content: bytes) -> Pixels:
 
 @contextlib.contextmanager
 def _refusing(content: bytes) -> Iterator[str]:
-    """The format, and whatever its decoder raises as one reason."""
+    """Yield the format, and turn whatever its decoder raises into a reason."""
     kind = _format(content)
     try:
         yield kind
     except (BadImage, MemoryError):
         raise
-    except Exception as error:  # a decoder may raise anything on bytes that are no image
+    except Exception as error:  # decoders raise any type of exception on bytes that are no image
         raise BadImage(f"cannot be decoded as {kind}: {_one_line(error)}") from error
 
 
@@ -187,9 +192,9 @@ def _rgb(image: Image.Image) -> Pixels:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Pillow's warning of a bomb is an error; others are of no use to a reader of a folder.
+    """Make Pillow's warning of a decompression bomb an error and silence its other warnings.
 
-    Filters belong to the process, so only one thread at a time may change them.
+    Warning filters belong to the process, so only one thread at a time may change them.
     """
     from PIL import Image
 
@@ -201,3 +206,51 @@ def _quiet() -> Iterator[None]:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def check_png(content: bytes) -> None:
+    """Check what decoders do not: the checksum of each chunk, and that all rows are there.
+
+    Source: PNG specification, third edition (W3C 2025), sections 5 (chunks), 8 (interlacing), 10.
+    Raises: ValueError with the reason.
+    """
+    chunks = list(_png_chunks(content))
+    if not chunks or chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
+        raise ValueError("no header")
+    if chunks[-1][0] != b"IEND":
+        raise ValueError("truncated")
+    expected = _n_png_bytes(chunks[0][1])
+    inflate = zlib.decompressobj()
+    packed = b"".join(data for name, data in chunks if name == b"IDAT")
+    n_there = len(inflate.decompress(packed, expected + 1))
+    if n_there != expected or not inflate.eof:
+        raise ValueError(f"pixel data is not {expected:,} bytes long")
+
+
+def _png_chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """Name and data of each chunk up to IEND; bytes after it are ignored."""
+    view = memoryview(content)
+    at, name = 8, b""
+    while name != b"IEND" and at + 12 <= len(view):
+        (length,) = struct.unpack_from(">I", view, at)
+        name = bytes(view[at + 4 : at + 8])
+        end = at + 8 + length
+        if end + 4 > len(view):
+            raise ValueError("truncated")
+        if zlib.crc32(view[at + 4 : end]) != struct.unpack_from(">I", view, end)[0]:
+            raise ValueError(f"checksum of {name.decode('latin-1')!r} is wrong")
+        yield name, view[at + 8 : end]
+        at = end + 4
+
+
+def _n_png_bytes(header: memoryview) -> int:
+    """Length of the decompressed pixel data; each row has one byte for its filter."""
+    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
+    bits = depth * SAMPLES[colour]
+    passes = ADAM7 if interlaced else ((0, 0, 1, 1),)
+    total = 0
+    for first_column, first_row, column_step, row_step in passes:
+        n_columns = len(range(first_column, width, column_step))
+        n_rows = len(range(first_row, height, row_step))
+        total += n_rows * (1 + (n_columns * bits + 7) // 8) if n_columns else 0
+    return total

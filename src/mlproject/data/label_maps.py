@@ -1,8 +1,8 @@
-"""Images with a class for every pixel: a folder of images and label maps, or files that a list names.
+"""Images with a class for every pixel: a folder of images and label maps, or a list of file pairs.
 
 folder/images/…     pictures, with train/ and test/ (or class folders) below if wanted
-folder/labels/…     the same paths, each a PNG whose pixel values are classes; 255 counts for nothing
-folder/classes.txt  names of classes 0, 1, … one a line; without it, classes are numbers
+folder/labels/…     the same paths, each a PNG whose pixel values are classes; 255 is ignored
+folder/classes.txt  names of the classes 0, 1, … one per line; without it, classes are numbers
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from mlproject.data.folder import held_out_by_content, require_few_bad
 from mlproject.data.image_set import UNLABELLED, ImageSet, Skipped
 from mlproject.data.images import BadImage, decode, decode_map, read_bytes
-from mlproject.data.names import printable
-from mlproject.data.scan import scan
+from mlproject.data.scan import printable, scan
 from mlproject.errors import BadInput, DigestMismatch
 from mlproject.files import sha256
 
@@ -37,7 +36,7 @@ class Pair:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Checked:
+class _CheckedPair:
     pair: Pair
     digest: str
 
@@ -53,7 +52,7 @@ def load_label_maps(folder: Path, *, max_bad: int = 0) -> ImageSet:
     Raises: BadInput for label maps that are missing, of another size, or of a class that has no name.
     """
     folder = Path(os.path.abspath(folder))
-    files, passed_over = scan(folder / IMAGES)
+    files, skipped = scan(folder / IMAGES)
     pairs = []
     for file in files:
         below = Path(os.path.relpath(file.path, folder / IMAGES)).with_suffix(".png")
@@ -65,7 +64,7 @@ def load_label_maps(folder: Path, *, max_bad: int = 0) -> ImageSet:
         classes=_class_names(folder / CLASSES),
         source="folder of images and label maps, licence not stated",
         max_bad=max_bad,
-        passed_over=passed_over,
+        skipped=skipped,
     )
 
 
@@ -77,7 +76,7 @@ def load_pairs(
     source: str,
     first_class: int = 0,
     max_bad: int = 0,
-    passed_over: Iterable[Skipped] = (),
+    skipped: Iterable[Skipped] = (),
 ) -> ImageSet:
     """The image set of pairs of files; ``first_class`` is the pixel value of class 0.
 
@@ -87,26 +86,28 @@ def load_pairs(
     require_few_bad(name, refused, len(pairs), max_bad)
     if not checked:
         raise BadInput(f"no images with label maps in {name}")
-    digests = tuple(one.digest for one in checked)
+    digests = tuple(image.digest for image in checked)
     labels = np.zeros(len(checked), np.int64)
-    split = [one.pair.held_out for one in checked]
+    split = [image.pair.held_out for image in checked]
     return ImageSet(
         name=name,
-        ids=tuple(one.pair.id for one in checked),
+        ids=tuple(image.pair.id for image in checked),
         digests=digests,
         labels=labels,
         classes=classes or tuple(str(number) for number in range(largest + 1)),
         held_out=held_out_by_content(labels, digests) if None in split else np.array(split, np.bool_),
-        read=lambda index: decode(_again(checked[index])[0]),
-        read_map=lambda index: _classes_of(_again(checked[index])[1], first_class),
-        skipped=(*refused, *passed_over),
+        read=lambda index: decode(_read_again(checked[index])[0]),
+        read_map=lambda index: _classes_of(_read_again(checked[index])[1], first_class),
+        skipped=(*refused, *skipped),
         source=source,
     )
 
 
-def _check(pairs: Iterable[Pair], n_classes: int, first: int) -> tuple[list[_Checked], list[Skipped], int]:
-    """Pairs that can be used, those that cannot and why, and the largest class seen."""
-    checked: list[_Checked] = []
+def _check(
+    pairs: Iterable[Pair], n_classes: int, first: int
+) -> tuple[list[_CheckedPair], list[Skipped], int]:
+    """Usable pairs, refused ones with the reason, and the largest class."""
+    checked: list[_CheckedPair] = []
     refused: list[Skipped] = []
     largest = 0
     for pair in pairs:
@@ -119,7 +120,7 @@ def _check(pairs: Iterable[Pair], n_classes: int, first: int) -> tuple[list[_Che
             continue
         largest = max(largest, int(classes[classes != UNLABELLED].max()))
         digest = sha256(f"{sha256(image)} {sha256(label_map)}".encode())
-        checked.append(_Checked(pair=pair, digest=digest))
+        checked.append(_CheckedPair(pair=pair, digest=digest))
     return checked, refused, largest
 
 
@@ -155,11 +156,11 @@ def _class_names(path: Path) -> tuple[str, ...]:
     return names
 
 
-def _again(one: _Checked) -> tuple[bytes, bytes]:
+def _read_again(checked: _CheckedPair) -> tuple[bytes, bytes]:
     try:
-        image, label_map = read_bytes(one.pair.image), read_bytes(one.pair.label_map)
+        image, label_map = read_bytes(checked.pair.image), read_bytes(checked.pair.label_map)
     except BadImage as error:
-        raise DigestMismatch(f"{one.pair.id} is no longer what was loaded: {error}") from error
-    if sha256(f"{sha256(image)} {sha256(label_map)}".encode()) != one.digest:
-        raise DigestMismatch(f"{one.pair.id} changed after it was loaded; start again")
+        raise DigestMismatch(f"{checked.pair.id} is no longer what was loaded: {error}") from error
+    if sha256(f"{sha256(image)} {sha256(label_map)}".encode()) != checked.digest:
+        raise DigestMismatch(f"{checked.pair.id} changed after it was loaded; start again")
     return image, label_map

@@ -1,11 +1,12 @@
-"""What lies in a folder: plain files with an image's suffix, and what was passed over and why.
+"""List the image files of a folder: ids, classes and splits, and which entries were skipped and why.
 
-Links are never followed, so a loop ends and nothing outside the folder is read.
+Links are never followed, so that loops end and nothing outside the folder is read.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
@@ -13,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlproject.data.image_set import Skipped
-from mlproject.data.names import natural, printable
 from mlproject.errors import BadInput
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
@@ -23,8 +23,8 @@ EVALUATION = ("test", "eval", "val")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """A file to try; ``nested`` in a class folder or not. ``held_out`` is None where no split is given."""
+class ImageFile:
+    """A file that may be an image. ``nested``: in a class folder; ``held_out`` is None without a split."""
 
     path: str
     id: str
@@ -34,8 +34,8 @@ class Found:
 
 
 @dataclass
-class _Listing:
-    """What a walk has seen so far; paths are relative to the folder."""
+class _FolderListing:
+    """Entries seen so far; paths are relative to the folder."""
 
     files: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
@@ -43,29 +43,29 @@ class _Listing:
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
-def scan(folder: Path) -> tuple[list[Found], list[Skipped]]:
-    """Image files in natural order of their ids, and what else was there.
+def scan(folder: Path) -> tuple[list[ImageFile], list[Skipped]]:
+    """Image files in natural order of their ids, and the entries that were skipped.
 
     Raises: BadInput when the folder cannot be read, has images at two levels, or two ids clash.
     """
     listing = _walk(folder)
     splits = _splits(listing.files)
-    found = [file for path in listing.files if (file := _found(folder, path, splits))]
-    if splits and len(found) < len(listing.files):
+    files = [file for path in listing.files if (file := _image_file(folder, path, splits))]
+    if splits and len(files) < len(listing.files):
         where = f"(outside of {' and '.join(f'{name}/' for name in splits)})"
-        listing.counts[where, "images, in no split"] = len(listing.files) - len(found)
-    _require_one_level(folder, found)
-    _require_distinct(folder, found)
-    return sorted(found, key=lambda file: natural(file.id)), _passed_over(listing)
+        listing.counts[where, "images, in no split"] = len(listing.files) - len(files)
+    _require_one_level(folder, files)
+    _require_distinct(folder, files)
+    return sorted(files, key=lambda file: natural(file.id)), _skipped(listing)
 
 
-def _found(folder: Path, path: str, splits: dict[str, bool | None]) -> Found | None:
+def _image_file(folder: Path, path: str, splits: dict[str, bool | None]) -> ImageFile | None:
     """The file at a relative path, or None where it is in no split of a folder that has splits."""
     top, _, below = path.partition("/")
     if splits and (not below or top not in splits):
         return None
     class_name, nested, _ = (below if splits else path).partition("/")
-    return Found(
+    return ImageFile(
         path=os.path.join(folder, path),
         id=printable(path),
         class_name=printable(class_name if nested else folder.name),
@@ -74,8 +74,8 @@ def _found(folder: Path, path: str, splits: dict[str, bool | None]) -> Found | N
     )
 
 
-def _walk(folder: Path) -> _Listing:
-    listing = _Listing()
+def _walk(folder: Path) -> _FolderListing:
+    listing = _FolderListing()
     waiting = [""]
     while waiting:
         inside = waiting.pop()
@@ -89,7 +89,7 @@ def _walk(folder: Path) -> _Listing:
     return listing
 
 
-def _note(entry: os.DirEntry[str], path: str, listing: _Listing, waiting: list[str]) -> None:
+def _note(entry: os.DirEntry[str], path: str, listing: _FolderListing, waiting: list[str]) -> None:
     suffix = os.path.splitext(entry.name)[1].casefold()
     if entry.name.startswith("."):
         listing.counts[".*", "hidden"] += 1
@@ -117,9 +117,9 @@ def _splits(files: Iterable[str]) -> dict[str, bool | None]:
     return {TRAIN: None} if tops == {TRAIN} else {}
 
 
-def _require_one_level(folder: Path, found: Iterable[Found]) -> None:
-    flat = [file.id for file in found if not file.nested]
-    nested = [file.id for file in found if file.nested]
+def _require_one_level(folder: Path, files: Iterable[ImageFile]) -> None:
+    flat = [file.id for file in files if not file.nested]
+    nested = [file.id for file in files if file.nested]
     if flat and nested:
         raise BadInput(
             f"images lie both beside and inside class folders of {folder} ({flat[0]}, {nested[0]}); "
@@ -127,17 +127,17 @@ def _require_one_level(folder: Path, found: Iterable[Found]) -> None:
         )
 
 
-def _require_distinct(folder: Path, found: Iterable[Found]) -> None:
-    """Ids that differ only in case or in how accents are composed are one file on other disks."""
+def _require_distinct(folder: Path, files: Iterable[ImageFile]) -> None:
+    """Ids that differ only in case or in how accents are composed name the same file on other disks."""
     first: dict[str, str] = {}
-    for file in found:
+    for file in files:
         other = first.setdefault(unicodedata.normalize("NFC", file.id.casefold()), file.path)
         if other != file.path:
             names = " and ".join(ascii(os.path.relpath(path, folder)) for path in (other, file.path))
             raise BadInput(f"two images of {folder} have one name: {names}; rename one")
 
 
-def _passed_over(listing: _Listing) -> list[Skipped]:
+def _skipped(listing: _FolderListing) -> list[Skipped]:
     occupied = {file[: i + 1] for file in listing.files for i, c in enumerate(file) if c == "/"}
     empty = [
         Skipped(id=printable(path), reason="no images in it")
@@ -146,3 +146,30 @@ def _passed_over(listing: _Listing) -> list[Skipped]:
     ]
     counted = [Skipped(id=where, reason=f"{n} {what}") for (where, what), n in sorted(listing.counts.items())]
     return [*listing.skipped, *empty, *counted]
+
+
+def printable(path: str) -> str:
+    """The id of a relative path: composed (NFC), with unprintable characters and ``%`` percent-escaped.
+
+    ``urllib.parse.unquote(id, errors="surrogateescape")`` gives the composed path back.
+
+    >>> printable("n01440764/a\\tb 100%.png")
+    'n01440764/a%09b 100%25.png'
+    """
+    return "".join(map(_escaped, unicodedata.normalize("NFC", path)))
+
+
+def natural(text: str) -> tuple[list[str | int], str]:
+    """Sort key that compares runs of digits as numbers.
+
+    >>> sorted(["10.png", "2.png", "1.png"], key=natural)
+    ['1.png', '2.png', '10.png']
+    """
+    parts = re.split(r"([0-9]+)", text.casefold())
+    return [int(part) if part.isdecimal() and part.isascii() else part for part in parts], text
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable() and character != "%":
+        return character
+    return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogateescape"))

@@ -1,6 +1,6 @@
 """Embedded scenes: several of the embedded images on one canvas, with a class for every pixel.
 
-Made when asked for, from a seed and the embedded images alone: 11 classes (nothing, and ten kinds of
+Generated on demand from a seed and the embedded images alone: 11 classes (background, and ten kinds of
 clothes), later objects in front of earlier ones, noise of a random level behind them. Held-out scenes show
 held-out images only. All choices come from SHAKE-256: the same with every version of every library.
 """
@@ -46,8 +46,8 @@ def load_scenes(side: int) -> ImageSet:
     ids = [f"test/{i:04d}" for i in range(N_HELD_OUT)] + [f"train/{i:04d}" for i in range(N_TRAIN)]
     placed = [_placed(id_, side, pools[id_.startswith("test/")]) for id_ in ids]
     words = [
-        " ".join([f"{side} {SEED} {id_}", *(source.digests[p.index] for p in some)])
-        for id_, some in zip(ids, placed, strict=True)
+        " ".join([f"{side} {SEED} {id_}", *(source.digests[item.index] for item in items)])
+        for id_, items in zip(ids, placed, strict=True)
     ]
     drawn = functools.lru_cache(maxsize=1)(lambda index: _drawn(ids[index], side, placed[index], source))
     return ImageSet(
@@ -66,13 +66,13 @@ def load_scenes(side: int) -> ImageSet:
 def _placed(id_: str, canvas: int, pool: list[int]) -> list[_Placed]:
     numbers = iter(np.frombuffer(_bytes(id_, canvas, "objects", 4 * 32), "<u4").tolist())
     small = canvas < 2 * FULL
-    found = []
+    items = []
     for _ in range((2 if small else 3) + next(numbers) % (3 if small else 4)):
         side = FULL // 2 if small or next(numbers) % 2 else FULL
         index = pool[next(numbers) % len(pool)]
         top, left = (next(numbers) % (canvas - side + 1) for _ in range(2))
-        found.append(_Placed(index=index, side=side, top=top, left=left))
-    return found
+        items.append(_Placed(index=index, side=side, top=top, left=left))
+    return items
 
 
 def _drawn(
@@ -82,12 +82,12 @@ def _drawn(
     raw = np.frombuffer(_bytes(id_, canvas, "noise", canvas * canvas + 1), np.uint8)
     pixels = (raw[0] // 4 + raw[1:] // 8).reshape(canvas, canvas).astype(np.uint8)
     classes = np.zeros((canvas, canvas), np.uint8)
-    for one in placed:
-        where = slice(one.top, one.top + one.side), slice(one.left, one.left + one.side)
-        item = _shrunk(source.read(one.index)[..., 0], one.side)
-        shown = item >= SHOWN
-        pixels[where][shown] = item[shown]
-        classes[where][shown] = 1 + source.labels[one.index]
+    for item in placed:
+        where = slice(item.top, item.top + item.side), slice(item.left, item.left + item.side)
+        picture = _shrunk(source.read(item.index)[..., 0], item.side)
+        shown = picture >= SHOWN
+        pixels[where][shown] = picture[shown]
+        classes[where][shown] = 1 + source.labels[item.index]
     return pixels, classes
 
 

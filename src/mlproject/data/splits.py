@@ -1,4 +1,4 @@
-"""Rows: which images of a set a cell trains on, validates on and is judged on; the same for all recipes."""
+"""Splits of a cell: the images that it trains on, validates on and is evaluated on, alike for all recipes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Indices = NDArray[np.int64]
 
 
 @runtime_checkable
-class Drawn(Protocol):
-    """What rows are drawn from: an ImageSet, or anything that draws like one."""
+class SplitSource(Protocol):
+    """An ImageSet, or anything that draws images like one."""
 
     def draw(
         self, size: int, *, seed: int, how: Draw, in_sample: bool = False, validation_size: int = 0
@@ -31,7 +31,7 @@ class Drawn(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rows:
+class SplitIndices:
     """Disjoint indices into an image set; ``eval`` is empty for an in-sample cell."""
 
     train: Indices
@@ -40,7 +40,7 @@ class Rows:
 
     @property
     def every(self) -> Indices:
-        """All rows: training first, then validation, then evaluation."""
+        """All indices: training first, then validation, then evaluation."""
         return np.concatenate([self.train, self.validation, self.eval])
 
     @property
@@ -54,8 +54,8 @@ class Rows:
         return tuple(split for split, size in sizes for _ in range(size))
 
 
-def rows_of(cell: Cell, images: Drawn) -> Rows:
-    """The rows of a cell. Raises: BadInput when the set has fewer images than asked for."""
+def split_indices(cell: Cell, images: SplitSource) -> SplitIndices:
+    """The images of a cell's splits. Raises: BadInput when the set has fewer images than asked for."""
     train = images.draw(
         cell.dataset_size,
         seed=cell.seed,
@@ -65,7 +65,7 @@ def rows_of(cell: Cell, images: Drawn) -> Rows:
     )
     none = train[:0]
     held = cell.validation_size
-    return Rows(
+    return SplitIndices(
         train=train,
         validation=images.validation(held, in_sample=cell.in_sample) if held else none,
         eval=none if cell.in_sample else images.evaluation(cell.eval_size),

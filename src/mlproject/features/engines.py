@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from mlproject.device import Device, Precision, find_n_threads, inference, move, send
 from mlproject.features.fold import fold_batchnorm
-from mlproject.models.counting import plain_attention
+from mlproject.models import plain_attention
 
 log = logging.getLogger(__name__)
 

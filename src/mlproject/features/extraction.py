@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mlproject import multiscale
 from mlproject.errors import BadInput
-from mlproject.models.model import PREPROCESS_VERSION, Model, Preprocess, Weights
+from mlproject.models import PREPROCESS_VERSION, Model, Preprocess, Weights
 from mlproject.models.weights import RANDOM_VERSION
 
 LAYER = "pooled"

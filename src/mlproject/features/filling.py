@@ -14,8 +14,7 @@ from mlproject.device import find_batch_size, find_device
 from mlproject.errors import BadInput
 from mlproject.features.extraction import Images
 from mlproject.features.table import SHARD_ROWS, Table
-from mlproject.models.model import Preprocess
-from mlproject.models.preprocess import normalise, prepare
+from mlproject.models import Preprocess, normalise, prepare
 
 if TYPE_CHECKING:
     from mlproject.progress import Report

@@ -12,7 +12,7 @@ from typing import cast
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mlproject.models.efficientnet_lite import SamePad
+from mlproject.models import SamePad
 
 log = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from mlproject.features.extraction import (
 )
 from mlproject.features.filling import PREPARED, Request, complete, read_inputs
 from mlproject.features.table import Table
-from mlproject.models.model import Model, Weights
+from mlproject.models import Model, Weights
 
 if TYPE_CHECKING:
     from mlproject.features.engines import Engine
@@ -230,8 +230,7 @@ def _embed(engine: Engine, crops: Floats, n_images: int) -> Floats:
 
 
 def _describe(table: Table, extraction: Extraction, engine_note: str) -> dict[str, Any]:
-    from mlproject.models.counting import count
-    from mlproject.models.loading import weights_sha256
+    from mlproject.models import count, weights_sha256
 
     counted = count(extraction.model, extraction.crop_side)
     described = {

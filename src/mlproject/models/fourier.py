@@ -1,8 +1,8 @@
-"""Fourier features: a number as sines and cosines of growing frequency, and where a network may see them.
+"""Fourier features of a network's features and of pixel coordinates.
 
-Mildenhall et al. 2020 (NeRF), arXiv 2003.08934, equation 4; why they help: Tancik et al. 2020, arXiv
-2006.10739. The encoding has period 2, so whatever is encoded is scaled to -1..1 first: values that lie
-further apart would look alike.
+A number is encoded as sines and cosines of growing frequency: Mildenhall et al. 2020 (NeRF), arXiv
+2003.08934, equation 4; why it helps: Tancik et al. 2020, arXiv 2006.10739. The encoding has period 2, so
+values are scaled to -1..1 first: values further apart could have the same code.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def fourier(values: Tensor, n_frequencies: int) -> Tensor:
 
 
 class FeatureEncoding(nn.Module):
-    """Fourier features of a network's features, each image scaled to -1..1 by its least and largest one.
+    """Fourier features of a network's features, scaled to -1..1 by each image's smallest and largest value.
 
     Shapes: [B, d] to [B, d * 2L].
     """
@@ -34,7 +34,7 @@ class FeatureEncoding(nn.Module):
 
 
 class Copies(nn.Module):
-    """The features so many times over: as many numbers as their encoding, and nothing that is new in them.
+    """The features repeated n times: a control of the encoding's width without its information.
 
     Shapes: [B, d] to [B, d * n].
     """
@@ -51,7 +51,7 @@ class Copies(nn.Module):
 class PixelEncoding(nn.Module):
     """Fourier features of the coordinates of each pixel, added to the input through a 1 x 1 convolution.
 
-    The convolution begins at zero, so that a pretrained network begins as it is. Shapes: [B, 3, H, W] kept.
+    The convolution starts at zero, so a pretrained network starts unchanged. Shapes: [B, 3, H, W] kept.
     """
 
     def __init__(self, n_frequencies: int) -> None:
@@ -63,7 +63,7 @@ class PixelEncoding(nn.Module):
         nn.init.zeros_(self.mix.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The input with what is learned of places."""
+        """The input plus the learned function of the coordinates."""
         across, down = (_centres(size, x) for size in (x.shape[-1], x.shape[-2]))
         places = torch.stack(torch.meshgrid(down, across, indexing="ij"), -1)
         encoded = fourier(places, self.n_frequencies).permute(2, 0, 1)

@@ -1,6 +1,6 @@
-"""From weights to a frozen network: digest, restricted unpickling, strict keys and shapes, finite.
+"""Load weights into a frozen network: digest, restricted unpickling, strict keys and shapes, finite values.
 
-In this order, so that nothing unverified is parsed and nothing huge is touched before its shape fits.
+Checked in this order, so that no unverified file is parsed and no tensor is read before its shape fits.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 NOISE_BATCH = 16
 WRAPPERS = ("state_dict", "model", "model_state_dict")
+"""Keys under which training scripts save a state dict."""
 
 
 def load(model: Model, weights: Weights) -> nn.Module:

@@ -1,6 +1,6 @@
-"""Model, Weights, Preprocess: what is known of a backbone before any network is built.
+"""Model, Weights and Preprocess: descriptions of backbones as plain values.
 
-Plain values that need neither torch nor torchvision, so that a dry run or a warm run stays light.
+They need neither torch nor torchvision, so that a dry run and a run with cached features stay light.
 """
 
 from __future__ import annotations
@@ -19,16 +19,20 @@ else:
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+TORCHVISION_SERVER = "https://download.pytorch.org/models/"
+TORCHVISION_SET = "IMAGENET1K_V1"
+"""torchvision's first weights of each model. Never ``DEFAULT``: that is V1 for ResNet-18 and V2 for the
+deeper ones, two training recipes along one axis."""
 
 PREPROCESS_VERSION = 1
-"""Raised when the pixels that ``preprocess.py`` makes change; part of every cache key."""
+"""To be increased when the pixels that ``preprocess.py`` makes change; part of every cache key."""
 
 Interpolation = Literal["bilinear", "bicubic"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocess:
-    """From a picture to the network's input: shorter side to ``resize``, centre crop, normalise.
+    """Preprocessing of a picture to the network's input: shorter side to ``resize``, centre crop, normalise.
 
     Units: ``resize`` and ``crop`` in pixels; ``mean`` and ``std`` per channel of pixels in 0..1.
     Raises: WrongUse when the crop would not lie inside the resized picture.
@@ -49,9 +53,9 @@ class Preprocess:
 
 @dataclass(frozen=True, kw_only=True)
 class Pinned:
-    """One weights file that is known by its SHA-256 (64 digits, or the 8 that its name carries).
+    """A published weights file, identified by its SHA-256 (64 digits, or the 8 in its name).
 
-    Where it comes from is either ``url`` or ``package``, an installed Python package that ships it.
+    It comes from either ``url`` or ``package``, an installed Python package that ships it.
     """
 
     set_name: str
@@ -66,15 +70,21 @@ class Pinned:
         return f"{self.set_name}/{self.sha256[:8]}"
 
 
+def torchvision_weights(name: str, sha256: str) -> Pinned:
+    """torchvision's ``IMAGENET1K_V1`` weights of a model, by the first 8 digits of their SHA-256."""
+    file = f"{name}-{sha256}.pth"
+    return Pinned(set_name=TORCHVISION_SET, file=file, sha256=sha256, url=TORCHVISION_SERVER + file)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Model:
     """A backbone: images in, pooled features out, no classifier.
 
     ``build`` makes the network (on the current torch device, with its own initial weights); called on
     [B, 3, side, side] it gives [B, width]. ``classifier`` is the prefix of the keys that a full
-    classifier's state dict has beyond it. ``fixed_side`` says that no other input side is accepted;
-    ``maps`` that it gives a feature for every pixel, [B, width, side, side]. ``parent`` and ``change`` say
-    which model it grew from, and by what.
+    classifier's state dict has in addition. ``fixed_side``: no other input side is accepted; ``maps``: it
+    gives a feature for every pixel, [B, width, side, side]. ``parent`` is the model that it was grown from,
+    ``change`` what was added.
     """
 
     name: str
@@ -94,9 +104,9 @@ class Model:
 
 @dataclass(frozen=True)
 class Weights:
-    """Which numbers a backbone carries; ``digest`` is the identity that cells and caches use.
+    """The weights of a backbone; ``digest`` is the identity that cells and caches use.
 
-    ``label`` is for people: ``imagenet``, ``random:0``, ``scratch`` (drawn from the cell's seed) or a
+    ``label`` is shown to people: ``imagenet``, ``random:0``, ``scratch`` (drawn from the cell's seed) or a
     path. ``path`` is None where there is no file, or it is still to be fetched.
     """
 

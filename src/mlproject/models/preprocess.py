@@ -1,6 +1,6 @@
-"""A picture to the network's input, with Pillow and numpy alone.
+"""Resize, crop and normalise pictures, with Pillow and numpy alone.
 
-The same numbers as torchvision's transforms give on PIL images (its resize has antialiasing there).
+The numbers equal those of torchvision's transforms on PIL images (whose resize has antialiasing).
 Pixels stay uint8 until a whole batch is normalised at once.
 """
 

@@ -1,7 +1,7 @@
-"""Which weights a model gets, and where their file is. Needs no torch.
+"""Find and fetch the weights of a model. Needs no torch.
 
-Torch's own cache folder is used, so that files fetched by other tools are found. Its hash check acts
-only while downloading, so here every load verifies again (see ``loading``).
+Torch's own cache folder is used, so that files fetched by other tools are used. Torch verifies a file
+only while downloading; here every load verifies it again (see ``loading``).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from mlproject.files import sha256, sha256_file, write_atomic
 from mlproject.models.model import Model, Pinned, Weights
 
 RANDOM_VERSION = 1
-"""Raised when the numbers behind ``random:SEED`` change; part of every cache key."""
+"""To be increased when the numbers behind ``random:SEED`` change; part of every cache key."""
 
 SCRATCH = "scratch"
-"""Weights that a recipe draws from its cell's seed, to train all of them."""
+"""Weights drawn from a cell's seed, all of which the recipe trains."""
 
 KNOWN = "imagenet, random, random:SEED, scratch, auto"
 
@@ -36,9 +36,9 @@ def find_weights(model: Model, spec: str, *, fetch: bool = False) -> Weights:
     """The weights that ``spec`` names: one of imagenet, random, random:7, scratch and auto, or a path.
 
     ``auto`` is pretrained when the file is here or its server answers within three seconds, else
-    random: a choice that the caller must say aloud. With ``fetch``, ``imagenet`` is downloaded where needed.
+    random: the caller must show which it is. With ``fetch``, ``imagenet`` is downloaded where needed.
 
-    Raises: BadInput at once, in one line with the remedies, when a file is not there; WrongUse.
+    Raises: BadInput, in one line with the remedies, when a file is missing; WrongUse.
     """
     if spec == "auto":
         return _auto(model)
@@ -54,7 +54,7 @@ def find_weights(model: Model, spec: str, *, fetch: bool = False) -> Weights:
 def fetch_weights(model: Model) -> Path:
     """The pretrained file, downloaded into the cache folder if it is not there yet.
 
-    Raises: BadInput when it cannot be had, DigestMismatch when the server sent something else.
+    Raises: BadInput when it cannot be downloaded, DigestMismatch when the server sent other content.
     """
     pinned = _pinned(model)
     path = _cached(pinned)
@@ -79,12 +79,12 @@ def verify(path: Path, expected: str) -> str:
 
     Raises: DigestMismatch, naming the file, both digests and the remedy.
     """
-    found = sha256_file(path)
-    if not found.startswith(expected):
+    digest = sha256_file(path)
+    if not digest.startswith(expected):
         raise DigestMismatch(
-            f"{path} has SHA-256 {found[:16]}…, not {expected[:16]}…: delete it and fetch it again"
+            f"{path} has SHA-256 {digest[:16]}…, not {expected[:16]}…: delete it and fetch it again"
         )
-    return found
+    return digest
 
 
 def _auto(model: Model) -> Weights:
@@ -132,8 +132,8 @@ def _cached(pinned: Pinned) -> Path | None:
     if pinned.package is None:
         path = weights_folder() / pinned.file
         return path if path.is_file() else None
-    found = importlib.util.find_spec(pinned.package)
-    folders = found.submodule_search_locations if found else None
+    spec = importlib.util.find_spec(pinned.package)
+    folders = spec.submodule_search_locations if spec else None
     if not folders:
         return None
     path = Path(folders[0]) / "models" / pinned.file
@@ -154,24 +154,24 @@ def _absent(model: Model, pinned: Pinned) -> str:
 def _download(pinned: Pinned) -> bytes:
     assert pinned.url is not None
     try:
-        with urllib.request.urlopen(pinned.url, timeout=FETCH_SECONDS) as answer:
-            content: bytes = answer.read()
+        with urllib.request.urlopen(pinned.url, timeout=FETCH_SECONDS) as response:
+            content: bytes = response.read()
     except (OSError, http.client.HTTPException) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         raise BadInput(f"cannot fetch {pinned.url} ({reason}); copy it to {weights_folder()}") from error
-    found = sha256(content)
-    if not found.startswith(pinned.sha256):
-        raise DigestMismatch(f"{pinned.url} sent SHA-256 {found[:16]}…, not {pinned.sha256[:16]}…")
+    digest = sha256(content)
+    if not digest.startswith(pinned.sha256):
+        raise DigestMismatch(f"{pinned.url} sent SHA-256 {digest[:16]}…, not {pinned.sha256[:16]}…")
     return content
 
 
 @functools.lru_cache
 def _reachable(url: str) -> bool:
-    # In a thread, because no time limit of urllib's covers a name server that does not answer.
+    # In a thread, because urllib's time limits do not cover a name server that does not answer.
     answers: list[bool] = []
-    asking = threading.Thread(target=lambda: answers.append(_answers(url)), daemon=True)
-    asking.start()
-    asking.join(REACH_SECONDS)
+    request = threading.Thread(target=lambda: answers.append(_answers(url)), daemon=True)
+    request.start()
+    request.join(REACH_SECONDS)
     return any(answers)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +57,7 @@ def _grid(cell: Cell, sizes: Sequence[int], seeds: Sequence[int]) -> list[str]:
 def _tune(tune: Tune) -> list[str]:
     """The search of the plan before, so that new cells are tuned as the finished ones were."""
     default = Tune()
-    said = {f.name: getattr(tune, f.name) for f in fields(Tune) if f.name != "space"}
+    said = {name: getattr(tune, name) for name in Tune.model_fields if name != "space"}
     values = [f"{k} = {_toml(v)}" for k, v in said.items() if v != getattr(default, k) or k == "trials"]
     return ["", "[tune]", *values, "", "[tune.space]", *map(_dimension, tune.space.values())]
 

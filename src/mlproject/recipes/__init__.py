@@ -1,42 +1,61 @@
-"""Recipes: how a cell becomes per-image losses, one file each; the list of all of them is here.
+"""Recipes: pure functions from a cell and its images to per-image losses, a folder each.
 
-A recipe is a frozen dataclass whose fields are its knobs, with defaults. Building one needs no torch.
+``NAME/knobs.py`` declares a recipe: a frozen pydantic model whose fields are its knobs, with types, bounds,
+defaults and descriptions. ``NAME/run.py`` runs it. Building a recipe needs no torch.
+
+The knobs of every recipe, for a reference: ``described(RECIPES["probe"])`` gives a row for each field.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from mlproject.cell import Cell, Knob
 from mlproject.errors import unknown
 from mlproject.losses import Outcome
 from mlproject.recipes.finetune import Finetune
-from mlproject.recipes.knobs import parsed
+from mlproject.recipes.knobs import FieldRow, described, require, validated
 from mlproject.recipes.memorise import Memorise
 from mlproject.recipes.probe import Probe
 from mlproject.recipes.reconstruct import Reconstruct
 from mlproject.recipes.scratch import Scratch
 from mlproject.recipes.segment import Segment
+from mlproject.training import STRICT
 
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
     from mlproject.progress import Report
+    from mlproject.recipes.probe.run import ProbeExamples, initial_probe_head, probe_examples, solve_ridge
 else:
     ImageSet = Report = Any
 
-__all__ = ["RECIPES", "Recipe", "build_recipe", "full_knobs"]
+__all__ = [
+    "RECIPES",
+    "STRICT",
+    "FieldRow",
+    "Probe",
+    "ProbeExamples",
+    "Recipe",
+    "build_recipe",
+    "described",
+    "full_knobs",
+    "initial_probe_head",
+    "probe_examples",
+    "require",
+    "solve_ridge",
+    "validated",
+]
 
 
 @runtime_checkable
 class Recipe(Protocol):
     """A way to turn a cell and its images into losses; the same cell gives the same losses.
 
-    ``reference`` says where the method comes from; ``version`` rises whenever its numbers change;
-    ``validates`` says that it chooses something by validation images and wants some by default;
-    ``from_scratch`` that it draws all weights from the cell's seed: its cells say ``weights=scratch``, no
-    others do; ``only_in_sample`` that it can judge no images but those it trained on: no other has a class.
+    ``reference`` cites the method. ``version`` increases whenever its numbers change. ``validates``: it
+    selects something by validation images, so its cells have some by default. ``from_scratch``: it draws all
+    weights from the cell's seed, so its cells have ``weights=scratch``. ``only_in_sample``: it can evaluate
+    no images but its training images.
     """
 
     reference: ClassVar[str]
@@ -66,9 +85,19 @@ def build_recipe(name: str, knobs: Mapping[str, Knob]) -> Recipe:
     """
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)
-    return RECIPES[name](**parsed(RECIPES[name], knobs))  # type: ignore[no-any-return]
+    recipe: Recipe = validated(RECIPES[name], knobs, kind=f"knob of {name}")
+    return recipe
 
 
 def full_knobs(recipe: Recipe) -> dict[str, Knob]:
-    """Every knob with the value that it is run with, none left at ``auto``; goes into ``Cell.knobs``."""
-    return asdict(recipe)  # type: ignore[call-overload, no-any-return]
+    """Every knob with the value that the recipe runs with, none left at ``auto``: the knobs of its cell."""
+    return {name: getattr(recipe, name) for name in type(recipe).model_fields}  # type: ignore[attr-defined]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what trials of probes need, and with it torch, on first use (PEP 562)."""
+    if name in ("ProbeExamples", "initial_probe_head", "probe_examples", "solve_ridge"):
+        from mlproject.recipes.probe import run
+
+        return getattr(run, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

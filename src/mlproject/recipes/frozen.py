@@ -1,4 +1,4 @@
-"""Frozen features of a cell's images: which backbone, at which scales, and what an image costs."""
+"""Frozen features of a cell's images: the backbone, its image scales, and what an image costs."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from mlproject.cell import Cell
+from mlproject.cell import Cell, LargeImages
 from mlproject.errors import DigestMismatch, WrongUse
+from mlproject.training import statistics
 
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
     from mlproject.features import Features
-    from mlproject.features.extraction import LargeImages
     from mlproject.progress import Report
 else:
     Features = ImageSet = Report = Any
@@ -24,7 +26,7 @@ GIGA_MAC = 2e9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class FrozenBackbone:
     """A backbone with the weights that were planned, at its image scales."""
 
     model: str
@@ -35,7 +37,7 @@ class Source:
     precision: str = "fp32"
 
     @classmethod
-    def of(cls, cell: Cell, *, precision: str) -> Source:
+    def of(cls, cell: Cell, *, precision: str) -> FrozenBackbone:
         """The backbone of a cell."""
         return cls(
             model=cell.model,
@@ -47,10 +49,10 @@ class Source:
         )
 
     def features(self, images: ImageSet, rows: NDArray[np.int64], report: Report) -> Features:
-        """Pooled features of some images, computed once.
+        """Pooled features of these images, computed once.
 
         Raises: DigestMismatch when the weights are no longer those that were planned, WrongUse for a
-        model of maps.
+        model whose output is a map.
         """
         from mlproject.features import FeatureStore
         from mlproject.models import find_model, find_weights
@@ -73,8 +75,31 @@ class Source:
         )
 
 
-def spent(features: Features) -> dict[str, float]:
-    """What one image costs the backbone over all scales: crops, and GMAC (a multiply-add is one)."""
+def feature_tensor(features: Features) -> Tensor:
+    """The features [n, d] on the device that heads are trained on."""
+    return torch.from_numpy(features.matrix).to(head_device())
+
+
+def head_device() -> str:
+    """The device that heads are trained on: cuda where there is one, else the CPU."""
+    from mlproject.device import find_device
+
+    return "cuda" if find_device() == "cuda" else "cpu"  # losses are float64, which mps lacks
+
+
+def standardized(inputs: Tensor, n_train: int, *, apply: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Inputs [n, d] standardised by statistics of the first ``n_train``, and mean and deviation [d].
+
+    Without ``apply`` the inputs stay as they are, with mean 0 and deviation 1.
+    """
+    if not apply:
+        return inputs, torch.zeros_like(inputs[0]), torch.ones_like(inputs[0])
+    mean, std = statistics(inputs[:n_train])
+    return (inputs - mean).div_(std), mean, std
+
+
+def feature_cost(features: Features) -> dict[str, float]:
+    """Cost of an image in the backbone over all scales: crops, and GMAC (a multiply-add counts as one)."""
     return {
         "crops_per_image": float(features.crops_per_image),
         "gmac_per_image": features.flops_per_image / GIGA_MAC,

@@ -1,118 +1,182 @@
-"""Knobs of a recipe: read from text, checked against the type of the field that holds them."""
+"""Knobs: recipes, plan keys and tuning keys as pydantic models, and their faults as one-line messages.
+
+A model declares each knob once, at its field: type, bounds, default and description. ``validated`` builds a
+model from names and values of a plan or a command line; ``described`` lists the fields for the reference.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import fields
-from functools import cache
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
-from mlproject.cell import Knob
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
 from mlproject.errors import WrongUse, unknown
 
 TRUTH = {"true": True, "false": False}
+TYPES: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    dict: "a table",
+    Mapping: "a table",
+    list: "a list",
+    tuple: "numbers",
+}
+Validated = TypeVar("Validated", bound=BaseModel)
 
 
-def parsed(recipe: type[Any], knobs: Mapping[str, Knob]) -> dict[str, Knob]:
-    """Every knob as its field's type; text (``'1e-3'``, ``'true'``) is read as a value.
+@dataclass(frozen=True, kw_only=True)
+class FieldRow:
+    """A field of a model in words: a row of the reference of knobs, plan keys or tuning keys."""
 
-    Raises: WrongUse for a knob that does not exist (with near matches) or cannot be read.
+    name: str
+    type: str
+    default: str
+    rule: str
+    description: str
+
+
+def described(model: type[BaseModel]) -> list[FieldRow]:
+    """The fields of a model in the order of their declaration."""
+    return [
+        FieldRow(
+            name=name,
+            type=", ".join(_types(field)),
+            default="" if field.is_required() else str(field.get_default(call_default_factory=True)),
+            rule=rule_of(field),
+            description=field.description or "",
+        )
+        for name, field in model.model_fields.items()
+    ]
+
+
+def validated(model: type[Validated], values: Mapping[str, Any], *, kind: str, prefix: str = "") -> Validated:
+    """The model with these values; text (``'1e-3'``, ``'true'``) is read as the field's type.
+
+    ``kind`` is what a name is called in messages (``knob of probe``); messages begin with ``prefix``.
+    Raises: WrongUse for a name that does not exist (with near matches) or a value that breaks a rule.
     """
-    kind: Any = recipe
-    hints = {f.name: _hints(kind)[f.name] for f in fields(kind)}
-    for name in knobs:
-        if name not in hints:
-            raise unknown(f"knob of {recipe.__name__.lower()}", name, hints)
-    return {name: _parse(name, hints[name], value) for name, value in knobs.items()}
-
-
-def check_choices(recipe: Any) -> None:
-    """Refuse a field whose value is not one of the names that its type lists."""
-    kind: Any = type(recipe)
-    for name, hint in _hints(kind).items():
-        if get_origin(hint) is Literal:
-            _choice(name, hint, getattr(recipe, name))
-
-
-@cache
-def _hints(recipe: Any) -> dict[str, Any]:
-    return get_type_hints(recipe)  # half a millisecond, and a search builds a recipe for every trial
-
-
-def check_descent(recipe: Any) -> None:
-    """Refuse rates, steps and batches that no gradient can be followed with."""
-    require(0 < recipe.lr < float("inf"), "lr", "must be positive and finite", recipe.lr)
-    require(recipe.steps >= 1, "steps", "must be at least 1", recipe.steps)
-    require(recipe.batch_size >= 1, "batch_size", "must be at least 1", recipe.batch_size)
-    decay = recipe.weight_decay
-    require(0 <= decay < float("inf"), "weight_decay", "must be 0 or more and finite", decay)
+    fields = model.model_fields
+    for name in values:
+        if name not in fields:
+            raise WrongUse(f"{prefix}{unknown(kind, name, fields)}")
+    read = {name: _read(fields[name].annotation, value) for name, value in values.items()}
+    try:
+        return model.model_validate(read)
+    except ValidationError as error:
+        raise WrongUse(prefix + _message(fields, values, read, error)) from None
 
 
 def require(holds: bool, name: str, rule: str, value: object) -> None:
-    """Refuse a knob, saying its name, the rule that it breaks and its value."""
+    """Check a rule between fields. Raises: ValueError naming field, rule and value, as pydantic expects."""
     if not holds:
-        raise WrongUse(f"{name} {rule}, not {value!r}")
+        raise ValueError(f"{name} {rule}, not {value!r}")
 
 
-def check_training(recipe: Any) -> None:
-    """Refuse values of the knobs of the training loop (``training.Settings``) that break a rule."""
-    knobs = {f.name: getattr(recipe, f.name) for f in fields(recipe)}
-    positive = "must be positive and finite"
-    require(0 < knobs["lr"] < float("inf"), "lr", positive, knobs["lr"])
-    require(knobs["steps"] >= 0, "steps", "must be 0 (use epochs) or more", knobs["steps"])
-    enough = knobs["epochs"] >= 1 or knobs["steps"] > 0
-    require(enough, "epochs", "must be at least 1", knobs["epochs"])
-    for name in ("batch_size", "accumulate", "judged_epochs", "side"):
-        require(knobs[name] >= 1, name, "must be at least 1", knobs[name])
-    decay = knobs["weight_decay"]
-    require(0 <= decay < float("inf"), "weight_decay", "must be 0 or more and finite", decay)
-    for name in ("momentum", "warmup", "ema"):
-        require(0 <= knobs[name] < 1, name, "must be at least 0 and below 1", knobs[name])
-    pieces = knobs["accumulate"]
-    require(pieces <= knobs["batch_size"], "accumulate", "must be at most batch_size", pieces)
+def rule_of(field: FieldInfo) -> str:
+    """The bounds of a field in words, empty without bounds."""
+    extra = field.json_schema_extra
+    if isinstance(extra, dict) and "rule" in extra:
+        return str(extra["rule"])
+    bounds = {name: bound for item in field.metadata for name, bound in _bounds(item)}
+    rule = _bounds_in_words(bounds)
+    open_ended = float in _kinds(field.annotation) and not {"lt", "le"} & set(bounds)
+    if open_ended:
+        rule = f"{rule} and finite" if rule else "must be finite"
+    return rule
 
 
-def _parse(name: str, hint: Any, value: Knob) -> Knob:
-    if get_origin(hint) is Literal:
-        return _choice(name, hint, value)
-    if hint == bool | Literal["auto"]:
-        return value if value == "auto" else _truth(name, value, "must be auto, true or false")
-    return _READERS[hint](name, value)
+def _bounds(item: object) -> Iterator[tuple[str, float]]:
+    for name in ("gt", "ge", "lt", "le", "multiple_of"):
+        bound = getattr(item, name, None)
+        if bound is not None:
+            yield name, bound
 
 
-def _choice(name: str, hint: Any, value: Knob) -> Knob:
-    if value not in get_args(hint):
-        raise unknown(name, value, get_args(hint))
-    return value
+def _bounds_in_words(bounds: Mapping[str, float]) -> str:
+    match bounds:
+        case {"ge": low, "le": high}:
+            rule = f"must be {low} to {high}"
+        case {"ge": low, "lt": high}:
+            rule = f"must be at least {low} and below {high}"
+        case {"ge": low, "multiple_of": factor}:
+            rule = f"must be at least {low} and divisible by {factor}"
+        case {"ge": 0}:
+            rule = "must be 0 or more"
+        case {"ge": low}:
+            rule = f"must be at least {low}"
+        case {"gt": 0}:
+            rule = "must be positive"
+        case _:
+            rule = ""
+    return rule
 
 
-def _truth(name: str, value: Knob, rule: str = "must be true or false") -> bool:
-    known = TRUTH.get(value.lower()) if isinstance(value, str) else value
-    require(isinstance(known, bool), name, rule, value)
-    return bool(known)
+def _kinds(annotation: Any) -> tuple[Any, ...]:
+    """The types that an annotation allows and the names that it lists: ``(bool, 'auto')``."""
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return get_args(annotation)
+    if origin in (Union, UnionType):
+        return tuple(kind for member in get_args(annotation) for kind in _kinds(member))
+    return () if annotation is NoneType else (origin or annotation,)
 
 
-def _whole(name: str, value: Knob) -> int:
-    number = _number(name, value, "must be a whole number")
-    require(number.is_integer(), name, "must be a whole number", value)
-    return int(number)
+def _types(field: FieldInfo) -> list[str]:
+    kinds = _kinds(field.annotation)
+    names = [str(kind) for kind in kinds if isinstance(kind, str)]
+    return names + [TYPES.get(kind, str(kind)) for kind in kinds if not isinstance(kind, str)]
 
 
-def _real(name: str, value: Knob) -> float:
-    return _number(name, value, "must be a number")
-
-
-def _number(name: str, value: Knob, rule: str) -> float:
+def _read(annotation: Any, value: Any) -> Any:
+    """Text as the value it spells; a number as an integer or a float, as the field needs."""
+    kinds = _kinds(annotation)
+    if isinstance(value, str) and bool in kinds:
+        return TRUTH.get(value.lower(), value)
+    if isinstance(value, bool) or not {int, float} & set(kinds):
+        return value
     try:
-        require(not isinstance(value, bool), name, rule, value)
-        return float(value)
+        if int in kinds and isinstance(value, str) and value.strip().lstrip("+-").isdecimal():
+            return int(value)
+        number = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise WrongUse(f"{name} {rule}, not {value!r}") from None
+        return value
+    if float in kinds:
+        return number
+    return int(number) if number.is_integer() and not isinstance(value, int) else value
 
 
-def _name(name: str, value: Knob) -> str:
-    require(isinstance(value, str), name, "must be text", value)
-    return str(value)
+def _message(
+    fields: Mapping[str, FieldInfo], given: Mapping[str, Any], read: Mapping[str, Any], error: ValidationError
+) -> str:
+    """The first fault that pydantic found: field, rule and value. Bounds show the value as it was read."""
+    fault = error.errors(include_url=False)[0]
+    if not fault["loc"]:  # a rule between fields, see ``require``
+        return str(fault["ctx"]["error"])
+    name = str(fault["loc"][0])
+    field, value = fields[name], given.get(name)
+    match fault["type"]:
+        case "missing":
+            return f"{name} is missing" + (f"; it {rule_of(field)}" if rule_of(field) else "")
+        case "literal_error" if all(isinstance(kind, str) for kind in _kinds(field.annotation)):
+            return str(unknown(name, value, _kinds(field.annotation)))
+        case "value_error":
+            rule = str(fault["ctx"]["error"])
+        case "multiple_of":
+            rule, value = f"must be divisible by {fault['ctx']['multiple_of']}", read[name]
+        case "finite_number" | "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
+            rule, value = rule_of(field), read[name]
+        case _:
+            rule = rule_of(field) if list in _kinds(field.annotation) else _type_rule(field)
+    return f"{name} {rule}, not {value!r}"
 
 
-_READERS: dict[Any, Callable[[str, Knob], Knob]] = {bool: _truth, int: _whole, float: _real, str: _name}
+def _type_rule(field: FieldInfo) -> str:
+    *others, last = _types(field)
+    joined = f"{', '.join(others)}{', ' if ' or ' in last else ' or '}{last}" if others else last
+    return f"must be {joined}"

@@ -1,9 +1,9 @@
-"""What recipes that train whole networks share: images in memory, training with a checkpoint, the outcome."""
+"""Shared steps of recipes that train whole networks: images in memory, training, evaluation, the outcome."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,15 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from mlproject.cell import Cell
-from mlproject.data.splits import Rows
+from mlproject.data import SplitIndices
 from mlproject.device import Device, find_device, find_n_threads
 from mlproject.features import unfinished_folder
 from mlproject.losses import Floats, Outcome, PerImageLosses, Split
-from mlproject.models.counting import count
-from mlproject.models.model import Model, Preprocess
-from mlproject.models.preprocess import prepare
+from mlproject.models import Model, Preprocess, count, prepare
 from mlproject.multiscale import crop_side, n_splits
-from mlproject.training import Examples, Settings, Task, Trained, Values, judge, train
+from mlproject.training import Examples, Settings, Task, Trained, Values, evaluate, train
 
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
@@ -32,8 +30,8 @@ BACKWARD = 2.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Learned:
-    """A training and its judgement: values of every row, under the best and under the last weights."""
+class EvaluatedTraining:
+    """A training and the values of every row, under the best weights and under the last ones."""
 
     trained: Trained
     settings: Settings
@@ -41,13 +39,8 @@ class Learned:
     final: Values
 
 
-def settings_of(recipe: Any) -> Settings:
-    """The loop's settings among a recipe's knobs."""
-    return Settings(**{f.name: getattr(recipe, f.name) for f in fields(Settings)})
-
-
 def training_device() -> Device:
-    """Where networks are trained: a cuda device where there is one, else the CPU."""
+    """The device that networks are trained on: cuda where there is one, else the CPU."""
     return "cuda" if find_device() == "cuda" else "cpu"  # losses are float64, which mps lacks
 
 
@@ -57,7 +50,7 @@ def sized(model: Model, side: int) -> Preprocess:
 
 
 def pixels_of(images: ImageSet, rows: Sequence[int], preprocess: Preprocess) -> Tensor:
-    """Prepared pixels of some images, uint8 [n, 3, side, side]."""
+    """Preprocessed pixels of these images, uint8 [n, 3, side, side]."""
     side = preprocess.crop
     pixels = np.empty((len(rows), side, side, 3), np.uint8)
     for place, row in enumerate(rows):
@@ -65,8 +58,8 @@ def pixels_of(images: ImageSet, rows: Sequence[int], preprocess: Preprocess) -> 
     return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 
-def labelled(images: ImageSet, rows: Rows, preprocess: Preprocess) -> Examples:
-    """All rows of a cell in memory, each with its class to be learned."""
+def labelled(images: ImageSet, rows: SplitIndices, preprocess: Preprocess) -> Examples:
+    """All rows of a cell in memory, each with its class as target."""
     return Examples(
         pixels=pixels_of(images, rows.every.tolist(), preprocess),
         targets=torch.from_numpy(images.labels[rows.every]),
@@ -75,55 +68,67 @@ def labelled(images: ImageSet, rows: Rows, preprocess: Preprocess) -> Examples:
     )
 
 
-def split_rows(rows: Rows, examples: Examples) -> dict[Split, Examples]:
-    """The examples of every split that has some; they stand in the order of ``rows.every``."""
-    found: dict[Split, Examples] = {}
+def split_rows(rows: SplitIndices, examples: Examples) -> dict[Split, Examples]:
+    """The examples of every split that is not empty, in the order of ``rows.every``."""
+    by_split: dict[Split, Examples] = {}
     for split in dict.fromkeys(rows.splits):
-        where = [i for i, one in enumerate(rows.splits) if one == split]
-        part = slice(where[0], where[-1] + 1)
-        found[split] = replace(examples, pixels=examples.pixels[part], targets=examples.targets[part])
-    return found
+        start = rows.splits.index(split)
+        part = slice(start, start + rows.splits.count(split))
+        by_split[split] = replace(examples, pixels=examples.pixels[part], targets=examples.targets[part])
+    return by_split
 
 
-def learn(
+def train_and_evaluate(
     net: nn.Module,
     task: Task,
-    recipe: Any,
+    settings: Settings,
     cell: Cell,
     examples: Mapping[Split, Examples],
     report: Report,
     *,
     watched: Collection[Split] = ("validation", "eval"),
-) -> Learned:
-    """Train on ``train``, then judge all splits twice: with the best weights and with the last.
+) -> EvaluatedTraining:
+    """Train on ``train``, then evaluate all splits twice: with the best weights and with the last.
 
-    ``watched`` splits are judged after epochs as well. The network is left with the best weights.
+    ``watched`` splits are evaluated after epochs as well. The network is left with the best weights.
     Raises: MLProjectError where training fails.
     """
-    settings, device = settings_of(recipe), training_device()
+    device = training_device()
     trained = train(
         net,
         task,
         settings,
         seed=cell.seed,
         examples=examples["train"],
-        judged={split: some for split, some in examples.items() if split in watched},
+        evaluated={split: part for split, part in examples.items() if split in watched},
         device=device,
         report=report,
         checkpoint=unfinished_folder(cell.key) / "training.safetensors",
         identity=cell.key,
     )
-    found = []
-    for weights in (trained.final, trained.best):
-        net.load_state_dict(weights)
-        parts = [_judged(net, some, task, settings, device) for some in examples.values()]
-        found.append({name: torch.cat([part[name] for part in parts]) for name in parts[0]})
-    return Learned(trained=trained, settings=settings, final=found[0], best=found[1])
+    final, best = (
+        _evaluate_all(net, weights, examples.values(), task, settings, device)
+        for weights in (trained.final, trained.best)
+    )
+    return EvaluatedTraining(trained=trained, settings=settings, final=final, best=best)
 
 
-def _judged(net: nn.Module, examples: Examples, task: Task, settings: Settings, device: Device) -> Values:
-    size = settings.batch_size
-    return judge(net, examples, task.measure, device=device, batch_size=size, precision=settings.precision)
+def _evaluate_all(
+    net: nn.Module,
+    weights: Mapping[str, Tensor],
+    parts: Iterable[Examples],
+    task: Task,
+    settings: Settings,
+    device: Device,
+) -> Values:
+    """Values of all rows under these weights, which the network keeps."""
+    net.load_state_dict(weights)
+    size, precision = settings.batch_size, settings.precision
+    values = [
+        evaluate(net, part, task.measure, device=device, batch_size=size, precision=precision)
+        for part in parts
+    ]
+    return {name: torch.cat([part[name] for part in values]) for name in values[0]}
 
 
 def forward_flops(model: Model, side: int, image_scales: Sequence[float]) -> float:
@@ -132,25 +137,25 @@ def forward_flops(model: Model, side: int, image_scales: Sequence[float]) -> flo
 
 
 def outcome(
-    learned: Learned,
+    training: EvaluatedTraining,
     cell: Cell,
     model: Model,
     images: ImageSet,
-    rows: Rows,
+    rows: SplitIndices,
     net: nn.Module,
     *,
     flops_per_image: float,
     tables: Mapping[str, Mapping[str, Sequence[object]]] | None = None,
     facts: Mapping[str, float] | None = None,
 ) -> Outcome:
-    """The outcome of a cell: losses of the best epoch, and of the last one beside them."""
-    trained, splits = learned.trained, rows.splits
-    numbers = {name: values.numpy() for name, values in learned.best.items() if name not in COUNTS}
+    """The outcome of a cell: losses of the best epoch, and in further columns those of the last epoch."""
+    trained, splits = training.trained, rows.splits
+    numbers = {name: values.numpy() for name, values in training.best.items() if name not in COUNTS}
     values: dict[str, Floats] = {KIND: numbers.pop("loss"), **numbers}
-    values[f"final_{KIND}"] = learned.final["loss"].numpy()
-    if "error" in learned.final:
-        values["final_error"] = learned.final["error"].numpy()
-    judged = torch.tensor([split == ("train" if cell.in_sample else "eval") for split in splits])
+    values[f"final_{KIND}"] = training.final["loss"].numpy()
+    if "error" in training.final:
+        values["final_error"] = training.final["error"].numpy()
+    evaluated = torch.tensor([split == ("train" if cell.in_sample else "eval") for split in splits])
     parameters = [p.numel() for p in net.parameters()]
     return Outcome(
         losses=PerImageLosses(
@@ -160,8 +165,8 @@ def outcome(
         n_params_trained=sum(p.numel() for p in net.parameters() if p.requires_grad),
         flops_per_image=flops_per_image,
         flops_total=(1 + BACKWARD) * flops_per_image * trained.n_seen,
-        facts=_facts(learned, judged) | dict(facts or {}),
-        provenance=_provenance(cell, model, learned),
+        facts=_facts(training, evaluated) | dict(facts or {}),
+        provenance=_provenance(cell, model, training.settings),
         tensors={name.removeprefix("body."): value.cpu().numpy() for name, value in trained.best.items()},
         tables={"epochs": _epochs(trained), **(tables or {})},
     )
@@ -171,27 +176,28 @@ KIND = "cross_entropy"
 COUNTS = ("correct", "total")
 
 
-def _facts(learned: Learned, judged: Tensor) -> dict[str, float]:
-    trained = learned.trained
+def _facts(training: EvaluatedTraining, evaluated: Tensor) -> dict[str, float]:
+    """Numbers of a run; ``evaluated`` marks the rows whose loss counts."""
+    trained = training.trained
     facts = {"epochs": float(trained.history[-1]["epoch"]), "steps": float(trained.history[-1]["step"])}
     facts |= {"samples": float(trained.n_seen), "best_epoch": float(trained.best_epoch)}
     facts |= {"seconds_trained": trained.seconds, "accumulated": float(trained.accumulate)}
     facts |= {"out_of_memory": float(trained.n_out_of_memory)}
-    for ending, values in (("", learned.best), ("_final", learned.final)):
-        correct, total = (values[name][judged].sum().item() for name in COUNTS)
+    for ending, values in (("", training.best), ("_final", training.final)):
+        correct, total = (values[name][evaluated].sum().item() for name in COUNTS)
         facts |= {f"n_correct{ending}": correct, f"accuracy{ending}": correct / total}
     facts["n_total"] = total
-    facts["eval_loss_final"] = learned.final["loss"][judged].mean().item()
+    facts["eval_loss_final"] = training.final["loss"][evaluated].mean().item()
     return facts
 
 
-def _provenance(cell: Cell, model: Model, learned: Learned) -> dict[str, str]:
-    grown = {"parent": model.parent, "change": model.change} if model.parent else {}
-    return grown | {
+def _provenance(cell: Cell, model: Model, settings: Settings) -> dict[str, str]:
+    iteration = {"parent": model.parent, "change": model.change} if model.parent else {}
+    return iteration | {
         "weights": f"{cell.weights}, drawn from seed {cell.seed}",
         "device": training_device(),
         "threads": str(find_n_threads()),
-        "precision": learned.settings.precision,
+        "precision": settings.precision,
         "torch": torch.__version__,
     }
 

@@ -24,7 +24,7 @@ from safetensors.numpy import save
 from segment_anything import SamAutomaticMaskGenerator, SamPredictor
 from segment_anything.utils.amg import calculate_stability_score
 
-from mlproject.data.image_set import digest_of_pixels
+from mlproject.data import digest_of_pixels
 from mlproject.device import find_device, find_n_threads
 from mlproject.files import sha256, write_atomic
 from mlproject.regions.blobs import Mask, Pixels, require_rgb

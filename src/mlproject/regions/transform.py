@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlproject.cell import Region
-from mlproject.data.image_set import ImageSet
+from mlproject.data import ImageSet
 from mlproject.errors import unknown
 from mlproject.regions.settings import Settings, find_settings
 

@@ -1,4 +1,8 @@
-"""What a run of regions leaves: a row for each image, all masks as COCO's run-length code, a summary."""
+"""The report of a region run: pictures of the regions, all masks in COCO's format, a table and a summary.
+
+Colours: Okabe and Ito 2008; points are orange (Otsu), blue (HSV) or purple (fallback) inside a white ring,
+the outline is white on black.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,20 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
 from mlproject.regions.found import Fact, Found
-from mlproject.report.escape import markdown
-from mlproject.report.rows import to_csv
+from mlproject.report.document import Document, Section, Table
+from mlproject.report.formats import as_count, as_fixed, as_text
 
 Row = Mapping[str, Fact]
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+Pixels = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
 CATEGORIES = ({"id": 1, "name": "region"}, {"id": 2, "name": "object"})
 """The region of an image is the union of its objects, one for each prompt that gave a mask."""
 FUNNEL = {
@@ -26,103 +37,180 @@ FUNNEL = {
     "n_points": "prompt points",
 }
 AGREEMENT = {"iou_otsu_hsv": "Otsu and HSV", "iou_otsu_sam": "Otsu and SAM", "iou_hsv_sam": "HSV and SAM"}
+LARGEST_SIDE, SMALLEST_SIDE = 1024, 224
+"""Longest side of an overlay: photos are reduced, small images enlarged by a whole number."""
+COLOURS = {"otsu": (230, 159, 0), "hsv": (86, 180, 233), "fallback": (204, 121, 167)}
+BLACK, WHITE, PAPER, INK = (0, 0, 0), (255, 255, 255), (250, 250, 250), (30, 30, 30)
+COLUMNS, TILE, CAPTION, MARGIN, HEAD = 6, (228, 171), 18, 6, 26
+"""The sheet: tiles a row, width and height of a tile, height of its caption, gaps, height of the legend."""
+N_SHEET = 24
 
 
-def regions_csv(rows: Iterable[Row]) -> bytes:
-    """One row for each image; a column for each fact."""
-    return to_csv(rows)
+def region_document(rows: Sequence[Row], title: str) -> Document:
+    """Summary of a region run: how many candidates passed each step, fallbacks, agreement, every image."""
+    numbers = summary(rows)
+    funnel = [{"step": label, "contours": numbers[name]} for name, label in FUNNEL.items()]
+    agreement = [
+        {"masks": label, "iou": numbers[f"mean_{name}"], "images": numbers[f"n_{name}"]}
+        for name, label in AGREEMENT.items()
+        if f"mean_{name}" in numbers
+    ]
+    tables = {
+        "funnel": Table(
+            name="funnel", rows=funnel, formats={"step": as_text("step"), "contours": as_count("contours")}
+        ),
+        "agreement": Table(
+            name="agreement",
+            rows=agreement,
+            formats={"masks": as_text("masks"), "mean IoU": as_fixed("iou", 3), "images": as_count("images")},
+            caption="Intersection over union, over images in which either mask has a pixel.",
+        ),
+    }
+    sections = (
+        Section(title="Funnel", tables=(tables["funnel"],)),
+        Section(title="Fallback", paragraphs=(_fallbacks(numbers),)),
+        Section(title="Agreement", tables=(tables["agreement"],)),
+        Section(title="Images", tables=(Table(name="regions", rows=rows),)),
+    )
+    return Document(title=title, answer=(_masks(numbers),), sections=sections)
+
+
+def summary(rows: Sequence[Row]) -> dict[str, float]:
+    """Means and shares over images; an agreement counts the images in which either mask has a pixel."""
+    n = len(rows)
+    numbers = {"images": float(n)}
+    numbers |= {name: float(sum(float(row[name]) for row in rows)) for name in FUNNEL}
+    for kind in ("shape", "centre"):
+        numbers[f"fallback_{kind}_share"] = sum(row["fallback"] == kind for row in rows) / n
+    numbers["empty_share"] = sum(bool(row["empty"]) for row in rows) / n
+    numbers["bright_share"] = sum(row["polarity"] == "bright" for row in rows) / n
+    for name in ("fraction", "predicted_iou", "stability_score", *AGREEMENT):
+        values = [float(row[name]) for row in rows if row[name] != ""]
+        if values:
+            numbers[f"mean_{name}"] = float(np.mean(values))
+            numbers[f"n_{name}"] = float(len(values))
+    return numbers | {"seconds": float(sum(float(row["seconds"]) for row in rows))}
+
+
+def _masks(numbers: Mapping[str, float]) -> str:
+    text = (
+        f"{numbers['images']:,.0f} images, {numbers['seconds']:,.1f} seconds when first computed. A region "
+        f"covers {numbers['mean_fraction']:.1%} of its image on average; {numbers['empty_share']:.1%} of the "
+        f"regions are empty; {numbers['bright_share']:.1%} of the objects are brighter than their "
+        "surroundings."
+    )
+    if "mean_predicted_iou" in numbers:
+        text += f" SAM's mean predicted IoU is {numbers['mean_predicted_iou']:.3f}"
+        text += f", its mean stability score {numbers.get('mean_stability_score', float('nan')):.3f}."
+    return text
+
+
+def _fallbacks(numbers: Mapping[str, float]) -> str:
+    return (
+        f"{numbers['fallback_shape_share']:.1%} of the images: the largest contour failed the limits of "
+        f"circularity alone, and was taken. {numbers['fallback_centre_share']:.1%}: no contour was found, "
+        "and the centre of the image is the prompt."
+    )
 
 
 def coco_json(images: Iterable[tuple[str, Found]]) -> bytes:
     """All regions and objects that have a pixel, as a COCO data set that ``pycocotools.coco.COCO`` loads."""
     listed: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for number, (name, found) in enumerate(images, 1):
-        height, width = found.size
+    for number, (name, region) in enumerate(images, 1):
+        height, width = region.size
         listed.append({"id": number, "file_name": name, "height": height, "width": width})
-        for annotation in _annotations(found):
+        for annotation in _annotations(region):
             annotations.append({"id": len(annotations) + 1, "image_id": number, **annotation})
     content = {"images": listed, "annotations": annotations, "categories": CATEGORIES}
     return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
 
 
-def _annotations(found: Found) -> Iterator[dict[str, Any]]:
-    facts = found.facts
+def _annotations(region: Found) -> Iterator[dict[str, Any]]:
+    facts = region.facts
     if facts["area"]:
         box = [facts[name] for name in ("x", "y", "width", "height")]
-        yield _annotation(1, found, found.counts, facts["area"], box)
-    for one in found.objects:
-        shape = one.shape
+        yield _annotation(1, region, region.counts, facts["area"], box)
+    for item in region.objects:
+        shape = item.shape
         if not shape.area:
             continue
         box = [shape.x, shape.y, shape.width, shape.height]
-        said: dict[str, Any] = {"source": one.source, "point": list(one.point)}
-        if one.scores:
-            said |= {"score": one.scores[one.chosen], "scores": list(one.scores), "chosen": one.chosen}
-            said |= {"stability_score": one.stability, "logits_sha256": one.logits_sha256}
-        yield _annotation(2, found, one.counts, shape.area, box) | said
+        origin: dict[str, Any] = {"source": item.source, "point": list(item.point)}
+        if item.scores:
+            origin |= {"score": item.scores[item.chosen], "scores": list(item.scores), "chosen": item.chosen}
+            origin |= {"stability_score": item.stability, "logits_sha256": item.logits_sha256}
+        yield _annotation(2, region, item.counts, shape.area, box) | origin
 
 
-def _annotation(category: int, found: Found, counts: str, area: Fact, box: Sequence[Fact]) -> dict[str, Any]:
-    segmentation = {"size": list(found.size), "counts": counts}
-    known = {"category_id": category, "iscrowd": 0, "area": area, "bbox": list(box)}
-    return {**known, "segmentation": segmentation}
+def _annotation(category: int, region: Found, counts: str, area: Fact, box: Sequence[Fact]) -> dict[str, Any]:
+    segmentation = {"size": list(region.size), "counts": counts}
+    shape = {"category_id": category, "iscrowd": 0, "area": area, "bbox": list(box)}
+    return {**shape, "segmentation": segmentation}
 
 
-def summary(rows: Sequence[Row]) -> dict[str, float]:
-    """Means and shares over images; an agreement counts the images in which either mask has a pixel."""
-    n = len(rows)
-    found = {"images": float(n)}
-    found |= {name: float(sum(float(row[name]) for row in rows)) for name in FUNNEL}
-    for kind in ("shape", "centre"):
-        found[f"fallback_{kind}_share"] = sum(row["fallback"] == kind for row in rows) / n
-    found["empty_share"] = sum(bool(row["empty"]) for row in rows) / n
-    found["bright_share"] = sum(row["polarity"] == "bright" for row in rows) / n
-    for name in ("fraction", "predicted_iou", "stability_score", *AGREEMENT):
-        values = [float(row[name]) for row in rows if row[name] != ""]
-        if values:
-            found[f"mean_{name}"] = float(np.mean(values))
-            found[f"n_{name}"] = float(len(values))
-    return found | {"seconds": float(sum(float(row["seconds"]) for row in rows))}
+def overlay(image: Pixels, region: Found, largest: int = LARGEST_SIDE) -> Pixels:
+    """An image [H, W, 3] with outline and prompts drawn, resized to [h, w, 3]; pixels outside are darker."""
+    height, width = region.size
+    side = max(region.size)
+    scale = largest / side if side > largest else max(1, SMALLEST_SIDE // side)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
+    shown = cv2.resize(image, size, interpolation=smooth).astype(np.uint8)
+    mask = cv2.resize(region.mask.view(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    shown[mask == 0] = (shown[mask == 0] * 0.7).astype(np.uint8)
+    lines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    thick = max(1, round(max(size) / 400))
+    cv2.drawContours(shown, lines, -1, BLACK, thick + 2)
+    cv2.drawContours(shown, lines, -1, WHITE, thick)
+    radius = max(3, round(max(size) / 120))
+    for source, x, y in region.prompts:
+        centre = (int((x + 0.5) * scale), int((y + 0.5) * scale))
+        cv2.circle(shown, centre, radius + 2, BLACK, -1, cv2.LINE_AA)
+        cv2.circle(shown, centre, radius + 1, WHITE, -1, cv2.LINE_AA)
+        cv2.circle(shown, centre, radius, COLOURS[source], -1, cv2.LINE_AA)
+    return shown
 
 
-def summary_md(found: Mapping[str, float], title: str) -> str:
-    """The summary as a page: funnel, fallbacks, masks, agreement."""
-    parts = [f"# {markdown(title)}", _masks(found), _funnel(found), _fallbacks(found), _agreement(found)]
-    return "\n\n".join(parts) + "\n"
+def contact_sheet(tiles: Sequence[tuple[str, Pixels]], title: str) -> Pixels:
+    """Overlays with captions, six in a row, under a title and a legend of the points' colours."""
+    columns, rows = max(3, min(COLUMNS, len(tiles))), -(-len(tiles) // COLUMNS)
+    step = (TILE[0] + MARGIN, TILE[1] + CAPTION + MARGIN)
+    sheet = Image.new("RGB", (columns * step[0] + MARGIN, HEAD + rows * step[1] + MARGIN), PAPER)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    _legend(draw, font, title, sheet.width)
+    for i, (caption, picture) in enumerate(tiles):
+        left, top = MARGIN + (i % COLUMNS) * step[0], HEAD + (i // COLUMNS) * step[1]
+        small = Image.fromarray(picture)
+        small.thumbnail(TILE, Image.Resampling.BOX)
+        sheet.paste(small, (left + (TILE[0] - small.width) // 2, top + TILE[1] - small.height))
+        draw.text((left, top + TILE[1] + 2), _fitting(draw, font, caption, TILE[0]), INK, font)
+    return np.array(sheet)
 
 
-def _masks(found: Mapping[str, float]) -> str:
-    text = (
-        f"{found['images']:,.0f} images, {found['seconds']:,.1f} seconds when they were first computed. "
-        f"A region holds {found['mean_fraction']:.1%} of its image on average; {found['empty_share']:.1%} of "
-        f"the regions are empty; {found['bright_share']:.1%} of the objects are brighter than what is around."
-    )
-    if "mean_predicted_iou" in found:
-        text += f" SAM's mean predicted IoU is {found['mean_predicted_iou']:.3f}"
-        text += f", the mean stability {found.get('mean_stability_score', float('nan')):.3f}."
-    return text
+def png(picture: Pixels | Mask) -> bytes:
+    """A PNG of an RGB picture, [h, w, 3], or of a mask, [H, W], as 0 and 255."""
+    if picture.dtype == np.bool_:
+        content = picture.astype(np.uint8) * np.uint8(255)
+    else:
+        content = np.ascontiguousarray(picture[..., ::-1])
+    _, encoded = cv2.imencode(".png", content)
+    return encoded.tobytes()
 
 
-def _funnel(found: Mapping[str, float]) -> str:
-    rows = [f"| {label} | {found[name]:,.0f} |" for name, label in FUNNEL.items()]
-    return "## Funnel\n\n| step | contours |\n| --- | --: |\n" + "\n".join(rows)
+def _legend(draw: ImageDraw.ImageDraw, font: Font, title: str, width: int) -> None:
+    at = width - MARGIN
+    for source, colour in reversed(COLOURS.items()):
+        at -= int(draw.textlength(source, font)) + 6
+        draw.text((at, 5), source, INK, font)
+        draw.ellipse((at - 14, 7, at - 5, 16), colour, INK)
+        at -= 18
+    draw.text((MARGIN, 5), _fitting(draw, font, title, at - MARGIN), INK, font)
 
 
-def _fallbacks(found: Mapping[str, float]) -> str:
-    return (
-        "## Fallback\n\n"
-        f"{found['fallback_shape_share']:.1%} of the images: only circularity stood against their largest "
-        f"contour, which was taken. {found['fallback_centre_share']:.1%}: nothing was found, and the image's "
-        "centre is the prompt."
-    )
-
-
-def _agreement(found: Mapping[str, float]) -> str:
-    rows = [
-        f"| {label} | {found[f'mean_{name}']:.3f} | {found[f'n_{name}']:,.0f} |"
-        for name, label in AGREEMENT.items()
-        if f"mean_{name}" in found
-    ]
-    head = "## Agreement\n\nIntersection over union, over images in which either mask has a pixel.\n\n"
-    return head + "| masks | mean IoU | images |\n| --- | --: | --: |\n" + "\n".join(rows)
+def _fitting(draw: ImageDraw.ImageDraw, font: Font, text: str, width: int) -> str:
+    """The longest end of a text that fits a width in pixels."""
+    shown = text
+    while shown and draw.textlength(shown, font) > width:
+        shown = "…" + shown[2:] if shown.startswith("…") else "…" + shown[1:]
+    return shown

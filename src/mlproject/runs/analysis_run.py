@@ -10,18 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlproject import __version__
-from mlproject.analysis import Study, aggregate
-from mlproject.analysis.ledger import build_ledger
+from mlproject.analysis import Study, analyse
 from mlproject.errors import BadInput
 from mlproject.files import try_locked
 from mlproject.losses import tables as table
-from mlproject.report import write_report
-from mlproject.report.ledger import write_ledger
-from mlproject.report.terminal import as_text
-from mlproject.report.words import preferred
+from mlproject.report import BRIEF, write_report
 from mlproject.tracking import Store
 
-TEXT = "exponents.txt"
 NOTE_LENGTH = 7900
 """MLflow refuses a tag of more than 8,000 characters."""
 
@@ -48,7 +43,7 @@ def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, whe
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]
     earlier = store.finished(kind="fit", tags={"fit.key": digest})
     if earlier and not store.launcher_run:
-        text = store.artifact(earlier, TEXT).read_text("utf-8")
+        text = store.artifact(earlier, BRIEF).read_text("utf-8")
         return Fitted(run_id=earlier, text=text, where=store.artifact_uri(earlier))
     lock = f"fit-{digest}"
     with (
@@ -56,13 +51,10 @@ def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, whe
         store.run(kind="fit", name=f"fit · {name}", lock=lock, tags={"fit.key": digest}, adopt=True) as run,
         tempfile.TemporaryDirectory(prefix="mlproject-") as folder,
     ):
-        study = aggregate(observations)
+        study = analyse(observations)
         summary, *_ = write_report(study, Path(folder))
-        if (ledger := build_ledger(observations)) is not None:
-            write_ledger(ledger, Path(folder))
-        text = as_text(study)
-        (Path(folder) / TEXT).write_text(text, "utf-8")
-        table.write_rows(Path(folder) / "runs.csv", ["cell", "losses_digest", "run_id"], rows)
+        text = (Path(folder) / BRIEF).read_text("utf-8")
+        table.write_rows(Path(folder) / "data" / "runs.csv", ["cell", "losses_digest", "run_id"], rows)
         note = summary.read_text("utf-8")[:NOTE_LENGTH]
         run.log(metrics=_fit_metrics(study) | {"runs": len(rows)}, tags={"mlflow.note.content": note})
         run.log_files(Path(folder))
@@ -71,10 +63,10 @@ def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, whe
 
 def _fit_metrics(study: Study) -> dict[str, float]:
     """The exponents of the mean loss that were identified, for sorting in the UI."""
-    found = {}
+    metrics = {}
     for curve in study.curves:
-        verdict = preferred(curve, "mean")
-        if verdict and verdict.fit and verdict.verdict == "scaling":
+        law = curve.preferred("mean")
+        if law is not None and law.verdict == "scaling":
             name = re.sub(r"[^\w./ -]", "", f"alpha.{curve.axis.name}.{curve.series}")
-            found[name] = verdict.fit.parameters["alpha"].value
-    return found
+            metrics[name] = law.parameters["alpha"].value
+    return metrics

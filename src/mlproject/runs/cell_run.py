@@ -20,7 +20,6 @@ from mlproject.files import try_locked
 from mlproject.losses import Outcome, write_losses, write_rows
 from mlproject.progress import Report
 from mlproject.recipes import build_recipe
-from mlproject.report.histogram import draw_histogram
 from mlproject.tracking import LOSSES_DIGEST, Store, TrackedRun
 
 Status = Literal["done", "was done", "busy", "failed"]
@@ -157,6 +156,8 @@ def _write_artifacts(folder: Path, cell: Cell, outcome: Outcome) -> None:
     for name, columns in outcome.tables.items():
         rows = [list(row) for row in zip(*columns.values(), strict=True)]
         write_rows(folder / f"{name}.csv", list(columns), rows)
+    from mlproject.report import draw_histogram
+
     draw_histogram(outcome.losses, cell.label, folder / "losses.png")
 
 

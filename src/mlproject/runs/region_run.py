@@ -10,15 +10,18 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from mlproject import __version__
-from mlproject.data.image_set import ImageSet
+from mlproject.data import ImageSet
 from mlproject.errors import MLProjectError
 from mlproject.features import cache_folder
 from mlproject.files import try_locked
@@ -26,8 +29,18 @@ from mlproject.progress import Report
 from mlproject.regions.found import Found
 from mlproject.regions.settings import Settings
 from mlproject.regions.store import RegionStore
-from mlproject.report.overlays import N_SHEET, TILE, Pixels, contact_sheet, overlay, png
-from mlproject.report.regions import Row, coco_json, regions_csv, summary, summary_md
+from mlproject.report import (
+    N_SHEET,
+    TILE,
+    coco_json,
+    contact_sheet,
+    overlay,
+    png,
+    region_document,
+    render_markdown,
+    summary,
+    to_csv,
+)
 from mlproject.tracking import Store, TrackedRun
 
 SUMMARY = "summary.md"
@@ -93,9 +106,9 @@ def _write(
     (folder / "masks").mkdir()
     (folder / "overlays").mkdir()
     report.stage("pictures", len(images))
-    rows: list[Row] = []
+    rows: list[Mapping[str, Any]] = []
     results: list[Found] = []
-    tiles: list[tuple[str, Pixels]] = []
+    tiles: list[tuple[str, NDArray[np.uint8]]] = []
     for index, (name, digest) in enumerate(zip(images.ids, images.digests, strict=True)):
         region = regions.region(digest, partial(images.read, index))
         image = images.read(index)
@@ -115,18 +128,20 @@ def _write_tables(
     folder: Path,
     names: Sequence[str],
     results: Sequence[Found],
-    rows: Sequence[Row],
-    tiles: Sequence[tuple[str, Pixels]],
+    rows: Sequence[Mapping[str, Any]],
+    tiles: Sequence[tuple[str, NDArray[np.uint8]]],
     title: str,
 ) -> tuple[str, dict[str, float]]:
-    numbers = summary(rows)
-    text = summary_md(numbers, title)
+    document = region_document(rows, title)
+    text = render_markdown(document)
     sheet = contact_sheet(tiles, f"{title} · {len(tiles)} of {len(names):,} images")
     (folder / "contact_sheet.png").write_bytes(png(sheet))
     (folder / "masks.json").write_bytes(coco_json(zip(names, results, strict=True)))
-    (folder / "regions.csv").write_bytes(regions_csv(rows))
+    for table in document.tables:
+        if not table.formats:
+            (folder / f"{table.name}.csv").write_bytes(to_csv(table))
     (folder / SUMMARY).write_text(text, "utf-8")
-    return text, numbers
+    return text, summary(rows)
 
 
 def file_name(index: int, name: str) -> str:

@@ -1,31 +1,125 @@
-"""Training: seeds, schedules and optimisers for all recipes, and the one loop that trains whole networks.
+"""Training: seeds, schedules and optimisers for all recipes; whole networks; linear heads.
 
-    Settings + Task + Examples -> train(net, …) -> Trained
+    Settings + Task + Examples -> train(network, …) -> Trained          networks/
+    LinearHead + HeadSettings -> train_head(…) -> losses                heads/
 
-``train`` changes the network in place and goes on from a checkpoint where there is one; ``judge`` gives
+``train`` changes the network in place and resumes from a checkpoint where there is one; ``evaluate`` returns
 values for every image. What is learned (loss, extra terms, augmentation) is the recipe's, as a ``Task``.
+Names that need torch are loaded on first use: the knobs alone do not need it.
 """
 
-from mlproject.training.evaluation import judge
-from mlproject.training.loop import Diverged, Trained, train
-from mlproject.training.optimizers import OPTIMIZERS, build_optimizer
-from mlproject.training.schedule import Schedule, generator, seeded
-from mlproject.training.settings import Settings
-from mlproject.training.task import Examples, Measure, Task, Values
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from mlproject.training.settings import (
+    STRICT,
+    BatchSize,
+    Epochs,
+    LearningRate,
+    OptimizerName,
+    PrecisionName,
+    Settings,
+    Steps,
+    WeightDecay,
+)
+
+if TYPE_CHECKING:
+    from mlproject.training.heads.batched_heads import BatchedHeads
+    from mlproject.training.heads.closed_form import FullBatchDescent, RidgePath, ridge_path
+    from mlproject.training.heads.linear import (
+        EpochBatches,
+        HeadSettings,
+        LinearHead,
+        batch_gradient,
+        initial_head,
+        loss_and_gradient,
+        losses_by_kind,
+        n_blocks,
+        statistics,
+        train_head,
+    )
+    from mlproject.training.networks.augment import build_augment
+    from mlproject.training.networks.contrastive import collapsed, hinged, separation, signed, supcon
+    from mlproject.training.networks.loop import Trained, train
+    from mlproject.training.networks.task import Examples, Measure, Task, Values, evaluate
+    from mlproject.training.optimizers import OPTIMIZERS, Diverged, build_optimizer
+    from mlproject.training.schedule import Schedule, generator, seeded
+
+MODULES = {
+    "heads.batched_heads": ("BatchedHeads",),
+    "heads.closed_form": ("FullBatchDescent", "RidgePath", "ridge_path"),
+    "heads.linear": (
+        "EpochBatches",
+        "HeadSettings",
+        "LinearHead",
+        "batch_gradient",
+        "initial_head",
+        "loss_and_gradient",
+        "losses_by_kind",
+        "n_blocks",
+        "statistics",
+        "train_head",
+    ),
+    "networks.augment": ("build_augment",),
+    "networks.contrastive": ("collapsed", "hinged", "separation", "signed", "supcon"),
+    "networks.loop": ("Trained", "train"),
+    "networks.task": ("Examples", "Measure", "Task", "Values", "evaluate"),
+    "optimizers": ("OPTIMIZERS", "Diverged", "build_optimizer"),
+    "schedule": ("Schedule", "generator", "seeded"),
+}
+"""Modules that need torch, and the names that they provide."""
 
 __all__ = [
     "OPTIMIZERS",
+    "STRICT",
+    "BatchSize",
+    "BatchedHeads",
     "Diverged",
+    "EpochBatches",
+    "Epochs",
     "Examples",
+    "FullBatchDescent",
+    "HeadSettings",
+    "LearningRate",
+    "LinearHead",
     "Measure",
+    "OptimizerName",
+    "PrecisionName",
+    "RidgePath",
     "Schedule",
     "Settings",
+    "Steps",
     "Task",
     "Trained",
     "Values",
+    "WeightDecay",
+    "batch_gradient",
+    "build_augment",
     "build_optimizer",
+    "collapsed",
+    "evaluate",
     "generator",
-    "judge",
+    "hinged",
+    "initial_head",
+    "loss_and_gradient",
+    "losses_by_kind",
+    "n_blocks",
+    "ridge_path",
     "seeded",
+    "separation",
+    "signed",
+    "statistics",
+    "supcon",
     "train",
+    "train_head",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name that needs torch on first use (PEP 562)."""
+    for module, names in MODULES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

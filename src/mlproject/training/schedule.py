@@ -1,7 +1,7 @@
-"""Seeds and schedules: which random numbers are drawn, and which images are shown when.
+"""Seeds and schedules: the random numbers of a training, and the order in which images are shown.
 
-A cell's seed opens independent streams of random numbers by name, so that a longer schedule or a wider
-head never shifts the numbers that something else draws.
+A cell's seed gives independent streams of random numbers by name, so that a longer schedule or a wider
+head never changes the numbers that another stream draws.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from torch import Tensor
 
 
 def generator(seed: int, stream: str) -> torch.Generator:
-    """The stream of random numbers called ``stream`` (``init``, ``order``, ``dropout``) of a seed.
+    """The stream of random numbers named ``stream`` (``init``, ``order``, ``dropout``) of a seed.
 
-    It lives on the CPU, so that every device draws the same numbers.
+    It is on the CPU, so that every device uses the same numbers.
     """
     return torch.Generator().manual_seed(_stream(seed, stream))
 
 
 @contextlib.contextmanager
 def seeded(seed: int, stream: str) -> Iterator[None]:
-    """Torch's own random numbers come from this stream; afterwards they go on as if nothing had been."""
+    """Seed torch's global random numbers with this stream; afterwards their former state is restored."""
     with torch.random.fork_rng():
         torch.manual_seed(_stream(seed, stream))
         yield
@@ -39,11 +39,11 @@ def _stream(seed: int, stream: str) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """How often and in which groups the images are shown.
+    """The batches of a training.
 
-    An optimiser step sees one batch; batches never reach over the end of an epoch, so the last one of
-    an epoch may be smaller. ``steps`` above 0 asks for exactly that many steps whatever the number of
-    images, and ``epochs`` is then not used.
+    An optimiser step takes one batch; batches do not cross the end of an epoch, so the last one of an epoch
+    may be smaller. ``steps`` above 0 gives exactly that many steps, whatever the number of images, and
+    ``epochs`` is then not used.
     """
 
     n_images: int
@@ -58,18 +58,18 @@ class Schedule:
 
     @property
     def n_steps(self) -> int:
-        """Optimiser steps in all."""
+        """Optimiser steps in total."""
         return self.steps or self.epochs * self.steps_per_epoch
 
     @property
     def n_epochs(self) -> int:
-        """Epochs begun; the last one is cut short where ``steps`` asks for it."""
+        """Epochs begun; with ``steps`` the last one may be incomplete."""
         return math.ceil(self.n_steps / self.steps_per_epoch)
 
     def batches(
         self, order: torch.Generator | None, device: torch.device | str = "cpu"
     ) -> list[list[Tensor]]:
-        """Row numbers of every batch of every epoch: shuffled by ``order``, or as they stand (None)."""
+        """Row numbers of every batch of every epoch: shuffled by ``order``, or in order (None)."""
         left, epochs = self.n_steps, []
         for _ in range(self.n_epochs):
             batches = list(torch.split(self._rows(order).to(device), self.batch_size))[:left]
@@ -78,7 +78,7 @@ class Schedule:
         return epochs
 
     def epoch(self, number: int, seed: int) -> list[Tensor]:
-        """Row numbers of the batches of one epoch (from 0), whatever came before it: a run may be resumed."""
+        """Row numbers of the batches of one epoch (from 0); they depend on no earlier epoch, for resuming."""
         left = self.n_steps - number * self.steps_per_epoch
         rows = self._rows(generator(seed, f"order of epoch {number}"))
         return list(torch.split(rows, self.batch_size))[:left]

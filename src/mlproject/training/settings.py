@@ -1,44 +1,110 @@
-"""Settings: how a network is trained, whatever it learns."""
+"""Settings: the knobs of training, each declared once with its type, bounds, default and description.
+
+Recipes that train whole networks extend ``Settings``, and its fields become knobs of their cells; recipes
+that train linear heads share its types. Nothing here needs torch, so that plans are built without it.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from mlproject.device import Precision
-from mlproject.training.schedule import Schedule
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+if TYPE_CHECKING:
+    from mlproject.training.schedule import Schedule
+else:
+    Schedule = Any
+
+STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
+"""Configuration of every validated model: frozen, no unknown names, no conversions, finite numbers only."""
+
+OptimizerName = Annotated[Literal["adam", "adamw", "sgd"], Field(description="Optimiser.")]
+LearningRate = Annotated[float, Field(gt=0, description="Learning rate (the largest, where it varies).")]
+WeightDecay = Annotated[
+    float, Field(ge=0, description="Weight decay: decoupled with adamw, else an L2 term of the gradient.")
+]
+BatchSize = Annotated[int, Field(ge=1, description="Images per optimiser step.")]
+Epochs = Annotated[
+    int,
+    Field(
+        ge=0,
+        description="Passes over the training images; 0 where steps are given.",
+        json_schema_extra={"rule": "must be at least 1"},
+    ),
+]
+Steps = Annotated[
+    int,
+    Field(
+        ge=0,
+        description="Optimiser steps, whatever the number of images; 0 trains for epochs.",
+        json_schema_extra={"rule": "must be 0 (use epochs) or more"},
+    ),
+]
+PrecisionName = Annotated[
+    Literal["fp32", "amp"],
+    Field(description="Arithmetic of the network: 32 bits, or automatic mixed precision."),
+]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How a network is trained.
+class Settings(BaseModel):
+    """How a network is trained, whatever it learns."""
 
-    ``warmup`` is the share of all steps in which the rate rises linearly to ``lr``; after it, it stays
-    (``constant``) or falls to 0 as half a cosine (Loshchilov & Hutter 2016, arXiv 1608.03983, without
-    restarts). ``ema`` above 0 judges the exponential moving average of the weights with that decay a step.
-    ``accumulate`` computes each batch in so many pieces (BatchNorm then sees pieces). At most
-    ``judged_epochs`` epochs are judged, spread evenly, the last one always.
-    """
+    model_config = STRICT
 
-    optimizer: str
-    lr: float
-    weight_decay: float
-    batch_size: int
-    epochs: int
-    steps: int = 0
-    momentum: float = 0.0
-    schedule: Literal["constant", "cosine"] = "constant"
-    warmup: float = 0.0
-    ema: float = 0.0
-    accumulate: int = 1
-    judged_epochs: int = 50
-    precision: Precision = "fp32"
-    compile: bool = False
-    deterministic: bool = False
+    optimizer: OptimizerName = "adamw"
+    lr: LearningRate = 3e-3
+    momentum: Annotated[float, Field(ge=0, lt=1, description="Momentum of sgd; of no other optimiser.")] = 0.9
+    weight_decay: WeightDecay = 0.05
+    batch_size: BatchSize = 64
+    epochs: Epochs = 10
+    steps: Steps = 0
+    schedule: Annotated[
+        Literal["constant", "cosine"],
+        Field(
+            description="Learning rate after the warm-up: constant, or falling to 0 as half a cosine "
+            "(Loshchilov & Hutter 2016, arXiv 1608.03983, without restarts)."
+        ),
+    ] = "cosine"
+    warmup: Annotated[
+        float, Field(ge=0, lt=1, description="Share of all steps in which the rate rises linearly to lr.")
+    ] = 0.1
+    ema: Annotated[
+        float,
+        Field(
+            ge=0,
+            lt=1,
+            description="Decay per step of the moving average of the weights that is evaluated; "
+            "0 evaluates the weights themselves.",
+        ),
+    ] = 0.0
+    accumulate: Annotated[
+        int, Field(ge=1, description="Pieces that a batch is computed in (BatchNorm then sees pieces).")
+    ] = 1
+    judged_epochs: Annotated[
+        int,
+        Field(ge=1, description="Epochs to evaluate after, at most: spread evenly, and always the last."),
+    ] = 50
+    precision: PrecisionName = "fp32"
+    compile: Annotated[bool, Field(description="Compile the network with torch.compile.")] = False
+    deterministic: Annotated[
+        bool, Field(description="Use deterministic algorithms only; slower on a GPU.")
+    ] = False
+
+    @model_validator(mode="after")
+    def _resolve_length(self) -> Settings:
+        if self.steps > 0:
+            object.__setattr__(self, "epochs", 0)
+        elif self.epochs < 1:
+            raise ValueError(f"epochs must be at least 1, not {self.epochs}")
+        if self.accumulate > self.batch_size:
+            raise ValueError(f"accumulate must be at most batch_size, not {self.accumulate}")
+        return self
 
     def plan(self, n_images: int) -> Schedule:
-        """The schedule for so many images."""
+        """The schedule of batches for so many images."""
+        from mlproject.training.schedule import Schedule
+
         return Schedule(n_images=n_images, batch_size=self.batch_size, epochs=self.epochs, steps=self.steps)
 
     def rate(self, step: int, n_steps: int) -> float:
@@ -50,6 +116,6 @@ class Settings:
             return self.lr
         return self.lr * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, n_steps - rising)))
 
-    def judges(self, epoch: int, n_epochs: int) -> bool:
-        """Whether the network is judged after an epoch (from 1)."""
+    def evaluates(self, epoch: int, n_epochs: int) -> bool:
+        """Whether the network is evaluated after an epoch (from 1)."""
         return epoch % math.ceil(n_epochs / self.judged_epochs) == 0 or epoch == n_epochs

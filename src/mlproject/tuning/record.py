@@ -15,10 +15,10 @@ from mlproject.tuning.coordinate import BORROWED
 from mlproject.tuning.tuner import SearchResult
 
 if TYPE_CHECKING:
-    from mlproject.report.trials import Shown
+    from mlproject.report import TrialColumns
     from mlproject.tuning.search.study import FinishedTrial
 else:
-    FinishedTrial = Shown = Any
+    FinishedTrial = TrialColumns = Any
 
 KIND = "study"
 
@@ -28,7 +28,7 @@ def log_search(result: SearchResult, store: Store, *, sweep: str, parent: str) -
 
     With ``log_trials`` every trial is a child run of it.
     """
-    from mlproject.report.trials import draw_trials
+    from mlproject.report import draw_trials
 
     rows = _rows(result)
     digest = sha256(json.dumps([result.coordinate.name, rows]).encode())[:16]
@@ -45,7 +45,7 @@ def log_search(result: SearchResult, store: Store, *, sweep: str, parent: str) -
             run.log(params=_params(result), metrics=_metrics(result), tags=noted, history=_history(result))
             with tempfile.TemporaryDirectory(prefix="mlproject-") as folder:
                 write_rows(Path(folder) / "trials.csv", _columns(result), rows)
-                draw_trials(_shown(result), Path(folder) / "trials.png")
+                draw_trials(_trial_columns(result), Path(folder) / "trials.png")
                 run.log_files(Path(folder))
             if result.coordinate.tune.log_trials:
                 store.log_children(run.run_id, kind="trial", rows=[_child(t, result) for t in result.trials])
@@ -101,12 +101,12 @@ def _history(result: SearchResult) -> list[tuple[int, dict[str, float]]]:
     return points
 
 
-def _shown(result: SearchResult) -> Shown:
-    from mlproject.report.trials import Shown
+def _trial_columns(result: SearchResult) -> TrialColumns:
+    from mlproject.report import TrialColumns
 
     finished = [t for t in result.trials if t.state == "complete" and t.loss is not None]
     space = result.coordinate.tune.space
-    return Shown(
+    return TrialColumns(
         title=result.coordinate.label,
         indices=tuple(t.index for t in finished),
         losses=tuple(float(t.loss or 0.0) for t in finished),

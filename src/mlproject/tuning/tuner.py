@@ -18,9 +18,10 @@ from mlproject.tuning.coordinate import Coordinate
 if TYPE_CHECKING:
     from mlproject.tuning.search.storage import Storage
     from mlproject.tuning.search.study import ClaimedTrial, FinishedTrial, TrialStudy
-    from mlproject.tuning.trials import Curve
+    from mlproject.tuning.trials import DescentCache, LossCurve
 else:
-    ClaimedTrial = Curve = FinishedTrial = Storage = TrialStudy = Any  # Optuna and torch when a search runs
+    # Optuna and torch are imported when a search runs.
+    ClaimedTrial = DescentCache = FinishedTrial = LossCurve = Storage = TrialStudy = Any
 
 NATURAL_LOWS = {"epochs": 1, "steps": 1, "batch_size": 1, "weight_decay": 0.0, "dropout": 0.0}
 """Lower bounds of the knobs themselves: an optimum there needs no wider range."""
@@ -62,6 +63,7 @@ class Tuner:
     storage: Storage
     watcher: Any
     _studies: dict[str, TrialStudy] = field(default_factory=dict)
+    _descents: DescentCache | None = None
 
     def advance(self, coordinate: Coordinate, images: ImageSet) -> SearchResult | None:
         """Run the free trials of a coordinate; its result, or None while other processes run its last trials.
@@ -106,8 +108,9 @@ class Tuner:
         images: ImageSet,
         claimed: Sequence[ClaimedTrial],
     ) -> None:
-        from mlproject.tuning.trials import validation_curves
+        from mlproject.tuning.trials import DescentCache, validation_curves
 
+        self._descents = self._descents or DescentCache()
         lengths, trials, cells = coordinate.lengths, [], []
         longest = {coordinate.length: lengths[-1]} if coordinate.length else {}
         for trial in claimed:
@@ -126,7 +129,7 @@ class Tuner:
             pruning = coordinate.tune.pruner != "none" and length < lengths[-1]
             return pruning and trials[position].report(length, loss)
 
-        curves = validation_curves(cells, images, lengths, self.watcher, prune)
+        curves = validation_curves(cells, images, lengths, self.watcher, prune, self._descents)
         for trial, curve in zip(trials, curves, strict=True):
             loss, chosen, reason = _read(curve, coordinate)
             study.finish(trial, loss, chosen=chosen, reason=reason)
@@ -160,7 +163,7 @@ class Tuner:
         lr = float(best.knobs["lr"])
         rates = {"best_lr": lr, "half_lr": lr / 2, "double_lr": lr * 2}
         cells = [coordinate.placed(coordinate.trial, {**best.knobs, "lr": rate}) for rate in rates.values()]
-        curves = validation_curves(cells, images, (), self.watcher, lambda *_: False)
+        curves = validation_curves(cells, images, (), self.watcher, lambda *_: False, self._descents)
         return {name: curve.losses[-1] for name, curve in zip(rates, curves, strict=True) if curve.losses}
 
 
@@ -173,7 +176,7 @@ def open_tuner(url: str, default: Path, watcher: TrialWatcher) -> Iterator[Tuner
         yield Tuner(storage=storage, watcher=watcher)
 
 
-def _read(curve: Curve, coordinate: Coordinate) -> tuple[float | None, dict[str, Knob], str]:
+def _read(curve: LossCurve, coordinate: Coordinate) -> tuple[float | None, dict[str, Knob], str]:
     """A trial's loss, the knobs that are read off its curve, and the reason where it has no valid loss."""
     if not curve.losses:
         return None, {}, curve.reason or "no loss"

@@ -28,11 +28,15 @@ REACH = np.array(
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A value and its 95 % interval, in the units of the data."""
+    """A value and its 95 % interval, in the units of the data.
+
+    Where ``identified`` is False the data do not pin the value down, and only its limits are to be shown.
+    """
 
     value: float
     low: float
     high: float
+    identified: bool = True
 
     @property
     def width(self) -> float:

@@ -1,0 +1,54 @@
+"""Configuration of the documentation site (Sphinx with MyST Markdown)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE / "_ext"), str(HERE.parent / "src")]
+
+from mlproject import __version__  # noqa: E402 (found by the line above)
+
+project = "mlproject"
+author = "the mlproject authors"
+project_copyright = author
+release = version = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "mathml"]
+exclude_patterns = ["_build", "_ext"]
+source_suffix = {".md": "markdown"}
+root_doc = "index"
+nitpicky = False
+
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "fieldlist"]
+myst_heading_anchors = 3
+myst_update_mathjax = False
+# Pages outside docs/ (README, EXPERIMENTS, ARCHITECTURE) are included and link to files of the repository.
+suppress_warnings = ["myst.header"]
+
+autodoc_typehints = "signature"
+autodoc_type_aliases = {name: name for name in ("ArrayLike", "Array", "Floats", "Tensor")}
+autodoc_member_order = "bysource"
+autosummary_generate = False
+python_maximum_signature_line_length = 88
+add_module_names = False
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"mlproject {__version__}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_math_renderer = "mathml"
+html_copy_source = False
+html_show_sphinx = False
+html_sidebars = {page: [] for page in ("index", "getting-started", "method", "glossary")}
+html_theme_options = {
+    "show_toc_level": 2,
+    "show_prev_next": True,
+    "navbar_end": ["theme-switcher"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "secondary_sidebar_items": ["page-toc"],
+    "header_links_before_dropdown": 6,
+    "pygments_light_style": "tango",
+}

@@ -1,0 +1,254 @@
+"""Ablations: arms against their baseline on the same images and seeds, an interval on every difference.
+
+Also how a difference changes along an axis (an interaction).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mlproject.analysis.arms import BASELINE, ArmComparison, RunsBySeed, arm_comparisons
+from mlproject.analysis.axes import AXES, Axis
+from mlproject.analysis.comparable import comparison_key
+from mlproject.analysis.effects import Discordant, Effect, Floats, effect, holm, mcnemar
+from mlproject.analysis.labels import data_name
+from mlproject.analysis.runs import ERROR, EvaluatedRun, ImagePool
+
+ALPHA = 0.05
+COLUMNS = ("validation", "final", "eval")
+"""Where an arm is evaluated: on the validation images that chose its epoch, under its last weights on the
+evaluation images, and on them once under the chosen weights. Only the last is free of a choice."""
+PerImage = Mapping[str, Floats]
+"""Values [images] by column."""
+Measure = Callable[[Floats], Effect]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedDifference:
+    """An arm minus the baseline in one quantity; ``holm`` is p adjusted for all arms of the table."""
+
+    effect: Effect
+    holm: float
+
+    @property
+    def verdict(self) -> str:
+        """Which is lower, after the correction for many arms; losses and errors are better when lower."""
+        if self.holm >= ALPHA:
+            return "no difference seen"
+        return "better" if self.effect.value < 0 else "worse"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmRow:
+    """One arm of a table: its ``loss`` and ``error`` by column, and its differences from the baseline.
+
+    The baseline has no differences. ``mcnemar`` counts images that only this arm, or only the baseline, has
+    wrong, over all seeds.
+    """
+
+    arm: str
+    n_seeds: int
+    n_params: float
+    loss: Mapping[str, Effect]
+    error: Mapping[str, Effect]
+    loss_difference: PairedDifference | None = None
+    error_difference: PairedDifference | None = None
+    mcnemar: Discordant | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmTable:
+    """The arms of one setting, the baseline first."""
+
+    setting: Mapping[str, Any]
+    baseline: Mapping[str, Any]
+    rows: tuple[ArmRow, ...]
+
+    @property
+    def label(self) -> str:
+        """``resnet50 · 200 images · tench``."""
+        data = data_name(str(self.setting["data"]))
+        return f"{self.setting['model']} · {self.setting['dataset_size']:,} images · {data}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interaction:
+    """How an arm's difference from the baseline changes for each doubling along an axis.
+
+    ``series`` is what is fixed along the axis; ``steps`` are the differences at each of ``scales``.
+    """
+
+    arm: str
+    axis: str
+    series: str
+    scales: tuple[float, ...]
+    steps: tuple[Effect, ...]
+    loss: PairedDifference
+    error: PairedDifference | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scores:
+    """Loss and error of every image of a run by column, NaN where an image was not evaluated."""
+
+    loss: PerImage
+    error: PerImage
+
+
+class _Scorer:
+    """Scores of the runs of a pool, each computed once, and effects of contrasts between them."""
+
+    def __init__(self, pool: ImagePool, measure: Measure) -> None:
+        self.measure = measure
+        self._n_images = len(pool.image_ids)
+        self._known: dict[str, _Scores] = {}
+
+    def __call__(self, run: EvaluatedRun) -> _Scores:
+        if run.run_id not in self._known:
+            columns = {name: self._columns(run, name) for name in (run.kind, ERROR)}
+            self._known[run.run_id] = _Scores(loss=columns[run.kind], error=columns[ERROR])
+        return self._known[run.run_id]
+
+    def _columns(self, run: EvaluatedRun, quantity: str) -> PerImage:
+        columns = {
+            "validation": run.validation.get(quantity),
+            "final": run.placed(f"final_{quantity}", self._n_images),
+            "eval": run.placed(quantity, self._n_images),
+        }
+        return {name: np.asarray(v, dtype=np.float64) for name, v in columns.items() if v is not None}
+
+
+def ablate(pool: ImagePool, *, n_draws: int, seed: int) -> tuple[list[ArmTable], list[Interaction]]:
+    """Tables of arms and interactions of one pool; empty where no arm has a baseline."""
+    comparisons = arm_comparisons(pool.runs)
+
+    def measure(contrast: Floats) -> Effect:
+        return effect(contrast, n_draws=n_draws, seed=seed)
+
+    scorer = _Scorer(pool, measure)
+    return [_table(comparison, scorer) for comparison in comparisons], _interactions(comparisons, scorer)
+
+
+def _table(comparison: ArmComparison, scorer: _Scorer) -> ArmTable:
+    baseline = comparison.arms[BASELINE]
+    rows = [_row(name, arm, baseline, scorer) for name, arm in comparison.arms.items()]
+    return ArmTable(
+        setting=comparison.setting, baseline=comparison.baseline, rows=tuple(_corrected_rows(rows))
+    )
+
+
+def _row(name: str, arm: RunsBySeed, baseline: RunsBySeed, scorer: _Scorer) -> ArmRow:
+    scores = [scorer(run) for run in arm.values()]
+    row = ArmRow(
+        arm=name,
+        n_seeds=len(arm),
+        n_params=next(iter(arm.values())).observation.metrics.get("params", float("nan")),
+        loss=_means([score.loss for score in scores], scorer.measure),
+        error=_means([score.error for score in scores], scorer.measure),
+    )
+    shared = sorted(set(arm) & set(baseline))
+    if name == BASELINE or not shared:
+        return row
+    pairs = [(scorer(arm[seed]), scorer(baseline[seed])) for seed in shared]
+    loss = scorer.measure(np.stack([a.loss["eval"] - b.loss["eval"] for a, b in pairs]))
+    row = replace(row, loss_difference=PairedDifference(effect=loss, holm=loss.p))
+    if not all("eval" in score.error for pair in pairs for score in pair):
+        return row
+    first, second = (np.stack([pair[i].error["eval"] for pair in pairs]) for i in (0, 1))
+    error = scorer.measure(first - second)
+    return replace(
+        row,
+        error_difference=PairedDifference(effect=error, holm=error.p),
+        mcnemar=mcnemar(first, second),
+    )
+
+
+def _means(scores: Sequence[PerImage], measure: Measure) -> dict[str, Effect]:
+    """The mean of each column over seeds and images, where every run has it for as many images."""
+    names = [name for name in COLUMNS if all(name in columns for columns in scores)]
+    return {
+        name: measure(np.stack([columns[name] for columns in scores]))
+        for name in names
+        if len({len(columns[name]) for columns in scores}) == 1
+    }
+
+
+def _corrected(differences: Sequence[PairedDifference | None]) -> list[PairedDifference | None]:
+    """Differences with p-values adjusted for their number; None stays."""
+    adjusted = iter(holm([difference.holm for difference in differences if difference]))
+    return [replace(difference, holm=next(adjusted)) if difference else None for difference in differences]
+
+
+def _corrected_rows(rows: Sequence[ArmRow]) -> list[ArmRow]:
+    """The rows with p-values adjusted for all arms of the table, losses and errors each by themselves."""
+    losses = _corrected([row.loss_difference for row in rows])
+    errors = _corrected([row.error_difference for row in rows])
+    return [
+        replace(row, loss_difference=loss, error_difference=error)
+        for row, loss, error in zip(rows, losses, errors, strict=True)
+    ]
+
+
+def _interactions(comparisons: Sequence[ArmComparison], scorer: _Scorer) -> list[Interaction]:
+    """Every arm that has the same baseline at two or more scales of an axis, everything else being equal."""
+    series: dict[tuple[str, str, str], list[ArmComparison]] = {}
+    for comparison, (name, axis) in itertools.product(comparisons, AXES.items()):
+        if name != "flops":
+            fixed = comparison_key(comparison.setting, axis.varies)
+            for arm in comparison.arms:
+                key = (name, arm, fixed + comparison_key(comparison.baseline))
+                series.setdefault(key, []).append(comparison)
+    candidates = [
+        _interaction(AXES[name], arm, group, scorer)
+        for (name, arm, _), group in series.items()
+        if arm != BASELINE and len(group) > 1
+    ]
+    interactions = [interaction for interaction in candidates if interaction is not None]
+    losses = _corrected([interaction.loss for interaction in interactions])
+    errors = _corrected([interaction.error for interaction in interactions])
+    return [
+        replace(interaction, loss=loss or interaction.loss, error=error)
+        for interaction, loss, error in zip(interactions, losses, errors, strict=True)
+    ]
+
+
+def _interaction(
+    axis: Axis, arm: str, comparisons: Sequence[ArmComparison], scorer: _Scorer
+) -> Interaction | None:
+    """The least-squares slope of the difference over log2 of the axis: one contrast of all runs."""
+    at = {axis.value(next(iter(c.arms[BASELINE].values())).observation): c for c in comparisons}
+    scales = sorted(at)
+    runs = [(at[x].arms[arm], at[x].arms[BASELINE]) for x in scales]
+    seeds = sorted(set.intersection(*(set(by_seed) for pair in runs for by_seed in pair)))
+    if len(scales) < 2 or not seeds or np.isnan(scales).any():
+        return None
+    pairs = [[(scorer(first[s]), scorer(second[s])) for s in seeds] for first, second in runs]
+    losses = _contrasts([[(a.loss, b.loss) for a, b in row] for row in pairs])
+    errors = _contrasts([[(a.error, b.error) for a, b in row] for row in pairs])
+    x = np.log2(scales)
+    slope = (x - x.mean()) / np.square(x - x.mean()).sum()
+    assert losses is not None
+    loss = scorer.measure(np.tensordot(slope, losses, 1))
+    error = None if errors is None else scorer.measure(np.tensordot(slope, errors, 1))
+    setting = comparisons[0].setting
+    return Interaction(
+        arm=arm,
+        axis=axis.name,
+        series=str(setting["model"]) if axis is AXES["images"] else f"{setting['dataset_size']:,} images",
+        scales=tuple(scales),
+        steps=tuple(scorer.measure(step) for step in losses),
+        loss=PairedDifference(effect=loss, holm=loss.p),
+        error=None if error is None else PairedDifference(effect=error, holm=error.p),
+    )
+
+
+def _contrasts(pairs: Sequence[Sequence[tuple[PerImage, PerImage]]]) -> Floats | None:
+    """Arm minus baseline [scales, seeds, images] on the evaluation images, where all have them."""
+    if not all("eval" in column for row in pairs for pair in row for column in pair):
+        return None
+    return np.array([[arm["eval"] - baseline["eval"] for arm, baseline in row] for row in pairs])

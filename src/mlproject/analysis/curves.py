@@ -1,0 +1,292 @@
+"""Curves: comparable cells along one axis, their points, and what scaling laws say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from mlproject.analysis.axes import AXES, Axis
+from mlproject.analysis.bootstrap import over_seeds
+from mlproject.analysis.comparable import ComparableRuns, comparable_runs, is_informative
+from mlproject.analysis.labels import labels_of, natural_order
+from mlproject.analysis.lines import (
+    LawLine,
+    LocalExponents,
+    PredictedLine,
+    extrapolation,
+    law_line,
+    local_exponents,
+)
+from mlproject.analysis.points import (
+    HORIZONS,
+    STATISTICS,
+    Correlation,
+    Floats,
+    Point,
+    Replicates,
+    Statistic,
+    average_losses,
+    correlations,
+    influence,
+    make_point,
+)
+from mlproject.analysis.runs import EvaluatedRun, ImagePool
+from mlproject.errors import MLProjectError
+from mlproject.scaling import (
+    UNIDENTIFIABLE,
+    Assessment,
+    ImageExponents,
+    LawFit,
+    Prediction,
+    assess,
+    image_exponents,
+    unshared_noise,
+)
+
+REPORTED = ("power", "power_floor")
+"""The laws that reports give for every curve, whatever their weights."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """Comparable cells along one axis.
+
+    ``series`` tells curves of one figure apart (a model, a dataset size), ``family`` the figures.
+    ``fixed`` is what all cells of the curve share. ``assessments`` are empty for a curve of one scale.
+    Shapes: ``losses`` is [images, points], NaN where a point did not evaluate an image; the arrays of
+    ``image_exponents`` are [images].
+    """
+
+    axis: Axis
+    series: str
+    family: str
+    fixed: Mapping[str, Any]
+    points: tuple[Point, ...]
+    image_ids: tuple[str, ...]
+    losses: Floats
+    assessments: Mapping[Statistic, Assessment] = field(default_factory=dict)
+    correlations: tuple[Correlation, ...] = ()
+    image_exponents: ImageExponents | None = None
+
+    @property
+    def label(self) -> str:
+        """The name of the curve in every table."""
+        return f"{self.series} · {self.family}"
+
+    @property
+    def split(self) -> str:
+        """``eval``, or ``in-sample`` where losses are those of the training images."""
+        return "in-sample" if self.fixed["split"] == "train" else str(self.fixed["split"])
+
+    @property
+    def random(self) -> bool:
+        """Whether the backbones carry random weights."""
+        return bool(self.fixed["weights_kind"] == "random")
+
+    @property
+    def target(self) -> str:
+        """The knob ``target``, or nothing where the recipe has none."""
+        return str(self.fixed["knobs"].get("target", ""))
+
+    @property
+    def x(self) -> Floats:
+        """The scales, ascending; two models of one size are two points."""
+        return np.array([point.x for point in self.points])
+
+    @property
+    def n_scales(self) -> int:
+        """How many distinct scales the curve has."""
+        return len({point.x for point in self.points})
+
+    @property
+    def n_images(self) -> int:
+        """The most images that a point evaluated."""
+        return max(point.n_images for point in self.points)
+
+    @property
+    def n_seeds(self) -> tuple[int, int]:
+        """The fewest and the most seeds that a point has."""
+        counts = [point.n_seeds for point in self.points]
+        return min(counts), max(counts)
+
+    def values(self, statistic: Statistic) -> Floats:
+        """The losses of the points."""
+        return np.array([point.value(statistic) for point in self.points])
+
+    def draws(self, statistic: Statistic) -> Floats:
+        """The replicates of the points [draws, points]."""
+        return np.stack([point.draws[statistic] for point in self.points], axis=1)
+
+    def csv_points(self, statistic: Statistic) -> list[dict[str, float | None]]:
+        """Scale, loss and sd of every point, which ``assess`` turns into the same verdicts as this curve.
+
+        ``sd`` is the noise that a point does not share with the others, None where it is not known.
+        """
+        values = self.values(statistic)
+        noise = unshared_noise(values, self.draws(statistic))
+        sds = [None] * len(values) if noise is None else noise.tolist()
+        rows = zip(self.x.tolist(), values.tolist(), sds, strict=True)
+        return [{"x": x, "loss": loss, "sd": sd} for x, loss, sd in rows]
+
+    def law(self, statistic: Statistic, name: str) -> LawFit | None:
+        """What is said of one law, where anything was."""
+        assessment = self.assessments.get(statistic)
+        return None if assessment is None else assessment.law(name)
+
+    def reported_laws(self, statistic: Statistic) -> tuple[LawFit, ...]:
+        """The power law without and with a floor, fitted or with the reason why not."""
+        assessment = self.assessments.get(statistic)
+        if assessment is None:
+            return ()
+        return tuple(assessment.law(name) or _not_fitted(name, assessment) for name in REPORTED)
+
+    def fitted_laws(self, statistic: Statistic) -> tuple[LawFit, ...]:
+        """The reported laws that could be fitted."""
+        return tuple(law for law in self.reported_laws(statistic) if law.fit is not None)
+
+    def preferred(self, statistic: Statistic) -> LawFit | None:
+        """The fitted law that is reported first: with a floor where that is identifiable, else without."""
+        fitted = list(self.fitted_laws(statistic))
+        fitted.sort(key=lambda law: (law.verdict == UNIDENTIFIABLE, law.law != "power_floor"))
+        return fitted[0] if fitted else None
+
+    @property
+    def refusal(self) -> str:
+        """Why no law was fitted; empty where one was, and for a curve of one scale."""
+        if not self.assessments or any(self.fitted_laws(statistic) for statistic in STATISTICS):
+            return ""
+        return self.reported_laws("mean")[0].reason
+
+    @cached_property
+    def predictions(self) -> Mapping[Statistic, Prediction]:
+        """Losses over all laws at ``HORIZONS`` times the largest scale, where laws were averaged."""
+        at = self.x[-1] * np.array(HORIZONS)
+        averages = {name: assessment.average for name, assessment in self.assessments.items()}
+        return {name: average.predict(at) for name, average in averages.items() if average is not None}
+
+    @cached_property
+    def local_exponents(self) -> Mapping[Statistic, LocalExponents]:
+        """Slopes between neighbouring scales, where every loss is above zero."""
+        slopes = {s: local_exponents(self.x, self.values(s), self.draws(s)) for s in STATISTICS}
+        return {statistic: slope for statistic, slope in slopes.items() if slope is not None}
+
+    @cached_property
+    def law_lines(self) -> Mapping[Statistic, tuple[LawLine, ...]]:
+        """The fitted laws along the axis, for drawing."""
+        return {
+            statistic: tuple(
+                law_line(
+                    law,
+                    self.x,
+                    self.values(statistic),
+                    preferred=law is self.preferred(statistic),
+                    beyond=statistic not in self.predictions,  # else all laws go on from the largest scale
+                )
+                for law in self.fitted_laws(statistic)
+            )
+            for statistic in STATISTICS
+        }
+
+    @cached_property
+    def extrapolations(self) -> Mapping[Statistic, PredictedLine]:
+        """All laws from the largest scale to the first horizon, for drawing."""
+        largest = float(self.x[-1])
+        lines = {s: extrapolation(a, largest, HORIZONS[0]) for s, a in self.assessments.items()}
+        return {statistic: line for statistic, line in lines.items() if line is not None}
+
+
+def _not_fitted(name: str, assessment: Assessment) -> LawFit:
+    return LawFit(law=name, weight=0.0, verdict=assessment.verdict, reason=assessment.reason, parameters={})
+
+
+def make_curves(
+    pool: ImagePool, drawn: Mapping[str, Replicates], seed: int
+) -> list[tuple[ComparableRuns, Curve]]:
+    """The curves of one pool along every axis; their labels come later, when all groups are known."""
+    groups = [group for axis in AXES.values() for group in comparable_runs(pool.runs, axis)]
+    return [(group, _curve(group, pool, drawn, seed)) for group in groups if is_informative(group)]
+
+
+def label_curves(pairs: Sequence[tuple[ComparableRuns, Curve]]) -> tuple[Curve, ...]:
+    """Curves with labels that tell them apart, in the order that people read them."""
+    curves = []
+    for axis in AXES.values():
+        along = [pair for pair in pairs if pair[0].axis is axis]
+        labels = labels_of([group for group, _ in along])
+        for (_, curve), (series, family) in zip(along, labels, strict=True):
+            curves.append(replace(curve, series=series, family=family))
+    axes = list(AXES.values())
+    return tuple(
+        sorted(curves, key=lambda c: (axes.index(c.axis), c.family, c.random, natural_order(c.series)))
+    )
+
+
+def _curve(group: ComparableRuns, pool: ImagePool, drawn: Mapping[str, Replicates], seed: int) -> Curve:
+    scales = _scales(group)
+    rng = np.random.default_rng([seed, 1])
+    columns = {name: average_losses(runs, len(pool.image_ids)) for name, runs in scales.items()}
+    points = []
+    for name, runs in scales.items():
+        draws = over_seeds([drawn[run.run_id] for run in runs], rng)
+        points.append(make_point(name, group.axis.value(runs[0].observation), runs, columns[name], draws))
+    losses = np.stack(list(columns.values()), axis=1)
+    curve = Curve(
+        axis=group.axis,
+        series="",
+        family="",
+        fixed=group.fixed,
+        points=tuple(points),
+        image_ids=pool.image_ids,
+        losses=losses,
+        correlations=correlations(tuple(point.name for point in points), losses),
+    )
+    exponents = _image_exponents(curve) if group.axis is AXES["images"] else None
+    return replace(curve, assessments=_assess(curve), image_exponents=exponents)
+
+
+def _assess(curve: Curve) -> dict[Statistic, Assessment]:
+    if curve.n_scales < 2:
+        return {}
+    return {
+        statistic: assess(
+            curve.x,
+            curve.values(statistic),
+            draws=curve.draws(statistic),
+            influence=influence(curve.losses) if statistic == "mean" else None,
+            axes=(curve.axis.name,),
+        )
+        for statistic in STATISTICS
+    }
+
+
+def _image_exponents(curve: Curve) -> ImageExponents | None:
+    """Exponents per image; None below three sizes, or where no image was evaluated at every size."""
+    if curve.n_scales < 3 or np.isnan(curve.losses).any(axis=1).all():
+        return None
+    try:
+        return image_exponents(curve.x, curve.losses)
+    except MLProjectError:
+        return None
+
+
+def _scales(group: ComparableRuns) -> dict[str, list[EvaluatedRun]]:
+    """A group's runs by scale, ascending, under names that differ: two checkpoints are no two seeds."""
+    by_scale: dict[tuple[float, str, str], list[EvaluatedRun]] = {}
+    for run in group.runs:
+        model = (run.cell.model, run.cell.weights_digest) if group.axis is AXES["params"] else ("", "")
+        by_scale.setdefault((group.axis.value(run.observation), *model), []).append(run)
+    scales = [by_scale[key] for key in sorted(by_scale)]
+    plain = [_scale_name(group.axis, runs[0]) for runs in scales]
+    details = [runs[0].cell.weights_digest[:12] for runs in scales]
+    names = [n if plain.count(n) == 1 else f"{n} [{d}]" for n, d in zip(plain, details, strict=True)]
+    return dict(zip(names, scales, strict=True))
+
+
+def _scale_name(axis: Axis, run: EvaluatedRun) -> str:
+    if axis is AXES["params"]:
+        return run.cell.model
+    return str(run.cell.knobs["epochs"] if axis is AXES["epochs"] else run.cell.dataset_size)

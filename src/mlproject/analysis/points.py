@@ -1,0 +1,154 @@
+"""Points: one scale of a curve or one cell of a grid, with its losses, replicates and distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from mlproject.analysis.runs import EvaluatedRun
+from mlproject.scaling import Estimate, acceleration_of, bca
+
+Floats = NDArray[np.float64]
+Statistic = Literal["mean", "median"]
+STATISTICS: tuple[Statistic, ...] = ("mean", "median")
+HORIZONS = (2.0, 10.0)
+"""How many times beyond the largest scale losses are predicted."""
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+FEWEST_SHARED = 3
+"""Images that two points must share before a correlation is given."""
+Replicates = Mapping[Statistic, Floats]
+"""Bootstrap replicates [draws] of the mean and of the median loss."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One scale of a curve. Losses are averaged over seeds; ``draws`` are bootstrap replicates.
+
+    ``seeds`` holds, by statistic, the value of every run. ``distribution`` describes the per-image
+    losses (averaged over seeds first): sd, minimum, quantiles, maximum. ``acceleration`` is that of the
+    mean's interval (the median, which images move in jumps, has none).
+    """
+
+    name: str
+    x: float
+    run_ids: tuple[str, ...]
+    n_images: int
+    seeds: Mapping[Statistic, tuple[float, ...]]
+    draws: Replicates
+    distribution: Mapping[str, float]
+    acceleration: float = 0.0
+
+    @property
+    def n_seeds(self) -> int:
+        """How many runs the point averages."""
+        return len(self.run_ids)
+
+    @cached_property
+    def losses(self) -> Mapping[Statistic, Estimate]:
+        """The mean over seeds of each run's mean or median loss, with 95 % intervals over images and seeds.
+
+        Intervals are bias-corrected, and accelerated for the mean.
+        """
+        return {statistic: self._estimate(statistic) for statistic in STATISTICS}
+
+    def _estimate(self, statistic: Statistic) -> Estimate:
+        value, acceleration = self.value(statistic), self.acceleration if statistic == "mean" else 0.0
+        low, high = bca(np.array([value]), self.draws[statistic][:, None], acceleration)
+        return Estimate(value=value, low=float(low[0]), high=float(high[0]))
+
+    def value(self, statistic: Statistic) -> float:
+        """The mean over seeds of each run's mean or median loss."""
+        return float(np.mean(self.seeds[statistic]))
+
+    def interval(self, statistic: Statistic) -> tuple[float, float]:
+        """The 95 % interval of ``losses``."""
+        return self.losses[statistic].low, self.losses[statistic].high
+
+
+@dataclass(frozen=True, kw_only=True)
+class Correlation:
+    """Two points of a curve, compared over the images that both evaluated."""
+
+    first: str
+    second: str
+    n_images: int
+    pearson: float
+    spearman: float
+
+
+def average_losses(runs: Sequence[EvaluatedRun], n_images: int) -> Floats:
+    """Per-image losses [images of the pool] averaged over runs; NaN where no run evaluated the image."""
+    total, count = np.zeros(n_images), np.zeros(n_images)
+    for run in runs:
+        total[run.rows] += run.losses
+        count[run.rows] += 1
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def make_point(name: str, x: float, runs: Sequence[EvaluatedRun], losses: Floats, draws: Replicates) -> Point:
+    """A point from the runs of one scale, their losses [images] averaged over seeds and their replicates."""
+    evaluated = losses[~np.isnan(losses)]
+    skew = acceleration_of(influence(evaluated[:, None]), float(np.var(draws["mean"])))
+    return Point(
+        name=name,
+        x=x,
+        run_ids=tuple(run.run_id for run in runs),
+        n_images=len(evaluated),
+        seeds={
+            "mean": tuple(float(run.losses.mean()) for run in runs),
+            "median": tuple(float(np.median(run.losses)) for run in runs),
+        },
+        draws=draws,
+        distribution=distribution(evaluated),
+        acceleration=float(skew[0]),
+    )
+
+
+def influence(losses: Floats) -> Floats:
+    """Influence [images, points] of every image on the mean loss of every point; 0 where not evaluated.
+
+    A mean moves by (loss - mean) / n when an image's weight grows (Efron 1982, the infinitesimal jackknife).
+    """
+    evaluated = ~np.isnan(losses)
+    n = np.maximum(evaluated.sum(axis=0), 1)
+    mean = np.where(evaluated, losses, 0.0).sum(axis=0) / n
+    return np.asarray(np.where(evaluated, losses - mean, 0.0) / n)
+
+
+def distribution(losses: Floats) -> dict[str, float]:
+    """Mean, sd, extremes and quantiles of the per-image losses of one point."""
+    quantiles = np.quantile(losses, QUANTILES)
+    spread = float(losses.std(ddof=1)) if len(losses) > 1 else 0.0
+    low, high = float(losses.min()), float(losses.max())
+    named = {f"q{round(100 * q):02d}": float(v) for q, v in zip(QUANTILES, quantiles, strict=True)}
+    return {"mean": float(losses.mean()), "sd": spread, "min": low, **named, "max": high}
+
+
+def correlations(names: tuple[str, ...], losses: Floats) -> tuple[Correlation, ...]:
+    """Pearson and Spearman for every pair of columns of losses [images, points]; NaN marks no loss."""
+    pairs = combinations(range(len(names)), 2)
+    compared = (_correlation(names[i], names[j], losses[:, i], losses[:, j]) for i, j in pairs)
+    return tuple(pair for pair in compared if pair is not None)
+
+
+def _correlation(first: str, second: str, a: Floats, b: Floats) -> Correlation | None:
+    both = ~np.isnan(a) & ~np.isnan(b)
+    n = int(both.sum())
+    if n < FEWEST_SHARED:
+        return None
+    pearson, spearman = _pearson(a[both], b[both]), _pearson(rankdata(a[both]), rankdata(b[both]))
+    return Correlation(first=first, second=second, n_images=n, pearson=pearson, spearman=spearman)
+
+
+def _pearson(a: Floats, b: Floats) -> float:
+    """The correlation, NaN where one side does not vary."""
+    a, b = a - a.mean(), b - b.mean()
+    size = float(np.sqrt((a @ a) * (b @ b)))
+    return float(np.clip((a @ b) / size, -1.0, 1.0)) if size > 0 else float("nan")

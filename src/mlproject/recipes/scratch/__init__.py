@@ -1,0 +1,5 @@
+"""The scratch recipe: its knobs and its run."""
+
+from mlproject.recipes.scratch.knobs import Scratch
+
+__all__ = ["Scratch"]

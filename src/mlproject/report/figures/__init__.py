@@ -1,0 +1,179 @@
+"""The style that all figures share: sizes, colour-blind safe colours, logarithmic axes, encoding.
+
+Colours: Okabe and Ito 2008. Random features are grey, dashed and hollow everywhere. Sizes in inches.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Literal
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis as Ruler
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+from numpy.typing import NDArray
+
+from mlproject.report.renderers import plain
+
+if TYPE_CHECKING:
+    from mlproject.analysis import Curve
+
+Floats = NDArray[np.float64]
+COLUMN = 3.4
+PAGE = 7.0
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+GREY = "#5f5f5f"
+DIGITS: tuple[tuple[float, tuple[float, ...]], ...] = (
+    (0.35, (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9)),
+    (0.8, (1, 1.5, 2, 3, 4, 5, 7)),
+    (1.1, (1, 2, 3, 5)),
+    (2.0, (1, 2, 5)),
+    (math.inf, (1,)),
+)
+"""Leading digits of the ticks of a log axis, by how many decades it spans at most."""
+RC: dict[Any, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.3,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+    "savefig.dpi": 220,
+    "axes.titley": 1.0,  # else every draw measures all labels to find room for the title
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """How one curve is drawn."""
+
+    color: str
+    marker: str
+    hollow: bool
+
+    @property
+    def face(self) -> str:
+        """The fill of its markers."""
+        return "white" if self.hollow else self.color
+
+    @property
+    def dash(self) -> Literal["--", "-"]:
+        """The line of its law: dashed for random features."""
+        return "--" if self.hollow else "-"
+
+
+def looks(curves: Sequence[Curve]) -> list[Look]:
+    """One look for each curve of a figure: models by hue, dataset sizes from light to dark."""
+    ordered = all("dataset_size" in curve.fixed for curve in curves)
+    hues = ramp(len(curves)) if ordered else PALETTE
+    chosen: list[Look] = []
+    for curve in curves:
+        n = sum(look.hollow == curve.random for look in chosen)
+        if curve.random:
+            grey = GREY if n % 2 == 0 else "#9a9a9a"
+            chosen.append(Look(color=grey, marker=MARKERS[-1 - n % 6], hollow=True))
+        else:
+            chosen.append(Look(color=hues[n % len(hues)], marker=MARKERS[n % 6], hollow=False))
+    return chosen
+
+
+def ramp(n: int) -> tuple[str, ...]:
+    """Ordered colours, light to dark, with lightness that falls evenly."""
+    ramp = matplotlib.colormaps["viridis_r"]
+    steps = [0.12 + 0.83 * i / max(1, n - 1) for i in range(n)]
+    return tuple(matplotlib.colors.to_hex(ramp(step)) for step in steps)
+
+
+def log_axis(ruler: Ruler, low: float, high: float) -> None:
+    """Ticks with plain numbers on a log axis, also where it spans less than a decade."""
+    span = math.log10(high / low)
+    digits = next(digits for widest, digits in DIGITS if span < widest)
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [d * 10.0**e for e in decades for d in digits if low <= d * 10.0**e <= high]
+    if len(ticks) < 2:
+        ticks = [float(f"{low * (high / low) ** share:.2g}") for share in (0.1, 0.5, 0.9)]
+    _set_ticks(ruler, ticks)
+
+
+def point_axis(ruler: Ruler, values: Sequence[float]) -> None:
+    """Ticks at the scales themselves, leaving out those that would touch."""
+    span = math.log(max(values) / min(values)) or 1.0
+    ticks = [values[-1]]
+    for value in reversed(values[:-1]):
+        if math.log(ticks[-1] / value) > 0.16 * span:
+            ticks.append(value)
+    _set_ticks(ruler, ticks)
+
+
+def _set_ticks(ruler: Ruler, ticks: Sequence[float]) -> None:
+    ruler.set_major_locator(FixedLocator(list(ticks)))
+    ruler.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    ruler.set_minor_locator(NullLocator())
+    ruler.set_minor_formatter(NullFormatter())
+
+
+def short(value: float) -> str:
+    """1200 as ``1,200``, 4653000 as ``4.65M``."""
+    for factor, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if value >= factor:
+            return f"{value / factor:.3g}{unit}"
+    if value >= 1000 or value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if value >= 1e-3 else f"{value:.0e}"
+
+
+def figure_text(text: str, longest: int = 48) -> str:
+    """Text for a figure: a dollar sign starts no formula there, and a long name is shortened."""
+    words = plain(text)
+    short_words = words if len(words) <= longest else words[: longest - 1] + "…"
+    return short_words.replace("$", r"\$")
+
+
+def title(figure: Figure, text: str) -> None:
+    """A title above a figure, such as the family of its curves, wrapped to its width."""
+    width = int(19 * figure.get_figwidth())
+    lines = textwrap.wrap(figure_text(text, 3 * width), width=width)
+    figure.suptitle("\n".join(lines), fontsize=7, x=0.02, ha="left")
+
+
+def error_bars(values: Floats, low: Floats, high: Floats) -> Floats:
+    """Lengths [2, n] of asymmetric error bars, never negative."""
+    return np.maximum([values - low, high - values], 0.0)
+
+
+def faint_grid(ax: Axes) -> None:
+    """A grid that stays behind the data."""
+    ax.grid(True, which="major", color="#e6e6e6", linewidth=0.5)
+    ax.set_axisbelow(True)
+
+
+def encode(figure: Figure, kind: str) -> bytes:
+    """A figure as ``png`` or ``pdf``; the same figure gives the same bytes."""
+    FigureCanvasAgg(figure)
+    if (layout := figure.get_layout_engine()) is not None:
+        # Laid out once for all formats; savefig would draw everything once more for it.
+        figure.set_dpi(matplotlib.rcParams["savefig.dpi"])
+        layout.execute(figure)
+        figure.set_layout_engine(None)
+    buffer = BytesIO()
+    stamp = {"CreationDate": None} if kind == "pdf" else {"Software": None}
+    figure.savefig(buffer, format=kind, metadata=stamp)
+    return buffer.getvalue()

@@ -1,0 +1,138 @@
+"""Figures of per-image losses: their distribution at each scale, and correlations between scales."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mlproject.analysis import AXES, Curve
+from mlproject.report.figures import (
+    COLUMN,
+    PAGE,
+    faint_grid,
+    figure_text,
+    log_axis,
+    looks,
+    title,
+)
+from mlproject.report.formats import kind_label, range_text
+
+LOWEST_QUANTILE = 0.001
+"""Where the axis of losses begins: a few losses near 0 would squeeze all others."""
+
+
+def distribution_figure(curves: Sequence[Curve]) -> Figure:
+    """Violins of the per-image losses (log scale) with boxes of their quartiles, and their means."""
+    import pandas as pd
+    import seaborn as sns
+
+    figure, axes = _panels(curves, height=1.75, width=PAGE, sharey=True)
+    columns = [[_positive(losses) for losses in curve.losses.T] for curve in curves]
+    for ax, curve, look, scales in zip(axes, curves, looks(curves), columns, strict=False):
+        lengths = [len(losses) for losses in scales]
+        places = np.repeat(np.arange(len(scales)), lengths)
+        frame = pd.DataFrame({"scale": places, "loss": np.concatenate(scales)})
+        sns.violinplot(
+            frame, x="scale", y="loss", ax=ax, color=look.color, alpha=0.4, linecolor=look.color,
+            linewidth=0.6, inner="box", inner_kws={"box_width": 3, "whis_width": 0.7}, density_norm="width",
+            cut=0, log_scale=(False, True), native_scale=True,
+        )  # fmt: skip
+        means = [losses.mean() for losses in scales]
+        ax.plot(range(len(means)), means, "D", color="#222222", markersize=2.2, zorder=5)
+        ax.set_xticks(range(len(scales)), point_labels(curve))
+        ax.set(xlabel="", ylabel="", xlim=(-0.75, len(scales) - 0.25))
+        seeds = range_text(*curve.n_seeds)
+        unit = "seed" if seeds == "1" else "seeds"
+        ax.set_title(f"{figure_text(curve.series, 28)}, {seeds} {unit}", loc="left", fontsize=7.5)
+    _log_losses(axes, [losses for scales in columns for losses in scales])
+    figure.supylabel(f"per-image {kind_label(str(curves[0].fixed['kind']))}", fontsize=8)
+    figure.supxlabel(scale_label(curves[0]), fontsize=8)
+    title(figure, curves[0].family)
+    return figure
+
+
+def correlation_figure(curves: Sequence[Curve]) -> Figure:
+    """Heat maps of the correlation between scales: Pearson above the diagonal, Spearman below."""
+    import seaborn as sns
+
+    figure, axes = _panels(curves, height=2.2 if len(curves[0].points) > 3 else 1.6, width=6.6, sharey=False)
+    grids = [_matrix(curve) for curve in curves]
+    lowest = min(float(np.nanmin(grid, initial=0.95)) for grid in grids)
+    colors = matplotlib.colormaps["cividis"].with_extremes(bad="#eeeeee")
+    for ax, curve, grid in zip(axes, curves, grids, strict=False):
+        names = point_labels(curve)
+        sns.heatmap(
+            grid, ax=ax, vmin=max(-1.0, np.floor(lowest * 20) / 20), vmax=1.0, cmap=colors, annot=True,
+            fmt=".2f", annot_kws={"fontsize": 6}, cbar=False, square=True, xticklabels=names,
+            yticklabels=names,
+        )  # fmt: skip
+        ax.set_facecolor("#eeeeee")
+        tilted = max(map(len, names)) > 6
+        ax.tick_params(axis="x", rotation=30 if tilted else 0, length=0)
+        ax.tick_params(axis="y", rotation=0, length=0)
+        ax.set_title(figure_text(curve.series, 28), loc="left", fontsize=7)
+    bar = figure.colorbar(axes[0].collections[0], ax=axes[: len(curves)], shrink=0.8, aspect=30, pad=0.02)
+    bar.set_label("correlation (above: Pearson, below: Spearman)", fontsize=7)
+    bar.outline.set_visible(False)
+    title(figure, curves[0].family)
+    return figure
+
+
+def point_labels(curve: Curve) -> list[str]:
+    """Tick labels for the scales of a curve: names of models, numbers with thousands separated."""
+    if curve.axis is AXES["params"]:
+        return [figure_text(point.name, 18) for point in curve.points]
+    return [f"{int(point.name):,}" for point in curve.points]
+
+
+def scale_label(curve: Curve) -> str:
+    """Axis label for the scales of a curve, with their unit."""
+    return curve.axis.label if curve.axis is not AXES["params"] else "model, by parameters"
+
+
+def _panels(
+    curves: Sequence[Curve], *, height: float, width: float, sharey: bool
+) -> tuple[Figure, list[Axes]]:
+    n = len(curves)
+    columns = 1 if n == 1 else 3 if n == 3 or n > 4 else 2
+    rows = -(-n // columns)
+    figure = Figure(figsize=(COLUMN if n == 1 else width, 0.7 + height * rows), layout="constrained")
+    axes = list(figure.subplots(rows, columns, sharey=sharey, squeeze=False).ravel())
+    for ax in axes[n:]:
+        ax.set_visible(False)
+    return figure, axes
+
+
+def _positive(losses: Any) -> Any:
+    """The losses that were evaluated; zeros are drawn at the smallest positive loss."""
+    evaluated = losses[~np.isnan(losses)]
+    positive = evaluated[evaluated > 0]
+    return np.maximum(evaluated, positive.min() if len(positive) else 1e-12)
+
+
+def _log_losses(axes: Sequence[Axes], columns: Sequence[Any]) -> None:
+    """The same logarithmic axis of losses for all panels."""
+    low = min(float(np.quantile(losses, LOWEST_QUANTILE)) for losses in columns)
+    high = max(float(losses.max()) for losses in columns)
+    margin = (high / low) ** 0.05 if high > low else 1.5
+    for panel in axes:
+        panel.set_yscale("log")
+        panel.set_ylim(low / margin, high * margin)
+        log_axis(panel.yaxis, low / margin, high * margin)
+        faint_grid(panel)
+        panel.grid(False, axis="x")
+
+
+def _matrix(curve: Curve) -> Any:
+    """Correlations as a matrix [points, points]; the diagonal is not a number."""
+    names = [point.name for point in curve.points]
+    grid = np.full((len(names), len(names)), np.nan)
+    for pair in curve.correlations:
+        i, j = names.index(pair.first), names.index(pair.second)
+        grid[i, j], grid[j, i] = pair.pearson, pair.spearman
+    return grid

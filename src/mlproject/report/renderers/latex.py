@@ -1,0 +1,63 @@
+"""Tables as LaTeX that a paper can input: a floating table with booktabs rules, a caption and a label."""
+
+from __future__ import annotations
+
+import re
+
+from mlproject.report.document import Table
+from mlproject.report.renderers import plain
+
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "·": r"\textperiodcentered{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "×": r"$\times$",
+    "–": "--",
+    "…": r"\ldots{}",
+    "±": r"$\pm$",
+    "∞": r"$\infty$",
+    "→": r"$\rightarrow$",
+    "Δ": r"$\Delta$",
+    "α": r"$\alpha$",
+    "β": r"$\beta$",
+    "γ": r"$\gamma$",
+    **{character: "\\" + character for character in "&%$#_{}"},
+}
+NUMBER = re.compile(r"[-+0-9.,e\[\] ∞]*[0-9∞][-+0-9.,e\[\] ∞]*")
+"""A number, an interval, or limits alone."""
+FORMULA = re.compile(r"(?:E \+ )?k \w\^-α")
+HEAD = "% Needs \\usepackage{booktabs}.\n"
+
+
+def render_latex(table: Table) -> str:
+    """The rows that pages show, by pandas' Styler."""
+    import pandas as pd
+
+    frame = pd.DataFrame(table.texts, columns=list(table.formats), dtype=object)
+    styler = frame.style.hide(axis="index").format(latex_cell).format_index(escape_latex, axis=1)
+    text: str = styler.to_latex(
+        column_format="".join("r" if column.right else "l" for column in table.formats.values()),
+        hrules=True,
+        position_float="centering",
+        caption=escape_latex(table.caption) or None,
+        label=f"tab:{table.name}",
+    )
+    return HEAD + text
+
+
+def escape_latex(text: str) -> str:
+    """Text for LaTeX."""
+    return "".join(SPECIAL.get(character, character) for character in plain(text))
+
+
+def latex_cell(text: str) -> str:
+    """A cell: numbers, intervals and formulas in mathematics, all else as text."""
+    if FORMULA.fullmatch(text):
+        return "$" + text.replace("^-α", r"^{-\alpha}") + "$"
+    if NUMBER.fullmatch(text):
+        return "$" + re.sub(r"(?<=\d),(?=\d)", "{,}", text).replace("∞", r"\infty") + "$"
+    return escape_latex(text)

@@ -1,0 +1,281 @@
+"""Tables of curves: exponents, laws, predictions, losses, correlations, distributions; all fits as JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from mlproject.analysis import AXES, HORIZONS, STATISTICS, Curve, Point, Statistic, Study
+from mlproject.report.document import Row, Table
+from mlproject.report.formats import (
+    FORMULAS,
+    SHOWN_WEIGHT,
+    as_count,
+    as_interval,
+    as_scale,
+    as_text,
+    ends,
+    range_text,
+)
+from mlproject.scaling import LawFit, Prediction
+
+PARAMETERS = ("alpha", "k", "E")
+LIMITS = ("mean", "low", "high", "new_run_low", "new_run_high")
+ESTIMATOR = "least squares; bootstrap over images (paired where shared) and seeds"
+HEAD = ("group", "axis", "statistic")
+STANDING = (*HEAD, "law", "weight", "prior", "rank_in_sample", "rank_out_of_sample", "score")
+PREDICTED = (*HEAD, "x", "horizon", *LIMITS, "x_max", "n_scales", "heaviest_law", "verdict")
+LOCAL = (*HEAD, "x", "exponent", "low", "high")
+CORRELATION = ("group", "first", "second", "n_images", "pearson", "spearman")
+IMAGES = ("image_name", "group", "exponent", "standard_error", "shrunk", "q_value", "scales", "rises")
+POINTS = (*HEAD, "scale", "x", "loss", "low", "high", "sd", "n_seeds", "n_images")
+EXPONENTS = (
+    *HEAD, "law", "verdict", "reason", *(f"{p}{end}" for p in PARAMETERS for end in ("", "_low", "_high")),
+    "held_out_error", "dof", "n_scales", "x_min", "x_max", "n_seeds", "n_images", "split", "weights",
+    "target", "loss", "estimator",
+)  # fmt: skip
+
+
+def exponents_table(study: Study) -> Table:
+    """A row for each curve, statistic and law; a parameter that is not identified has limits alone."""
+    rows = [
+        _exponent_row(curve, statistic, law, study.name_of(curve))
+        for curve in study.curves
+        for statistic in STATISTICS
+        for law in curve.reported_laws(statistic)
+    ]
+    formats = {"group": as_text("name"), "axis": as_text("scale"), "loss": as_text("statistic")}
+    formats |= {"law": as_text("formula", wrap=False), "α [95 %]": as_interval("alpha")}
+    formats |= {"E [95 %]": as_interval("E"), "verdict": as_text("verdict"), "scales": as_count("n_scales")}
+    formats |= {"seeds": as_text("n_seeds"), "images": as_count("n_images")}
+    caption, shared = "Exponents α and irreducible losses E, with 95 % intervals.", study.shared_family
+    return Table(
+        name="exponents",
+        rows=rows,
+        columns=EXPONENTS,
+        formats=formats,
+        caption=f"{caption} All groups: {shared}." if shared else caption,
+        shown=[row for row in rows if row["fitted"] or row["refused"]],
+    )
+
+
+def _exponent_row(curve: Curve, statistic: Statistic, law: LawFit, name: str) -> dict[str, Any]:
+    fit = law.fit
+    row: dict[str, Any] = {"group": curve.label, "axis": curve.axis.name, "statistic": statistic}
+    row |= {"law": law.law, "verdict": law.verdict, "reason": law.reason}
+    for parameter in PARAMETERS:
+        estimate = law.parameters.get(parameter) if fit is not None else None
+        row |= ends(parameter, estimate, identified=estimate is not None and estimate.identified)
+    row |= {"held_out_error": fit.held_out_error if fit else None, "dof": fit.dof if fit else None}
+    row |= {"n_scales": curve.n_scales, "x_min": float(curve.x[0]), "x_max": float(curve.x[-1])}
+    row |= {"n_seeds": range_text(*curve.n_seeds), "n_images": curve.n_images}
+    row |= {"split": curve.split, "weights": curve.fixed["weights_kind"], "target": curve.target}
+    space = f" in {fit.space}" if fit else ""
+    row |= {"loss": curve.fixed["kind"], "estimator": ESTIMATOR.replace(";", f"{space};", 1)}
+    formula = FORMULAS[law.law].replace("x", curve.axis.symbol)
+    refused = bool(curve.refusal) and statistic == "mean" and law is curve.reported_laws("mean")[0]
+    page = {"name": name, "scale": f"{curve.axis.name} {curve.axis.symbol}", "formula": formula}
+    return row | page | {"fitted": fit is not None, "refused": refused}
+
+
+def predictions_table(study: Study) -> Table:
+    """Losses beyond the data over all laws; a page shows the mean loss, a row for each curve."""
+    rows = [row for curve in study.curves for name in STATISTICS for row in _prediction_rows(curve, name)]
+    formats = {"group": as_text("name"), "axis": as_text("scale"), "largest": as_scale("x_max")}
+    formats |= {f"{times:g} × the largest [95 %]": as_interval(f"at_{times:g}") for times in HORIZONS}
+    formats |= {"laws by weight": as_text("laws")}
+    shown = [
+        _page_row(curve, curve.predictions["mean"], study.name_of(curve))
+        for curve in study.curves
+        if "mean" in curve.predictions
+    ]
+    caption = (
+        "Extrapolated mean losses, averaged over laws by their weights; the intervals allow for every law "
+        "being slightly wrong. All weights, and ranks in and out of sample, are in laws.csv."
+    )
+    return Table(
+        name="predictions", rows=rows, columns=PREDICTED, formats=formats, caption=caption, shown=shown
+    )
+
+
+def _prediction_rows(curve: Curve, statistic: Statistic) -> Iterator[Row]:
+    predicted, law = curve.predictions.get(statistic), curve.preferred(statistic)
+    if predicted is None:
+        return
+    tail: dict[str, Any] = {"x_max": float(curve.x[-1]), "n_scales": curve.n_scales}
+    tail |= {"heaviest_law": curve.assessments[statistic].laws[0].law, "verdict": law.verdict if law else ""}
+    for i, times in enumerate(HORIZONS):
+        yield {
+            **_head(curve, statistic),
+            "x": times * float(curve.x[-1]),
+            "horizon": times,
+            **limits_at(predicted, i),
+            **tail,
+        }
+
+
+def _page_row(curve: Curve, predicted: Prediction, name: str) -> Row:
+    weights = [law for law in curve.assessments["mean"].laws if law.weight >= SHOWN_WEIGHT]
+    row: dict[str, Any] = {"name": name, "scale": f"{curve.axis.name} {curve.axis.symbol}"}
+    row |= {"x_max": float(curve.x[-1]), "laws": ", ".join(f"{law.law} {law.weight:.2f}" for law in weights)}
+    for i, times in enumerate(HORIZONS):
+        names = (f"at_{times:g}", f"at_{times:g}_low", f"at_{times:g}_high")
+        row |= dict(zip(names, limits_at(predicted, i).values(), strict=False))
+    return row
+
+
+def limits_at(predicted: Prediction, i: int) -> dict[str, float]:
+    """Mean, limits of the mean and limits of a new run of one prediction of several."""
+    return {name: float(getattr(predicted, name)[i]) for name in LIMITS}
+
+
+def data_tables(study: Study) -> tuple[Table, ...]:
+    """The tables that are files only."""
+    sizes, models = study.along("images"), study.along("params")
+    pairs = [(curve, statistic) for curve in study.curves for statistic in STATISTICS]
+    tables = {
+        "laws": ([row for pair in pairs for row in _law_rows(*pair)], STANDING),
+        "local_exponents": ([row for pair in pairs for row in _local_rows(*pair)], LOCAL),
+        "correlations_by_size": ([row for curve in sizes for row in _correlation_rows(curve)], CORRELATION),
+        "correlations_by_model": ([row for curve in models for row in _correlation_rows(curve)], CORRELATION),
+        "distributions": ([row for curve in study.curves for row in _distribution_rows(curve)], ()),
+        "image_exponents": ([row for curve in sizes for row in _image_rows(curve)], IMAGES),
+    }
+    files = [Table(name=name, rows=rows, columns=columns) for name, (rows, columns) in tables.items()]
+    return (_losses_table("losses_by_size", sizes), _losses_table("losses_by_model", models), *files)
+
+
+def points_table(study: Study) -> Table:
+    """Every point of every curve; ``mlproject fit`` reads this file.
+
+    ``sd`` is the noise of each point that the others do not share, by which the laws were fitted.
+    """
+    pairs = [(curve, statistic) for curve in study.curves for statistic in STATISTICS]
+    rows = [row for pair in pairs for row in _point_rows(*pair)]
+    return Table(name="points", rows=rows, columns=POINTS)
+
+
+def _point_rows(curve: Curve, statistic: Statistic) -> Iterator[Row]:
+    for point, row in zip(curve.points, curve.csv_points(statistic), strict=True):
+        loss = point.losses[statistic]
+        counts = {"n_seeds": point.n_seeds, "n_images": point.n_images}
+        names = {"scale": point.name, "low": loss.low, "high": loss.high}
+        yield _head(curve, statistic) | names | row | counts
+
+
+def _losses_table(name: str, curves: Sequence[Curve]) -> Table:
+    """One row for each group and image; one column ``loss_<size or model>`` for each scale, ascending."""
+    scales = {point.name: point.x for curve in curves for point in curve.points}
+    columns = tuple(f"loss_{scale}" for scale in sorted(scales, key=lambda n: (scales[n], n)))
+    rows = [row for curve in curves for row in _loss_rows(curve)]
+    return Table(name=name, rows=rows, columns=("image_name", "group", *columns))
+
+
+def _loss_rows(curve: Curve) -> Iterable[Row]:
+    columns = [f"loss_{point.name}" for point in curve.points]
+    for image, losses in zip(curve.image_ids, curve.losses.tolist(), strict=True):
+        if not all(math.isnan(loss) for loss in losses):
+            yield {"image_name": image, "group": curve.label, **dict(zip(columns, losses, strict=True))}
+
+
+def _law_rows(curve: Curve, statistic: Statistic) -> Iterator[Row]:
+    """Laws by weight; a rank of 1 is the best, and the two ranks may well disagree."""
+    assessment = curve.assessments.get(statistic)
+    if assessment is None or assessment.average is None:
+        return
+    for law in assessment.laws:
+        standing = assessment.average.standings.get(law.law)
+        if standing is not None:
+            row = {"law": law.law, "weight": law.weight, "prior": standing.prior, "score": standing.score}
+            ranks = {"rank_in_sample": law.in_sample_rank, "rank_out_of_sample": law.out_of_sample_rank}
+            yield _head(curve, statistic) | row | ranks
+
+
+def _local_rows(curve: Curve, statistic: Statistic) -> Iterator[Row]:
+    """The slope between neighbouring scales, half-way between them."""
+    slopes = curve.local_exponents.get(statistic)
+    if slopes is not None:
+        for row in zip(slopes.x, slopes.value, slopes.low, slopes.high, strict=True):
+            yield _head(curve, statistic) | dict(zip(LOCAL[3:], map(float, row), strict=True))
+
+
+def _correlation_rows(curve: Curve) -> Iterator[Row]:
+    for pair in curve.correlations:
+        yield {"group": curve.label, **{name: getattr(pair, name) for name in CORRELATION[1:]}}
+
+
+def _distribution_rows(curve: Curve) -> Iterator[Row]:
+    if curve.axis is not AXES["flops"]:
+        for point in curve.points:
+            row: dict[str, Any] = {"group": curve.label, "axis": curve.axis.name, "scale": point.name}
+            counts = {"n_images": point.n_images, "n_seeds": point.n_seeds}
+            yield row | {"x": point.x} | counts | dict(point.distribution)
+
+
+def _image_rows(curve: Curve) -> Iterator[Row]:
+    """Images that every size evaluated with a positive loss; the others have no exponent."""
+    exponents = curve.image_exponents
+    if exponents is not None:
+        columns = {name: getattr(exponents, name).tolist() for name in IMAGES[2:]}
+        for i in exponents.valid.nonzero()[0].tolist():
+            row: dict[str, Any] = {"image_name": curve.image_ids[i], "group": curve.label}
+            yield row | {name: values[i] for name, values in columns.items()}
+
+
+def _head(curve: Curve, statistic: Statistic) -> dict[str, Any]:
+    return {"group": curve.label, "axis": curve.axis.name, "statistic": statistic}
+
+
+def curve_json(curve: Curve) -> dict[str, Any]:
+    """Everything of a curve but its images; a parameter that is not identified has no value."""
+    fits = [_law_json(law, statistic) for statistic in STATISTICS for law in curve.reported_laws(statistic)]
+    return {
+        "group": curve.label,
+        "axis": {"name": curve.axis.name, "symbol": curve.axis.symbol, "unit": curve.axis.unit},
+        "split": curve.split,
+        "random": curve.random,
+        "fixed": dict(curve.fixed),
+        "points": [_point_json(point) for point in curve.points],
+        "fits": fits,
+        "averages": {statistic: _average_json(curve, statistic) for statistic in curve.predictions},
+    }
+
+
+def _point_json(point: Point) -> dict[str, Any]:
+    losses = {
+        statistic: {
+            "value": estimate.value,
+            "interval": [estimate.low, estimate.high],
+            "seeds": list(point.seeds[statistic]),
+        }
+        for statistic, estimate in point.losses.items()
+    }
+    head = {"name": point.name, "x": point.x, "run_ids": list(point.run_ids), "n_images": point.n_images}
+    return head | losses | {"distribution": dict(point.distribution)}
+
+
+def _law_json(law: LawFit, statistic: Statistic) -> dict[str, Any]:
+    fit, row = law.fit, {"statistic": statistic, "law": law.law}
+    row |= {"verdict": law.verdict, "reason": law.reason}
+    if fit is None:
+        return row | {"parameters": None}
+    rest = {"space": fit.space, "flags": list(fit.flags), "dof": fit.dof, "residuals": fit.residuals.tolist()}
+    return row | {"parameters": parameters_json(law), "held_out_error": fit.held_out_error} | rest
+
+
+def parameters_json(law: LawFit) -> dict[str, dict[str, float | None]]:
+    """Value, low and high by parameter; no value for one that is not identified."""
+    return {
+        name: {"value": e.value if e.identified else None, "low": e.low, "high": e.high}
+        for name, e in law.parameters.items()
+    }
+
+
+def _average_json(curve: Curve, statistic: Statistic) -> dict[str, Any]:
+    predicted, x = curve.predictions[statistic], float(curve.x[-1])
+    rows = [{"x": t * x, "horizon": t, **limits_at(predicted, i)} for i, t in enumerate(HORIZONS)]
+    held_out = curve.assessments[statistic].held_out
+    largest = None if held_out is None else {"x": x, **limits_at(held_out.prediction, 0)}
+    weights = {law.law: law.weight for law in curve.assessments[statistic].laws}
+    return {"weights": weights, "predictions": rows, "held_out": largest}

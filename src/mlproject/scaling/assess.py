@@ -1,0 +1,433 @@
+"""Assess a set of points: fitted laws, their weighted average, one verdict with its reason, and predictions.
+
+``assess`` is the single entry for every source of points, so that all of them are held to the same rules:
+
+- a **tracked curve** (one axis) passes one row per point, with ``draws`` [replicates, points] of its mean or
+  median loss, and ``influence`` [images, points] for the mean alone;
+- a **grid of model size and images** (two axes) passes ``x`` [cells, 2] in the order N, D with the same
+  ``draws`` and ``influence``, ``axes=("model size", "data size")``, and its cost model as ``cost``;
+- a **group of a CSV file** passes one row per line, with ``sd`` where the file has such a column, and
+  ``ceiling`` and ``laws`` where the user names them.
+
+What the data can carry is decided here and nowhere else: how many scales a law of p parameters needs, the
+narrowest range of an axis, the smallest grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mlproject.errors import BadInput, MLProjectError
+from mlproject.scaling.allocation.frontier import Cost
+from mlproject.scaling.averaging.average import AVERAGED, Average, average
+from mlproject.scaling.fitting.fit import Fit, Prediction, fit
+from mlproject.scaling.fitting.intervals import Estimate
+from mlproject.scaling.fitting.points import Points, read_points
+from mlproject.scaling.fitting.verdict import FLAT, SCALING, UNIDENTIFIABLE, rises
+from mlproject.scaling.laws.law import Array
+from mlproject.scaling.laws.table import LAWS, find_law
+
+FITTED = {
+    1: ("power", "power_floor"),
+    2: ("separable", "product", "coupled", "bounded_sum"),
+    3: ("separable3", "product3"),
+}
+"""Laws that are also fitted on their own; profiles of the richer laws of one axis rarely close."""
+SPARE = 2
+"""A law of p parameters may be called *scaling* from p + SPARE scales on, and is fitted from one fewer."""
+LEAST_AVERAGED = 3
+"""Distinct scales from which on laws are averaged."""
+LEAST_VALUES = 3
+"""Distinct values of each axis of a grid."""
+LEAST_CELLS = 7
+"""Cells of a grid: the parameters of the sum of two powers with a floor, and SPARE."""
+NARROW = 2.0
+"""Ratio of the largest to the smallest scale below which no law is fitted."""
+DECADE = 10.0
+LEAST_HELD_OUT = 4
+"""Distinct scales of a curve before the largest is held out: the others must carry an average."""
+HELD_OUT_SHARE = 0.25
+"""Share of the cells of a grid, most expensive first, that is held out."""
+LEAST_WEIGHT = 0.1
+"""The least weight at which a law may decide the verdict where the heaviest law cannot."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LawFit:
+    """One law of an assessment: its weight, verdict with reason, parameters, and ranks from 1.
+
+    ``fit`` is None where the law was only averaged or the data cannot carry it; parameters are then the
+    quantiles of its posterior, or empty. An estimate whose ``identified`` is False has limits at most.
+    """
+
+    law: str
+    weight: float
+    verdict: str
+    reason: str
+    parameters: Mapping[str, Estimate]
+    fit: Fit | None = field(default=None, repr=False)
+    in_sample_rank: int | None = None
+    out_of_sample_rank: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """Rows [m] that were left out (the largest scale, or the most expensive cells), and their prediction."""
+
+    rows: NDArray[np.bool_]
+    prediction: Prediction
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assessment:
+    """What a set of points says. ``laws`` are ordered by weight, heaviest first.
+
+    ``average`` is None where too few scales carry one or the loss rises; ``exponents`` are over all laws.
+    ``points`` is None where the numbers themselves were refused.
+    """
+
+    verdict: str
+    reason: str
+    n_points: int
+    n_scales: int
+    laws: tuple[LawFit, ...] = ()
+    exponents: Mapping[str, Estimate] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+    average: Average | None = field(default=None, repr=False)
+    held_out: HeldOut | None = field(default=None, repr=False)
+    points: Points | None = field(default=None, repr=False)
+
+    @property
+    def heaviest(self) -> LawFit | None:
+        """The law of the largest weight, if any law was fitted or averaged."""
+        return self.laws[0] if self.laws else None
+
+    @property
+    def fits(self) -> dict[str, Fit]:
+        """The laws that were fitted on their own, heaviest first."""
+        return {row.law: row.fit for row in self.laws if row.fit is not None}
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weight per law, heaviest first."""
+        return {row.law: row.weight for row in self.laws}
+
+    def law(self, name: str) -> LawFit | None:
+        """The law of a name, if it was fitted or averaged."""
+        return next((row for row in self.laws if row.law == name), None)
+
+    def predict(self, x: ArrayLike) -> Prediction | None:
+        """Predict losses at x [n] or [n, axes]: over all laws, or by a power law alone where the loss rises.
+
+        None where too few scales carry a prediction.
+        """
+        if self.average is not None:
+            return self.average.predict(x)
+        rising = self.points is not None and rises(self.points)
+        power = self.law("power")
+        return power.fit.predict(x) if rising and power is not None and power.fit is not None else None
+
+
+def assess(
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    sd: ArrayLike | None = None,
+    draws: ArrayLike | None = None,
+    influence: ArrayLike | None = None,
+    ceiling: float | None = None,
+    laws: Iterable[str] = (),
+    axes: Sequence[str] = (),
+    cost: Cost | None = None,
+) -> Assessment:
+    """Assess losses y [m] at scales x [m] or [m, axes].
+
+    ``sd`` [m] is the known standard deviation of each y. ``draws`` [b, m] are replicates of y that share
+    their resampled images; where ``sd`` is not given, it is then the part of their spread that the scales do
+    not share (``unshared_noise``). ``influence`` [n, m] is that of every image on each y. ``ceiling`` is the
+    uninformed loss, where it is known. ``laws`` names the laws to use, by default those that suit the number
+    of axes. ``axes`` names the axes in messages. ``cost`` orders the cells of a grid by price for the
+    held-out prediction (by default the product of their scales).
+
+    Points that cannot be used (a loss of zero, a single scale) give an assessment that says so.
+    Raises: WrongUse for a law that does not exist, BadInput for a law of other axes.
+    """
+    scales = np.asarray(x, dtype=np.float64)
+    scales = scales[:, None] if scales.ndim == 1 else scales
+    names = _names(laws, scales.shape[1])
+    data = _Data(
+        x=scales,
+        y=np.asarray(y, dtype=np.float64),
+        sd=None if sd is None else np.asarray(sd, dtype=np.float64),
+        draws=None if draws is None else np.asarray(draws, dtype=np.float64),
+        influence=None if influence is None else np.asarray(influence, dtype=np.float64),
+        ceiling=ceiling,
+        laws=names,
+        axes=tuple(axes) or (("x",) if scales.shape[1] == 1 else ("N", "D", "S")[: scales.shape[1]]),
+    )
+    if scales.shape[1] > 1 and (shortage := grid_shortage(scales, data.axes)):
+        return _refused(data, shortage)
+    try:
+        points = data.points()
+    except BadInput as error:
+        return _refused(data, f"not fitted: {error}")
+    return _assess(data, points, cost)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Data:
+    """The arguments of ``assess`` as arrays."""
+
+    x: Array
+    y: Array
+    sd: Array | None
+    draws: Array | None
+    influence: Array | None
+    ceiling: float | None
+    laws: tuple[str, ...]
+    axes: tuple[str, ...]
+
+    @property
+    def noise(self) -> Array | None:
+        """The standard deviation [m] that belongs to each point alone."""
+        return self.sd if self.sd is not None or self.draws is None else unshared_noise(self.y, self.draws)
+
+    def points(self) -> Points:
+        """The points, checked; raises BadInput."""
+        return read_points(self.x, self.y, sd=self.noise, draws=self.draws, ceiling=self.ceiling)
+
+    def take(self, rows: NDArray[np.bool_]) -> _Data:
+        """The rows of a mask."""
+        return replace(
+            self,
+            x=self.x[rows],
+            y=self.y[rows],
+            sd=None if self.sd is None else self.sd[rows],
+            draws=None if self.draws is None else self.draws[:, rows],
+            influence=None,
+        )
+
+    def fit(self, law: str) -> Fit:
+        """One law on its own; raises BadInput."""
+        return fit(
+            self.x,
+            self.y,
+            law=law,
+            sd=self.noise,
+            draws=self.draws,
+            influence=self.influence,
+            ceiling=self.ceiling,
+        )
+
+    def average(self) -> Average:
+        """The weighted average of the laws; raises BadInput."""
+        return average(
+            self.x, self.y, sd=self.noise, draws=self.draws, ceiling=self.ceiling, laws=self.laws or None
+        )
+
+
+def _names(laws: Iterable[str], n_axes: int) -> tuple[str, ...]:
+    names = tuple(laws)
+    other = [law.name for law in map(find_law, names) if law.axes != n_axes]
+    if other:
+        raise BadInput(f"law {other[0]!r} has {LAWS[other[0]].axes} axes and x has {n_axes}")
+    if n_axes not in AVERAGED:
+        raise BadInput(f"laws have one to three axes and x has {n_axes}")
+    return names
+
+
+def unshared_noise(values: Array, draws: Array) -> Array | None:
+    """The standard deviation [points] that scales do not share, from their replicates [draws, points].
+
+    Hard images raise the loss at every scale alike, which moves the amplitude of a law and not its shape.
+    Counted as noise of each point it would hide a law that departs from the data, so the common factor of
+    each replicate is removed: with z = ln draws and n points, sd(z - mean over points of z) (n / (n - 1))^½.
+    None where a replicate is not above zero.
+    """
+    if not (draws > 0).all():
+        return None
+    logs = np.log(draws)
+    rest = logs - logs.mean(axis=1, keepdims=True)
+    n = draws.shape[1]
+    relative = np.maximum(rest.std(axis=0, ddof=1) * np.sqrt(n / max(n - 1, 1)), 1e-6)
+    return np.asarray(values * relative)
+
+
+def grid_shortage(x: Array, axes: Sequence[str] = ("N", "D")) -> str:
+    """What cells x [m, axes] lack for laws of all their axes, whatever their losses; empty for nothing."""
+    counts = [len(np.unique(column)) for column in x.T]
+    if min(counts) < LEAST_VALUES:
+        grid = " × ".join(f"{n} {name}{'' if n == 1 else 's'}" for n, name in zip(counts, axes, strict=True))
+        return f"{grid}, at least {LEAST_VALUES} of each needed"
+    for name, span in zip(axes, x.max(axis=0) / x.min(axis=0), strict=True):
+        if span < NARROW:
+            return f"the {name}s span a factor of {span:.2g}, at least {NARROW:g} needed"
+    n_cells = len(np.unique(x, axis=0))
+    return f"{n_cells} cells, at least {LEAST_CELLS} needed" if n_cells < LEAST_CELLS else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shortage:
+    """Why a curve cannot carry a law; ``unfitted`` where it is not even fitted."""
+
+    text: str
+    unfitted: bool
+
+
+def _shortage(data: _Data, points: Points, law: str) -> _Shortage | None:
+    """What a curve lacks for a law, or None. Grids were checked as a whole."""
+    if points.x.shape[1] > 1:
+        return None
+    n, n_parameters = points.n_scales, LAWS[law].n_free(points.ceiling)
+    factor = float(points.x.max() / points.x.min())
+    few, narrow = n < n_parameters + SPARE, factor < NARROW
+    if not few and not narrow:
+        return None
+    reasons = []
+    if few:
+        text = f"{n} scales for {n_parameters} parameters, at least {n_parameters + SPARE} needed"
+        one_left = n - n_parameters == 1
+        reasons.append(f"{text} (one degree of freedom is left: t = 12.7)" if one_left else text)
+    if factor < DECADE:
+        reasons.append(f"the range of {data.axes[0]} is a factor of {factor:.2g}, under a decade")
+    unfitted = narrow or n < n_parameters + SPARE - 1
+    text = "; ".join(reasons) + ("; not fitted" if unfitted else "")
+    return _Shortage(text=text, unfitted=unfitted)
+
+
+def _refused(data: _Data, reason: str) -> Assessment:
+    return Assessment(
+        verdict=UNIDENTIFIABLE,
+        reason=reason,
+        n_points=len(data.y),
+        n_scales=len(np.unique(data.x, axis=0)),
+    )
+
+
+def _assess(data: _Data, points: Points, cost: Cost | None) -> Assessment:
+    averaged = _average(data, points)
+    laws = _laws(data, points, averaged)
+    verdict, reason = combine_verdicts(laws)
+    if averaged is not None:
+        exponents = averaged.parameters
+    else:
+        power = next((row for row in laws if row.law == "power" and row.fit is not None), None)
+        exponents = {} if power is None else {"alpha": power.parameters["alpha"]}
+    return Assessment(
+        verdict=verdict,
+        reason=reason,
+        n_points=len(points.y),
+        n_scales=points.n_scales,
+        laws=laws,
+        exponents=exponents,
+        flags=() if averaged is None else averaged.flags,
+        average=averaged,
+        held_out=None if averaged is None else _held_out(data, points, cost),
+        points=points,
+    )
+
+
+def _average(data: _Data, points: Points) -> Average | None:
+    """The average where the data carry one: not where the loss rises, as the averaged laws fall."""
+    shortage = _shortage(data, points, "power") if points.x.shape[1] == 1 else None
+    if points.n_scales < LEAST_AVERAGED or (shortage is not None and shortage.unfitted):
+        return None
+    try:
+        return None if not data.laws and rises(points) else data.average()
+    except MLProjectError:
+        return None
+
+
+def _laws(data: _Data, points: Points, averaged: Average | None) -> tuple[LawFit, ...]:
+    """Every law that was averaged or fitted, heaviest first."""
+    n_axes = points.x.shape[1]
+    names = data.laws or FITTED[n_axes]
+    fitted = [name for name in names if name in FITTED[n_axes]] or list(names)
+    weights = {} if averaged is None else averaged.weights
+    rising = averaged is None and rises(points)
+    rows = [_law(data, points, name, averaged, rising) for name in fitted]
+    rows += [_posterior(averaged, name) for name in weights if averaged is not None and name not in fitted]
+    return tuple(sorted(rows, key=lambda row: -row.weight))
+
+
+def _law(data: _Data, points: Points, name: str, averaged: Average | None, rising: bool) -> LawFit:
+    """A law that is fitted on its own, where the data carry it."""
+    shortage = _shortage(data, points, name)
+    fitted, refusal = None, ""
+    if shortage is None or not shortage.unfitted:
+        try:
+            fitted = data.fit(name)
+        except MLProjectError as error:
+            refusal = f"not fitted: {error}"
+    if averaged is not None and name in averaged.standings:
+        row = _posterior(averaged, name)
+    else:
+        weight = float(rising and name == "power")
+        row = LawFit(law=name, weight=weight, verdict=UNIDENTIFIABLE, reason="", parameters={})
+    if fitted is None:
+        return replace(row, reason=refusal if shortage is None else shortage.text)
+    verdict, reason, identified = fitted.verdict, fitted.reason, fitted.identified
+    if shortage is not None:
+        reason = f"{shortage.text}; {reason}"
+        if verdict == SCALING:
+            verdict = UNIDENTIFIABLE
+        if verdict != FLAT:
+            identified = frozenset()
+    parameters = {
+        key: replace(estimate, identified=key in identified) for key, estimate in fitted.parameters.items()
+    }
+    return replace(row, verdict=verdict, reason=reason, parameters=parameters, fit=fitted)
+
+
+def _posterior(averaged: Average, name: str) -> LawFit:
+    """A law as it stands in the average, without a fit of its own."""
+    standing = averaged.standings[name]
+    return LawFit(
+        law=name,
+        weight=standing.weight,
+        verdict=UNIDENTIFIABLE,
+        reason="averaged, not fitted on its own",
+        parameters=averaged.law_parameters(name),
+        in_sample_rank=standing.in_sample_rank,
+        out_of_sample_rank=standing.out_of_sample_rank,
+    )
+
+
+def combine_verdicts(laws: Sequence[LawFit]) -> tuple[str, str]:
+    """Combine the verdicts of several laws fitted to the same points, heaviest first.
+
+    *Flat* is a statement on the average slope, whatever the law, so one law with it is enough. Otherwise the
+    heaviest law that is identifiable and carries ``LEAST_WEIGHT`` decides; without any, the heaviest law
+    gives the reason.
+    """
+    fitted = [row for row in laws if row.fit is not None]
+    if not fitted:
+        reasons = [row.reason for row in laws if row.reason]
+        return UNIDENTIFIABLE, reasons[0] if reasons else "no law could be fitted"
+    flat = [row for row in fitted if row.verdict == FLAT]
+    decided = [row for row in fitted if row.verdict != UNIDENTIFIABLE and row.weight >= LEAST_WEIGHT]
+    chosen = (flat or decided or fitted)[0]
+    return chosen.verdict, f"{chosen.law}: {chosen.reason}"
+
+
+def _held_out(data: _Data, points: Points, cost: Cost | None) -> HeldOut | None:
+    """The largest scale, or the most expensive cells, predicted from the others where these are enough."""
+    if points.x.shape[1] == 1:
+        rows = points.x[:, 0] >= points.x.max()
+        enough, rest = points.n_scales >= LEAST_HELD_OUT, data.take(~rows)
+    else:
+        price = np.prod(points.x, axis=1) if cost is None else cost.of(points.x[:, 0], points.x[:, 1])
+        rows = price > np.quantile(price, 1.0 - HELD_OUT_SHARE)
+        enough = not grid_shortage(points.x[~rows], data.axes)
+        rest = replace(data, sd=data.noise).take(~rows)
+    if not enough:
+        return None
+    try:
+        averaged = None if not data.laws and rises(rest.points()) else rest.average()
+    except MLProjectError:
+        return None
+    return None if averaged is None else HeldOut(rows=rows, prediction=averaged.predict(points.x[rows]))

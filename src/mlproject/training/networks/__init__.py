@@ -1,0 +1,1 @@
+"""Whole networks: tasks, the training loop, its state and checkpoint, augmentation, contrastive terms."""

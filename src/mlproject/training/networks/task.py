@@ -1,0 +1,106 @@
+"""What a network learns, from which images, and the evaluation of every image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from mlproject.device import Device, Precision, inference, keep, send
+
+Values = dict[str, Tensor]
+"""One number per image [B], by name. ``loss`` decides; ``correct`` and ``total`` (images or pixels) give the
+accuracy; all others are averaged over images."""
+Measure = Callable[[nn.Module, Tensor, Tensor], Values]
+Augment = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+READY_VALUES = 2**26
+"""Images without augmentation are normalised once and kept, up to so many values (256 MB)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a network learns.
+
+    ``objective(net, inputs, targets)`` is called in train mode and the mean of its ``loss`` is minimised:
+    smoothing and extra terms belong there. ``measure`` is called in eval mode, without gradients.
+    ``augment(pixels, targets)`` takes raw pixels, 0..255 as uint8, and returns uint8 or float32 of that
+    range. ``objective`` and ``augment`` may draw from torch's global random numbers, which are seeded and
+    kept in checkpoints; they are seeded anew for each augmentation, so that all arms of an ablation see
+    the same pictures.
+    """
+
+    objective: Measure
+    measure: Measure
+    augment: Augment | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Examples:
+    """Images in memory and their targets.
+
+    Shapes: ``pixels`` uint8 [n, 3, H, W]; ``targets`` [n, ...]; ``mean`` and ``std`` per channel of pixels
+    in 0..1.
+    """
+
+    pixels: Tensor
+    targets: Tensor
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def on(self, device: Device) -> Examples:
+        """The same examples on a device, or in main memory where it has no room for them."""
+        return replace(self, pixels=keep(self.pixels, device), targets=keep(self.targets, device))
+
+    def batch(self, rows: Tensor, device: Device, augment: Augment | None = None) -> tuple[Tensor, Tensor]:
+        """Normalised inputs [B, 3, H, W] and targets [B, ...] of some rows, on the device."""
+        rows = rows.to(self.pixels.device)
+        targets = send(self.targets[rows], device)
+        if augment is None and self.pixels.numel() <= READY_VALUES:
+            return send(self._ready[rows], device), targets
+        pixels = send(self.pixels[rows], device)
+        if augment is not None:
+            pixels, targets = augment(pixels, targets)
+        return self._normalised(pixels), targets
+
+    @cached_property
+    def _ready(self) -> Tensor:
+        """All images as normalised inputs."""
+        return self._normalised(self.pixels)
+
+    def _normalised(self, pixels: Tensor) -> Tensor:
+        inputs = pixels.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+        for plane, mean, std in zip(inputs.unbind(1), self.mean, self.std, strict=True):
+            plane.sub_(255 * mean).div_(255 * std)  # twice as fast before the layout changes as after it
+        return inputs.contiguous(memory_format=torch.channels_last)
+
+
+def evaluate(
+    net: nn.Module,
+    examples: Examples,
+    measure: Measure,
+    *,
+    device: Device,
+    batch_size: int,
+    precision: Precision = "fp32",
+) -> Values:
+    """Values of every image in eval mode, without gradients: float64 on the CPU, [n] by name.
+
+    Every module's mode (train or eval) is restored afterwards.
+    """
+    modes = [module.training for module in net.modules()]
+    net.eval()
+    parts: list[Values] = []
+    for rows in torch.split(torch.arange(len(examples)), batch_size):
+        inputs, targets = examples.batch(rows, device)
+        with inference(device, precision):
+            values = measure(net, inputs, targets)
+            parts.append({name: value.detach().to("cpu").double() for name, value in values.items()})
+    for module, mode in zip(net.modules(), modes, strict=True):
+        module.training = mode
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

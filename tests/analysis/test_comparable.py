@@ -1,0 +1,111 @@
+"""Which runs are comparable along an axis, and how groups of them are labelled."""
+
+import pytest
+
+from mlproject.analysis import AXES, analyse
+from mlproject.analysis.comparable import comparable_runs, weights_kind
+from mlproject.analysis.runs import read_runs
+from tests.studies import cell, observe
+
+
+def grouped(cells, axis):
+    runs, _ = read_runs(observe(c, [1.0, 2.0, 3.0], kind=k) for c, k in cells)
+    return sorted(sorted(run.cell.key for run in group.runs) for group in comparable_runs(runs, AXES[axis]))
+
+
+BASE = {"size": 100}
+DIFFERENT = [
+    {"weights": "random"},
+    {"weights_digest": "other"},
+    {"model": "lite1"},
+    {"data_digest": "d1"},
+    {"recipe_version": 2},
+    {"recipe": "finetune"},
+    {"eval_size": 0},
+    {"eval_size": 100},
+    {"draw": "prefix"},
+    {"image_scales": (1.0, 2.0)},
+    {"knobs": {"target": "labels", "lr": 1e-2}},
+    {"knobs": {"target": "features", "lr": 1e-3}},
+    {"knobs": {}},
+]
+
+
+@pytest.mark.parametrize("fields", DIFFERENT, ids="-".join)
+def test_along_sizes_only_the_size_and_the_seed_vary(fields):
+    first = [cell(size=100), cell(size=200), cell(size=200, seed=1)]
+    other = cell(**({"size": 300} | fields))
+    found = grouped([(c, "mse") for c in [*first, other]], "images")
+    assert found == sorted([sorted(c.key for c in first), [other.key]])
+
+
+MODEL_DIFFERENT = [f for f in DIFFERENT if "model" not in f and "weights_digest" not in f] + [
+    {"size": 200},
+    {"weights": "/tmp/mine.pth"},
+]
+
+
+@pytest.mark.parametrize("fields", MODEL_DIFFERENT, ids="-".join)
+def test_along_models_only_model_and_weights_of_one_kind_vary(fields):
+    first = [cell("lite0"), cell("lite1"), cell("lite1", seed=1)]
+    other = cell("lite2", **fields)
+    found = grouped([(c, "mse") for c in [*first, other]], "params")
+    assert found == sorted([sorted(c.key for c in first), [other.key]])
+
+
+def test_kinds_of_loss_never_mix():
+    a, b = cell(size=100), cell(size=200)
+    assert len(grouped([(a, "mse"), (b, "mae")], "images")) == 2
+
+
+def test_folders_of_other_names_with_the_same_images_are_comparable():
+    assert (
+        len(grouped([(cell(size=100, data="/a/x"), "mse"), (cell(size=200, data="/b/y"), "mse")], "images"))
+        == 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("weights", "kind"),
+    [
+        ("random", "random"),
+        ("random:3", "random"),
+        ("imagenet", "imagenet"),
+        ("./w.pth", "file"),
+        ("w.safetensors", "file"),
+    ],
+)
+def test_weights_have_a_kind(weights, kind):
+    assert weights_kind(cell(weights=weights)) == kind
+
+
+def test_labels_are_unique_and_say_random_and_in_sample():
+    cells = [cell(size=s, **f) for f in DIFFERENT for s in (50, 70)]
+    study = analyse((observe(c, [1.0, 2.0, 3.0]) for c in cells), n_draws=50)
+    labels = [(curve.axis.name, curve.label) for curve in study.curves]
+    assert len(set(labels)) == len(labels)
+    assert all("(random)" in c.label for c in study.curves if c.random)
+    assert all(("in-sample" in c.label) == (c.split == "in-sample") for c in study.curves)
+    assert any(c.split == "in-sample" for c in study.curves)
+
+
+def test_compute_is_an_axis_only_where_it_is_not_proportional_to_the_images():
+    plain = [observe(cell(size=s), [1.0, 2.0, 3.0]) for s in (100, 200)]
+    assert not analyse(plain, n_draws=10).along("flops")
+    steps = [observe(cell(size=s), [1.0, 2.0, 3.0], flops=1e9 + 1e6 * s) for s in (100, 200)]
+    assert len(analyse(steps, n_draws=10).along("flops")) == 1
+
+
+def test_labels_name_only_the_knobs_that_tell_groups_apart():
+    shared = {"optimizer": "adam", "batch_size": 32}
+    knobs = [
+        {"target": "features", "epochs": 5, "steps": 0, **shared},
+        {"target": "features", "epochs": 0, "steps": 20, **shared},
+        {"target": "pixels", "epochs": 1, "steps": 0, "optimizer": "sgd", "batch_size": 1},
+    ]
+    study = analyse((observe(cell(knobs=k), [1.0, 2.0, 3.0]) for k in knobs), n_draws=10)
+    assert sorted(curve.family.split(" · ", 2)[2] for curve in study.along("images")) == [
+        "target features · cross_entropy · 20 steps · held-out",
+        "target features · cross_entropy · 5 epochs · held-out",
+        "target pixels · cross_entropy · held-out",
+    ]

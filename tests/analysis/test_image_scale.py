@@ -1,0 +1,103 @@
+"""Model size against image scale: planted curves cross where they were made to, or nowhere in range."""
+
+import numpy as np
+import pytest
+
+from mlproject.analysis import analyse
+from tests.studies import cell, observe
+
+GMAC = {"lite0": 0.4, "lite1": 0.8, "lite2": 1.6}
+CROPS = {(1.0,): 1, (1.0, 2.0): 5}
+HARD = np.exp(0.5 * np.random.default_rng(0).normal(size=300))
+
+
+def study(of_images, *, noise=0.01, seeds=3, **fields):
+    """Models follow gmac^-0.5; larger images of lite0 follow ``of_images(gmac)``."""
+    for seed in range(seeds):
+        for model, gmac in GMAC.items():
+            yield run(model, (1.0,), gmac, gmac**-0.5, noise, seed, **fields)
+        yield run("lite0", (1.0, 2.0), 5 * GMAC["lite0"], of_images(2.0), noise, seed, **fields)
+
+
+def run(model, scales, gmac, mean, noise, seed, **fields):
+    this = cell(model, 100, seed, image_scales=scales, **fields)
+    own = np.random.default_rng([seed, int(100 * gmac), len(scales)])
+    losses = mean * HARD / HARD.mean() * np.exp(noise * own.normal(size=300))
+    return observe(this, losses, flops=1.0, gmac=gmac)
+
+
+def crossing(of_images, **how):
+    (spot,) = analyse(study(of_images, **how)).image_scale
+    (found,) = spot.crossings
+    return found
+
+
+def test_larger_images_that_are_worse_throughout_have_no_crossing():
+    found = crossing(lambda gmac: 1.5)
+    assert found.gmac is None
+    assert (found.ahead, found.share) == ("model size", 1.0)
+    # Along the line from (0.4, 0.4^-0.5) to (2, 1.5), at 1.6 GMAC, where the models have 1.6^-0.5.
+    share = np.log(1.6 / 0.4) / np.log(5)
+    expected = 0.4 ** (-0.5 * (1 - share)) * 1.5**share / 1.6**-0.5 - 1
+    assert found.gap == pytest.approx(expected, abs=0.01)
+    assert found.gap_low < found.gap < found.gap_high
+    assert found.decided
+
+
+def test_larger_images_that_are_better_throughout_have_none_either():
+    found = crossing(lambda gmac: 0.3)
+    assert found.gmac is None
+    assert found.ahead == "image scale"
+    assert found.gap_high < 0
+
+
+def bent(gain, seeds=3, noise=0.01):
+    """Larger models help little at first and much later: they overtake larger images on the way."""
+    losses = {"lite0": 1.0, "lite1": 0.95, "lite2": 0.4}
+    for seed in range(seeds):
+        for model, gmac in GMAC.items():
+            yield run(model, (1.0,), gmac, losses[model], noise, seed)
+        yield run("lite0", (1.0, 2.0), 2.0, gain, noise, seed)
+
+
+def test_a_crossing_is_found_with_its_interval():
+    (spot,) = analyse(bent(0.6)).image_scale
+    (found,) = spot.crossings
+    x = np.log(np.array([0.8, 1.6]))
+    slope_models = np.log(0.4 / 0.95) / (x[1] - x[0])
+    slope_images = np.log(0.6) / np.log(5)
+    at = np.exp(
+        (np.log(0.95) - slope_models * x[0] + slope_images * np.log(0.4)) / (slope_images - slope_models)
+    )
+    assert found.gmac == pytest.approx(at, rel=0.01)
+    assert 0.8 < found.low <= found.gmac <= found.high < 1.6
+    assert found.ahead == "model size"
+    assert found.reach == (0.4, 1.6)
+
+
+def test_an_unsure_crossing_has_an_interval_that_leaves_the_range():
+    (spot,) = analyse(bent(0.49, noise=2.0)).image_scale
+    (found,) = spot.crossings
+    assert found.gmac is None or found.high == np.inf or found.low == 0.0 or found.share < 1
+
+
+def test_studies_that_scale_one_way_only_have_none():
+    one_way = [seen for seen in study(lambda gmac: 1.0) if seen.cell.image_scales == (1.0,)]
+    assert analyse(one_way).image_scale == ()
+    other = [seen for seen in study(lambda gmac: 1.0) if seen.cell.model == "lite0"]
+    assert analyse(other).image_scale == ()
+
+
+def test_native_and_interpolated_images_are_curves_of_their_own():
+    both = [*study(lambda gmac: 0.9)]
+    both += [run("lite0", (1.0, 2.0), 2.0, 0.5, 0.01, seed, large_images="native") for seed in range(3)]
+    (spot,) = analyse(both).image_scale
+    assert [curve.name for curve in spot.scales] == ["lite0", "lite0 (native pixels)"]
+    assert [len(curve.points) for curve in spot.scales] == [2, 2]
+
+
+def test_knobs_sizes_and_families_never_mix():
+    mixed = [*study(lambda gmac: 0.9), *study(lambda gmac: 0.9, knobs={"target": "labels", "lr": 1.0})]
+    mixed += [run("resnet18", (1.0,), 1.8, 0.1, 0.01, 0)]
+    assert len(analyse(mixed).image_scale) == 2
+    assert all(p.model != "resnet18" for s in analyse(mixed).image_scale for p in s.models.points)

@@ -1,0 +1,129 @@
+"""One assessment for curves, grids and tables: what is fitted, averaged, held out and refused."""
+
+import numpy as np
+import pytest
+
+from mlproject.errors import BadInput, WrongUse
+from mlproject.scaling import Cost, assess, average, fit
+
+SIZES = np.array([100.0, 200.0, 400.0, 800.0, 1600.0, 3200.0])
+
+
+def losses(x=SIZES, *, alpha=0.5, k=8.0, floor=0.2, noise=0.01, seed=0):
+    rng = np.random.default_rng(seed)
+    return (floor + k * x**-alpha) * np.exp(noise * rng.normal(size=len(x)))
+
+
+def replicates(y, *, shared=0.1, unshared=0.01, n=200):
+    rng = np.random.default_rng(1)
+    return y * np.exp(shared * rng.normal(size=(n, 1)) + unshared * rng.normal(size=(n, len(y))))
+
+
+def test_a_curve_has_laws_by_weight_a_verdict_and_its_largest_scale_held_out():
+    found = assess(SIZES, losses())
+    assert found.verdict == "scaling"
+    assert found.reason.startswith(("power", "power_floor"))
+    weights = [law.weight for law in found.laws]
+    assert weights == sorted(weights, reverse=True)
+    assert sum(weights) == pytest.approx(1.0)
+    assert set(found.fits) == {"power", "power_floor"}
+    assert found.law("bnsl1").fit is None
+    assert found.law("bnsl1").parameters["alpha"].low < found.law("bnsl1").parameters["alpha"].high
+    assert found.law("zhai") is None
+    assert found.held_out.rows.tolist() == [False] * 5 + [True]
+    rest = average(SIZES[:5], losses()[:5]).predict(SIZES[5:])
+    assert found.held_out.prediction.mean == pytest.approx(rest.mean, rel=1e-12)
+
+
+def test_fits_and_average_are_those_of_the_same_points():
+    y = losses()
+    found = assess(SIZES, y, sd=0.01 * y)
+    alone = fit(SIZES, y, law="power_floor", sd=0.01 * y)
+    for name, estimate in alone.parameters.items():
+        assert found.law("power_floor").parameters[name].value == estimate.value
+    told, together = found.predict([6400.0]), average(SIZES, y, sd=0.01 * y).predict([6400.0])
+    assert told.mean == pytest.approx(together.mean, rel=1e-12)
+    assert found.exponents == average(SIZES, y, sd=0.01 * y).parameters
+
+
+def test_noise_that_all_scales_share_does_not_count():
+    y = losses()
+    few, many = (assess(SIZES, y, draws=replicates(y, shared=shared)) for shared in (0.0, 0.3))
+    assert few.points.sd == pytest.approx(many.points.sd, rel=1e-9)
+
+
+def test_a_loss_that_rises_is_followed_by_the_power_law_alone():
+    found = assess(SIZES, 0.3 * SIZES**0.2)
+    assert found.average is None
+    assert found.held_out is None
+    assert found.heaviest.law == "power"
+    assert found.exponents["alpha"].value == pytest.approx(-0.2)
+    assert found.predict([12800.0]).mean == pytest.approx(0.3 * 12800.0**0.2)
+
+
+def test_a_constant_loss_is_flat():
+    assert assess(SIZES, losses(k=0.0, floor=1.0, noise=1e-3)).verdict == "flat"
+
+
+def test_parameters_that_the_data_do_not_pin_down_are_marked():
+    found = assess(SIZES[:4], losses(SIZES[:4]), draws=replicates(losses(SIZES[:4])))
+    floor = found.law("power_floor")
+    assert floor.verdict == "not identifiable"
+    assert not any(estimate.identified for estimate in floor.parameters.values())
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        ([100.0], "at least two points"),
+        ([100.0, 120.0, 140.0, 160.0, 180.0], "under a decade; not fitted"),
+    ],
+)
+def test_points_that_carry_no_law_say_why(x, words):
+    found = assess(x, losses(np.array(x)))
+    assert found.verdict == "not identifiable"
+    assert words in found.reason
+    assert found.average is None
+    assert found.predict([1e5]) is None
+
+
+def test_a_loss_of_zero_is_refused_in_words():
+    found = assess(SIZES, [0.0, *losses()[1:]])
+    assert found.verdict == "not identifiable"
+    assert "not fitted: y must be positive finite numbers" in found.reason
+    assert found.laws == ()
+
+
+def grid(models=(1e6, 4e6, 1.6e7, 6.4e7), sizes=SIZES):
+    x = np.array([(n, d) for n in models for d in sizes])
+    rng = np.random.default_rng(0)
+    return x, (0.3 + 20 * x[:, 0] ** -0.3 + 5 * x[:, 1] ** -0.4) * np.exp(0.005 * rng.normal(size=len(x)))
+
+
+def test_the_most_expensive_cells_of_a_grid_are_held_out():
+    x, y = grid()
+    found = assess(x, y, cost=Cost(coefficient=6.0, n_power=1.0, d_power=1.0))
+    price = x.prod(axis=1)
+    assert price[found.held_out.rows].min() > price[~found.held_out.rows].max()
+    assert found.verdict == "scaling"
+    assert set(found.fits) == {"separable", "product", "coupled", "bounded_sum"}
+    inside = (found.held_out.prediction.new_run_low < y[found.held_out.rows]) & (
+        y[found.held_out.rows] < found.held_out.prediction.new_run_high
+    )
+    assert inside.mean() > 0.8
+
+
+def test_a_grid_that_is_too_small_is_refused_in_words():
+    x, y = grid(models=(1e6, 4e6))
+    found = assess(x, y, axes=("model size", "data size"))
+    assert found.reason == "2 model sizes × 6 data sizes, at least 3 of each needed"
+    assert found.laws == ()
+
+
+def test_laws_that_are_asked_for_are_the_only_ones():
+    found = assess(SIZES, losses(), laws=("zhai", "power"))
+    assert set(found.weights) == {"zhai", "power"}
+    with pytest.raises(WrongUse, match="did you mean power"):
+        assess(SIZES, losses(), laws=("powr",))
+    with pytest.raises(BadInput, match="has 2 axes"):
+        assess(SIZES, losses(), laws=("separable",))
