@@ -19,7 +19,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 import numpy as np
 import torch
 
-from mlproject.features.engines import eager_engine, onnx_engine
+from mlproject.features import eager_engine, onnx_engine
 from mlproject.models import Model, find_model, find_weights, load_backbone
 
 N_IMAGES, BATCH, N_ROUNDS = 64, 8, 3

@@ -44,7 +44,7 @@ def make_images(folder: Path, count: int) -> None:
 def forwards(data: Path) -> dict[str, float]:
     """F: CPU seconds of one onnxruntime pass over all images, per model, inputs ready, session built."""
     from mlproject.data import load_images
-    from mlproject.features.engines import onnx_engine
+    from mlproject.features import onnx_engine
     from mlproject.models import find_model, find_weights, load_backbone, normalise, prepare
 
     images = load_images(str(data))

@@ -18,19 +18,18 @@ os.environ |= {"OMP_NUM_THREADS": "1"}
 
 import cv2
 import numpy as np
-from mlproject.report.overlays import overlay, png
 
 from mlproject.data import load_images
-from mlproject.regions import find_settings
+from mlproject.regions import RegionFinder, find_settings
 from mlproject.regions.blobs import find_blobs
-from mlproject.regions.finder import Finder
+from mlproject.report import overlay, png
 
 BAR = 15.0
 
 
 def main() -> None:
     cv2.setNumThreads(1)
-    finder = Finder(settings=find_settings("blobs"), root=Path())
+    finder = RegionFinder(settings=find_settings("blobs"), root=Path())
     limits = finder.settings.limits
     print(f"{'CPU ms an image':24}{'Otsu alone':>12}{'blobs':>10}{'stage':>10}{'overlay':>10}{'prompts':>10}")
     for name, image in scenes().items():

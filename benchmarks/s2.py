@@ -21,8 +21,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 import numpy as np
 
 from mlproject.data import load_images
-from mlproject.features import FeatureStore
-from mlproject.features.engines import onnx_engine
+from mlproject.features import FeatureStore, onnx_engine
 from mlproject.models import find_model, find_weights, load_backbone
 from mlproject.multiscale import n_crops
 from mlproject.progress import Silent

@@ -18,7 +18,7 @@ from mlproject.features import (
     prune_unfinished,
     unfinished_folder,
 )
-from mlproject.features.table import Table
+from mlproject.features.table import FeatureTable
 
 HERE = Path(__file__).parent
 HEAD = f"""
@@ -26,7 +26,7 @@ import sys; sys.path[:0] = [{str(HERE)!r}, {str(HERE.parents[1] / "src")!r}]
 import os
 from tiny import *
 from mlproject.features import FeatureStore
-from mlproject.features.table import Table
+from mlproject.features.table import FeatureTable
 def ask(n):
     # Pixels go the way of features, shard by shard, and need no torch: a process that starts at once.
     images = Pictures(list(range(n)))
@@ -34,12 +34,12 @@ def ask(n):
     return len(images.reads)
 """
 DIES = """
-add = Table.add
+add = FeatureTable.add
 def add_and_die(self, digests, matrix):
     add(self, digests, matrix)
     (self.folder / "half.safetensors.part").write_bytes(b"half")
     os._exit(9)
-Table.add = add_and_die
+FeatureTable.add = add_and_die
 ask(600)
 """
 
@@ -97,13 +97,13 @@ def test_a_damaged_shard_is_moved_aside_said_once_and_computed_again(tmp_path, c
 def test_every_flipped_byte_and_every_length_is_told(tmp_path, harm, caplog):
     caplog.set_level("CRITICAL")
     key, rows = {"model": "t"}, np.arange(4, dtype=np.float32).reshape(2, 2)
-    Table(tmp_path, key, 2).add(["a" * 8, "b" * 8], rows)
+    FeatureTable(tmp_path, key, 2).add(["a" * 8, "b" * 8], rows)
     shard = shard_of(tmp_path)
     good = shard.read_bytes()
     for i in range(len(good)):
         bad = good[:i] if harm == "cut" else good[:i] + bytes([good[i] ^ 0x10]) + good[i + 1 :]
         shard.write_bytes(bad)
-        table = Table(tmp_path, key, 2)
+        table = FeatureTable(tmp_path, key, 2)
         missing = table.missing(["a" * 8, "b" * 8])
         if not missing:
             # Harmless only if every value is still the right one.

@@ -12,8 +12,8 @@ from hypothesis.extra.numpy import arrays
 from mlproject.data import load_images
 from mlproject.errors import BadInput, WrongUse
 from mlproject.regions.blobs import border, circularity, find_blobs
-from mlproject.regions.limits import LIMITS, find_limits
 from mlproject.regions.masks import measure
+from mlproject.regions.settings import LIMITS, find_limits
 from tests.regions.drawn import HEIGHT, WIDTH, contour_of, disc, paint, plain, rectangle
 
 RELATIVE, SEED = LIMITS["relative"], LIMITS["seed"]

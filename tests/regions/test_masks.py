@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco
 
-from mlproject.regions.masks import Shape, decode, encode, measure, overlap
+from mlproject.regions.masks import MaskShape, decode, encode, measure, overlap
 from tests.regions.drawn import disc, rectangle
 
 SIDES = st.integers(1, 30)
@@ -42,7 +42,7 @@ def test_the_code_of_a_known_mask() -> None:
 
 def test_a_box_counts_its_pixels_and_parts_are_counted() -> None:
     mask = rectangle(2, 3, 3, 2, (20, 30)) | (disc(20, 10, 6, (20, 30)) & ~disc(20, 10, 3, (20, 30)))
-    assert measure(rectangle(2, 3, 3, 2, (20, 30))) == Shape(
+    assert measure(rectangle(2, 3, 3, 2, (20, 30))) == MaskShape(
         area=6, fraction=0.01, x=2, y=3, width=3, height=2, components=1, holes=0, touches_border=False
     )
     assert (measure(mask).components, measure(mask).holes) == (2, 1)
@@ -51,7 +51,7 @@ def test_a_box_counts_its_pixels_and_parts_are_counted() -> None:
 
 
 def test_an_empty_mask_has_no_shape() -> None:
-    assert measure(np.zeros((3, 4), np.bool_)) == Shape(
+    assert measure(np.zeros((3, 4), np.bool_)) == MaskShape(
         area=0, fraction=0.0, x=0, y=0, width=0, height=0, components=0, holes=0, touches_border=False
     )
 

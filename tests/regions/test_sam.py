@@ -9,11 +9,10 @@ import torch
 from segment_anything import SamAutomaticMaskGenerator, SamPredictor
 
 from mlproject.errors import BadInput, DigestMismatch, WrongUse
-from mlproject.regions import checkpoints, find_settings
-from mlproject.regions.checkpoints import find_checkpoint, load_sam
-from mlproject.regions.finder import Finder
+from mlproject.regions import RegionFinder, find_settings
 from mlproject.regions.masks import encode
-from mlproject.regions.sam import Sam
+from mlproject.regions.sam import Sam, load_sam
+from mlproject.regions.settings import CHECKPOINTS, find_checkpoint
 from tests.regions import tiny
 from tests.regions.drawn import disc, paint, plain, rectangle
 
@@ -92,14 +91,14 @@ def test_proposals_are_the_generators_best_that_hold_a_point(tmp_path, monkeypat
 
 def test_no_proposal_means_an_empty_region(checkpoint: Path, tmp_path: Path) -> None:
     settings = find_settings("sam-auto", checkpoint=str(checkpoint))
-    found = Finder(settings=settings, root=tmp_path).find(IMAGE)
+    found = RegionFinder(settings=settings, root=tmp_path).find(IMAGE)
     assert (found.facts["empty"], found.objects) == (True, ())
     assert found.prompts
 
 
 def test_a_region_by_sam_is_the_union_of_the_best_masks(checkpoint: Path, tmp_path: Path) -> None:
     settings = find_settings("sam", checkpoint=str(checkpoint))
-    found = Finder(settings=settings, root=tmp_path).find(IMAGE)
+    found = RegionFinder(settings=settings, root=tmp_path).find(IMAGE)
     sam = Sam(checkpoint=find_checkpoint(str(checkpoint)), root=tmp_path)
     points = [(x, y) for _, x, y in found.prompts]
     union = np.any([answer.mask for answer in sam.masks(IMAGE, points)], axis=0)
@@ -113,7 +112,7 @@ def test_a_region_by_sam_is_the_union_of_the_best_masks(checkpoint: Path, tmp_pa
 
 
 def test_a_flat_image_still_gets_a_mask_from_its_centre(checkpoint: Path, tmp_path: Path) -> None:
-    found = Finder(settings=find_settings("sam", checkpoint=str(checkpoint)), root=tmp_path).find(
+    found = RegionFinder(settings=find_settings("sam", checkpoint=str(checkpoint)), root=tmp_path).find(
         plain(99, (60, 80))
     )
     assert (found.facts["fallback"], found.prompts) == ("centre", (("fallback", 39, 29),))
@@ -144,12 +143,6 @@ def test_without_a_checkpoint_one_line_says_where_to_get_it() -> None:
         find_checkpoint("nowhere.pth")
 
 
-def test_without_the_package_one_line_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "installed", lambda: False)
-    with pytest.raises(WrongUse, match=r"pip install segment-anything==1\.0 .or mlproject\[sam\]"):
-        find_checkpoint("any.pth")
-
-
 def test_a_known_file_that_does_not_fit_is_refused(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = find_checkpoint(str(checkpoint))
     monkeypatch.setitem(segment_anything.sam_model_registry, "tiny", lambda: torch.nn.Linear(2, 2))
@@ -171,6 +164,6 @@ def test_the_published_networks_have_the_published_sizes(name: str, expected: in
     with torch.device("meta"):
         network = segment_anything.sam_model_registry[name]()
     assert sum(p.numel() for p in network.parameters()) == expected
-    file, digest = checkpoints.KNOWN[name]
+    file, digest = CHECKPOINTS[name]
     assert file.startswith(f"sam_{name}_")
     assert len(digest) == 64

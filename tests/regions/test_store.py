@@ -5,9 +5,7 @@ from pathlib import Path
 import pytest
 
 from mlproject.features import list_tables, prune
-from mlproject.regions import find_settings
-from mlproject.regions.found import Found
-from mlproject.regions.store import RegionStore
+from mlproject.regions import RegionResult, RegionStore, find_settings
 from tests.regions.drawn import disc, paint, rectangle
 
 IMAGE = paint(disc(60, 50, 25, (100, 160)) | rectangle(100, 30, 40, 40, (100, 160)))
@@ -22,7 +20,7 @@ def store(tmp_path: Path) -> RegionStore:
 def test_a_region_is_found_once_and_read_back_equal(store: RegionStore) -> None:
     first = store.region(DIGEST, lambda: IMAGE)
     again = store.region(DIGEST, lambda: pytest.fail("the image was read again"))
-    assert first == again == Found.from_dict(first.to_dict())
+    assert first == again == RegionResult.from_dict(first.to_dict())
     assert store.finder.n_found == 1
     assert len(first.objects) == 2
 

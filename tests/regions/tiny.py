@@ -11,7 +11,7 @@ import torch
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
 from mlproject.files import sha256_file
-from mlproject.regions import checkpoints
+from mlproject.regions.settings import CHECKPOINTS
 
 SIDE, WIDTH = 128, 32
 
@@ -49,5 +49,5 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch, *, sure: bool = False
     path = folder / "tiny.pth"
     torch.save(network.state_dict(), path)
     monkeypatch.setitem(segment_anything.sam_model_registry, "tiny", build)
-    monkeypatch.setitem(checkpoints.KNOWN, "tiny", ("tiny.pth", sha256_file(path)))
+    monkeypatch.setitem(CHECKPOINTS, "tiny", ("tiny.pth", sha256_file(path)))
     return path

@@ -38,13 +38,13 @@ KILLED = """
 import os, signal
 from mlproject import cli
 from mlproject.regions import finder
-find, seen = finder.Finder.find, []
+find, seen = finder.RegionFinder.find, []
 def dying(self, image):
     if len(seen) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     seen.append(1)
     return find(self, image)
-finder.Finder.find = dying
+finder.RegionFinder.find = dying
 cli.main()
 """
 

@@ -111,16 +111,18 @@ def test_the_fit_is_a_tracked_run_that_names_the_runs_it_used(store: Store) -> N
     fitted = fit_study(store, name="small", keys=[cell.key for cell in plan.cells])
     run = store.client.get_run(fitted.run_id)
     assert run.data.tags["kind"] == "fit"
-    files = {entry.path for entry in store.client.list_artifacts(fitted.run_id)}
+    folders = ("", "data", "figures", "latex", "tables")
+    files = {e.path for folder in folders for e in store.client.list_artifacts(fitted.run_id, folder)}
     assert {
-        "losses_by_size.csv",
-        "exponents.csv",
-        "exponents.tex",
-        "fits.json",
-        "runs.csv",
+        "tables/losses_by_size.csv",
+        "tables/exponents.csv",
+        "latex/exponents.tex",
+        "data/fits.json",
+        "data/points.csv",
+        "data/runs.csv",
         "summary.md",
     } <= files
-    used = store.artifact(fitted.run_id, "runs.csv").read_text()
+    used = store.artifact(fitted.run_id, "data/runs.csv").read_text()
     assert all(result.run_id in used for result in results)
     assert fit_study(store, name="small").run_id == fitted.run_id, "the same losses are not fitted twice"
 

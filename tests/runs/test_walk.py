@@ -131,7 +131,7 @@ def test_two_identical_sweeps_at_once_run_each_cell_once(place: Path) -> None:
     assert len(found["fit"]) >= 1, "whoever ends last fits all cells"
     fitted = store.finished(kind="fit", tags={})
     assert fitted
-    assert len(store.artifact(fitted, "runs.csv").read_text().splitlines()) == 7
+    assert len(store.artifact(fitted, "data/runs.csv").read_text().splitlines()) == 7
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")

@@ -228,10 +228,10 @@ def test_cells_tuned_alike_share_a_curve_and_never_meet_untuned_ones(tmp_path: P
     assert len({r.cell.knobs["lr"] for r in results}) > 1
     run(plan_of("untuned", SMALL | sizes | {"epochs": 4}), store)
     fitted = fit_study(store, name="both")
-    fits = json.loads(artifact(store, fitted.run_id, "fits.json"))
+    fits = json.loads(artifact(store, fitted.run_id, "data/fits.json"))
     text = json.dumps(fits)
     assert "tuned epochs,lr" in text
-    assert artifact(store, fitted.run_id, "exponents.csv").count("tuned epochs,lr") > 0
+    assert artifact(store, fitted.run_id, "tables/exponents.csv").count("tuned epochs,lr") > 0
 
 
 def test_a_plan_says_how_it_is_tuned_and_its_words_can_be_replaced(tmp_path: Path):

@@ -171,15 +171,16 @@ def plan_next(
 
     Along images, and along model size too where finished cells of the plan carry a law of both.
     """
-    from mlproject import next_experiments as next_cells
+    from mlproject.analysis import Aim
     from mlproject.cli import listing
     from mlproject.plans import read_plan
+    from mlproject.runs import choose, write_plan
     from mlproject.tracking import open_store
 
     given = read_plan(plan, {})
-    aim = next_cells.Aim(target=target_images, budget=budget, unit=unit, params=target_params)
-    choices = next_cells.choose(given, open_store(experiment, create=False).observations(), aim)
-    next_cells.write_plan(out, given, aim, choices)
+    aim = Aim(target=target_images, budget=budget, unit=unit, params=target_params)
+    choices = choose(given, open_store(experiment, create=False).observations(), aim)
+    write_plan(out, given, aim, choices)
     listing.print_next(choices, aim, out)
 
 

@@ -60,9 +60,9 @@ def _weights() -> Iterator[Finding]:
 
 
 def _regions() -> Iterator[Finding]:
-    from mlproject.regions.checkpoints import ABSENT, NOT_INSTALLED, installed
+    from mlproject.regions import NO_CHECKPOINT
 
-    yield None, "SAM", ABSENT if installed() else NOT_INSTALLED
+    yield None, "SAM", NO_CHECKPOINT
 
 
 def _data() -> Iterator[Finding]:

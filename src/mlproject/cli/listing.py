@@ -17,8 +17,9 @@ from mlproject.losses import cell_loss
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlproject.next_experiments import Aim, Choice
+    from mlproject.analysis import Aim
     from mlproject.plans import Plan
+    from mlproject.runs import Choice
     from mlproject.tracking import Store
     from mlproject.tuning import Tune
 
@@ -133,7 +134,7 @@ def print_next(choices: Sequence[Choice], aim: Aim, plan: Path) -> None:
     table = Table(box=None)
     for heading in ("group", "sizes × seeds", aim.unit, f"95 % interval at {aim.words}", "expected after"):
         table.add_column(heading, overflow="fold")
-    groups = [choice.field.cells[0].to_dict() | dict(choice.field.cells[0].knobs) for choice in choices]
+    groups = [choice.design.cells[0].to_dict() | dict(choice.design.cells[0].knobs) for choice in choices]
     shown = (
         "model",
         "weights",
@@ -141,18 +142,19 @@ def print_next(choices: Sequence[Choice], aim: Aim, plan: Path) -> None:
         "region",
         "image_scales",
         "eval_size",
-        *choices[0].field.cells[0].knobs,
+        *choices[0].design.cells[0].knobs,
     )
     differing = [name for name in shown if len({str(group.get(name)) for group in groups}) > 1]
     for choice, group in zip(choices, groups, strict=True):
-        found, joint = choice.found, choice.field.joint
+        next_plan, joint = choice.plan, choice.design.joint
         own = [name for name in differing if not (joint and name in ("model", "weights"))]
-        name = _pairs({name: group.get(name) for name in own}) or choice.field.name
+        name = _pairs({name: group.get(name) for name in own}) or choice.design.name
         runs = ", ".join(
             f"{f'{new.cell.model} ' if joint else ''}{new.size:,} × {len(new.seeds)}" for new in choice.runs
         )
-        widths = [f"a factor of {math.exp(width):.3g}" for width in (found.width_before, found.width_after)]
-        table.add_row(Text(name), Text(runs or "nothing helps"), f"{found.spent:.4g}", *widths)
+        ends = (next_plan.width_before, next_plan.width_after)
+        widths = [f"a factor of {math.exp(width):.3g}" for width in ends]
+        table.add_row(Text(name), Text(runs or "nothing helps"), f"{next_plan.spent:.4g}", *widths)
     out.print(table)
     hint = f"Run them: mlproject sweep --plan {plan}; then fit all: mlproject aggregate"
     out.print(hint, markup=False, soft_wrap=True)

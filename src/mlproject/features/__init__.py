@@ -1,20 +1,35 @@
-"""Frozen features, computed once and kept. Importing this package needs no torch."""
+"""Frozen features of images, computed once and stored. Importing this package needs no torch."""
 
 from __future__ import annotations
 
-from mlproject.features.extraction import Features
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from mlproject.features.extraction import Features, LargeImages
 from mlproject.features.store import FeatureStore, cache_folder, forget, unfinished_folder
 from mlproject.features.upkeep import ABANDONED_DAYS, TableInfo, list_tables, prune, prune_unfinished
+
+if TYPE_CHECKING:
+    from mlproject.features.engines import eager_engine, onnx_engine
 
 __all__ = [
     "ABANDONED_DAYS",
     "FeatureStore",
     "Features",
+    "LargeImages",
     "TableInfo",
     "cache_folder",
+    "eager_engine",
     "forget",
     "list_tables",
+    "onnx_engine",
     "prune",
     "prune_unfinished",
     "unfinished_folder",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("eager_engine", "onnx_engine"):  # these need torch
+        return getattr(importlib.import_module(f"{__name__}.engines"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,9 @@
-"""How a batch becomes features: onnxruntime on a CPU, or torch with BatchNorm folded.
+"""Compute features of a batch: by onnxruntime on a CPU, or by torch, with BatchNorm folded into convolutions.
 
-onnxruntime is 1.3 to 5 times as fast as eager torch on a CPU. It is believed only after its features of
-the first images agree with plain eager float32; else the run says so loudly and uses torch.
+onnxruntime is 1.3 to 5 times as fast as eager torch on a CPU. It is used only where its features of the first
+images agree with plain eager float32; else the run warns and uses torch.
+
+    w' = w * gamma / sqrt(var + eps),   b' = (b - mean) * gamma / sqrt(var + eps) + beta
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import io
 import logging
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -16,11 +19,11 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mlproject.device import Device, Precision, find_n_threads, inference, move, send
-from mlproject.features.fold import fold_batchnorm
-from mlproject.models import plain_attention
+from mlproject.models import SamePad, plain_attention
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +37,12 @@ Floats = NDArray[np.float32]
 
 
 class Disagreement(Exception):
-    """An engine could not be made, or its features are not those of eager torch."""
+    """An engine cannot be built, or its features differ from those of eager torch."""
 
 
 @dataclass(frozen=True)
 class Engine:
-    """``forward`` maps [B, 3, S, S] to [B, D]; ``note`` says how it was checked."""
+    """A way to compute features: ``forward`` maps [B, 3, S, S] to [B, D]; ``note`` describes its check."""
 
     name: str
     forward: Callable[[Floats], Floats]
@@ -62,13 +65,13 @@ def onnx_engine(backbone: nn.Module, first: Floats) -> Engine:
     try:
         content = _exported_by_shape(fold_batchnorm(backbone), first)
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        found = session.run(None, {"images": first})[0]
+        features = session.run(None, {"images": first})[0]
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise Disagreement(f"it cannot run this network ({reason[:200]})") from error
     with inference("cpu", "fp32"):
         expected = backbone(torch.from_numpy(first)).numpy()
-    distance = relative_distance(found, expected)
+    distance = relative_distance(features, expected)
     if not distance <= TOLERANCE:
         raise Disagreement(f"features are {distance:.1e} from eager torch's (at most {TOLERANCE:g})")
     version = onnxruntime.__version__
@@ -95,30 +98,30 @@ def eager_engine(backbone: nn.Module, device: Device, precision: Precision) -> E
     )
 
 
-def relative_distance(found: Floats, expected: Floats) -> float:
+def relative_distance(features: Floats, expected: Floats) -> float:
     """Largest L2 distance of a row from the expected one, relative to its norm."""
-    distance = np.linalg.norm(found.astype(np.float64) - expected, axis=1)
+    distance = np.linalg.norm(features.astype(np.float64) - expected, axis=1)
     return float(np.max(distance / np.maximum(np.linalg.norm(expected, axis=1), 1e-12)))
 
 
 def _exported_by_shape(net: nn.Module, first: Floats) -> bytes:
-    """An export that computes nothing, on a batch of no images; some networks cannot reshape none."""
+    """Export from a batch of no images, which computes nothing; some networks cannot take one."""
     try:
         return _exported(net, torch.zeros(0, *first.shape[1:]))
-    except Exception:  # whatever the network raises, it may yet take an image
-        # Another batch size than the one that is checked, so that a graph fixed to it is found out.
+    except Exception:  # networks raise any type of exception here
+        # Not the batch size of the check, so that a graph fixed to one batch size fails it.
         return _exported(net, torch.zeros(2 if len(first) == 1 else 1, *first.shape[1:]))
 
 
 def _exported(net: nn.Module, example: Tensor) -> bytes:
     buffer = io.BytesIO()
     with warnings.catch_warnings(), plain_attention():
-        # The exporter announces its successor (ten times slower) and every size it takes as constant.
+        # The exporter warns of its successor (ten times slower) and of every size that it takes as constant.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             net.eval(),
             (example,),
-            cast(Any, buffer),  # a file object is taken, though the signature names paths only
+            cast(Any, buffer),  # a file object is accepted, though the signature names paths only
             dynamo=False,
             opset_version=OPSET,
             input_names=["images"],
@@ -126,3 +129,35 @@ def _exported(net: nn.Module, example: Tensor) -> bytes:
             dynamic_axes={"images": {0: "batch"}, "features": {0: "batch"}},
         )
     return buffer.getvalue()
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        # Its padding depends on the size of the map, which is unknown while tracing.
+        return isinstance(m, SamePad) or super().is_leaf_module(m, module_qualified_name)
+
+
+def fold_batchnorm(net: nn.Module) -> nn.Module:
+    """An equivalent network in eval mode; ``net`` is not changed, and returned if it cannot be traced."""
+    try:
+        traced = fx.GraphModule(net, _Tracer().trace(net))
+    except Exception as error:
+        log.info("BatchNorm is not folded: %s", str(error).splitlines()[0] if str(error) else error)
+        return net
+    calls = Counter(node.target for node in traced.graph.nodes if node.op == "call_module")
+    for node in list(traced.graph.nodes):
+        source = node.args[0] if node.args else None
+        if not (_is(traced, node, nn.BatchNorm2d) and isinstance(source, fx.Node)):
+            continue
+        if _is(traced, source, nn.Conv2d) and len(source.users) == 1 and calls[source.target] == 1:
+            conv = cast(nn.Conv2d, traced.get_submodule(str(source.target)))
+            norm = cast(nn.BatchNorm2d, traced.get_submodule(str(node.target)))
+            traced.set_submodule(str(source.target), fuse_conv_bn_eval(conv, norm))
+            node.replace_all_uses_with(source)
+            traced.graph.erase_node(node)
+    traced.recompile()
+    return traced.eval()
+
+
+def _is(traced: fx.GraphModule, node: fx.Node, kind: type[nn.Module]) -> bool:
+    return node.op == "call_module" and type(traced.get_submodule(str(node.target))) is kind

@@ -1,4 +1,4 @@
-"""What decides the numbers of a feature row, and the value that a request for features gives back."""
+"""Extraction, the key of a feature row, and Features, the result of a request for features."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from mlproject import multiscale
 from mlproject.errors import BadInput
-from mlproject.models import PREPROCESS_VERSION, Model, Preprocess, Weights
-from mlproject.models.weights import RANDOM_VERSION
+from mlproject.models import PREPROCESS_VERSION, RANDOM_VERSION, Model, Preprocess, Weights
 
 LAYER = "pooled"
 LargeImages = Literal["interpolated", "native"]
@@ -20,7 +19,7 @@ LargeImages = Literal["interpolated", "native"]
 
 @runtime_checkable
 class Images(Protocol):
-    """What the store needs of a set of images: a digest for each, and its pixels when asked."""
+    """Images as the store needs them: a digest of each, and its pixels."""
 
     @property
     def digests(self) -> Sequence[str]:
@@ -34,7 +33,7 @@ class Images(Protocol):
 class Extraction:
     """One backbone at one scale: everything that changes a feature, and nothing else.
 
-    ``large_images`` says what the scale is made of: the image at scale 1, or the picture itself.
+    ``large_images``: larger scales are interpolated from the image at scale 1, or cut from the picture.
 
     Raises: BadInput when the scale does not divide, or the model takes no other input side.
     """
@@ -65,17 +64,17 @@ class Extraction:
 
     @property
     def native(self) -> bool:
-        """Whether the scale is made of the picture's own pixels, which scale 1 always is."""
+        """Whether the scale is resized from the picture's own pixels; scale 1 always is."""
         return self.large_images == "native" and self.image_scale != 1.0
 
     @property
     def preprocess(self) -> Preprocess:
-        """From a picture to what is cut into crops: at native pixels, the same view at the scale's side."""
-        own = self.model.preprocess
+        """Preprocessing before the cut into crops; for native pixels, the same view at the scale's side."""
+        base = self.model.preprocess
         if not self.native:
-            return own
-        side = multiscale.scaled_side(own.crop, self.image_scale)
-        return replace(own, resize=max(side, round(own.resize * self.image_scale)), crop=side)
+            return base
+        side = multiscale.scaled_side(base.crop, self.image_scale)
+        return replace(base, resize=max(side, round(base.resize * self.image_scale)), crop=side)
 
     @property
     def key(self) -> dict[str, Any]:
@@ -102,10 +101,10 @@ def preprocess_values(preprocess: Preprocess) -> dict[str, Any]:
 class Features:
     """Frozen features of some images and what they cost.
 
-    Shapes: ``matrix`` is [n, width * number of scales], float32, rows in the order that was asked for.
+    Shapes: ``matrix`` is [n, width * number of scales], float32, rows in the order of the request.
     Units: ``flops_per_image`` of one forward pass over all scales and crops (a multiply-add is two);
     ``n_forwards`` images were embedded for this request (per scale), in ``n_crops`` backbone passes;
-    ``crops_per_image`` is what every image stands for, computed now or before: the sum of k^2.
+    ``crops_per_image`` is the sum of k^2 over scales, whether computed now or before.
     """
 
     matrix: NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""Rows that a request needs: those there are, and those still to be computed, shard by shard."""
+"""Fill a request for feature rows: read those that are stored, compute the others shard by shard."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mlproject.device import find_batch_size, find_device
 from mlproject.errors import BadInput
 from mlproject.features.extraction import Images
-from mlproject.features.table import SHARD_ROWS, Table
+from mlproject.features.table import SHARD_ROWS, FeatureTable
 from mlproject.models import Preprocess, normalise, prepare
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ Compute = Callable[[list[int]], Floats]
 
 
 @dataclass(frozen=True)
-class Request:
-    """``images`` at ``indices``, whose rows go to ``out``, [n, width], in this order."""
+class RowRequest:
+    """A request for the rows of ``images`` at ``indices``, written to ``out``, [n, width], in this order."""
 
     images: Images
     indices: NDArray[np.int64]
@@ -44,14 +44,14 @@ class Request:
 
     @property
     def digests(self) -> list[str]:
-        """SHA-256 of each image asked for."""
+        """SHA-256 of each requested image."""
         return [self.images.digests[int(i)] for i in self.indices]
 
 
-def complete(table: Table, request: Request, compute: Compute) -> None:
+def complete(table: FeatureTable, request: RowRequest, compute: Compute) -> None:
     """Fill ``request.out``, computing the rows that the table lacks, each image once.
 
-    A shard is on disk before the next one is begun, so that a killed process loses one at most.
+    A shard is written before the next one is started, so that a killed process loses at most one.
     Raises: BadInput when a row is not finite; what ``compute`` raises.
     """
     digests = request.digests
@@ -60,7 +60,7 @@ def complete(table: Table, request: Request, compute: Compute) -> None:
         if missing:
             request.report.stage("features", len(missing))
             with table.writing():
-                # Asked again: another process may have filled them while we waited.
+                # Looked up again: another process may have added rows while this one waited.
                 _add(table, table.missing(missing), request, compute)
         try:
             return table.read(digests, request.out)
@@ -83,7 +83,7 @@ def _prepared(preprocess: Preprocess, images: Images, row: int) -> NDArray[np.ui
     return PREPARED[key]
 
 
-def _add(table: Table, missing: list[str], request: Request, compute: Compute) -> None:
+def _add(table: FeatureTable, missing: list[str], request: RowRequest, compute: Compute) -> None:
     place = dict(zip(request.digests, (int(i) for i in request.indices), strict=True))
     step = find_batch_size(find_device())
     for start in range(0, len(missing), SHARD_ROWS):

@@ -1,7 +1,7 @@
 """FeatureStore: frozen features computed once per (weights, preprocessing, image, scale).
 
-A second request for an image, from whatever dataset size, seed, target or trial, reads it from disk
-and needs no torch.
+A later request for the same image, for any dataset size, seed, target or trial, reads the row from disk and
+needs no torch.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from mlproject.features.extraction import (
     LargeImages,
     preprocess_values,
 )
-from mlproject.features.filling import PREPARED, Request, complete, read_inputs
-from mlproject.features.table import Table
+from mlproject.features.filling import PREPARED, RowRequest, complete, read_inputs
+from mlproject.features.table import FeatureTable
 from mlproject.models import Model, Weights
 
 if TYPE_CHECKING:
@@ -43,38 +43,37 @@ ENGINES = ("auto", "onnx", "eager")
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
-# Shared by all stores of the process, so that a cell that opens its own pays for neither again.
-_TABLES: dict[Path, Table] = {}
+# Shared by all stores of the process, so that a new store loads neither again.
+_TABLES: dict[Path, FeatureTable] = {}
 _ENGINE: dict[Extraction, Engine] = {}
 
 
 def cache_folder() -> Path:
-    """Where features are kept: ``MLPROJECT_CACHE``, else mlproject/features in the XDG cache."""
-    own = os.environ.get("MLPROJECT_CACHE")
+    """The folder of stored features: ``MLPROJECT_CACHE``, else mlproject/features in the XDG cache."""
+    chosen = os.environ.get("MLPROJECT_CACHE")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(own) if own else cache / "mlproject" / "features"
+    return Path(chosen) if chosen else cache / "mlproject" / "features"
 
 
 def unfinished_folder(key: str) -> Path:
-    """Where the training of a cell keeps its state until the cell is done: beside the features."""
+    """The folder of a cell's training state until the cell is done, beside the features."""
     return cache_folder().parent / "unfinished" / key
 
 
 def forget() -> None:
-    """Let go of the network, the opened tables (verified again then) and the prepared images."""
+    """Release the network, the opened tables (verified again when reopened) and the prepared images."""
     PREPARED.clear()
     _TABLES.clear()
     _ENGINE.clear()
 
 
 class FeatureStore:
-    """Features by image digest, kept below ``root`` (default: ``cache_folder()``).
+    """Features by image digest, stored below ``root`` (default: ``cache_folder()``).
 
-    Stores are cheap: the network that is loaded and the tables that were verified belong to the
-    process, not to a store.
+    Stores are cheap: the loaded network and the verified tables belong to the process, not to a store.
 
     ``n_forwards`` counts images embedded (once per scale), ``n_crops`` the backbone passes that this
-    took, ``n_checks`` the passes of eager torch that onnxruntime was compared with.
+    took, ``n_checks`` the passes of eager torch that onnxruntime was compared to.
     """
 
     def __init__(self, root: Path | None = None) -> None:
@@ -94,7 +93,7 @@ class FeatureStore:
         engine: str = "auto",
         report: Report,
     ) -> Features:
-        """Features of ``images`` at ``indices``; only images that were never seen are embedded.
+        """Features of ``images`` at ``indices``; only images without a stored row are embedded.
 
         Raises: WrongUse (unknown engine or precision), BadInput (a scale that does not divide, pixels
         or features that cannot be used), NoRoom, and what loading the weights raises.
@@ -108,7 +107,7 @@ class FeatureStore:
         metas = []
         for i, image_scale in enumerate(image_scales):
             block = matrix[:, i * model.width : (i + 1) * model.width]
-            request = Request(images, indices, block, report)
+            request = RowRequest(images, indices, block, report)
             metas.append(self._fetch(replace(at_one, image_scale=float(image_scale)), request))
         done = self.n_forwards - before[0]
         return Features(
@@ -134,16 +133,16 @@ class FeatureStore:
         table = self._table({"pixels": count, "preprocess": preprocess_values(preprocess)}, count)
 
         def compute(rows: list[int]) -> Floats:
-            # Here the table's lock is held: whoever gets it next sweeps files that are half written.
+            # The table's lock is held here, so that no other process removes the file while it is written.
             if table.read_meta() is None:
                 table.write_meta({})
             return read_inputs(preprocess, images, rows).reshape(len(rows), -1)[:, :count]
 
         matrix = np.empty((len(indices), count), np.float32)
-        complete(table, Request(images, indices, matrix, report), compute)
+        complete(table, RowRequest(images, indices, matrix, report), compute)
         return matrix
 
-    def _fetch(self, extraction: Extraction, request: Request) -> dict[str, Any]:
+    def _fetch(self, extraction: Extraction, request: RowRequest) -> dict[str, Any]:
         table = self._table(extraction.key, extraction.model.width)
         meta = table.read_meta() or {}
         if "refused" in meta:
@@ -160,18 +159,18 @@ class FeatureStore:
 
         try:
             complete(table, request, compute)
-        except _Refused as refusal:
-            log.warning("onnxruntime is not used for %s: %s; torch is", extraction.model.name, refusal)
+        except _EngineRefused as refusal:
+            log.warning("onnxruntime is not used for %s: %s; torch is used", extraction.model.name, refusal)
             table.write_meta({"refused": str(refusal)})
             return self._fetch(replace(extraction, engine="eager"), request)
         return meta or _describe(table, extraction, "not recorded")
 
-    def _table(self, key: dict[str, Any], width: int) -> Table:
-        table = Table(self.root, key, width)
+    def _table(self, key: dict[str, Any], width: int) -> FeatureTable:
+        table = FeatureTable(self.root, key, width)
         return _TABLES.setdefault(table.folder, table)
 
     def _ready(self, extraction: Extraction, inputs: Floats) -> Engine:
-        # A torch engine takes crops of any side; an exported one has its side built in, whatever the scale.
+        # A torch engine takes crops of any side; an exported network is fixed to one side.
         side = 1.0 if extraction.engine == "eager" else extraction.crop_side / extraction.model.side
         same = replace(extraction, image_scale=side, large_images="interpolated")
         if same not in _ENGINE:
@@ -181,19 +180,19 @@ class FeatureStore:
 
     def _make(self, extraction: Extraction, inputs: Floats) -> Engine:
         from mlproject.features.engines import N_CHECKED, Disagreement, eager_engine, onnx_engine
-        from mlproject.models.loading import load
+        from mlproject.models import load_backbone
 
-        backbone = load(extraction.model, extraction.weights)
+        backbone = load_backbone(extraction.model, extraction.weights)
         if extraction.engine == "eager":
             return eager_engine(backbone, find_device(), find_precision(extraction.precision))
         self.n_checks += min(N_CHECKED, len(inputs))
         try:
             return onnx_engine(backbone, inputs)
         except Disagreement as error:
-            raise _Refused(str(error)) from error
+            raise _EngineRefused(str(error)) from error
 
 
-class _Refused(Exception):
+class _EngineRefused(Exception):
     """onnxruntime cannot be used for this network."""
 
 
@@ -229,7 +228,7 @@ def _embed(engine: Engine, crops: Floats, n_images: int) -> Floats:
     return np.asarray(np.stack(blocks).mean(axis=0, dtype=np.float32))
 
 
-def _describe(table: Table, extraction: Extraction, engine_note: str) -> dict[str, Any]:
+def _describe(table: FeatureTable, extraction: Extraction, engine_note: str) -> dict[str, Any]:
     from mlproject.models import count, weights_sha256
 
     counted = count(extraction.model, extraction.crop_side)

@@ -1,11 +1,11 @@
-"""A table of feature rows on disk, keyed by image digest.
+"""FeatureTable: feature rows on disk, by image digest.
 
-    <root>/<name>/meta.json            what the rows are: the key's ingredients, parameters, FLOPs
+    <root>/<name>/meta.json            the key's ingredients, parameters, FLOPs
     <root>/<name>/<rows>.safetensors   at most 256 rows; digests and the payload's SHA-256 in its header
-    <root>/<name>.lock                 held by whoever adds rows; the kernel frees it when they die
+    <root>/<name>.lock                 held while rows are added; the kernel releases it when the process ends
 
-Shards appear whole or not at all and never change, so readers need no lock. The folder may be deleted
-at any time; a damaged shard is moved aside, said once, and its rows are missing again.
+Shards appear whole or not at all and never change, so readers need no lock. The folder may be deleted at any
+time; a damaged shard is moved aside with a warning, and its rows are computed again.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ ASIDE_SUFFIX = ".damaged"
 Floats = NDArray[np.float32]
 
 
-class Table:
-    """Rows of ``width`` float32 values each, found by the digest of their image.
+class FeatureTable:
+    """Rows of ``width`` float32 values each, by the digest of their image.
 
     Every shard is verified when this object first opens it.
     """
@@ -56,7 +56,7 @@ class Table:
     def read(self, digests: Sequence[str], out: Floats) -> None:
         """Copy the rows of ``digests`` into ``out``, [n, width]; one shard is in memory at a time.
 
-        Raises: KeyError when a row went away since ``missing`` was asked.
+        Raises: KeyError when a row was deleted since the call of ``missing``.
         """
         wanted: dict[str, list[int]] = {}
         for i, digest in enumerate(digests):
@@ -81,7 +81,7 @@ class Table:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the right to add rows, waiting for another process that does; sweeps its stubs."""
+        """Lock the table for adding rows, waiting for other processes; removes half-written files."""
         lock = self.folder.with_name(self.folder.name + ".lock")
         with contextlib.ExitStack() as stack:
             if not stack.enter_context(try_locked(lock)):
@@ -92,12 +92,12 @@ class Table:
             yield
 
     def read_meta(self) -> dict[str, Any] | None:
-        """What ``write_meta`` was given, or None when it is absent or damaged; counts as a use."""
-        found = read_meta(self.folder)
-        if found is not None:
+        """The description from ``write_meta``, or None when it is absent or damaged; counts as a use."""
+        description = read_meta(self.folder)
+        if description is not None:
             with contextlib.suppress(OSError):
                 os.utime(self.folder / "meta.json")
-        return found
+        return description
 
     def write_meta(self, content: Mapping[str, Any]) -> None:
         """Describe the table; the key's ingredients are added."""
@@ -107,10 +107,10 @@ class Table:
         write_atomic(self.folder / "meta.json", json.dumps(signed, indent=1, sort_keys=True).encode())
 
     def _look(self) -> None:
-        found = {path.name for path in self.folder.glob(f"*{SHARD_SUFFIX}")}
-        for gone in self._shards.keys() - found:
+        present = {path.name for path in self.folder.glob(f"*{SHARD_SUFFIX}")}
+        for gone in self._shards.keys() - present:
             self._forget(gone)
-        for name in sorted(found - self._shards.keys()):
+        for name in sorted(present - self._shards.keys()):
             try:
                 self._verify(name)
             except FileNotFoundError:

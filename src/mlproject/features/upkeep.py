@@ -1,4 +1,4 @@
-"""What the feature cache holds, and how to make room in it."""
+"""List and prune the tables of the feature cache."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from mlproject.files import try_locked
 
 SECONDS_A_DAY = 86_400.0
 ABANDONED_DAYS = 7.0
-"""A training that wrote nothing for so long is taken to have been given up."""
+"""A training that wrote nothing for so long counts as abandoned."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableInfo:
-    """One table: what its rows are, how large it is, and when it was last used (seconds of the epoch)."""
+    """Key, size and last use (seconds since the epoch) of a table."""
 
     name: str
     folder: Path
@@ -35,44 +35,43 @@ class TableInfo:
 
 def list_tables(root: Path | None = None) -> list[TableInfo]:
     """The tables below ``root`` (default: the cache folder), last used first."""
-    found = list(_tables(root or cache_folder()))
-    return sorted(found, key=lambda table: table.used_at, reverse=True)
+    return sorted(_tables(root or cache_folder()), key=lambda table: table.used_at, reverse=True)
 
 
 def prune(
     root: Path | None = None, *, unused_days: float | None = None, model: str | None = None
 ) -> list[TableInfo]:
-    """Delete tables, and give back which: those unused for so many days, of that model, or all.
+    """Delete and return tables: those unused for so many days, of that model, or all.
 
     A table that a process is filling right now is left alone.
     """
     oldest = time.time() - (unused_days or 0.0) * SECONDS_A_DAY
-    gone = []
+    deleted = []
     for table in list_tables(root):
         if (model is not None and table.model != model) or table.used_at > oldest:
             continue
-        with try_locked(table.folder.with_name(table.folder.name + ".lock")) as ours:
-            if ours:
+        with try_locked(table.folder.with_name(table.folder.name + ".lock")) as is_locked:
+            if is_locked:
                 shutil.rmtree(table.folder, ignore_errors=True)
-                gone.append(table)
-    return gone
+                deleted.append(table)
+    return deleted
 
 
 def prune_unfinished(*, untouched_days: float = ABANDONED_DAYS) -> tuple[int, int]:
-    """Delete what trainings left that were never finished nor touched for so many days; how many, and bytes.
+    """Delete the state of trainings untouched for so many days; returns their number and size in bytes.
 
-    A cell whose state is gone starts anew when it is asked for again.
+    A cell whose state was deleted starts from the beginning.
     """
-    oldest, gone, n_bytes = time.time() - untouched_days * SECONDS_A_DAY, 0, 0
+    oldest, n_deleted, n_bytes = time.time() - untouched_days * SECONDS_A_DAY, 0, 0
     for folder in sorted(path for path in unfinished_folder("").glob("*") if path.is_dir()):
         try:
             seen = [path.stat() for path in (folder, *folder.rglob("*"))]
-        except FileNotFoundError:  # a file was replaced meanwhile: the training is alive
+        except FileNotFoundError:  # a file was replaced meanwhile: the training is running
             continue
-        if max(one.st_mtime for one in seen) <= oldest:
+        if max(status.st_mtime for status in seen) <= oldest:
             shutil.rmtree(folder, ignore_errors=True)
-            gone, n_bytes = gone + 1, n_bytes + sum(one.st_size for one in seen[1:])
-    return gone, n_bytes
+            n_deleted, n_bytes = n_deleted + 1, n_bytes + sum(status.st_size for status in seen[1:])
+    return n_deleted, n_bytes
 
 
 def _tables(root: Path) -> Iterator[TableInfo]:

@@ -1,14 +1,48 @@
-"""Regions: the object of an image, found by blobs or by SAM, and image sets of which only it is left.
+"""Regions: the object of an image, found by blobs or by SAM, and image sets of which only a region is left.
 
-    image -> blobs (Otsu, HSV, fallback) -> points -> SAM where asked -> mask -> facts -> kept by digest
+    image -> blobs (Otsu, HSV, fallback) -> points -> SAM where chosen -> mask -> measures
 
-Importing this package needs neither OpenCV nor torch; SAM's own package (extra ``sam``) is imported when it
-is asked for a mask.
+Importing this package needs neither OpenCV nor torch.
 """
 
 from __future__ import annotations
 
-from mlproject.regions.settings import Settings, find_settings
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from mlproject.regions.settings import NO_CHECKPOINT, RegionSettings, find_settings
 from mlproject.regions.transform import masked, settings_of
 
-__all__ = ["Settings", "find_settings", "masked", "settings_of"]
+if TYPE_CHECKING:
+    from mlproject.regions.blobs import find_blobs
+    from mlproject.regions.finder import RegionFinder, RegionStore
+    from mlproject.regions.masks import Fact, MaskShape, RegionObject, RegionResult
+
+__all__ = [
+    "NO_CHECKPOINT",
+    "Fact",
+    "MaskShape",
+    "RegionFinder",
+    "RegionObject",
+    "RegionResult",
+    "RegionSettings",
+    "RegionStore",
+    "find_blobs",
+    "find_settings",
+    "masked",
+    "settings_of",
+]
+
+_DEFERRED = {
+    "blobs": ("find_blobs",),
+    "finder": ("RegionFinder", "RegionStore"),
+    "masks": ("Fact", "MaskShape", "RegionObject", "RegionResult"),
+}
+"""Modules that need OpenCV, and their names: imported when first used."""
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _DEFERRED.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,12 +1,12 @@
-"""Blobs: regions that stand out in grey (Otsu) or in colour (HSV), and a point on each of them.
+"""Blobs: regions segmented by brightness (Otsu) or colour (HSV), and a prompt point on each.
 
 The pipeline of the seed study: grey -> Otsu's threshold -> open, close -> outer contours -> area and
 circularity -> centroids; HSV -> saturated and bright -> open -> outer contours -> area -> centroids.
 Four things are added. Polarity: the class that holds most of the image's border is background, so bright
 objects are found as well as dark ones (on a tie the object is the dark class, as in the seed). A blob that
 holds more than half of the border is background whatever its source. A centroid that falls off its own blob
-is replaced by the blob's deepest point, the peak of the distance transform. And the paths have an order:
-colour is asked where grey found no blob, since saturated backgrounds (leaves, sky) are blobs in HSV too.
+is replaced by the peak of the blob's distance transform. And colour is used only where grey gives no blob,
+since saturated backgrounds (leaves, sky) are blobs in HSV too.
 
 Source: Otsu 1979, IEEE Trans. SMC 9, 62; contours: Suzuki and Abe 1985, CVGIP 30, 32, as in OpenCV.
 """
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlproject.errors import BadInput
-from mlproject.regions.limits import MOST_BLOBS, Limits
+from mlproject.regions.settings import MOST_BLOBS, BlobLimits
 
 Source = Literal["otsu", "hsv", "fallback"]
 Fallback = Literal["none", "shape", "centre"]
@@ -37,7 +37,7 @@ SQUARE = np.ones((3, 3), np.uint8)
 
 @dataclass(frozen=True, kw_only=True)
 class Blob:
-    """One region: its prompt point (x, y) in pixels, and which label of ``labels`` [H, W] its pixels carry.
+    """A blob: its prompt point (x, y) in pixels, and which label of ``labels`` [H, W] its pixels carry.
 
     A fallback without a region (label 0) has no pixels.
     """
@@ -56,12 +56,12 @@ class Blob:
 
 @dataclass(frozen=True, kw_only=True)
 class Blobs:
-    """What was found in one image. ``funnel`` counts contours before and after every filter.
+    """The blobs of an image. ``funnel`` counts contours before and after every filter.
 
     ``polarity`` says whether the object is brighter or darker than its background, ``border_share`` how much
-    of the border the background's class holds. ``fallback`` is ``none``; ``shape`` where only circularity
-    stood against the largest contour, which is then taken; ``centre`` where nothing was there to take.
-    ``otsu`` and ``hsv`` are the masks of either path alone, ``mask`` the union of ``blobs``.
+    of the border the background's class holds. ``fallback`` is ``none``; ``shape`` where the largest contour
+    failed on circularity only, and is taken; ``centre`` where there was no contour to take.
+    ``otsu`` and ``hsv`` are the masks of each method alone, ``mask`` the union of ``blobs``.
     Shapes: masks are [H, W].
     """
 
@@ -77,8 +77,8 @@ class Blobs:
 
 
 @dataclass(frozen=True)
-class _Path:
-    """One path's contours that passed all filters, those that only circularity refused, and the counts."""
+class _TracedContours:
+    """Contours of one method: those that passed all filters, those too long or jagged only, and counts."""
 
     source: Source
     labels: NDArray[np.int32]
@@ -90,34 +90,34 @@ class _Path:
         chosen = np.zeros(int(self.labels.max(initial=0)) + 1, np.bool_)
         chosen[[blob.label for blob in blobs]] = True
         chosen[0] = False
-        found: Mask = chosen[self.labels]
-        return found
+        mask: Mask = chosen[self.labels]
+        return mask
 
 
-def find_blobs(image: NDArray[Any], limits: Limits) -> Blobs:
+def find_blobs(image: NDArray[Any], limits: BlobLimits) -> Blobs:
     """Blobs of an RGB image, [H, W, 3] uint8, largest first, with at least one prompt point.
 
-    Raises: BadInput for anything but uint8 RGB: a float image would be misread without a word.
+    Raises: BadInput for anything but uint8 RGB: a float image would be misread silently.
     """
     require_rgb(image)
     thresholded, threshold, bright, share = _otsu_class(image)
     otsu = _trace("otsu", _opened(thresholded, limits, OTSU_STEPS, close=True), limits)
     hsv = _trace("hsv", _opened(_hsv_class(image), limits, HSV_STEPS, close=False), limits)
-    found = sorted(otsu.kept or hsv.kept, key=lambda blob: -blob.polygon_area)[:MOST_BLOBS]
+    blobs = sorted(otsu.kept or hsv.kept, key=lambda blob: -blob.polygon_area)[:MOST_BLOBS]
     fallback: Fallback = "none"
-    if not found:
-        found = [_fallback(otsu)]
-        fallback = "shape" if found[0].label else "centre"
+    if not blobs:
+        blobs = [_fallback(otsu)]
+        fallback = "shape" if blobs[0].label else "centre"
     return Blobs(
-        blobs=tuple(found),
-        funnel={**otsu.counts, **hsv.counts, "points": len(found)},
+        blobs=tuple(blobs),
+        funnel={**otsu.counts, **hsv.counts, "points": len(blobs)},
         otsu_threshold=threshold,
         polarity="bright" if bright else "dark",
         border_share=share,
         fallback=fallback,
         otsu=otsu.mask_of(otsu.kept),
         hsv=hsv.mask_of(hsv.kept),
-        mask=(otsu if otsu.kept or not hsv.kept else hsv).mask_of(found),
+        mask=(otsu if otsu.kept or not hsv.kept else hsv).mask_of(blobs),
     )
 
 
@@ -141,8 +141,8 @@ def _otsu_class(image: Pixels) -> tuple[Pixels, int, bool, float]:
     lit = classes > 0
     share = float(border(lit).mean())
     bright = share < 0.5
-    found = (lit if bright else ~lit).view(np.uint8)
-    return found, int(threshold), bright, max(share, 1 - share)
+    object_class = (lit if bright else ~lit).view(np.uint8)
+    return object_class, int(threshold), bright, max(share, 1 - share)
 
 
 def _hsv_class(image: Pixels) -> Pixels:
@@ -150,18 +150,18 @@ def _hsv_class(image: Pixels) -> Pixels:
     return gated.astype(np.uint8, copy=False)
 
 
-def _opened(mask: Pixels, limits: Limits, seed_steps: int, *, close: bool) -> Pixels:
+def _opened(mask: Pixels, limits: BlobLimits, seed_steps: int, *, close: bool) -> Pixels:
     steps = limits.steps(seed_steps, min(mask.shape))
     if steps == 0:
         return mask
-    found = cv2.morphologyEx(mask, cv2.MORPH_OPEN, SQUARE, iterations=steps)
+    opened = cv2.morphologyEx(mask, cv2.MORPH_OPEN, SQUARE, iterations=steps)
     if close:
-        found = cv2.morphologyEx(found, cv2.MORPH_CLOSE, SQUARE, iterations=steps)
-    return found.astype(np.uint8, copy=False)
+        opened = cv2.morphologyEx(opened, cv2.MORPH_CLOSE, SQUARE, iterations=steps)
+    return opened.astype(np.uint8, copy=False)
 
 
-def _trace(source: Source, mask: Pixels, limits: Limits) -> _Path:
-    """Outer contours through the filters; what lies inside a hole of another region is not traced."""
+def _trace(source: Source, mask: Pixels, limits: BlobLimits) -> _TracedContours:
+    """Apply all filters to the outer contours; regions inside a hole of another one are not traced."""
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     least, most = limits.area_bounds(mask.size)
     lines = [np.asarray(contour, np.int32) for contour in contours]
@@ -182,7 +182,7 @@ def _trace(source: Source, mask: Pixels, limits: Limits) -> _Path:
         (kept if low < circularity(line) < high else refused).append(blob)
     if source == "otsu":
         counts["otsu_round"] = len(kept)
-    return _Path(source, labels, kept, refused, counts)
+    return _TracedContours(source, labels, kept, refused, counts)
 
 
 def circularity(contour: NDArray[np.int32]) -> float:
@@ -209,16 +209,16 @@ def _blob(source: Source, labels: NDArray[np.int32], contour: NDArray[np.int32],
 
 
 def _deepest(labels: NDArray[np.int32], label: int, contour: NDArray[np.int32]) -> tuple[int, int]:
-    """The pixel of a region that is farthest from all that is not the region, or not the image."""
+    """The pixel of a region farthest from its outside (other pixels, and the image's border)."""
     x, y, width, height = cv2.boundingRect(contour)
-    own = (labels[y : y + height, x : x + width] == label).astype(np.uint8)
-    depth = cv2.distanceTransform(np.pad(own, 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    pixels = (labels[y : y + height, x : x + width] == label).astype(np.uint8)
+    depth = cv2.distanceTransform(np.pad(pixels, 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     row, column = np.unravel_index(int(np.argmax(depth)), depth.shape)
     return x + int(column) - 1, y + int(row) - 1
 
 
-def _fallback(otsu: _Path) -> Blob:
-    """The largest region that only circularity refused, else the image's centre."""
+def _fallback(otsu: _TracedContours) -> Blob:
+    """The largest region that failed on circularity only, else the image's centre."""
     largest = max(otsu.refused_shapes, key=lambda blob: blob.polygon_area, default=None)
     if largest is not None:
         return Blob(

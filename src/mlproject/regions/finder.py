@@ -1,9 +1,17 @@
-"""Finder: an image in, its region out, with the time that this took."""
+"""Find the region of an image, and keep regions per image and settings.
+
+    <root>/regions-<method>-<settings>/<image>.json   the region of one image, with a SHA-256 of its content
+
+Files appear whole or not at all, so a killed process loses only the image it was working on. A damaged file
+counts as absent. The folder may be deleted at any time.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlproject.device import find_device
+from mlproject.files import STUB_SUFFIX, locked, sha256, write_atomic
 from mlproject.regions.blobs import Blobs, Mask, Pixels, find_blobs
-from mlproject.regions.found import Fact, Found, Object
-from mlproject.regions.masks import encode, measure, overlap
-from mlproject.regions.settings import Settings
+from mlproject.regions.masks import Fact, RegionObject, RegionResult, encode, measure, overlap
+from mlproject.regions.settings import RegionSettings
 
 if TYPE_CHECKING:
     from mlproject.regions.sam import Sam
@@ -23,29 +31,31 @@ else:
     Sam = Any
 
 DIGITS = 6
-"""Decimals that facts are kept with."""
+"""Decimals of stored facts."""
 
 
 @dataclass
-class Finder:
+class RegionFinder:
     """Finds regions under one set of settings; what a network computes of an image is kept below ``root``.
 
-    ``n_found`` counts the images that were worked on.
+    ``n_found`` counts the images searched.
     """
 
-    settings: Settings
+    settings: RegionSettings
     root: Path
     n_found: int = 0
     _sam: Sam | None = None
 
-    def find(self, image: NDArray[Any]) -> Found:
+    def find(self, image: NDArray[Any]) -> RegionResult:
         """The region of an RGB image, [H, W, 3] uint8. Raises: BadInput for any other array."""
         start = time.monotonic()
         blobs = find_blobs(image, self.settings.limits)
-        mask, objects = _of_blobs(blobs) if self.settings.checkpoint is None else self._of_sam(image, blobs)
+        mask, objects = (
+            _from_blobs(blobs) if self.settings.checkpoint is None else self._from_sam(image, blobs)
+        )
         facts = _facts(blobs, mask, objects, self.settings)
         self.n_found += 1
-        return Found(
+        return RegionResult(
             size=(mask.shape[0], mask.shape[1]),
             counts=encode(mask),
             prompts=tuple((blob.source, *blob.point) for blob in blobs.blobs),
@@ -53,48 +63,52 @@ class Finder:
             facts={**facts, "seconds": round(time.monotonic() - start, DIGITS)},
         )
 
-    def _of_sam(self, image: Pixels, blobs: Blobs) -> tuple[Mask, tuple[Object, ...]]:
+    def _from_sam(self, image: Pixels, blobs: Blobs) -> tuple[Mask, tuple[RegionObject, ...]]:
         from mlproject.regions.sam import Sam
 
         checkpoint = self.settings.checkpoint
         assert checkpoint is not None
         self._sam = self._sam or Sam(checkpoint=checkpoint, root=self.root)
-        ask = self._sam.masks if self.settings.method == "sam" else self._sam.proposals
+        masks_of = self._sam.masks if self.settings.method == "sam" else self._sam.proposals
         mask, objects = np.zeros(image.shape[:2], np.bool_), []
-        for answer in ask(image, [blob.point for blob in blobs.blobs]):
-            blob = blobs.blobs[answer.prompt]
-            mask |= answer.mask
+        for result in masks_of(image, [blob.point for blob in blobs.blobs]):
+            blob = blobs.blobs[result.prompt]
+            mask |= result.mask
             objects.append(
-                Object(
+                RegionObject(
                     source=blob.source,
                     point=blob.point,
-                    counts=encode(answer.mask),
-                    shape=measure(answer.mask),
-                    scores=tuple(round(score, DIGITS) for score in answer.scores),
-                    chosen=answer.chosen,
-                    stability=None if answer.stability is None else round(answer.stability, DIGITS),
-                    logits_sha256=answer.logits_sha256,
+                    counts=encode(result.mask),
+                    shape=measure(result.mask),
+                    scores=tuple(round(score, DIGITS) for score in result.scores),
+                    chosen=result.chosen,
+                    stability=None if result.stability is None else round(result.stability, DIGITS),
+                    logits_sha256=result.logits_sha256,
                 )
             )
         return mask, tuple(objects)
 
 
-def _of_blobs(blobs: Blobs) -> tuple[Mask, tuple[Object, ...]]:
+def _from_blobs(blobs: Blobs) -> tuple[Mask, tuple[RegionObject, ...]]:
     objects = []
     for blob in blobs.blobs:
-        own = blob.mask
-        if own.any():
+        pixels = blob.mask
+        if pixels.any():
             objects.append(
-                Object(source=blob.source, point=blob.point, counts=encode(own), shape=measure(own))
+                RegionObject(
+                    source=blob.source, point=blob.point, counts=encode(pixels), shape=measure(pixels)
+                )
             )
     return blobs.mask, tuple(objects)
 
 
-def _facts(blobs: Blobs, mask: Mask, objects: Sequence[Object], settings: Settings) -> dict[str, Fact]:
-    """The columns of ``regions.csv`` that a mask decides; what there is none of is empty text."""
+def _facts(
+    blobs: Blobs, mask: Mask, objects: Sequence[RegionObject], settings: RegionSettings
+) -> dict[str, Fact]:
+    """The row of ``regions.csv``; values that do not exist are empty text."""
     shape = measure(mask)
-    scores = [one.scores[one.chosen] for one in objects if one.scores]
-    stability = [one.stability for one in objects if one.stability is not None]
+    scores = [item.scores[item.chosen] for item in objects if item.scores]
+    stability = [item.stability for item in objects if item.stability is not None]
     by_sam = mask if settings.checkpoint else None
     checkpoint = settings.checkpoint
     return {
@@ -121,5 +135,46 @@ def _facts(blobs: Blobs, mask: Mask, objects: Sequence[Object], settings: Settin
 
 def _agreement(first: Mask, second: Mask | None) -> float | str:
     """Intersection over union; empty text where there is no second mask, or both are empty."""
-    found = None if second is None else overlap(first, second)
-    return "" if found is None else round(found, DIGITS)
+    share = None if second is None else overlap(first, second)
+    return "" if share is None else round(share, DIGITS)
+
+
+class RegionStore:
+    """Regions by image digest under one set of settings; ``root`` is the folder of the feature cache."""
+
+    def __init__(self, root: Path, settings: RegionSettings) -> None:
+        self.settings = settings
+        self.folder = root / f"regions-{settings.method}-{settings.digest[:16]}"
+        self.finder = RegionFinder(settings=settings, root=root)
+
+    def region(self, digest: str, read: Callable[[], Pixels]) -> RegionResult:
+        """The region of the image with this SHA-256, which is read only where no region is stored.
+
+        Raises: BadInput, NoRoom, and what ``read`` raises.
+        """
+        kept = self.kept(digest)
+        if kept is None:
+            kept = self.finder.find(read())
+            content = json.dumps(kept.to_dict(), allow_nan=False)
+            write_atomic(self._path(digest), json.dumps([sha256(content.encode()), content]).encode())
+        return kept
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[None]:
+        """Lock the folder against pruning and other processes; removes files that were half written."""
+        with locked(self.folder.with_name(self.folder.name + ".lock")):
+            for stub in self.folder.glob(f"*{STUB_SUFFIX}"):
+                stub.unlink(missing_ok=True)
+            yield
+
+    def kept(self, digest: str) -> RegionResult | None:
+        """The stored region of an image; None where there is none, or it is damaged."""
+        try:
+            expected, content = json.loads(self._path(digest).read_bytes())
+            whole = sha256(content.encode()) == expected
+            return RegionResult.from_dict(json.loads(content)) if whole else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def _path(self, digest: str) -> Path:
+        return self.folder / f"{digest}.json"

@@ -1,4 +1,4 @@
-"""SAM: masks for points, by the published network through its own predictor and mask generator.
+"""Masks from Segment Anything (SAM), through its own predictor and automatic mask generator.
 
 Points of one ``predict`` call describe one object, so all points of an image go through the batched call,
 [N, 1, 2]. One point is ambiguous (part, object, group): of the three masks the one with the highest
@@ -21,14 +21,15 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
-from segment_anything import SamAutomaticMaskGenerator, SamPredictor
+from segment_anything import SamAutomaticMaskGenerator, SamPredictor, sam_model_registry
 from segment_anything.utils.amg import calculate_stability_score
 
 from mlproject.data import digest_of_pixels
 from mlproject.device import find_device, find_n_threads
+from mlproject.errors import BadInput
 from mlproject.files import sha256, write_atomic
 from mlproject.regions.blobs import Mask, Pixels, require_rgb
-from mlproject.regions.checkpoints import Checkpoint, load_sam
+from mlproject.regions.settings import Checkpoint
 
 Point = tuple[int, int]
 STABILITY_OFFSET = 1.0
@@ -36,8 +37,8 @@ STABILITY_OFFSET = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """One object: the prompt (x, y) that chose it, its mask [H, W] and what SAM says of it.
+class SamMask:
+    """The mask [H, W] of one object, the index of its prompt, and SAM's scores.
 
     ``scores`` are the predicted IoUs of all candidates, ``chosen`` the index of the highest.
     ``stability`` is the overlap of the masks at thresholds one logit up and down; None for an empty mask.
@@ -51,8 +52,25 @@ class Answer:
     logits_sha256: str
 
 
+def load_sam(checkpoint: Checkpoint) -> Any:
+    """The network in eval mode, without gradients, on the CPU.
+
+    Raises: BadInput when the content does not fit the network or is not finite.
+    """
+    net = sam_model_registry[checkpoint.model]()
+    try:
+        state = torch.load(checkpoint.path, map_location="cpu", weights_only=True)
+        net.load_state_dict(state, strict=True)
+    except Exception as error:  # readers raise many types here
+        first = (str(error) or type(error).__name__).splitlines()[0]
+        raise BadInput(f"{checkpoint.path} does not fit {checkpoint.model}: {first[:200]}") from error
+    if not all(bool(torch.isfinite(value).all()) for value in net.state_dict().values()):
+        raise BadInput(f"{checkpoint.path} holds values that are not finite")
+    return net.eval().requires_grad_(False)
+
+
 class CachedPredictor(SamPredictor):  # type: ignore[misc]
-    """SAM's predictor, which asks the folder ``kept`` for an image's embedding before it computes one.
+    """SAM's predictor, with the embeddings of images cached in the folder ``kept``.
 
     ``n_embedded`` counts the images that went through the encoder.
     """
@@ -63,7 +81,7 @@ class CachedPredictor(SamPredictor):  # type: ignore[misc]
         self.n_embedded = 0
 
     def set_image(self, image: NDArray[Any], image_format: str = "RGB") -> None:
-        """Make an image, uint8 RGB, the one that is asked about. Raises: BadInput for any other array."""
+        """Set the image, uint8 RGB, for the prompts that follow. Raises: BadInput for any other array."""
         require_rgb(image)
         shrunk = self.transform.apply_image(image)
         path = self.kept / f"{digest_of_pixels(shrunk)}.safetensors"
@@ -94,7 +112,7 @@ def _read(path: Path) -> NDArray[np.float32] | None:
 
 @dataclass
 class Sam:
-    """A checkpoint's network, loaded when first asked; embeddings are kept below ``root``."""
+    """The network of a checkpoint, loaded when first used; embeddings are cached below ``root``."""
 
     checkpoint: Checkpoint
     root: Path
@@ -110,7 +128,7 @@ class Sam:
             self._predictor = CachedPredictor(network, kept)
         return self._predictor
 
-    def masks(self, image: Pixels, points: Sequence[Point]) -> Iterator[Answer]:
+    def masks(self, image: Pixels, points: Sequence[Point]) -> Iterator[SamMask]:
         """The best mask for each point, (x, y) in pixels of ``image``, [H, W, 3]; one batched call."""
         predictor, size = self.predictor, (image.shape[0], image.shape[1])
         predictor.set_image(image)
@@ -126,7 +144,7 @@ class Sam:
         for i, chosen in enumerate(scores.argmax(1).tolist()):
             best = logits[i, chosen]
             stability = float(calculate_stability_score(best[None], threshold, STABILITY_OFFSET)[0])
-            yield Answer(
+            yield SamMask(
                 prompt=i,
                 mask=_enlarged(best.cpu().numpy(), size) > threshold,
                 scores=tuple(scores[i].tolist()),
@@ -135,8 +153,8 @@ class Sam:
                 logits_sha256=sha256(np.ascontiguousarray(low[i, chosen].cpu().numpy(), "<f4").tobytes()),
             )
 
-    def proposals(self, image: Pixels, points: Sequence[Point]) -> Iterator[Answer]:
-        """Of all masks that the generator proposes, the best that holds each point; each mask once.
+    def proposals(self, image: Pixels, points: Sequence[Point]) -> Iterator[SamMask]:
+        """For each point, the best of the automatic generator's masks that contain it; each mask once.
 
         The generator's own defaults: 32 points a side, predicted IoU above 0.88, stability from 0.95.
         """
@@ -145,21 +163,21 @@ class Sam:
         generator.predictor = predictor
         require_rgb(image)
         large = max(size) > predictor.transform.target_length
-        found = generator.generate(predictor.transform.apply_image(image) if large else image)
-        found.sort(key=lambda record: -record["predicted_iou"])
-        masks = [_resized(record["segmentation"], size) for record in found]
+        records = generator.generate(predictor.transform.apply_image(image) if large else image)
+        records.sort(key=lambda record: -record["predicted_iou"])
+        masks = [_resized(record["segmentation"], size) for record in records]
         taken: set[int] = set()
         for i, (x, y) in enumerate(points):
             best = next((n for n, mask in enumerate(masks) if mask[y, x]), None)
             if best is None or best in taken:
                 continue
             taken.add(best)
-            yield Answer(
+            yield SamMask(
                 prompt=i,
                 mask=masks[best],
-                scores=(float(found[best]["predicted_iou"]),),
+                scores=(float(records[best]["predicted_iou"]),),
                 chosen=0,
-                stability=float(found[best]["stability_score"]),
+                stability=float(records[best]["stability_score"]),
                 logits_sha256="",
             )
 

@@ -1,33 +1,130 @@
-"""Settings: everything that decides a mask but the image, as one value with a digest."""
+"""Settings of a region search: method, limits on blobs, SAM's checkpoint; everything that decides a mask.
+
+A checkpoint's name ends with 6 digits of its MD5, which torch's download check does not understand; here the
+whole SHA-256 is verified before the file is parsed. Checkpoints: Kirillov et al. 2023, arXiv 2304.02643,
+github.com/facebookresearch/segment-anything (Apache-2.0).
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
-from mlproject.errors import unknown
-from mlproject.regions.checkpoints import Checkpoint, find_checkpoint
-from mlproject.regions.limits import Limits, find_limits
+from mlproject.errors import BadInput, DigestMismatch, WrongUse, unknown
+from mlproject.files import sha256_file
 
 Method = Literal["blobs", "sam", "sam-auto"]
+LimitsName = Literal["relative", "seed"]
+
 VERSION = 1
-"""Raised whenever the same settings give other masks."""
+"""To be increased whenever the same settings give other masks."""
+MOST_BLOBS = 32
+"""Blobs kept of an image, largest first: bounds the number of prompts."""
+
+SERVER = "https://dl.fbaipublicfiles.com/segment_anything"
+CHECKPOINTS = {
+    "vit_b": ("sam_vit_b_01ec64.pth", "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912"),
+    "vit_l": ("sam_vit_l_0b3195.pth", "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622"),
+    "vit_h": ("sam_vit_h_4b8939.pth", "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e"),
+}
+"""Name of the network in segment_anything's registry to file name and SHA-256 of its checkpoint."""
+NO_CHECKPOINT = (
+    f"SAM needs a checkpoint: download {SERVER}/{CHECKPOINTS['vit_b'][0]} (375 MB; or "
+    f"{CHECKPOINTS['vit_l'][0]}, {CHECKPOINTS['vit_h'][0]}) "
+    "and pass checkpoint=/path/to/it; method=blobs needs none"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class BlobLimits:
+    """Bounds on the contours that count as blobs: relative to the image, or in pixels as in the seed study.
+
+    ``area`` bounds the contour's polygon (``cv2.contourArea``: through the centres of its pixels, holes
+    filled), exclusive; as shares of the image where ``shares`` is true, else in pixels. ``circularity``
+    bounds 4 pi area / perimeter^2, exclusive: a rectangle of a : 1 has about pi a / (1 + a)^2.
+    ``reference_side`` is the short side in pixels at which opening and closing take the seed's steps of
+    3 x 3 (two for Otsu, one for HSV), in proportion elsewhere; None takes those steps at every size.
+    """
+
+    area: tuple[float, float]
+    shares: bool
+    circularity: tuple[float, float]
+    reference_side: float | None
+
+    def area_bounds(self, n_pixels: int) -> tuple[float, float]:
+        """The bounds in pixels for an image of so many."""
+        scale = n_pixels if self.shares else 1
+        return self.area[0] * scale, self.area[1] * scale
+
+    def steps(self, seed_steps: int, short_side: int) -> int:
+        """Steps of 3 x 3 for an image: 0 at 28 pixels, the seed's at 375, in proportion."""
+        if self.reference_side is None:
+            return seed_steps
+        return round(seed_steps * short_side / self.reference_side)
+
+
+LIMITS = {
+    "relative": BlobLimits(area=(0.002, 0.9), shares=True, circularity=(0.1, 1.5), reference_side=375.0),
+    "seed": BlobLimits(area=(100.0, 50_000.0), shares=False, circularity=(0.5, 1.5), reference_side=None),
+}
+"""The seed study's circularity (0.5 to 1.5) refuses what is longer than 4 : 1; its upper bound is above 1 and
+refuses nothing. Its listing names an absolute least and largest area without printing them; 100 and 50,000
+pixels stand in for them."""
+
+
+def find_limits(name: str) -> BlobLimits:
+    """The limits of a name. Raises: WrongUse."""
+    if name not in LIMITS:
+        raise unknown("limits", name, LIMITS)
+    return LIMITS[name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A verified checkpoint file: path, network's name in segment_anything's registry, SHA-256."""
+
+    path: Path
+    model: str
+    sha256: str
+
+
+def find_checkpoint(spec: str) -> Checkpoint:
+    """The checkpoint at a path, verified against the three published ones.
+
+    Raises: WrongUse where none is given, BadInput where there is no file,
+    DigestMismatch for any other content.
+    """
+    if not spec:
+        raise WrongUse(NO_CHECKPOINT)
+    path = Path(os.path.abspath(os.path.expanduser(spec)))
+    if not path.is_file():
+        raise BadInput(f"no checkpoint at {path}; {NO_CHECKPOINT}")
+    digest = sha256_file(path)
+    for model, (_, expected) in CHECKPOINTS.items():
+        if digest == expected:
+            return Checkpoint(path=path, model=model, sha256=digest)
+    raise DigestMismatch(
+        f"{path} has SHA-256 {digest[:16]}…, which is none of {', '.join(CHECKPOINTS)}: "
+        f"delete it and download it again from {SERVER}"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionSettings:
     """How regions are found: ``blobs`` alone; ``sam`` with the blobs' points as prompts; ``sam-auto``, where
-    the automatic mask generator proposes and the blobs' points choose."""
+    masks of the automatic mask generator are selected by the blobs' points."""
 
     method: str
-    limits: Limits
+    limits: BlobLimits
     checkpoint: Checkpoint | None = None
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all that decides a mask."""
+        """SHA-256 of everything that decides a mask."""
         checkpoint = self.checkpoint.sha256 if self.checkpoint else ""
         content = {"version": VERSION, "method": self.method, "limits": asdict(self.limits)}
         text = json.dumps({**content, "checkpoint": checkpoint}, sort_keys=True)
@@ -35,16 +132,16 @@ class Settings:
 
     @property
     def label(self) -> str:
-        """The method, and the network where there is one, as a person would say it."""
+        """The method, with the network's name where one is used."""
         return f"{self.method} {self.checkpoint.model}" if self.checkpoint else self.method
 
 
-def find_settings(method: str, *, limits: str = "relative", checkpoint: str = "") -> Settings:
-    """The settings that words name; ``checkpoint`` is a path and only read where a network is needed.
+def find_settings(method: str, *, limits: str = "relative", checkpoint: str = "") -> RegionSettings:
+    """The settings of these names; ``checkpoint`` is a path, read only where a network is needed.
 
     Raises: WrongUse, BadInput, DigestMismatch (see ``find_checkpoint``).
     """
     if method not in get_args(Method):
         raise unknown("method", method, get_args(Method))
-    found = None if method == "blobs" else find_checkpoint(checkpoint)
-    return Settings(method=method, limits=find_limits(limits), checkpoint=found)
+    verified = None if method == "blobs" else find_checkpoint(checkpoint)
+    return RegionSettings(method=method, limits=find_limits(limits), checkpoint=verified)

@@ -1,4 +1,4 @@
-"""ImageSet -> ImageSet: the object kept and its background replaced, or the other way round."""
+"""Replace the background, or the object, of every image of an ImageSet by a constant colour."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from mlproject.cell import Region
 from mlproject.data import ImageSet
 from mlproject.errors import unknown
-from mlproject.regions.settings import Settings, find_settings
+from mlproject.regions.settings import RegionSettings, find_settings
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
 FILL = np.array([124, 116, 104], np.uint8)
-"""What replaces pixels: ImageNet's mean colour, a constant, so that what is left tells nothing of what is
-gone but its outline."""
+"""Colour of replaced pixels: ImageNet's mean, a constant, so that only the outline of what was removed is
+left."""
 
 
-def settings_of(region: str, checkpoint: str = "") -> Settings | None:
-    """How a cell's region is found; None for ``full``. A background is the complement of SAM's region where a
+def settings_of(region: str, checkpoint: str = "") -> RegionSettings | None:
+    """Settings for a cell's region; None for ``full``. A background is the complement of SAM's region where a
     checkpoint is given, else of the blobs.
 
     Raises: WrongUse for an unknown region, and what finding the checkpoint raises.
@@ -37,25 +37,25 @@ def settings_of(region: str, checkpoint: str = "") -> Settings | None:
     return find_settings("sam" if by_sam else "blobs", checkpoint=checkpoint)
 
 
-def masked(images: ImageSet, region: str, settings: Settings | None, root: Path) -> ImageSet:
-    """The same images, of which only the region is left; ids, labels, split and draws stay.
+def masked(images: ImageSet, region: str, settings: RegionSettings | None, root: Path) -> ImageSet:
+    """The same images with only the region left; ids, labels, split and draws stay.
 
     An image in which nothing was found counts as all object. Blobs are found again at each reading (they
-    cost less than a file); regions that take a network are kept below ``root``.
+    cost less than a file); regions that need a network are stored below ``root``.
     """
     if settings is None:
         return images
-    from mlproject.regions.store import RegionStore
+    from mlproject.regions.finder import RegionStore
 
     store = RegionStore(root, settings)
 
     def read(index: int) -> Pixels:
         image = images.read(index)
         if settings.checkpoint is None:
-            found = store.finder.find(image)
+            region_of_image = store.finder.find(image)
         else:
-            found = store.region(images.digests[index], lambda: image)
-        return keep(image, found.mask, background=region == "background")
+            region_of_image = store.region(images.digests[index], lambda: image)
+        return keep(image, region_of_image.mask, background=region == "background")
 
     return replace(
         images,
@@ -67,10 +67,10 @@ def masked(images: ImageSet, region: str, settings: Settings | None, root: Path)
 
 def keep(image: Pixels, mask: Mask, *, background: bool) -> Pixels:
     """The image, [H, W, 3], with ``FILL`` where it is not object (or, for the background, where it is)."""
-    wanted = mask if mask.any() else np.ones_like(mask)
-    found: Pixels = np.where((wanted ^ background)[..., None], image, FILL)
-    return found
+    objects = mask if mask.any() else np.ones_like(mask)
+    kept: Pixels = np.where((objects ^ background)[..., None], image, FILL)
+    return kept
 
 
-def _digest(digest: str, region: str, settings: Settings) -> str:
+def _digest(digest: str, region: str, settings: RegionSettings) -> str:
     return hashlib.sha256(f"{digest}:{region}:{settings.digest}".encode()).hexdigest()

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from mlproject.regions.found import Fact, Found
+from mlproject.regions import Fact, RegionResult
 from mlproject.report.document import Document, Section, Table
 from mlproject.report.formats import as_count, as_fixed, as_text
 
@@ -48,7 +48,7 @@ N_SHEET = 24
 
 def region_document(rows: Sequence[Row], title: str) -> Document:
     """Summary of a region run: how many candidates passed each step, fallbacks, agreement, every image."""
-    numbers = summary(rows)
+    numbers = region_summary(rows)
     funnel = [{"step": label, "contours": numbers[name]} for name, label in FUNNEL.items()]
     agreement = [
         {"masks": label, "iou": numbers[f"mean_{name}"], "images": numbers[f"n_{name}"]}
@@ -75,7 +75,7 @@ def region_document(rows: Sequence[Row], title: str) -> Document:
     return Document(title=title, answer=(_masks(numbers),), sections=sections)
 
 
-def summary(rows: Sequence[Row]) -> dict[str, float]:
+def region_summary(rows: Sequence[Row]) -> dict[str, float]:
     """Means and shares over images; an agreement counts the images in which either mask has a pixel."""
     n = len(rows)
     numbers = {"images": float(n)}
@@ -113,7 +113,7 @@ def _fallbacks(numbers: Mapping[str, float]) -> str:
     )
 
 
-def coco_json(images: Iterable[tuple[str, Found]]) -> bytes:
+def coco_json(images: Iterable[tuple[str, RegionResult]]) -> bytes:
     """All regions and objects that have a pixel, as a COCO data set that ``pycocotools.coco.COCO`` loads."""
     listed: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -126,7 +126,7 @@ def coco_json(images: Iterable[tuple[str, Found]]) -> bytes:
     return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
 
 
-def _annotations(region: Found) -> Iterator[dict[str, Any]]:
+def _annotations(region: RegionResult) -> Iterator[dict[str, Any]]:
     facts = region.facts
     if facts["area"]:
         box = [facts[name] for name in ("x", "y", "width", "height")]
@@ -143,13 +143,15 @@ def _annotations(region: Found) -> Iterator[dict[str, Any]]:
         yield _annotation(2, region, item.counts, shape.area, box) | origin
 
 
-def _annotation(category: int, region: Found, counts: str, area: Fact, box: Sequence[Fact]) -> dict[str, Any]:
+def _annotation(
+    category: int, region: RegionResult, counts: str, area: Fact, box: Sequence[Fact]
+) -> dict[str, Any]:
     segmentation = {"size": list(region.size), "counts": counts}
     shape = {"category_id": category, "iscrowd": 0, "area": area, "bbox": list(box)}
     return {**shape, "segmentation": segmentation}
 
 
-def overlay(image: Pixels, region: Found, largest: int = LARGEST_SIDE) -> Pixels:
+def overlay(image: Pixels, region: RegionResult, largest: int = LARGEST_SIDE) -> Pixels:
     """An image [H, W, 3] with outline and prompts drawn, resized to [h, w, 3]; pixels outside are darker."""
     height, width = region.size
     side = max(region.size)

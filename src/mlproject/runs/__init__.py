@@ -9,18 +9,22 @@ from mlproject.runs.sweep import Watcher, run_plan
 
 if TYPE_CHECKING:
     from mlproject.runs.analysis_run import Fitted, fit_study
+    from mlproject.runs.next_experiments import Choice, choose, write_plan
     from mlproject.runs.region_run import RegionRun, mask_images
 
 __all__ = [
     "CellRun",
+    "Choice",
     "Fitted",
     "RegionRun",
     "Status",
     "Watcher",
+    "choose",
     "fit_study",
     "mask_images",
     "run_cell",
     "run_plan",
+    "write_plan",
 ]
 
 
@@ -30,6 +34,10 @@ def __getattr__(name: str) -> Any:
         from mlproject.runs import analysis_run
 
         return getattr(analysis_run, name)
+    if name in ("Choice", "choose", "write_plan"):
+        from mlproject.runs import next_experiments
+
+        return getattr(next_experiments, name)
     if name in ("RegionRun", "mask_images"):
         from mlproject.runs import region_run
 

@@ -26,9 +26,7 @@ from mlproject.errors import MLProjectError
 from mlproject.features import cache_folder
 from mlproject.files import try_locked
 from mlproject.progress import Report
-from mlproject.regions.found import Found
-from mlproject.regions.settings import Settings
-from mlproject.regions.store import RegionStore
+from mlproject.regions import RegionResult, RegionSettings, RegionStore
 from mlproject.report import (
     N_SHEET,
     TILE,
@@ -37,8 +35,8 @@ from mlproject.report import (
     overlay,
     png,
     region_document,
+    region_summary,
     render_markdown,
-    summary,
     to_csv,
 )
 from mlproject.tracking import Store, TrackedRun
@@ -56,7 +54,7 @@ class RegionRun:
     where: str
 
 
-def mask_images(images: ImageSet, settings: Settings, store: Store, *, report: Report) -> RegionRun:
+def mask_images(images: ImageSet, settings: RegionSettings, store: Store, *, report: Report) -> RegionRun:
     """Find the region of every image as a tracked run; an earlier run of the same content is returned.
 
     Raises: MLProjectError where another process runs it, NoRoom, DigestMismatch for a changed image.
@@ -77,7 +75,7 @@ def mask_images(images: ImageSet, settings: Settings, store: Store, *, report: R
     return RegionRun(run_id=run.run_id, text=text, where=store.artifact_uri(run.run_id))
 
 
-def _run(run: TrackedRun, images: ImageSet, settings: Settings, title: str, report: Report) -> str:
+def _run(run: TrackedRun, images: ImageSet, settings: RegionSettings, title: str, report: Report) -> str:
     regions = RegionStore(cache_folder(), settings)
     with regions.working(), tempfile.TemporaryDirectory(prefix="mlproject-") as folder:
         report.stage("regions", len(images))
@@ -107,7 +105,7 @@ def _write(
     (folder / "overlays").mkdir()
     report.stage("pictures", len(images))
     rows: list[Mapping[str, Any]] = []
-    results: list[Found] = []
+    results: list[RegionResult] = []
     tiles: list[tuple[str, NDArray[np.uint8]]] = []
     for index, (name, digest) in enumerate(zip(images.ids, images.digests, strict=True)):
         region = regions.region(digest, partial(images.read, index))
@@ -127,7 +125,7 @@ def _write(
 def _write_tables(
     folder: Path,
     names: Sequence[str],
-    results: Sequence[Found],
+    results: Sequence[RegionResult],
     rows: Sequence[Mapping[str, Any]],
     tiles: Sequence[tuple[str, NDArray[np.uint8]]],
     title: str,
@@ -141,7 +139,7 @@ def _write_tables(
         if not table.formats:
             (folder / f"{table.name}.csv").write_bytes(to_csv(table))
     (folder / SUMMARY).write_text(text, "utf-8")
-    return text, summary(rows)
+    return text, region_summary(rows)
 
 
 def file_name(index: int, name: str) -> str:

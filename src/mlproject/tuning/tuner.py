@@ -110,7 +110,6 @@ class Tuner:
     ) -> None:
         from mlproject.tuning.trials import DescentCache, validation_curves
 
-        self._descents = self._descents or DescentCache()
         lengths, trials, cells = coordinate.lengths, [], []
         longest = {coordinate.length: lengths[-1]} if coordinate.length else {}
         for trial in claimed:
@@ -129,6 +128,7 @@ class Tuner:
             pruning = coordinate.tune.pruner != "none" and length < lengths[-1]
             return pruning and trials[position].report(length, loss)
 
+        self._descents = self._descents or DescentCache()
         curves = validation_curves(cells, images, lengths, self.watcher, prune, self._descents)
         for trial, curve in zip(trials, curves, strict=True):
             loss, chosen, reason = _read(curve, coordinate)
@@ -156,13 +156,14 @@ class Tuner:
 
     def _flatness(self, coordinate: Coordinate, images: ImageSet, best: FinishedTrial) -> dict[str, float]:
         """Validation losses of the best knobs again, and at half and twice the learning rate."""
-        from mlproject.tuning.trials import validation_curves
+        from mlproject.tuning.trials import DescentCache, validation_curves
 
         if "lr" not in coordinate.tune.space:
             return {}
         lr = float(best.knobs["lr"])
         rates = {"best_lr": lr, "half_lr": lr / 2, "double_lr": lr * 2}
         cells = [coordinate.placed(coordinate.trial, {**best.knobs, "lr": rate}) for rate in rates.values()]
+        self._descents = self._descents or DescentCache()
         curves = validation_curves(cells, images, (), self.watcher, lambda *_: False, self._descents)
         return {name: curve.losses[-1] for name, curve in zip(rates, curves, strict=True) if curve.losses}
 
