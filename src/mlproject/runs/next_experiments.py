@@ -175,7 +175,7 @@ def _grid(cell: Cell, sizes: Sequence[int], seeds: Sequence[int]) -> list[str]:
 
 def _tune(tune: Tune) -> list[str]:
     """The search of the earlier plan, so that new cells are tuned as the finished ones were."""
-    default = Tune()
+    default = Tune(space={})
     settings = {name: getattr(tune, name) for name in Tune.model_fields if name != "space"}
     changed = {k: v for k, v in settings.items() if v != getattr(default, k) or k == "trials"}
     values = [f"{k} = {_toml(v)}" for k, v in changed.items()]
