@@ -72,14 +72,11 @@ def _parameter(parameter: Any) -> tuple[str, str, str]:
 
 def plans() -> Iterator[str]:
     """Keys of a plan, of its grids and of its ``[tune]`` table."""
+    from mlproject.plans.tables import Coordinates, PlanTable
     from mlproject.tuning.search import Tune
 
     yield "# Plan keys\n"
     yield "A plan is a TOML file. [Plans and tuning](../guide/plans.md) explains it.\n"
-    try:
-        from mlproject.plans.tables import Coordinates, PlanTable
-    except ImportError:  # not merged yet
-        return
     yield "## Top level\n"
     yield from fields(PlanTable)
     yield "## `[[grid]]`\n"
@@ -117,7 +114,7 @@ def fields(model: type[Any]) -> Iterator[str]:
 
 def _default(text: str) -> str:
     """A default as TOML writes it, for a table."""
-    written = text.lower() if text in ("True", "False") else text
+    written = {"True": "true", "False": "false", "None": "", "{}": "", "(1.0,)": "1"}.get(text, text)
     return f"`{written}`" if written else ""
 
 

@@ -31,5 +31,5 @@ def test_every_table_and_column_is_described(study: Study) -> None:
             if table.name.startswith("losses_by_"):  # a column for every scale
                 columns = {"image_name", "group"}
             missing += [f"{table.name}.csv"] if f"{table.name}.csv" not in NAMES else []
-            missing += [f"{table.name}: {name}" for name in columns if name not in NAMES]
+            missing += [f"{table.name}: {name}" for name in columns if not {name, f"{name}_low"} & NAMES]
     assert missing == []
