@@ -1,7 +1,6 @@
 """Tuning: a search chooses the knobs of each coordinate by the validation losses of its trials."""
 
-from mlproject.tuning.coordinate import BORROWED, Coordinate, coordinates
-from mlproject.tuning.estimate import GFLOPS, search_seconds
+from mlproject.tuning.coordinate import BORROWED, GFLOPS, Coordinate, coordinates, search_seconds
 from mlproject.tuning.record import log_search
 from mlproject.tuning.search import Choices, Range, Tune, read_tune, split_words
 from mlproject.tuning.tunable import check_tunable, tune_of

@@ -1,4 +1,4 @@
-"""Coordinates of a tuned plan: cells that share one search, and the cell that its trials run."""
+"""Coordinates of a tuned plan: cells that share one search, its trial cell, and its estimated duration."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from mlproject.cell import Cell, Knob
+from mlproject.data import ImageSet
 from mlproject.errors import WrongUse
 from mlproject.files import sha256
+from mlproject.models import find_model
 from mlproject.tuning.search import Dimension, Range, Tune
 from mlproject.tuning.tunable import LENGTHS, SCALES, reads_length
 
@@ -21,6 +23,13 @@ BORROWED = (
 """Note to the reader of such results."""
 SHARE = 5
 """Without spare validation images a trial holds out one of this many training images."""
+GFLOPS = 20
+"""Assumed speed of one core on the matrix products of a head."""
+SUGGESTION = 0.03
+"""Seconds for suggesting and storing a trial."""
+STEP = 3e-5
+"""Smallest duration of a step in seconds, shared by the heads of a block."""
+N_PIXELS = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +135,23 @@ def coordinates(cells: Iterable[Cell], tune: Tune) -> list[Coordinate]:
     for cell in cells:
         groups.setdefault(replace(cell, seed=0).key, []).append(cell)
     return [Coordinate(cells=tuple(members), tune=tune) for members in groups.values()]
+
+
+def search_seconds(coordinate: Coordinate, images: ImageSet) -> float:
+    """Seconds for all trials of a coordinate on one core, without features."""
+    trial = coordinate.trial
+    knobs = trial.knobs
+    n_in = find_model(trial.model).width * len(trial.image_scales)
+    target = knobs.get("target")
+    n_out = len(images.classes) if target == "labels" else N_PIXELS if target == "pixels" else n_in
+    batch = min(int(knobs.get("batch_size", 32)), trial.dataset_size)
+    per_epoch = -(-trial.dataset_size // batch)
+    n_steps = int(knobs.get("steps") or int(knobs.get("epochs", 1)) * per_epoch)
+    if coordinate.length:
+        last = coordinate.lengths[-1]
+        n_steps = last if coordinate.length == "steps" else last * per_epoch
+    flops = 6.0 * n_steps * batch * n_in * n_out
+    return coordinate.tune.trials * (flops / (GFLOPS * 1e9) + STEP * n_steps + SUGGESTION)
 
 
 def _spread(low: int, high: int, *, log: bool) -> tuple[int, ...]:
