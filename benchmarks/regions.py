@@ -18,11 +18,11 @@ os.environ |= {"OMP_NUM_THREADS": "1"}
 
 import cv2
 import numpy as np
-from mlproject.report.overlays import overlay, png
 
 from mlproject.data import load_images
 from mlproject.regions import RegionFinder, find_settings
 from mlproject.regions.blobs import find_blobs
+from mlproject.report import overlay, png
 
 BAR = 15.0
 

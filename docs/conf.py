@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE / "_ext"), str(HERE.parent / "src")]
@@ -15,6 +16,12 @@ author = "the mlproject authors"
 project_copyright = author
 release = version = __version__
 
+ROOT_PAGES = {
+    "project/architecture": "ARCHITECTURE.md",
+    "project/experiments": "EXPERIMENTS.md",
+    "project/changelog": "CHANGELOG.md",
+    "project/contributing": "CONTRIBUTING.md",
+}
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "mathml"]
 exclude_patterns = ["_build", "_ext"]
 source_suffix = {".md": "markdown"}
@@ -24,7 +31,6 @@ nitpicky = False
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "fieldlist"]
 myst_heading_anchors = 3
 myst_update_mathjax = False
-# Pages outside docs/ (README, EXPERIMENTS, ARCHITECTURE) are included and link to files of the repository.
 suppress_warnings = ["myst.header"]
 
 autodoc_typehints = "signature"
@@ -52,3 +58,17 @@ html_theme_options = {
     "header_links_before_dropdown": 6,
     "pygments_light_style": "tango",
 }
+
+
+def adapt_links(app: object, page: str, content: list[str]) -> None:
+    """Take a page of ``project/`` from the file of the repository that it names, and adapt its links."""
+    if page in ROOT_PAGES:
+        text = (HERE.parent / ROOT_PAGES[page]).read_text("utf-8").replace("](docs/", "](../")
+        for target, name in ROOT_PAGES.items():
+            text = text.replace(f"]({name})", f"](/{target}.md)")
+        content[0] = text
+
+
+def setup(app: Any) -> None:
+    """Connect the handler above."""
+    app.connect("source-read", adapt_links)

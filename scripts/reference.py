@@ -6,18 +6,14 @@ python scripts/reference.py --check    exit with 1 when a page there differs
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "reference"
-TYPES = {"int": "whole number", "float": "number", "str": "text", "bool": "`true`, `false`"}
-BOUNDS = {"gt": "above {}", "ge": "at least {}", "lt": "below {}", "le": "at most {}"}
 sys.path.insert(0, str(ROOT / "src"))
 
 
@@ -75,84 +71,54 @@ def _parameter(parameter: Any) -> tuple[str, str, str]:
 
 
 def plans() -> Iterator[str]:
-    """Keys of a plan and of its ``[tune]`` table."""
-    from mlproject.plans import DEFAULTS, KEYS
+    """Keys of a plan, of its grids and of its ``[tune]`` table."""
     from mlproject.tuning.search import Tune
 
     yield "# Plan keys\n"
     yield "A plan is a TOML file. [Plans and tuning](../guide/plans.md) explains it.\n"
+    try:
+        from mlproject.plans.tables import Coordinates, PlanTable
+    except ImportError:  # not merged yet
+        return
     yield "## Top level\n"
-    yield ", ".join(f"`{key}`" for key in KEYS) + ".\n"
+    yield from fields(PlanTable)
     yield "## `[[grid]]`\n"
-    yield "Every value may be a list; the grid is the product. `knobs` is a table of [knobs](knobs.md).\n"
-    yield from table(("key", "default"), [("`model`", "required"), *_defaults(DEFAULTS.items())])
+    yield "Every value may be a list; the grid is the product. `knobs` is a table of [knobs](knobs.md)."
     yield "`weights` must be named in a plan, and must not be `auto`.\n"
+    yield from fields(Coordinates)
     yield "## `[tune]`\n"
-    yield '`space` is a table: for each knob `{ low = …, high = … }`, `"low..high"` or a list of choices.\n'
-    tune = Tune()
-    names = [name for name in _fields(type(tune)) if name != "space"]
-    yield from table(("key", "default"), _defaults((name, getattr(tune, name)) for name in names))
-    yield _markdown(type(tune).__doc__ or "") + "\n"
+    yield 'In `space`, each knob has `{ low = …, high = … }`, `"low..high"` or a list of choices.\n'
+    yield from fields(Tune)
 
 
 def knobs() -> Iterator[str]:
-    """Every knob of every recipe with its type and default."""
+    """Every knob of every recipe with its type, default, bounds and meaning."""
     from mlproject.recipes import RECIPES
 
     yield "# Knobs\n"
     yield "A knob is given in `[grid.knobs]` of a plan or as an option, `--lr 1e-3` for `lr`.\n"
     for name, recipe in RECIPES.items():
         yield f"## {name}\n"
-        yield _prose(recipe)
-        yield from table(("knob", "values", "default"), _knob_rows(recipe))
+        text = inspect.cleandoc(recipe.__doc__ or "").replace("``", "`")
+        yield f"{text}\n\nSource: {recipe.reference}.\n"
+        yield from fields(recipe)
 
 
-def _knob_rows(recipe: type[Any]) -> Iterator[tuple[str, str, str]]:
-    hints = _hints(recipe)
-    for field, default in _fields(recipe).items():
-        yield f"`{field}`", _type(hints[field]), _value(default)
+def fields(model: type[Any]) -> Iterator[str]:
+    """The fields of a pydantic model as a table."""
+    from mlproject.recipes import described
+
+    rows = [
+        (f"`{row.name}`", row.type, _default(row.default), row.rule, row.description)
+        for row in described(model)
+    ]
+    yield from table(("name", "type", "default", "rule", "meaning"), rows)
 
 
-def _fields(recipe: type[Any]) -> dict[str, Any]:
-    """Names and defaults of a dataclass or of a pydantic model."""
-    if hasattr(recipe, "model_fields"):
-        return {name: field.default for name, field in recipe.model_fields.items()}
-    return {field.name: field.default for field in dataclasses.fields(recipe)}
-
-
-def _hints(recipe: type[Any]) -> dict[str, Any]:
-    from typing import get_type_hints
-
-    return get_type_hints(recipe, include_extras=True)
-
-
-def _type(hint: Any) -> str:
-    arguments = get_args(hint)
-    if hasattr(hint, "__metadata__"):
-        bounds = [_bound(part) for part in hint.__metadata__]
-        return ", ".join([_type(arguments[0]), *filter(None, bounds)])
-    if arguments:
-        return ", ".join(_type(part) if isinstance(part, type) else f"`{part}`" for part in arguments)
-    return TYPES.get(hint.__name__, hint.__name__)
-
-
-def _bound(part: Any) -> str:
-    """A bound that pydantic or annotated-types holds, in words."""
-    if hasattr(part, "metadata"):
-        return ", ".join(filter(None, map(_bound, part.metadata)))
-    limits = {name: getattr(part, name, None) for name in BOUNDS}
-    return ", ".join(BOUNDS[name].format(f"{limit:g}") for name, limit in limits.items() if limit is not None)
-
-
-def _prose(recipe: type[Any]) -> str:
-    """A recipe's own docstring and its source, in Markdown."""
-    return f"{_markdown(recipe.__doc__ or '')}\n\nSource: {recipe.reference}.\n"
-
-
-def _markdown(docstring: str) -> str:
-    """A docstring without what it raises, its code in single backticks."""
-    text = inspect.cleandoc(docstring).replace("``", "`")
-    return re.split(r"\n\nRaises:", text)[0]
+def _default(text: str) -> str:
+    """A default as TOML writes it, for a table."""
+    written = text.lower() if text in ("True", "False") else text
+    return f"`{written}`" if written else ""
 
 
 def laws() -> Iterator[str]:
@@ -206,10 +172,6 @@ def _where(name: str) -> str:
     if name in ("embedded", "fashion-mnist-subset"):
         return "in the package: 4,200 images of Fashion-MNIST, 28 × 28, 10 classes"
     return "`MLPROJECT_DATA` (default `~/.cache/mlproject/data`), as torchvision stores it"
-
-
-def _defaults(items: Iterable[tuple[str, Any]]) -> list[tuple[str, str]]:
-    return [(f"`{name}`", _value(value)) for name, value in items]
 
 
 def _value(value: Any) -> str:

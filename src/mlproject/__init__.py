@@ -56,19 +56,20 @@ def load_study(experiment: str = "", *, tracking_uri: str | None = None, where: 
     """
     import pandas
 
-    from mlproject.analysis import aggregate
-    from mlproject.report.tables import exponent_rows, prediction_rows
+    from mlproject.analysis import analyse
+    from mlproject.report import study_document
     from mlproject.tracking import open_store
 
     with _tracked_at(tracking_uri):
         store = open_store(experiment or None, create=False)
         observations = list(store.observations(where=where))
-        study = aggregate(observations)
+        study = analyse(observations)
+        tables = {table.name: table for table in study_document(study).tables}
         return StudyTables(
             cells=pandas.DataFrame([_cell_row(observation) for observation in observations]),
             losses=pandas.concat([_loss_rows(seen) for seen in observations], ignore_index=True),
-            exponents=pandas.DataFrame(exponent_rows(study)),
-            predictions=pandas.DataFrame(prediction_rows(study)),
+            exponents=tables["exponents"].frame,
+            predictions=tables["predictions"].frame,
             study=study,
         )
 
@@ -111,8 +112,7 @@ def plot_curve(
     import matplotlib
 
     from mlproject.errors import WrongUse
-    from mlproject.report.curves import scaling_figure
-    from mlproject.report.style import RC
+    from mlproject.report import RC, scaling_figure
 
     curves = [curve for curve in tables.study.along(axis) if group in curve.label and len(curve.points) > 1]
     if not curves:

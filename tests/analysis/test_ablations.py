@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -192,3 +193,33 @@ def test_studies_without_error_or_validation_have_the_columns_that_they_can():
     assert [list(row.loss) for row in table.rows] == [["eval"], ["eval"]]
     assert table.rows[1].error_difference is None
     assert table.rows[1].mcnemar is None
+
+
+def test_arms_that_were_tuned_alike_are_compared_whatever_knobs_the_search_chose():
+    tuning = {"knobs": "lr", "space": "lr=1e-4..1", "trials": 6}
+
+    def tuned(lr, seed, **knobs):
+        return replace(cell(seed=seed, lr=lr, **knobs), tuning=tuning)
+
+    runs = [observe(tuned(1e-3, seed)) for seed in range(3)]
+    runs += [observe(tuned(1e-2, seed, augmentation="flips"), gain=-0.2) for seed in range(3)]
+    (table,) = ablation(runs).tables
+    assert [row.arm for row in table.rows] == ["baseline", "augmentation=flips"]
+    assert table.rows[1].loss_difference.verdict == "better"
+    by_hand = [observe(cell(seed=seed, lr=1e-2, augmentation="flips")) for seed in range(3)]
+    assert ablation([*runs[:3], *by_hand]).tables == ()
+
+
+def test_losses_are_loaded_once():
+    loaded = []
+
+    def counted(observation):
+        def load():
+            loaded.append(observation.run_id)
+            return observation.load_losses()
+
+        return replace(observation, load_losses=load)
+
+    runs = [counted(observation) for observation in observations(seeds=2)]
+    assert ablation(runs).tables
+    assert sorted(loaded) == sorted(run.run_id for run in runs)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mlproject.analysis.bootstrap import over_seeds, replicates
+from mlproject.analysis.points import over_seeds, replicates
 from mlproject.analysis.runs import image_pools, read_runs
 from tests.studies import cell, observe, planted
 
@@ -46,7 +46,7 @@ def test_images_shared_in_part_are_paired_in_part():
 def test_the_same_seed_gives_the_same_draws_in_one_piece_or_many(monkeypatch):
     whole = drawn([planted(cell())], n_draws=64)
     again = drawn([planted(cell())], n_draws=64)
-    monkeypatch.setattr("mlproject.analysis.bootstrap.CHUNK", 200 * 10)
+    monkeypatch.setattr("mlproject.analysis.points.CHUNK", 200 * 10)
     pieces = drawn([planted(cell())], n_draws=64)
     for name, values in whole.items():
         np.testing.assert_array_equal(values["mean"], again[name]["mean"])

@@ -3,7 +3,15 @@
 import pytest
 
 from mlproject.analysis import AXES, analyse
-from mlproject.analysis.comparable import comparable_runs, weights_kind
+from mlproject.analysis.comparable import (
+    ARM_FIELDS,
+    IMAGE_SCALE_FIELDS,
+    comparable_runs,
+    comparison_key,
+    shared_by_cells,
+    shared_by_runs,
+    weights_kind,
+)
 from mlproject.analysis.runs import read_runs
 from tests.studies import cell, observe
 
@@ -109,3 +117,32 @@ def test_labels_name_only_the_knobs_that_tell_groups_apart():
         "target features · cross_entropy · 5 epochs · held-out",
         "target pixels · cross_entropy · held-out",
     ]
+
+
+TUNING = {"knobs": "lr", "space": "lr=1e-4..1", "trials": 6}
+
+
+@pytest.mark.parametrize("varies", [frozenset(), AXES["images"].varies, ARM_FIELDS, IMAGE_SCALE_FIELDS])
+def test_knobs_that_a_search_chose_may_differ_where_the_tuning_was_the_same(varies):
+    tuned = [cell(knobs={"lr": lr, "epochs": 2}, tuning=TUNING) for lr in (1e-3, 1e-2)]
+    by_hand = cell(knobs={"lr": 1e-3, "epochs": 2})
+    longer = cell(knobs={"lr": 1e-3, "epochs": 2}, tuning=TUNING | {"trials": 12})
+    keys = [comparison_key(shared_by_cells(c, varies)) for c in (*tuned, by_hand, longer)]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
+
+
+def test_fields_vary_only_where_they_are_named():
+    one, other = cell(size=100), cell(size=200, seed=3)
+    assert comparison_key(shared_by_cells(one)) != comparison_key(shared_by_cells(other))
+    assert comparison_key(shared_by_cells(one), {"dataset_size"}) == comparison_key(
+        shared_by_cells(other, {"dataset_size"})
+    )
+
+
+def test_next_experiments_compare_the_cells_of_a_plan_as_curves_do():
+    """A cell that was never run is keyed by the fields that runs share, less split and kind of loss."""
+    (run,), _ = read_runs([observe(cell(), [1.0, 2.0, 3.0])])
+    shared = shared_by_runs(run, AXES["images"].varies)
+    assert shared | shared_by_cells(run.cell, AXES["images"].varies) == shared
+    assert set(shared) - set(shared_by_cells(run.cell, AXES["images"].varies)) == {"split", "kind"}

@@ -101,3 +101,40 @@ def test_knobs_sizes_and_families_never_mix():
     mixed += [run("resnet18", (1.0,), 1.8, 0.1, 0.01, 0)]
     assert len(analyse(mixed).image_scale) == 2
     assert all(p.model != "resnet18" for s in analyse(mixed).image_scale for p in s.models.points)
+
+
+TUNED = {"knobs": "lr", "space": "lr=1e-4..1", "trials": 6}
+LEARNING_RATES = {"lite0": 1e-3, "lite1": 3e-3, "lite2": 1e-2}
+
+
+def tuned_study(*, trials=(6, 6)):
+    """As ``bent``, every model and image scale under the learning rate that its search chose."""
+    for seen in bent(0.6):
+        this = seen.cell
+        larger = this.image_scales != (1.0,)
+        lr = LEARNING_RATES[this.model] * (2.0 if larger else 1.0)
+        fields = {"knobs": {"target": "labels", "lr": lr}, "tuning": TUNED | {"trials": trials[larger]}}
+        cell_tuned = cell(this.model, this.dataset_size, this.seed, image_scales=this.image_scales, **fields)
+        losses = seen.load_losses().loss
+        yield observe(cell_tuned, losses, flops=1.0, gmac=seen.metrics["gmac_per_image"])
+
+
+def test_models_under_different_tuned_learning_rates_are_compared_where_the_tuning_was_the_same():
+    (comparison,) = analyse(tuned_study()).image_scale
+    (untuned,) = analyse(bent(0.6)).image_scale
+    assert [point.model for point in comparison.models.points] == ["lite0", "lite1", "lite2"]
+    assert comparison.crossings[0].gmac == pytest.approx(untuned.crossings[0].gmac)
+    assert comparison.crossings[0].low == pytest.approx(untuned.crossings[0].low, rel=0.05)
+
+
+def test_models_and_image_scales_that_were_tuned_differently_are_not_compared():
+    assert analyse(tuned_study(trials=(6, 12))).image_scale == ()
+
+
+def test_intervals_without_what_all_points_share_are_narrower():
+    (comparison,) = analyse(bent(0.6)).image_scale
+    unshared = comparison.unshared_intervals()
+    assert [len(intervals) for intervals in unshared] == [3, 2]
+    for curve, intervals in zip(comparison.curves, unshared, strict=True):
+        for point, (low, high) in zip(curve.points, intervals, strict=True):
+            assert high - low < point.interval[1] - point.interval[0]

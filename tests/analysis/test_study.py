@@ -1,5 +1,6 @@
 """From observations to verdicts: planted laws come back, and what cannot be known is not claimed."""
 
+import csv
 import math
 import subprocess
 import sys
@@ -10,8 +11,8 @@ import pytest
 from scipy import stats
 
 import mlproject
-from mlproject.analysis import STATISTICS, analyse
-from mlproject.scaling import unshared_noise
+from mlproject.analysis import STATISTICS, Columns, analyse, assess_csv
+from mlproject.scaling import assess, unshared_noise
 from tests.studies import cell, default_study, observe, planted
 
 SIZES = (100, 200, 400, 700, 1200, 2000)
@@ -179,3 +180,64 @@ def test_noise_that_all_scales_share_is_no_noise_of_a_scale():
     noise = unshared_noise(np.full(5, 2.0), np.exp(0.3 * shared + 0.02 * own))
     np.testing.assert_allclose(noise, 2.0 * 0.02, rtol=0.05)
     assert unshared_noise(np.zeros(5), np.zeros((10, 5))) is None
+
+
+def assessed_through_csv(study, folder):
+    """The assessments of a study's exported points, by curve, axis and statistic."""
+    path = folder / "points.csv"
+    rows = study.points()
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    columns = Columns(x=("x",), y="loss", sd="sd", group=("group", "axis", "statistic"))
+    return {group.group.key: group.assessment for group in assess_csv(path, columns).groups}
+
+
+def test_points_exported_as_csv_give_the_answer_of_the_study(tmp_path):
+    """Laws, values and verdicts are equal: both paths call ``assess`` on the same x, loss and sd.
+
+    What may differ is what follows from noise that scales share, which a file cannot state. The study also
+    knows the replicates and the influence of every image: intervals of single laws come from refits of the
+    replicates and not from profile likelihood, and weights allow for the shared noise (by a few hundredths).
+    A verdict could differ only where such an interval ends close to a threshold.
+    """
+    models = ("lite0", "resnet18")
+    runs = [run for run in default_study(sizes=SIZES, seeds=2) if run.cell.model in models]
+    study = analyse(runs, n_draws=300)
+    from_csv = assessed_through_csv(study, tmp_path)
+    compared = 0
+    for curve in study.assessed:
+        for statistic, tracked in curve.assessments.items():
+            again = from_csv[curve.label, curve.axis.name, statistic]
+            assert again.verdict == tracked.verdict
+            assert again.weights == pytest.approx(tracked.weights, abs=0.05)
+            for law in tracked.laws:
+                same = again.law(law.law)
+                assert same.verdict == law.verdict
+                if law.fit is None:
+                    assert same.fit is None
+                    continue
+                compared += 1
+                assert {name: e.value for name, e in same.parameters.items()} == pytest.approx(
+                    {name: e.value for name, e in law.parameters.items()}, rel=1e-6
+                )
+    assert compared >= 8
+
+
+def test_the_same_noise_information_gives_the_same_numbers_whole(tmp_path):
+    """Without replicates, as the file gives it: every interval, weight and prediction is equal."""
+    study = analyse((run for run in default_study(seeds=2) if run.cell.model == "lite0"), n_draws=200)
+    (curve,) = study.along("images")
+    tracked = assess(
+        curve.x,
+        curve.values("mean"),
+        sd=unshared_noise(curve.values("mean"), curve.draws("mean")),
+        axes=("x",),
+    )
+    again = assessed_through_csv(study, tmp_path)[curve.label, curve.axis.name, "mean"]
+    assert (again.verdict, again.reason, again.weights) == (tracked.verdict, tracked.reason, tracked.weights)
+    assert [law.parameters for law in again.laws] == [law.parameters for law in tracked.laws]
+    at = np.array([4000.0, 20000.0])
+    np.testing.assert_array_equal(again.predict(at).mean, tracked.predict(at).mean)
+    np.testing.assert_array_equal(again.predict(at).low, tracked.predict(at).low)

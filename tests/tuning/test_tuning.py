@@ -13,10 +13,9 @@ from mlproject.errors import StoreUnreachable, WrongUse
 from mlproject.plans import Plan, plan_of, read_plan
 from mlproject.progress import Silent
 from mlproject.recipes import build_recipe
-from mlproject.runs.analysis_run import fit_study
-from mlproject.runs.sweep import run_plan
+from mlproject.runs import fit_study, run_plan
 from mlproject.tracking import Store
-from mlproject.tuning.coordinate import coordinates
+from mlproject.tuning import coordinates
 from mlproject.tuning.trials import validation_curves
 
 SMALL = {
@@ -229,10 +228,10 @@ def test_cells_tuned_alike_share_a_curve_and_never_meet_untuned_ones(tmp_path: P
     assert len({r.cell.knobs["lr"] for r in results}) > 1
     run(plan_of("untuned", SMALL | sizes | {"epochs": 4}), store)
     fitted = fit_study(store, name="both")
-    fits = json.loads(artifact(store, fitted.run_id, "fits.json"))
+    fits = json.loads(artifact(store, fitted.run_id, "data/fits.json"))
     text = json.dumps(fits)
     assert "tuned epochs,lr" in text
-    assert artifact(store, fitted.run_id, "exponents.csv").count("tuned epochs,lr") > 0
+    assert artifact(store, fitted.run_id, "tables/exponents.csv").count("tuned epochs,lr") > 0
 
 
 def test_a_plan_says_how_it_is_tuned_and_its_words_can_be_replaced(tmp_path: Path):

@@ -7,10 +7,12 @@ from mlproject.analysis.ablations import (
     Interaction,
     PairedDifference,
 )
-from mlproject.analysis.axes import AXES, Axis
+from mlproject.analysis.axes import AXES, GRID_AXES, Axis
 from mlproject.analysis.comparable import comparison_key, shared_by_cells
-from mlproject.analysis.csv_points import AssessedGroup, Columns, CsvStudy, GroupComparison, assess_csv
+from mlproject.analysis.csv_points import Columns
+from mlproject.analysis.csv_study import AssessedGroup, CsvStudy, GroupComparison, assess_csv
 from mlproject.analysis.curves import Curve
+from mlproject.analysis.design import Aim, Candidate, Design, finished_run
 from mlproject.analysis.effects import Discordant, Effect
 from mlproject.analysis.exponent_differences import ExponentDifference, RegionContrast
 from mlproject.analysis.grids import Allocation, Grid
@@ -31,15 +33,18 @@ __all__ = [
     "AXES",
     "BUDGETS",
     "COLUMNS",
+    "GRID_AXES",
     "HORIZONS",
     "QUANTITIES",
     "STATISTICS",
     "Ablation",
+    "Aim",
     "Allocation",
     "ArmRow",
     "ArmTable",
     "AssessedGroup",
     "Axis",
+    "Candidate",
     "Columns",
     "ComputeCurve",
     "ComputePoint",
@@ -47,6 +52,7 @@ __all__ = [
     "Crossing",
     "CsvStudy",
     "Curve",
+    "Design",
     "Discordant",
     "Effect",
     "ExponentDifference",
@@ -70,5 +76,6 @@ __all__ = [
     "analyse",
     "assess_csv",
     "comparison_key",
+    "finished_run",
     "shared_by_cells",
 ]

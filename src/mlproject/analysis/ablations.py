@@ -14,9 +14,8 @@ import numpy as np
 
 from mlproject.analysis.arms import BASELINE, ArmComparison, RunsBySeed, arm_comparisons
 from mlproject.analysis.axes import AXES, Axis
-from mlproject.analysis.comparable import comparison_key
+from mlproject.analysis.comparable import comparison_key, data_name
 from mlproject.analysis.effects import Discordant, Effect, Floats, effect, holm, mcnemar
-from mlproject.analysis.labels import data_name
 from mlproject.analysis.runs import ERROR, EvaluatedRun, ImagePool
 
 ALPHA = 0.05

@@ -8,13 +8,17 @@ meet), the kind of loss, and the split it was computed on. Three things never pa
 - fields that only name something whose digest is compared (``cell.LABELS_ONLY``);
 - knobs that a search chose, where the tuning was the same (space, trials, sampler, validation images). Such
   cells share one protocol, and are never compared to cells whose knobs a person chose.
+
+Groups of comparable runs get labels that are unique along an axis, and as short as the study allows.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +32,22 @@ IMAGE_SCALE_FIELDS = MODEL_FIELDS | {"image_scales", "large_images"}
 """What varies between larger models and larger images."""
 REGION_FIELDS = frozenset({"region", "region_digest"})
 """What varies between regions of the same images."""
+SHOWN = (
+    "model",
+    "data",
+    "weights",
+    "weights_digest",
+    "region_digest",
+    "checkpoint",
+    "dataset_size",
+    "recipe",
+    "split",
+    "kind",
+    "weights_kind",
+)
+"""Fixed fields that a label shows anyway, or shows only to tell two equal labels apart."""
+TRAINING_LENGTH = {"knobs.steps", "knobs.epochs"}
+"""Knobs that a label gives as one: steps where they are set, else epochs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,3 +116,100 @@ def is_informative(group: ComparableRuns) -> bool:
         return False
     ratios = [group.axis.value(run.observation) / run.cell.dataset_size for run in group.runs]
     return max(ratios) > 1.1 * min(ratios)
+
+
+def labels_of(groups: Sequence[ComparableRuns]) -> list[tuple[str, str]]:
+    """Series and family of each group: together unique along an axis, as short as the study allows.
+
+    A field or knob is named only where it differs between groups that would read the same without it.
+    """
+    by_base: dict[tuple[str, ...], list[ComparableRuns]] = {}
+    for group in groups:
+        by_base.setdefault(_base(group), []).append(group)
+    differing = {base: _differing(alike) for base, alike in by_base.items()}
+    labels = [(_series(group), _family(group, differing[_base(group)])) for group in groups]
+    for detail in (_fixed_text("weights"), _fixed_text("weights_digest"), _fixed_text("data_digest"), _mark):
+        used = [(group.axis.name, label) for group, label in zip(groups, labels, strict=True)]
+        labels = [
+            label if used.count(here) == 1 else (f"{label[0]}{detail(group)}", label[1])
+            for group, label, here in zip(groups, labels, used, strict=True)
+        ]
+    return labels
+
+
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """A sort key: ``resnet50`` before ``resnet101``, ``200 images`` before ``1,000 images``."""
+    parts = re.split(r"(\d+)", name.replace(",", ""))
+    return [(int(part), "") if part.isdigit() else (0, part) for part in parts]
+
+
+def data_name(data: str) -> str:
+    """A dataset's name: the last part of the folder where it is one."""
+    return data.rstrip("/").rpartition("/")[2]
+
+
+def _fixed_text(field: str) -> Callable[[ComparableRuns], str]:
+    return lambda group: f" [{str(group.fixed[field])[:24]}]" if field in group.fixed else ""
+
+
+def _mark(group: ComparableRuns) -> str:
+    """The last resort: a digest of all that is fixed."""
+    text = json.dumps(dict(group.fixed), sort_keys=True, default=str)
+    return f" [{hashlib.sha256(text.encode()).hexdigest()[:6]}]"
+
+
+def _differing(groups: Sequence[ComparableRuns]) -> set[str]:
+    """Fixed fields and knobs (``knobs.lr``) that are not the same in all these groups."""
+    rows = [_flat(group.fixed) for group in groups]
+    values = {
+        name: {json.dumps(row.get(name), default=str) for row in rows if name in row or "." in name}
+        for name in {name for row in rows for name in row}
+    }
+    return {name for name, distinct in values.items() if len(distinct) > 1} - set(SHOWN)
+
+
+def _flat(fixed: Mapping[str, Any]) -> dict[str, Any]:
+    nested = ("knobs", "tuning")
+    plain = {name: value for name, value in fixed.items() if name not in nested}
+    return plain | {f"{field}.{name}": value for field in nested for name, value in fixed[field].items()}
+
+
+def _series(group: ComparableRuns) -> str:
+    """What the axis leaves fixed: a model for a curve over sizes, a size for one over models, or neither."""
+    fixed = group.fixed
+    size = f"{fixed['dataset_size']:,} images" if "dataset_size" in fixed else "models × images"
+    name = str(fixed["model"]) if "model" in fixed else size
+    kind = fixed["weights_kind"]
+    return f"{name} ({kind})" if kind == "random" or "model" not in fixed else name
+
+
+def _base(group: ComparableRuns) -> tuple[str, ...]:
+    """What every family names: data, recipe, target, loss, tuning and protocol."""
+    fixed = group.fixed
+    tuning = fixed["tuning"]
+    target = fixed["knobs"].get("target")
+    protocol = {"train": "in-sample", "eval": "held-out"}.get(fixed["split"], str(fixed["split"]))
+    return (
+        data_name(str(fixed["data"])),
+        str(fixed["recipe"]),
+        *([f"target {target}"] if target else []),
+        str(fixed["kind"]),
+        *([f"tuned {tuning['knobs']}"] if tuning else []),
+        protocol,
+    )
+
+
+def _family(group: ComparableRuns, differing: set[str]) -> str:
+    *head, protocol = _base(group)
+    flat = _flat(group.fixed)
+    named_elsewhere = {"knobs.loss", "eval_size", "data_digest", *TRAINING_LENGTH}
+    parts = [
+        f"{name.removeprefix('knobs.')}={flat[name]}"
+        for name in sorted(differing - named_elsewhere)
+        if name in flat
+    ]
+    if differing & TRAINING_LENGTH:
+        steps, epochs = flat.get("knobs.steps", 0), flat.get("knobs.epochs", "default")
+        parts.append(f"{steps} steps" if steps else f"{epochs} epochs")
+    sizes = f" ({group.fixed['eval_size']} images)" if "eval_size" in differing else ""
+    return " · ".join([*head, *parts, protocol + sizes])

@@ -10,9 +10,13 @@ from typing import Any
 import numpy as np
 
 from mlproject.analysis.axes import AXES, Axis
-from mlproject.analysis.bootstrap import over_seeds
-from mlproject.analysis.comparable import ComparableRuns, comparable_runs, is_informative
-from mlproject.analysis.labels import labels_of, natural_order
+from mlproject.analysis.comparable import (
+    ComparableRuns,
+    comparable_runs,
+    is_informative,
+    labels_of,
+    natural_order,
+)
 from mlproject.analysis.lines import (
     LawLine,
     LocalExponents,
@@ -33,6 +37,7 @@ from mlproject.analysis.points import (
     correlations,
     influence,
     make_point,
+    over_seeds,
 )
 from mlproject.analysis.runs import EvaluatedRun, ImagePool
 from mlproject.errors import MLProjectError

@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlproject.analysis.axes import AXES, GRID_AXES
-from mlproject.analysis.bootstrap import over_seeds
-from mlproject.analysis.comparable import ComparableRuns, comparable_runs
-from mlproject.analysis.labels import labels_of
+from mlproject.analysis.comparable import ComparableRuns, comparable_runs, labels_of
 from mlproject.analysis.lines import ModelLine, model_lines
 from mlproject.analysis.points import (
     HORIZONS,
@@ -24,6 +22,7 @@ from mlproject.analysis.points import (
     average_losses,
     influence,
     make_point,
+    over_seeds,
 )
 from mlproject.analysis.runs import EvaluatedRun, ImagePool
 from mlproject.errors import MLProjectError

@@ -8,29 +8,26 @@ with the fewest differences.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mlproject.analysis.comparable import comparison_key, shared_by_cells
+from mlproject.analysis.comparable import comparison_key, data_name, shared_by_cells
 from mlproject.analysis.effects import effective_total, wilson
-from mlproject.analysis.labels import data_name
-from mlproject.analysis.runs import ERROR, EvaluatedRun
+from mlproject.analysis.runs import ERROR, EvaluatedRun, Floats
 from mlproject.cell import LABELS_ONLY, Cell
 from mlproject.losses import Observation
-from mlproject.scaling import t_quantile
+from mlproject.scaling import t_interval
 
-Floats = NDArray[np.float64]
 BUDGETS = ("epoch", "samples", "seconds")
 """What arms are compared at an equal amount of; columns of the history."""
 QUANTITIES = ("accuracy", "loss")
 FAMILY = ("recipe", "recipe_version", "data_digest", "eval_size", "region")
-HISTORY = "best_epoch"
-"""The metric that only runs with a history by epoch have."""
+HISTORY = "best_epoch"  # the metric that only runs with a history by epoch have
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,7 +63,7 @@ class IterationRun:
 
     @property
     def device(self) -> str:
-        """What it was trained on."""
+        """The device it was trained on."""
         return self.observation.provenance.get("device", "")
 
     @property
@@ -137,10 +134,10 @@ class IterationLedger:
 
 def iteration_ledger(runs: Sequence[EvaluatedRun]) -> IterationLedger | None:
     """The ledger of the runs that were trained whole; None where there are none."""
-    by_family: dict[tuple[Any, ...], list[IterationRun]] = {}
+    by_family: dict[str, list[IterationRun]] = {}
     for run in filter(None, map(_with_history, runs)):
-        by_family.setdefault(tuple(run.cell.to_dict()[name] for name in FAMILY), []).append(run)
-    families = tuple(_family(group) for _, group in sorted(by_family.items(), key=lambda item: str(item[0])))
+        by_family.setdefault(str([run.cell.to_dict()[name] for name in FAMILY]), []).append(run)
+    families = tuple(_family(group) for _, group in sorted(by_family.items()))
     return IterationLedger(families=families, notes=tuple(_notes(families))) if families else None
 
 
@@ -194,8 +191,7 @@ def _family(runs: Sequence[IterationRun]) -> IterationFamily:
                 gain=_gain(group, parent),
             )
         )
-    first = runs[0].cell
-    name = f"{first.recipe} on {data_name(first.data)}"
+    name = f"{runs[0].cell.recipe} on {data_name(runs[0].cell.data)}"
     return IterationFamily(name=name, arms=tuple(arms), budgets=budgets)
 
 
@@ -214,9 +210,8 @@ def _at_equal_amounts(
 ) -> dict[tuple[str, str], float]:
     size = runs[0].cell.dataset_size
     return {
-        (budget, quantity): float(np.mean([run.at(budget, budgets[size, budget], quantity) for run in runs]))
-        for budget in BUDGETS
-        for quantity in QUANTITIES
+        (budget, what): float(np.mean([run.at(budget, budgets[size, budget], what) for run in runs]))
+        for budget, what in itertools.product(BUDGETS, QUANTITIES)
     }
 
 
@@ -243,11 +238,12 @@ def _parent(run: IterationRun, before: Sequence[IterationArm]) -> tuple[Iteratio
         if names == ["model"] and arm.runs[0].cell.model == model_parent:
             return arm, run.observation.provenance.get("change", "")
     fewest = min(range(len(before)), key=lambda i: (len(differing[i]), -i))
-    other = others[fewest]
-    changes = [
-        f"{name.removeprefix('knobs.')} {other.get(name)} → {fields[name]}" for name in differing[fewest]
-    ]
+    changes = [_change(name, others[fewest], fields) for name in differing[fewest]]
     return before[fewest], "; ".join(changes)
+
+
+def _change(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    return f"{name.removeprefix('knobs.')} {before.get(name)} → {after[name]}"
 
 
 def _differences(fields: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
@@ -258,12 +254,8 @@ def _differences(fields: Mapping[str, Any], other: Mapping[str, Any]) -> list[st
 
 def _budgets(runs: Sequence[IterationRun]) -> dict[tuple[int, str], float]:
     """What every run of a dataset size reached."""
-    sizes = {run.cell.dataset_size for run in runs}
-    return {
-        (size, budget): min(float(r.history[budget][-1]) for r in runs if r.cell.dataset_size == size)
-        for size in sizes
-        for budget in BUDGETS
-    }
+    pairs = itertools.product({run.cell.dataset_size for run in runs}, BUDGETS)
+    return {(n, b): min(float(r.history[b][-1]) for r in runs if r.cell.dataset_size == n) for n, b in pairs}
 
 
 def _gain(runs: Sequence[IterationRun], parent: IterationArm | None) -> tuple[float, float, float]:
@@ -273,25 +265,21 @@ def _gain(runs: Sequence[IterationRun], parent: IterationArm | None) -> tuple[fl
     if not gains:
         return math.nan, math.nan, math.nan
     mean = float(np.mean(gains))
-    if len(gains) < 2:
+    if len(gains) == 1:
         return mean, math.nan, math.nan
-    half = t_quantile(len(gains) - 1) * float(np.std(gains, ddof=1)) / math.sqrt(len(gains))
-    return mean, mean - half, mean + half
+    interval = t_interval(mean, float(np.std(gains, ddof=1)) / math.sqrt(len(gains)), len(gains) - 1)
+    return mean, interval.low, interval.high
 
 
 def _notes(families: Sequence[IterationFamily]) -> Iterator[str]:
     for family in families:
         runs = [run for arm in family.arms for run in arm.runs]
-        yield from _split_direction(family.name, runs)
-        yield from _granularity(family.name, runs)
+        yield from (*_split_direction(family.name, runs), *_granularity(family.name, runs))
         devices = sorted({run.device for run in runs})
         if len(devices) > 1:
             yield f"{family.name}: trained on {' and '.join(devices)}; equal seconds compare devices too."
         if any(len(arm.runs) == 1 for arm in family.arms):
-            yield (
-                f"{family.name}: arms with one seed have no standard deviation; their differences may be "
-                "chance."
-            )
+            yield f"{family.name}: arms with one seed have no deviation; their differences may be chance."
 
 
 def _split_direction(name: str, runs: Sequence[IterationRun]) -> Iterator[str]:

@@ -174,7 +174,7 @@ def _pool(runs: list[EvaluatedRun]) -> ImagePool:
 def _place(runs: list[EvaluatedRun], ids: frozenset[str], *, aligned: bool, note: str = "") -> ImagePool:
     order = tuple(sorted(ids))
     position = {image: i for i, image in enumerate(order)}
-    rows = {own: _rows(own, position) for own in {run.image_ids for run in runs}}
+    rows = {own_ids: _rows(own_ids, position) for own_ids in {run.image_ids for run in runs}}
     return ImagePool(
         image_ids=order,
         runs=tuple(_in_order(run, rows[run.image_ids]) for run in runs),

@@ -1,8 +1,8 @@
-"""Plans: TOML (or the words of a command line) -> cells.
+"""Plans: cells from a TOML file or from the words of a command line.
 
-A plan is a list of grids; a grid gives every coordinate a value or a list of values, and stands for
-the cells of their product. Nothing runs before every cell of the plan could be built; all faults of a
-plan are told at once.
+A plan is a list of grids; a grid gives every coordinate a value or a list of values, and describes the cells
+of their product. Nothing runs before every cell of the plan can be built; all faults of a plan are reported
+together. ``plans.tables`` declares the keys.
 """
 
 from __future__ import annotations
@@ -18,38 +18,25 @@ from typing import Any
 from mlproject.cell import Cell
 from mlproject.data import ImageSet
 from mlproject.errors import MLProjectError, WrongUse, unknown
-from mlproject.plans.cells import cell_at, drawn_from, integer
-from mlproject.recipes import RECIPES
+from mlproject.plans.cells import cell_at, drawn_from
+from mlproject.plans.tables import Coordinates, PlanTable
+from mlproject.recipes import RECIPES, validated
 from mlproject.tuning.search import Tune, split_words
 from mlproject.tuning.tunable import check_tunable, tune_of
 
 LISTS = ("model", "dataset_size", "seed")
-"""Coordinates for which a command line may give a comma list."""
-
-KEYS = ("name", "description", "grid", "tune")
+"""Coordinates for which a command line may give several values, separated by commas."""
 
 DEFAULTS: dict[str, Any] = {
-    "recipe": "probe",
-    "weights": "auto",
-    "data": "embedded",
-    "dataset_size": 200,
-    "eval_size": "auto",
-    "validation_size": "auto",
-    "draw": "balanced",
-    "region": "full",
-    "checkpoint": "",
-    "image_scales": 1,
-    "large_images": "interpolated",
-    "seed": 0,
-    "max_bad": 0,
+    name: field.default for name, field in Coordinates.model_fields.items() if not field.is_required()
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Cells in the order they run in, and the images they draw from (by what decides those).
+    """Cells in the order in which they run, and their images by ``drawn_from``.
 
-    With ``tune`` each coordinate's cells are run with the knobs that a search finds.
+    With ``tune`` the cells of each coordinate are run with the knobs that a search finds.
     """
 
     name: str
@@ -63,7 +50,7 @@ class Plan:
 
 
 def read_plan(path: Path, overrides: Mapping[str, Any]) -> Plan:
-    """The plan in a TOML file; ``overrides`` replace coordinates and knobs in each of its grids.
+    """The plan in a TOML file; ``overrides`` replace coordinates and knobs in every grid.
 
     Raises: WrongUse naming file, grid, key, rule and value (all faults, one a line).
     """
@@ -73,19 +60,14 @@ def read_plan(path: Path, overrides: Mapping[str, Any]) -> Plan:
         content = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise WrongUse(f"{path} is not a TOML plan: {error}") from error
-    for key in content:
-        if key not in KEYS:
-            raise _located(path.name, unknown("key", key, KEYS))
-    grids = content.get("grid")
-    if not isinstance(grids, list) or not grids or not all(isinstance(g, dict) for g in grids):
-        raise WrongUse(f"{path.name}: a plan needs at least one [[grid]] table")
+    table = validated(PlanTable, content, kind="key", prefix=f"{path.name}: ")
     words, rest = split_words(overrides)
-    tune = tune_of(content.get("tune"), words, DEFAULTS | grids[0])
-    return _build(str(content.get("name", path.stem)), grids, rest, path.name, tune)
+    tune = tune_of(table.tune, words, DEFAULTS | table.grid[0])
+    return _build(table.name or path.stem, table.grid, rest, path.name, tune)
 
 
 def plan_of(name: str, coordinates: Mapping[str, Any], *, tuned: bool = False) -> Plan:
-    """The plan of one grid, as a command line gives it (comma lists in model, dataset_size, seed)."""
+    """The plan of a single grid, as a command line gives it (comma lists in model, dataset_size, seed)."""
     words, grid = split_words(coordinates) if tuned else ({}, dict(coordinates))
     tune = tune_of({}, words, DEFAULTS | grid) if tuned else None
     return _build(name, [grid], {}, "", tune)
@@ -118,14 +100,14 @@ def _build(
 
 
 def _merge(grid: Mapping[str, Any], overrides: Mapping[str, Any], *, named_weights: bool) -> dict[str, Any]:
-    """One flat dict of coordinates and knobs; what is neither is refused when the recipe is built."""
+    """Coordinates and knobs in one dict; other names are refused when the cells are built."""
     flat = {k: v for k, v in grid.items() if k != "knobs"}
     knobs = grid.get("knobs", {})
     if not isinstance(knobs, dict):
         raise WrongUse(f"knobs must be a table, not {knobs!r}")
     for key in flat:
-        if named_weights and key not in (*DEFAULTS, "model"):
-            raise unknown("key", key, [*DEFAULTS, "model", "knobs"])
+        if named_weights and key not in Coordinates.model_fields:
+            raise unknown("key", key, [*Coordinates.model_fields, "knobs"])
     merged: dict[str, Any] = {**DEFAULTS, **flat, **knobs, **overrides}
     if "model" not in merged:
         raise WrongUse("model is missing; name one, for example model=resnet50")
@@ -137,36 +119,40 @@ def _merge(grid: Mapping[str, Any], overrides: Mapping[str, Any], *, named_weigh
 
 
 def _check_names(merged: Mapping[str, Any]) -> None:
-    """Refuse a word that is neither a coordinate nor a knob, with the near matches among both."""
+    """Refuse a name that is neither a coordinate nor a knob, with the near matches among both."""
     recipe = RECIPES.get(str(merged["recipe"]))
     if recipe is None:
         raise unknown("recipe", merged["recipe"], RECIPES)
-    known = {*DEFAULTS, "model", *recipe.model_fields}
+    known = {*Coordinates.model_fields, *recipe.model_fields}
     for name in merged:
         if name not in known:
             raise unknown(f"coordinate or knob of {merged['recipe']}", name, known)
 
 
 def _cells(merged: Mapping[str, Any], tune: Tune | None) -> Iterator[tuple[Cell, ImageSet]]:
-    """Cells of the product: model slowest (its features are computed together), then size, then seed."""
+    """Cells of the product: model varies slowest (its features are computed together), seed fastest."""
     _check_names(merged)
     for name in tune.space if tune else ():
         if isinstance(merged.get(name), list):
             raise WrongUse(f"{name} is tuned: give one value, which is tried first, or none, not a list")
-    coordinates = {k: _values(k, v) for k, v in merged.items() if k in (*DEFAULTS, "model")}
+    coordinates = {k: _values(k, v) for k, v in merged.items() if k in Coordinates.model_fields}
     knobs = {k: _values(k, v) for k, v in merged.items() if k not in coordinates}
     order = sorted(coordinates, key=lambda k: {"data": 0, "model": 1, "dataset_size": 8, "seed": 9}.get(k, 5))
-    sizes = [integer("dataset_size", size) for size in coordinates["dataset_size"]]
+    points = [
+        validated(Coordinates, dict(zip(order, values, strict=True)), kind="coordinate")
+        for values in itertools.product(*(coordinates[k] for k in order))
+    ]
+    largest = max(point.dataset_size for point in points) if tune else 0
     for knob_values in itertools.product(*knobs.values()):
         recipe_knobs = dict(zip(knobs, knob_values, strict=True))
         if tune:
             check_tunable(str(merged["recipe"]), recipe_knobs, tune)
-        for values in itertools.product(*(coordinates[k] for k in order)):
-            yield cell_at(dict(zip(order, values, strict=True)), recipe_knobs, max(sizes) if tune else 0)
+        for point in points:
+            yield cell_at(point, recipe_knobs, largest)
 
 
 def _values(name: str, value: Any) -> list[Any]:
-    """The values a coordinate or knob takes: a TOML list, a comma list where allowed, or one value."""
+    """The values of a coordinate or knob: a TOML list, a comma list where allowed, or a single value."""
     if name == "image_scales":
         nested = isinstance(value, list) and any(isinstance(v, (list, str)) for v in value)
         return value if nested else [value]
@@ -177,9 +163,9 @@ def _values(name: str, value: Any) -> list[Any]:
     values = value if isinstance(value, list) else [value]
     if not values:
         raise WrongUse(f"{name} must not be an empty list")
-    for one in values:
-        if not isinstance(one, (str, int, float)):
-            raise WrongUse(f"{name} must be text, a number or a truth value, not {one!r}")
+    for item in values:
+        if not isinstance(item, (str, int, float)):
+            raise WrongUse(f"{name} must be text, a number or a truth value, not {item!r}")
     return values
 
 

@@ -1,18 +1,18 @@
-"""One cell of a grid: names and numbers of a plan -> a cell that can be run, and the images it draws from."""
+"""A point of a grid and its knobs as a cell that can be run, and the images that it draws from."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
 
-from mlproject.cell import Cell
+from mlproject.cell import Cell, Knob
 from mlproject.data import ImageSet, full_name, load_images
 from mlproject.errors import WrongUse
 from mlproject.features import cache_folder
 from mlproject.models import SCRATCH, find_model, find_weights
 from mlproject.multiscale import layouts
+from mlproject.plans.tables import Coordinates
 from mlproject.recipes import Recipe, build_recipe, full_knobs
 from mlproject.regions import masked, settings_of
 
@@ -20,49 +20,46 @@ AUTO_EVAL_SIZE = 1000
 AUTO_VALIDATION_SIZE = 500
 """At most this many, and at most a tenth of the pool (tuned cells: a fifth); none where nothing is chosen."""
 LARGEST_MULTIPLE = 16
-"""An image scale above this is a side in pixels, below it a multiple of the model's input side."""
+"""An image scale above this is a side in pixels; up to it, a multiple of the model's input side."""
 
 
-def cell_at(at: dict[str, Any], knobs: Mapping[str, Any], largest: int) -> tuple[Cell, ImageSet]:
+def cell_at(at: Coordinates, knobs: Mapping[str, Knob], largest: int) -> tuple[Cell, ImageSet]:
     """A cell and its images; ``largest`` is the largest size that is tuned along with it, 0 for none."""
-    recipe = build_recipe(str(at["recipe"]), knobs)
-    data = full_name(str(at["data"]))
-    max_bad = integer("max_bad", at["max_bad"])
-    region, checkpoint = str(at["region"]), str(at["checkpoint"])
-    images, settings = _images(data, max_bad), _settings(region, checkpoint)
-    model = find_model(str(at["model"]))
-    weights = find_weights(model, _weights(str(at["weights"]), str(at["recipe"]), recipe))
-    size = integer("dataset_size", at["dataset_size"])
-    eval_size = _eval_size(at["eval_size"], images, str(at["recipe"]), recipe)
+    recipe = build_recipe(at.recipe, knobs)
+    data = full_name(at.data)
+    images, settings = _images(data, at.max_bad), _settings(at.region, at.checkpoint)
+    model = find_model(at.model)
+    weights = find_weights(model, _weights(at.weights, at.recipe, recipe))
+    eval_size = _eval_size(at.eval_size, images, at.recipe, recipe)
     n_pool = images.n_pool(in_sample=eval_size == 0)
     cell = Cell(
-        recipe=str(at["recipe"]),
+        recipe=at.recipe,
         recipe_version=recipe.version,
         model=model.name,
         weights=weights.label,
         weights_digest=weights.digest,
         data=data,
         data_digest=images.digest,
-        dataset_size=size,
+        dataset_size=at.dataset_size,
         eval_size=eval_size,
-        validation_size=_validation_size(at["validation_size"], recipe, n_pool, largest),
-        draw=str(at["draw"]),
-        region=region,
+        validation_size=_validation_size(at.validation_size, recipe, n_pool, largest),
+        draw=at.draw,
+        region=at.region,
         region_digest=settings.digest if settings else "",
         checkpoint=str(settings.checkpoint.path) if settings and settings.checkpoint else "",
-        image_scales=_image_scales(at["image_scales"], model.side),
-        large_images=str(at["large_images"]),
-        seed=integer("seed", at["seed"]),
+        image_scales=_image_scales(at.image_scales, model.side),
+        large_images=at.large_images,
+        seed=at.seed,
         knobs=full_knobs(recipe),
     )
     if cell.large_images == "native" and recipe.from_scratch:
         raise WrongUse(f"large_images must be interpolated for recipe {cell.recipe}, not 'native'")
     _check_sizes(cell, images)
-    return cell, _regions(data, max_bad, region, checkpoint)
+    return cell, _regions(data, at.max_bad, at.region, at.checkpoint)
 
 
 def _weights(spec: str, name: str, recipe: Recipe) -> str:
-    """The name of the weights: ``scratch`` for recipes that train all of a network, and for no others."""
+    """The name of the weights: ``scratch`` for recipes that draw all weights from the seed, for no other."""
     if recipe.from_scratch and spec == "auto":
         return SCRATCH
     if recipe.from_scratch != (spec == SCRATCH):
@@ -85,23 +82,26 @@ def _regions(spec: str, max_bad: int, region: str, checkpoint: str) -> ImageSet:
 
 
 def drawn_from(cell: Cell) -> tuple[str, ...]:
-    """What decides the images of a cell: its data, and what is left of each image."""
+    """The key of a cell's images: its data, and the region of each image."""
     return cell.data_digest, cell.region, cell.region_digest
 
 
-def _eval_size(value: Any, images: ImageSet, name: str, recipe: Recipe) -> int:
+def _eval_size(value: int | str, images: ImageSet, name: str, recipe: Recipe) -> int:
     if value == "auto":
         return 0 if recipe.only_in_sample else min(AUTO_EVAL_SIZE, images.n_held_out)
-    size = 0 if value == "in-sample" else integer("eval_size", value)
+    size = value if isinstance(value, int) else 0
     if size and recipe.only_in_sample:
-        raise WrongUse(f"eval_size must be in-sample for recipe {name}: only what it saw has a class")
+        raise WrongUse(f"eval_size must be in-sample for recipe {name}: only training images have a class")
     return size
 
 
-def _validation_size(value: Any, recipe: Recipe, n_pool: int, largest: int) -> int:
-    """Images kept from all draws; a tuned cell takes what no size needs, or 0 for a fifth of its draw."""
-    if value != "auto":
-        return integer("validation_size", value)
+def _validation_size(value: int | str, recipe: Recipe, n_pool: int, largest: int) -> int:
+    """Images kept from all draws.
+
+    When tuning, images that no dataset size needs are reserved; 0 holds out 20 % of each draw.
+    """
+    if isinstance(value, int):
+        return value
     if largest and not recipe.validates:
         spare = min(AUTO_VALIDATION_SIZE, n_pool // 5, n_pool - largest)
         return spare if spare >= min(AUTO_VALIDATION_SIZE, n_pool // 10) else 0
@@ -124,29 +124,12 @@ def _check_sizes(cell: Cell, images: ImageSet) -> None:
         )
 
 
-def _image_scales(value: Any, side: int) -> tuple[float, ...]:
+def _image_scales(numbers: tuple[float, ...], side: int) -> tuple[float, ...]:
     """Multiples of the input side; sides in pixels are divided by it."""
-    words = value.split(",") if isinstance(value, str) else value
-    words = words if isinstance(words, (list, tuple)) else [words]
-    try:
-        numbers = [float(word) for word in words]
-    except (TypeError, ValueError):
-        raise WrongUse(f"image_scales must be numbers such as 1,2 or 224,448, not {value!r}") from None
     if not all(0 < n < math.inf for n in numbers):
-        raise WrongUse(f"image_scales must be positive and finite, not {value!r}")
+        raise WrongUse(f"image_scales must be positive and finite, not {numbers}")
     multiples = tuple(n / side if n > LARGEST_MULTIPLE else n for n in numbers)
     if max(multiples, default=0) > LARGEST_MULTIPLE:
         raise WrongUse(f"image_scales must be at most {LARGEST_MULTIPLE} ({LARGEST_MULTIPLE * side} pixels)")
-    layouts(side, side, multiples)  # says at once what cannot be cut
+    layouts(side, side, multiples)  # refuses scales that cannot be cut into crops
     return multiples
-
-
-def integer(name: str, value: Any) -> int:
-    """A whole number, or text that is one. Raises: WrongUse naming what it is of."""
-    try:
-        number = int(value) if isinstance(value, str) else value
-    except ValueError:
-        number = None
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise WrongUse(f"{name} must be a whole number, not {value!r}")
-    return number

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -16,7 +17,16 @@ from pydantic.fields import FieldInfo
 from mlproject.errors import WrongUse, unknown
 
 TRUTH = {"true": True, "false": False}
-TYPES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+TYPES: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    dict: "a table",
+    Mapping: "a table",
+    list: "a list",
+    tuple: "numbers",
+}
 Validated = TypeVar("Validated", bound=BaseModel)
 
 
@@ -54,7 +64,7 @@ def validated(model: type[Validated], values: Mapping[str, Any], *, kind: str, p
     fields = model.model_fields
     for name in values:
         if name not in fields:
-            raise unknown(kind, name, fields)
+            raise WrongUse(f"{prefix}{unknown(kind, name, fields)}")
     read = {name: _read(fields[name].annotation, value) for name, value in values.items()}
     try:
         return model.model_validate(read)
@@ -75,7 +85,7 @@ def rule_of(field: FieldInfo) -> str:
         return str(extra["rule"])
     bounds = {name: bound for item in field.metadata for name, bound in _bounds(item)}
     rule = _bounds_in_words(bounds)
-    open_ended = float in _kinds(field) and not {"lt", "le"} & set(bounds)
+    open_ended = float in _kinds(field.annotation) and not {"lt", "le"} & set(bounds)
     if open_ended:
         rule = f"{rule} and finite" if rule else "must be finite"
     return rule
@@ -107,23 +117,25 @@ def _bounds_in_words(bounds: Mapping[str, float]) -> str:
     return rule
 
 
-def _kinds(field: FieldInfo) -> tuple[Any, ...]:
-    """The types of a field and, where it lists names, the names: ``(bool, 'auto')``."""
-    if get_origin(field.annotation) is Literal:
-        return get_args(field.annotation)
-    members = get_args(field.annotation) or (field.annotation,)
-    return tuple(kind for member in members for kind in (get_args(member) or (member,)))
+def _kinds(annotation: Any) -> tuple[Any, ...]:
+    """The types that an annotation allows and the names that it lists: ``(bool, 'auto')``."""
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return get_args(annotation)
+    if origin in (Union, UnionType):
+        return tuple(kind for member in get_args(annotation) for kind in _kinds(member))
+    return () if annotation is NoneType else (origin or annotation,)
 
 
 def _types(field: FieldInfo) -> list[str]:
-    kinds = _kinds(field)
+    kinds = _kinds(field.annotation)
     names = [str(kind) for kind in kinds if isinstance(kind, str)]
     return names + [TYPES.get(kind, str(kind)) for kind in kinds if not isinstance(kind, str)]
 
 
 def _read(annotation: Any, value: Any) -> Any:
     """Text as the value it spells; a number as an integer or a float, as the field needs."""
-    kinds = get_args(annotation) or (annotation,)
+    kinds = _kinds(annotation)
     if isinstance(value, str) and bool in kinds:
         return TRUTH.get(value.lower(), value)
     if isinstance(value, bool) or not {int, float} & set(kinds):
@@ -147,16 +159,24 @@ def _message(
     if not fault["loc"]:  # a rule between fields, see ``require``
         return str(fault["ctx"]["error"])
     name = str(fault["loc"][0])
-    field = fields[name]
+    field, value = fields[name], given.get(name)
     match fault["type"]:
         case "missing":
-            return f"{name} is missing"
-        case "literal_error" if all(isinstance(kind, str) for kind in _kinds(field)):
-            return str(unknown(name, given[name], _kinds(field)))
+            return f"{name} is missing" + (f"; it {rule_of(field)}" if rule_of(field) else "")
+        case "literal_error" if all(isinstance(kind, str) for kind in _kinds(field.annotation)):
+            return str(unknown(name, value, _kinds(field.annotation)))
+        case "value_error":
+            rule = str(fault["ctx"]["error"])
         case "multiple_of":
-            return f"{name} must be divisible by {fault['ctx']['multiple_of']}, not {read[name]!r}"
+            rule, value = f"must be divisible by {fault['ctx']['multiple_of']}", read[name]
         case "finite_number" | "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
-            return f"{name} {rule_of(field)}, not {read[name]!r}"
+            rule, value = rule_of(field), read[name]
+        case _:
+            rule = rule_of(field) if list in _kinds(field.annotation) else _type_rule(field)
+    return f"{name} {rule}, not {value!r}"
+
+
+def _type_rule(field: FieldInfo) -> str:
     *others, last = _types(field)
-    allowed = f"{', '.join(others)}{', ' if ' or ' in last else ' or '}{last}" if others else last
-    return f"{name} must be {allowed}, not {given[name]!r}"
+    joined = f"{', '.join(others)}{', ' if ' or ' in last else ' or '}{last}" if others else last
+    return f"must be {joined}"

@@ -18,9 +18,11 @@ from mlproject.report.document import Document, Figure, Format, Section, Table
 
 if TYPE_CHECKING:
     from mlproject.analysis import Study
-    from mlproject.report.csv_document import csv_document, csv_json
+    from mlproject.report.csv_report import csv_document, csv_json
+    from mlproject.report.figures import RC
+    from mlproject.report.figures.curves import scaling_figure
     from mlproject.report.figures.runs import TrialColumns, draw_histogram, draw_trials
-    from mlproject.report.iterations_document import iterations_document
+    from mlproject.report.iterations_report import iterations_document
     from mlproject.report.regions import (
         N_SHEET,
         TILE,
@@ -29,17 +31,19 @@ if TYPE_CHECKING:
         overlay,
         png,
         region_document,
-        summary,
+        region_summary,
     )
     from mlproject.report.renderers import to_csv, to_json
     from mlproject.report.renderers.markdown import render_markdown
     from mlproject.report.renderers.terminal import render_terminal, terminal_text
-    from mlproject.report.study_document import study_document, study_json
+    from mlproject.report.study_report import study_document, study_json
 
 _HOMES = {
-    "csv_document": ("csv_document", "csv_json"),
+    "csv_report": ("csv_document", "csv_json"),
+    "figures": ("RC",),
+    "figures.curves": ("scaling_figure",),
     "figures.runs": ("TrialColumns", "draw_histogram", "draw_trials"),
-    "iterations_document": ("iterations_document",),
+    "iterations_report": ("iterations_document",),
     "regions": (
         "N_SHEET",
         "TILE",
@@ -48,12 +52,12 @@ _HOMES = {
         "overlay",
         "png",
         "region_document",
-        "summary",
+        "region_summary",
     ),
     "renderers": ("to_csv", "to_json"),
     "renderers.markdown": ("render_markdown",),
     "renderers.terminal": ("render_terminal", "terminal_text"),
-    "study_document": ("study_document", "study_json"),
+    "study_report": ("study_document", "study_json"),
 }
 """Modules by the names of the face that are imported from them on first use."""
 
@@ -63,6 +67,7 @@ BRIEF = "exponents.txt"
 __all__ = [
     "BRIEF",
     "N_SHEET",
+    "RC",
     "TILE",
     "Document",
     "Figure",
@@ -80,11 +85,12 @@ __all__ = [
     "overlay",
     "png",
     "region_document",
+    "region_summary",
     "render_markdown",
     "render_terminal",
+    "scaling_figure",
     "study_document",
     "study_json",
-    "summary",
     "terminal_text",
     "to_csv",
     "to_json",
@@ -106,10 +112,10 @@ def write_report(study: Study, folder: Path) -> list[Path]:
     On top lie a page (``ledger.md`` too, where networks were trained whole) and the text for a terminal;
     below, ``figures/`` as PNG and PDF, ``tables/`` as CSV, ``latex/``, and ``data/`` with points and fits.
     """
-    from mlproject.report.iterations_document import iterations_document
+    from mlproject.report.iterations_report import iterations_document
     from mlproject.report.renderers import to_csv, to_json
     from mlproject.report.renderers.terminal import terminal_text
-    from mlproject.report.study_document import study_document, study_json
+    from mlproject.report.study_report import study_document, study_json
     from mlproject.report.study_tables import points_table
 
     data = {"points.csv": to_csv(points_table(study)), "fits.json": to_json(study_json(study))}

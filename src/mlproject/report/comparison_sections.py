@@ -96,9 +96,9 @@ def arms_table(ablation: Ablation) -> Table:
 def brief_arm_formats() -> dict[str, Format]:
     """The columns of differences, which a terminal shows too."""
     return {
-        "Δ loss [95 %]": as_signed("loss_difference"),
-        "Δ accuracy [points, 95 %]": as_signed("points", 1),
-        "loss is": as_text("loss_difference_verdict"),
+        "Δ loss": as_signed("loss_difference"),
+        "Δ accuracy [points]": as_signed("points", 1),
+        "loss is": as_text("loss_difference_verdict", wrap=False),
     }
 
 

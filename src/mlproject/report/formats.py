@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from mlproject.report.document import Format, Row
 
@@ -18,6 +18,7 @@ UNITS = {"cross_entropy": "nats"}
 ENDS = ("", "_low", "_high")
 
 
+@runtime_checkable
 class Interval(Protocol):
     """A value with its 95 % limits."""
 
@@ -64,17 +65,6 @@ def interval(estimate: Interval | None, *, identified: bool = True) -> str:
 def signed_interval(estimate: Interval, decimals: int = 3) -> str:
     """``-0.041 [-0.100, +0.018]``."""
     value, low, high = (signed(x, decimals) for x in (estimate.value, estimate.low, estimate.high))
-    return f"{value} [{low}, {high}]"
-
-
-def accuracy(error: Interval) -> str:
-    """The accuracy, in percent, of an error rate: ``81.2 [79.0, 83.4]``."""
-    return f"{100 * (1 - error.value):.1f} [{100 * (1 - error.high):.1f}, {100 * (1 - error.low):.1f}]"
-
-
-def accuracy_difference(error: Interval) -> str:
-    """The difference of accuracies, in percentage points, of a difference of error rates."""
-    value, low, high = (signed(-100 * x, 1) for x in (error.value, error.high, error.low))
     return f"{value} [{low}, {high}]"
 
 
@@ -144,7 +134,7 @@ def as_signed(name: str, decimals: int = 3) -> Format:
             return value
         return f"{value} [{signed(row[f'{name}_low'], decimals)}, {signed(row[f'{name}_high'], decimals)}]"
 
-    return Format(write=write)
+    return Format(write=write, wrap=False)
 
 
 def as_interval(name: str) -> Format:

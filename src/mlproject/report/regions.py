@@ -48,7 +48,7 @@ N_SHEET = 24
 
 def region_document(rows: Sequence[Row], title: str) -> Document:
     """Summary of a region run: how many candidates passed each step, fallbacks, agreement, every image."""
-    numbers = summary(rows)
+    numbers = region_summary(rows)
     funnel = [{"step": label, "contours": numbers[name]} for name, label in FUNNEL.items()]
     agreement = [
         {"masks": label, "iou": numbers[f"mean_{name}"], "images": numbers[f"n_{name}"]}
@@ -75,7 +75,7 @@ def region_document(rows: Sequence[Row], title: str) -> Document:
     return Document(title=title, answer=(_masks(numbers),), sections=sections)
 
 
-def summary(rows: Sequence[Row]) -> dict[str, float]:
+def region_summary(rows: Sequence[Row]) -> dict[str, float]:
     """Means and shares over images; an agreement counts the images in which either mask has a pixel."""
     n = len(rows)
     numbers = {"images": float(n)}

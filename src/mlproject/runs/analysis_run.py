@@ -13,7 +13,7 @@ from mlproject import __version__
 from mlproject.analysis import Study, analyse
 from mlproject.errors import BadInput
 from mlproject.files import try_locked
-from mlproject.losses import tables as table
+from mlproject.losses import write_rows
 from mlproject.report import BRIEF, write_report
 from mlproject.tracking import Store
 
@@ -38,7 +38,7 @@ def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, whe
     observations = list(store.observations(keys=keys, where=where))
     if not observations:
         raise BadInput("nothing to aggregate: the experiment holds no finished cell; run some cells first")
-    rows = sorted([seen.cell.key, seen.losses_digest, seen.run_id] for seen in observations)
+    rows = sorted([run.cell.key, run.losses_digest, run.run_id] for run in observations)
     content = repr(([row[:2] for row in rows], __version__))
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]
     earlier = store.finished(kind="fit", tags={"fit.key": digest})
@@ -54,7 +54,7 @@ def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, whe
         study = analyse(observations)
         summary, *_ = write_report(study, Path(folder))
         text = (Path(folder) / BRIEF).read_text("utf-8")
-        table.write_rows(Path(folder) / "data" / "runs.csv", ["cell", "losses_digest", "run_id"], rows)
+        write_rows(Path(folder) / "data" / "runs.csv", ["cell", "losses_digest", "run_id"], rows)
         note = summary.read_text("utf-8")[:NOTE_LENGTH]
         run.log(metrics=_fit_metrics(study) | {"runs": len(rows)}, tags={"mlflow.note.content": note})
         run.log_files(Path(folder))

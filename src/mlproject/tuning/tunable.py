@@ -22,15 +22,15 @@ def reads_length(recipe: str) -> bool:
     return recipe == "probe"
 
 
-def tune_of(table: Any, words: Mapping[str, Any], values: Mapping[str, Any]) -> Tune | None:
+def tune_of(
+    table: Mapping[str, Any] | None, words: Mapping[str, Any], values: Mapping[str, Any]
+) -> Tune | None:
     """How cells are tuned: by a plan's ``[tune]``, a command line's words, or not at all (``trials=0``).
 
     ``values`` are what a grid gives, its table of knobs included. Raises: WrongUse.
     """
     if (table is None and not words) or str(words.get("trials", "")) == "0":
         return None
-    if table is not None and not isinstance(table, dict):
-        raise WrongUse(f"tune must be a table, not {table!r}")
     kind = RECIPES.get(str(values["recipe"]))
     if kind is None:
         raise unknown("recipe", values["recipe"], RECIPES)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mlproject.tuning.search import read_tune
 from mlproject.tuning.search.storage import open_storage
-from mlproject.tuning.search.study import Study, Tried
+from mlproject.tuning.search.study import FinishedTrial, TrialStudy
 
 DEFAULTS = {"lr": 1e-3, "weight_decay": 0.0, "optimizer": "adam", "epochs": 5}
 SPACE = {"lr": "1e-5..1e-1", "weight_decay": {"low": 0.0, "high": 1.0}, "optimizer": ["adam", "sgd"]}
@@ -25,12 +25,12 @@ def tune_of(**words):
     return read_tune({"space": SPACE}, {name: str(value) for name, value in words.items()}, DEFAULTS)
 
 
-def study_in(storage, **words) -> Study:
+def study_in(storage, **words) -> TrialStudy:
     tune = tune_of(**words)
-    return Study(storage=storage, name=NAME, tune=tune, space=tune.space)
+    return TrialStudy(storage=storage, name=NAME, tune=tune, space=tune.space)
 
 
-def work(url: str, seconds: float = 0.0, default: Path | None = None, **words) -> list[Tried]:
+def work(url: str, seconds: float = 0.0, default: Path | None = None, **words) -> list[FinishedTrial]:
     """Run what is free of the study, waiting for others at its last trials."""
     with open_storage(url, default or Path("unused")) as storage:
         study = study_in(storage, **words)
@@ -41,10 +41,10 @@ def work(url: str, seconds: float = 0.0, default: Path | None = None, **words) -
                 study.finish(one, loss_of(one.knobs), chosen={"epochs": 5}, reason="")
             if not asked:
                 time.sleep(0.02)
-        return study.tried()
+        return study.finished()
 
 
-def table(tried: list[Tried]) -> list[tuple]:
+def table(tried: list[FinishedTrial]) -> list[tuple]:
     """What has to be the same however often the work was interrupted."""
     return [(t.index, t.state, t.loss, sorted(t.knobs.items())) for t in tried]
 

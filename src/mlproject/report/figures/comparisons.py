@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from mlproject.analysis import (
     ArmTable,
@@ -40,7 +41,7 @@ def arms_figure(table: ArmTable) -> Figure:
     """Every arm's difference from the baseline in loss, and in accuracy where there is one (forest plot)."""
     rows = [row for row in table.rows if row.loss_difference is not None]
     scored = any(row.error_difference is not None for row in rows)
-    figure = Figure(figsize=(PAGE, 1.05 + 0.2 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(PAGE, 1.15 + 0.2 * len(rows)), layout="constrained")
     axes = list(figure.subplots(1, 2 if scored else 1, sharey=True, squeeze=False).ravel())
     for i, row in enumerate(rows):
         _difference(axes[0], i, row.loss_difference, 1.0)
@@ -48,9 +49,9 @@ def arms_figure(table: ArmTable) -> Figure:
             _difference(axes[1], i, row.error_difference, -100.0)
     axes[0].set_yticks(range(len(rows)), [figure_text(row.arm, 40) for row in rows])
     axes[0].set_ylim(len(rows) - 0.5, -0.5)
-    axes[0].set_xlabel(f"difference of {kind_label(str(table.setting['kind']))} (left is better)")
+    axes[0].set_xlabel(f"difference of {kind_label(str(table.setting['kind']))}\n(left is better)")
     if scored:
-        axes[1].set_xlabel("difference of accuracy [percentage points] (right is better)")
+        axes[1].set_xlabel("difference of accuracy [percentage points]\n(right is better)")
     for ax in axes:
         faint_grid(ax)
         ax.axvline(0.0, color="#333333", linewidth=0.6, zorder=1)
@@ -160,6 +161,7 @@ def history_figure(heading: str, arms: Sequence[IterationArm]) -> Figure:
                 _history(ax, arm, quantity, budget, i)
             faint_grid(ax)
             if row:
+                ax.xaxis.set_major_locator(MaxNLocator(integer=True))
                 ax.set_xlabel("epoch" if budget == "epoch" else "training time [s]")
             if budget == "seconds":
                 ax.set_xscale("log")

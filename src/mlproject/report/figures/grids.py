@@ -60,12 +60,12 @@ def _model(ax: Axes, grid: Grid, line: ModelLine, color: str, marker: str) -> No
         ax.plot(losses.x, losses.mean, color=color, linewidth=1.0, linestyle=dash, zorder=3)
         ax.fill_between(losses.x, losses.low, losses.high, color=color, alpha=0.15, linewidth=0, zorder=1)
     if grid.held_out is not None:
-        held, own = grid.held_out, line.rows[grid.held_out.rows]
+        held, in_line = grid.held_out, line.rows[grid.held_out.rows]
         predicted = held.prediction
-        reach = error_bars(predicted.mean, predicted.low, predicted.high)[:, own]
+        reach = error_bars(predicted.mean, predicted.low, predicted.high)[:, in_line]
         ax.errorbar(
-            1.09 * grid.x[held.rows, 1][own], predicted.mean[own], yerr=reach, linestyle="none", marker="x",
-            markersize=3.6, color="#222222", elinewidth=0.6, zorder=5,
+            1.09 * grid.x[held.rows, 1][in_line], predicted.mean[in_line], yerr=reach, linestyle="none",
+            marker="x", markersize=3.6, color="#222222", elinewidth=0.6, zorder=5,
         )  # fmt: skip
 
 

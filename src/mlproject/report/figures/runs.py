@@ -89,11 +89,10 @@ def draw_trials(trials: TrialColumns, path: Path) -> None:
 
 def _history(ax: Axes, trials: TrialColumns) -> None:
     best = list(accumulate(trials.losses, min))
-    ax.plot(trials.indices, trials.losses, "o", ms=3, color=PALETTE[5], label="trial")
-    ax.step(trials.indices, best, where="post", color=PALETTE[0], label="best so far")
-    ax.set(xlabel="trial", ylabel="validation loss", title="history")
+    ax.plot(trials.indices, trials.losses, "o", ms=3, color=PALETTE[5])
+    ax.step(trials.indices, best, where="post", color=PALETTE[0])
+    ax.set(xlabel="trial", ylabel="validation loss", title="history (line: best so far)")
     _scale(ax, trials)
-    ax.legend()
 
 
 def _importances(ax: Axes, trials: TrialColumns) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from mlproject.report.document import Document, Section, Table
 from mlproject.report.renderers import plain
 
-LINK = re.compile(r"^\[|\][(\[]")
+LINK = re.compile(r"^\[.*\]:|\][(\[]")
 """What makes a link of square brackets; without it they are left as they are, since intervals have them."""
 
 

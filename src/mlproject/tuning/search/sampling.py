@@ -1,7 +1,7 @@
-"""What to try next: a block of suggestions made in memory from the trials of earlier blocks.
+"""Suggest the next block of trials in memory from the trials of earlier blocks.
 
-The sampler never sees the storage. Its seed comes from the study's seed and the block's number, and its
-history is put in order, so that a search that was killed goes on with the suggestions it would have had.
+The sampler never sees the storage. Its seed derives from the study's seed and the block's number, and its
+history is sorted, so that a search that was killed continues with the suggestions it would have had.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ INDEX = "index"
 
 
 def distributions(space: Mapping[str, Dimension]) -> dict[str, Any]:
-    """The space in Optuna's terms."""
+    """The search space as Optuna distributions."""
     return {name: _distribution(dimension) for name, dimension in space.items()}
 
 
 def check_sampler(name: str, space: Mapping[str, Dimension]) -> None:
-    """Raises: WrongUse where the sampler would quietly search at random."""
+    """Refuse a space that the sampler would search at random without notice. Raises: WrongUse."""
     ranges = [str(dimension) for dimension in space.values() if not isinstance(dimension, Choices)]
     if name == "cmaes" and len(ranges) < 2:
-        found = f"only {ranges[0]}" if ranges else "none"
-        raise WrongUse(f"sampler cmaes samples two or more ranges and has {found}; use tpe, gp or random")
+        available = f"only {ranges[0]}" if ranges else "none"
+        raise WrongUse(f"sampler cmaes samples two or more ranges and has {available}; use tpe, gp or random")
 
 
 def _distribution(dimension: Dimension) -> Any:
@@ -55,8 +55,8 @@ def propose(
 ) -> list[Any]:
     """The trials of a block, as open trials of a study in memory that can be pruned.
 
-    ``trials`` are all that are finished or running outside of the block; ``first`` is what the very first
-    one tries.
+    ``trials`` are all finished or running trials outside the block; ``first`` are the knobs of the very first
+    trial.
     """
     digest = hashlib.sha256(f"{tune.seed}:{block}".encode()).digest()
     history = [_within(trial, space) for trial in sorted(trials, key=lambda t: t.user_attrs[INDEX])]
@@ -72,7 +72,7 @@ def propose(
 
 
 def _within(trial: FrozenTrial, space: Mapping[str, Any]) -> FrozenTrial:
-    """The trial in the space of today, which may be wider than that of its day."""
+    """The trial in the current space, which may be wider than the one that it was sampled from."""
     return create_trial(
         params=trial.params,
         distributions=dict(space),
@@ -93,10 +93,10 @@ def _sampler(name: str, seed: int, history: Sequence[FrozenTrial]) -> Any:
 
 
 def _evolution(seed: int, history: Sequence[FrozenTrial]) -> Any:
-    """CMA-ES whose block starts from the best trials of all blocks before (Nomura et al. 2021, WS-CMA-ES).
+    """CMA-ES that starts each block from the best earlier trials (WS-CMA-ES, Nomura et al. 2021).
 
-    Optuna would keep the state of the strategy pickled in the storage, which others may write to.
-    Choices have no place in a normal distribution: they are drawn at random.
+    Optuna would store the state of the strategy pickled, in a storage to which others may write.
+    Categorical knobs cannot be sampled from a normal distribution: they are drawn at random.
     """
     done = [_numbers(trial) for trial in history if trial.state == TrialState.COMPLETE]
     return optuna.samplers.CmaEsSampler(

@@ -1,52 +1,62 @@
-"""Settings of a search: what a plan's ``[tune]`` table and the command line say, checked."""
+"""Settings of a search, from a plan's ``[tune]`` table and the command line.
+
+The keys of ``[tune]``, for a reference: ``described(Tune)`` of ``mlproject.recipes`` gives a row for each.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, SkipValidation
 
 from mlproject.cell import Knob
 from mlproject.errors import WrongUse, unknown
+from mlproject.recipes import STRICT, validated
 from mlproject.tuning.search.space import Space, default_space, read_space, words_of
 
-SAMPLERS = ("tpe", "random", "gp", "cmaes")
-PRUNERS = ("none", "median", "hyperband")
-TRUTH = {"true": True, "false": False}
 DEFAULT_TRIALS = 50
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tune:
-    """How every coordinate of a plan is tuned.
+class Tune(BaseModel):
+    """How every coordinate of a plan is tuned."""
 
-    ``trials`` is the total a study ends with, whoever ran them; ``timeout`` (seconds, 0 for none) ends a
-    study early; ``storage`` is an Optuna URL or a journal file (default: beside the tracking store).
-    ``widen`` lets a range grow over what earlier trials searched, ``take_over`` gives up on trials that
-    another machine left running, ``log_trials`` keeps a tracked run for every trial.
-    """
+    model_config = STRICT
 
-    space: Space = field(default_factory=dict)
-    trials: int = DEFAULT_TRIALS
-    sampler: str = "tpe"
-    pruner: str = "none"
-    seed: int = 0
-    timeout: float = 0.0
-    storage: str = ""
-    log_trials: bool = False
-    widen: bool = False
-    take_over: bool = False
-
-    def __post_init__(self) -> None:
-        for name, low in (("trials", 1), ("seed", 0), ("timeout", 0)):
-            if getattr(self, name) < low:
-                raise WrongUse(f"tune: {name} must be at least {low}, not {getattr(self, name)}")
-        for name, known in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
-            if getattr(self, name) not in known:
-                raise unknown(name, getattr(self, name), known)
+    space: Annotated[
+        SkipValidation[Space],
+        Field(
+            default_factory=dict,
+            description="Ranges and choices by knob; by default lr a hundredfold up and down, and epochs "
+            "(or steps) up to tenfold.",
+        ),
+    ]
+    trials: Annotated[
+        int, Field(ge=1, description="Trials that a study ends with, in all processes together.")
+    ] = DEFAULT_TRIALS
+    sampler: Annotated[Literal["tpe", "random", "gp", "cmaes"], Field(description="Optuna's sampler.")] = (
+        "tpe"
+    )
+    pruner: Annotated[
+        Literal["none", "median", "hyperband"],
+        Field(description="Optuna's pruner, which stops trials early."),
+    ] = "none"
+    seed: Annotated[int, Field(ge=0, description="Seed of the sampler; tune_seed on the command line.")] = 0
+    timeout: Annotated[
+        float, Field(ge=0, description="Seconds after which a study ends early; 0 for no limit.")
+    ] = 0.0
+    storage: Annotated[
+        str,
+        Field(description="An Optuna URL or a journal file; by default a file beside the tracking store."),
+    ] = ""
+    log_trials: Annotated[bool, Field(description="Keep a tracked run for every trial.")] = False
+    widen: Annotated[
+        bool, Field(description="Let a range grow beyond the one that earlier trials searched.")
+    ] = False
+    take_over: Annotated[bool, Field(description="Give up trials that another machine left running.")] = False
 
     def record(self, validation: str) -> dict[str, Knob]:
-        """What a tuned cell says of how its knobs were found; ``validation`` names the images."""
+        """The search as a tuned cell records it; ``validation`` describes the validation images."""
         space = "; ".join(str(dimension) for dimension in self.space.values())
         limit = {"timeout": self.timeout} if self.timeout else {}
         return {
@@ -62,7 +72,7 @@ class Tune:
 
 
 def read_tune(table: Mapping[str, Any], words: Mapping[str, Any], defaults: Mapping[str, Knob]) -> Tune:
-    """The settings of ``[tune]`` with the command line's in their place.
+    """The settings of ``[tune]``, replaced by those of the command line where both exist.
 
     Raises: WrongUse naming key, rule and value.
     """
@@ -74,38 +84,18 @@ def read_tune(table: Mapping[str, Any], words: Mapping[str, Any], defaults: Mapp
     space = words_of(space) if isinstance(space, str) else space
     if not isinstance(space, dict):
         raise WrongUse(f"tune: space must be a table of knobs, not {space!r}")
-    read = {WORDS[name]: _read(WORDS[name], value) for name, value in values.items()}
-    return Tune(space=read_space(space, defaults), **read)
+    settings = {WORDS[name]: value for name, value in values.items()}
+    settings["space"] = read_space(space, defaults)
+    return validated(Tune, settings, kind="key of [tune]", prefix="tune: ")
 
 
-WORDS = {
-    name: name
-    for name in ("trials", "sampler", "pruner", "timeout", "storage", "log_trials", "widen", "take_over")
-} | {"tune_seed": "seed", "seed": "seed"}
-"""Keys of ``[tune]`` and words of a command line, and the setting that each is; ``seed`` in plans only."""
+WORDS = {name: name for name in Tune.model_fields if name != "space"} | {"tune_seed": "seed"}
+"""Keys of ``[tune]`` and words of a command line, with the setting of each; ``seed`` in plans only."""
 
 
 def split_words(words: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A command line's words that say how to tune (``tune`` is the space), and all others."""
+    """The words of a command line that say how to tune (``tune`` is the space), and all others."""
     known = set(WORDS) - {"seed"}
-    said = {name: value for name, value in words.items() if name in known}
-    said |= {"space": words["tune"]} if words.get("tune") else {}
-    return said, {name: value for name, value in words.items() if name not in known | {"tune"}}
-
-
-def _read(name: str, value: Any) -> Any:
-    kind: Any = type(getattr(Tune(), name))
-    if kind is bool:
-        known = TRUTH.get(value.lower()) if isinstance(value, str) else value
-        if not isinstance(known, bool):
-            raise WrongUse(f"tune: {name} must be true or false, not {value!r}")
-        return known
-    if kind is str:
-        return str(value)
-    try:
-        if isinstance(value, bool) or (kind is int and not float(value).is_integer()):
-            raise ValueError
-        return kind(float(value))
-    except (TypeError, ValueError, OverflowError):
-        what = "a whole number" if kind is int else "a number"
-        raise WrongUse(f"tune: {name} must be {what}, not {value!r}") from None
+    tuning = {name: value for name, value in words.items() if name in known}
+    tuning |= {"space": words["tune"]} if words.get("tune") else {}
+    return tuning, {name: value for name, value in words.items() if name not in known | {"tune"}}

@@ -1,7 +1,7 @@
-"""Where studies are kept: a journal file, or any database that Optuna knows; and who is at work on it.
+"""Storage of studies (a journal file or a database that Optuna supports) and the processes that use it.
 
-A process that works on studies holds a lock (``flock``) under a name of its own as long as it lives, so
-that trials which it left running can be told from those that it still runs: no clock is asked.
+A process holds a lock (``flock``) with a unique name as long as it lives: a running trial whose process died
+is recognised by its free lock, without a clock.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from typing import Any
 import optuna
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.storages.journal._file import BaseJournalFileLock
 
 from mlproject.errors import MLProjectError, NoRoom, Stopped, StoreUnreachable, is_disk_full, masked, one_line
 from mlproject.files import locked, sha256, try_locked
@@ -31,7 +30,7 @@ JOURNAL = "journal:"
 
 @dataclass(frozen=True, kw_only=True)
 class Storage:
-    """An open storage, the folder of its locks, and the name of this process among its workers."""
+    """An open storage, the folder of its locks, and the name of this process as an owner of trials."""
 
     url: str
     optuna: Any
@@ -43,7 +42,7 @@ class Storage:
         return self.locks / f"{name}.lock"
 
     def abandoned(self, owner: str, *, take_over: bool) -> bool:
-        """Whether the worker of that name is dead; of another machine's nothing is known."""
+        """Whether the owner died; the owner of another machine counts as alive unless ``take_over``."""
         host, _, name = owner.partition("/")
         if owner == self.owner:
             return False
@@ -56,7 +55,7 @@ class Storage:
 
 @contextlib.contextmanager
 def open_storage(url: str, default: Path) -> Iterator[Storage]:
-    """The storage at ``url`` (nothing: the journal at ``default``), held as one of its workers.
+    """Open the storage at ``url`` (default: the journal at ``default``) and hold this process's lock.
 
     Raises: StoreUnreachable when it cannot be reached, NoRoom.
     """
@@ -64,7 +63,7 @@ def open_storage(url: str, default: Path) -> Iterator[Storage]:
     url = url or str(default)
     with reaching(url):
         locks = _lock_folder(url)
-        with locked(locks / "storage.lock"):  # four processes that build one schema at once break it
+        with locked(locks / "storage.lock"):  # processes that build a schema at once break it
             storage = _open(url)
     name = uuid.uuid4().hex
     path = locks / f"{name}.lock"
@@ -75,7 +74,7 @@ def open_storage(url: str, default: Path) -> Iterator[Storage]:
 
 @contextlib.contextmanager
 def reaching(url: str) -> Iterator[None]:
-    """Turn what a storage, a database or its driver raises into one line, passwords taken out."""
+    """Raise errors of storages, databases and drivers as one line without passwords."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -98,7 +97,8 @@ def _open(url: str) -> Any:
     if _is_file(url):
         path = _file(url)
         path.parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(str(path), lock_obj=_JournalLock(path)))
+        lock: Any = _JournalLock(path)  # Optuna uses acquire() and release() alone
+        return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
     options: dict[str, Any] = {"pool_pre_ping": True}
     if url.startswith("sqlite"):
         options["connect_args"] = {"timeout": BUSY_SECONDS}
@@ -125,18 +125,18 @@ def _lock_folder(url: str) -> Path:
     return root / "mlproject" / "locks" / sha256(url.encode())[:16]
 
 
-class _JournalLock(BaseJournalFileLock):
-    """Optuna's own lock outlives a killed owner by 30 s; this one the kernel frees.
+class _JournalLock:
+    """Lock of a journal that the kernel frees at once; Optuna's locks outlive a killed owner by 30 s.
 
-    A writer that was killed within a line leaves it cut, and what is appended to it is lost with it: the
-    line is taken away before the next is written.
+    A writer that is killed within a line leaves it incomplete, and a line appended to it would be lost: an
+    incomplete line is removed before the next one is written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path, self.handle = path, -1
 
     def acquire(self) -> bool:
-        """Wait for the lock, then take away a line that was cut."""
+        """Wait for the lock, then remove an incomplete last line."""
         lock = self.path.with_name(self.path.name + ".lock")
         self.handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         fcntl.flock(self.handle, fcntl.LOCK_EX)
@@ -148,5 +148,5 @@ class _JournalLock(BaseJournalFileLock):
         return True
 
     def release(self) -> None:
-        """Let the next one write."""
+        """Release the lock."""
         os.close(self.handle)

@@ -1,8 +1,8 @@
-"""One coordinate's study: trials claimed in blocks, told, reconciled and read back.
+"""A coordinate's study: claim trials in blocks, finish them, read them back.
 
-A trial has an *index* below the number asked for. Each index is finished once: claims are made under a
-lock of the storage's own, and where two machines claimed one index at once the trial of the lower number
-stays. A trial whose owner died is failed, and its index is claimed again.
+A trial has an *index* below the number of trials of the study. Each index is finished once: trials are
+claimed under a lock of the storage, and where two machines claim an index at the same moment the trial with
+the lower number stays. A trial whose owner died is failed, and its index is claimed again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mlproject.errors import WrongUse
 from mlproject.files import locked, sha256
 from mlproject.tuning.search.sampling import BLOCK, INDEX, check_sampler, distributions, propose
 from mlproject.tuning.search.settings import Tune
-from mlproject.tuning.search.space import Dimension, read_space
+from mlproject.tuning.search.space import Choices, Dimension, read_space
 from mlproject.tuning.search.storage import Storage, reaching
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -29,8 +29,8 @@ OWNER, CHOSEN, REASON, SPACE, FACTS = "owner", "chosen", "reason", "space", "fac
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tried:
-    """A finished trial: the knobs it stands for, its validation loss (None where it has none), and why."""
+class FinishedTrial:
+    """A finished trial: its knobs and its validation loss, or None and the reason."""
 
     index: int
     number: int
@@ -41,8 +41,8 @@ class Tried:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """A trial that this process has claimed; ``shadow`` is its twin in the sampler's memory."""
+class ClaimedTrial:
+    """A trial that this process has claimed; ``shadow`` is its copy in the study in memory."""
 
     index: int
     number: int
@@ -51,17 +51,18 @@ class Asked:
     trial: Any = field(repr=False)
 
     def report(self, step: int, loss: float) -> bool:
-        """Tell a loss on the way; whether the trial is to be given up."""
+        """Report an intermediate loss; whether the trial is to be pruned."""
         self.trial.report(loss, step)
         self.shadow.report(loss, step)
         return bool(self.shadow.should_prune())
 
 
 @dataclass(kw_only=True)
-class Study:
-    """The study called ``name``; ``space`` is what is sampled, ``first`` what trial 0 tries.
+class TrialStudy:
+    """The study called ``name`` of knobs sampled from ``space``; trial 0 has the knobs ``first``.
 
-    Raises: WrongUse when earlier trials searched another space or the sampler cannot; StoreUnreachable.
+    Raises: WrongUse when earlier trials searched another space or the sampler cannot search this one;
+    StoreUnreachable.
     """
 
     storage: Storage
@@ -79,84 +80,86 @@ class Study:
                 storage=self.storage.optuna,
                 study_name=self.name,
                 load_if_exists=True,
-                sampler=optuna.samplers.RandomSampler(),  # never asked: suggestions come from memory
+                sampler=optuna.samplers.RandomSampler(),  # unused: a study in memory suggests
             )
             self._check_space()
 
     @property
-    def late(self) -> bool:
-        """Whether this process has spent the time that a study may take."""
+    def timed_out(self) -> bool:
+        """Whether this process has spent the study's time limit."""
         return bool(self.tune.timeout) and time.monotonic() - self._began > self.tune.timeout
 
-    def claim(self) -> list[Asked]:
-        """The free trials of the first block that has any; none when all are finished or at work."""
+    def claim(self) -> list[ClaimedTrial]:
+        """Claim the free trials of the first block that has any; none when all are finished or running."""
         with reaching(self.storage.url), locked(self._lock):
             self._reconcile()
             live = self._live()
             free = [index for index in range(self.tune.trials) if index not in live]
-            if not free or self.late:
+            if not free or self.timed_out:
                 return []
             block = free[0] // BLOCK
             others = [trial for index, trial in live.items() if index // BLOCK != block]
             space = distributions(self.space)
             shadows = propose(self.tune, space, block, others, self.first, self.name)
-            asked = dict(enumerate(shadows, block * BLOCK))
-            return self._take({i: asked[i] for i in free if i in asked}, space)
+            indexed = dict(enumerate(shadows, block * BLOCK))
+            return self._take({i: indexed[i] for i in free if i in indexed}, space)
 
-    def finish(self, asked: Asked, loss: float | None, *, chosen: Mapping[str, Knob], reason: str) -> None:
-        """Tell how a trial ended: its loss, or None and why; ``chosen`` are knobs read off its curve."""
+    def finish(
+        self, trial: ClaimedTrial, loss: float | None, *, chosen: Mapping[str, Knob], reason: str
+    ) -> None:
+        """Finish a trial with its loss, or None and a reason; ``chosen`` are knobs read off its curve."""
         with reaching(self.storage.url):
             if chosen:
-                asked.trial.set_user_attr(CHOSEN, dict(chosen))
+                trial.trial.set_user_attr(CHOSEN, dict(chosen))
             if reason:
-                asked.trial.set_user_attr(REASON, reason)
-            # A trial without a loss counts as pruned: failed ones are those that are to be tried again.
+                trial.trial.set_user_attr(REASON, reason)
+            # A trial without a loss counts as pruned, since failed trials are repeated.
             state = TrialState.COMPLETE if loss is not None and not reason else TrialState.PRUNED
-            self._optuna.tell(asked.number, loss if state == TrialState.COMPLETE else None, state)
+            self._optuna.tell(trial.number, loss if state == TrialState.COMPLETE else None, state)
 
-    def give_up(self, asked: Iterable[Asked]) -> None:
-        """Fail trials that will not be finished, so that others may have them at once."""
-        for one in asked:
-            self._optuna.tell(one.number, state=TrialState.FAIL, skip_if_finished=True)
+    def give_up(self, trials: Iterable[ClaimedTrial]) -> None:
+        """Fail trials that will not be finished, so that other processes can claim them at once."""
+        for trial in trials:
+            self._optuna.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
-    def tried(self) -> list[Tried]:
-        """Every finished trial, by index."""
+    def finished(self) -> list[FinishedTrial]:
+        """All finished trials by index."""
         with reaching(self.storage.url):
             live = sorted(self._live().items())
-        return [_tried(index, trial) for index, trial in live if trial.state in FINISHED]
+        return [_finished(index, trial) for index, trial in live if trial.state in FINISHED]
 
-    def best(self) -> Tried | None:
-        """The finished trial of the least loss (the first of equals); None when none has one."""
-        found = [t for t in self.tried() if t.state == "complete"]
-        return min(found, key=lambda t: (t.loss, t.index), default=None)
+    def best(self) -> FinishedTrial | None:
+        """The finished trial with the smallest loss (the first of equals); None when no trial has a loss."""
+        complete = [t for t in self.finished() if t.state == "complete"]
+        return min(complete, key=lambda t: (t.loss, t.index), default=None)
 
     @property
     def done(self) -> bool:
-        """Whether all trials are finished, or time is up and nobody is at work."""
+        """Whether all trials are finished, or the time limit has passed and no trial is running."""
         with reaching(self.storage.url):
             states = [trial.state for trial in self._live().values()]
         if TrialState.RUNNING in states:
             return False
-        return len([s for s in states if s in FINISHED]) >= self.tune.trials or self.late
+        return len([s for s in states if s in FINISHED]) >= self.tune.trials or self.timed_out
 
     def importances(self) -> dict[str, float]:
-        """How much of the loss' variation each sampled knob explains (PED-ANOVA, arXiv 2304.10255)."""
-        if len({t.loss for t in self.tried() if t.state == "complete"}) < 2 or not self.space:
+        """Share of the loss' variance that each sampled knob explains (PED-ANOVA, arXiv 2304.10255)."""
+        if len({t.loss for t in self.finished() if t.state == "complete"}) < 2 or not self.space:
             return {}
         if len(self.space) == 1:  # shares sum to 1, and Optuna's evaluators load scikit-learn
             return dict.fromkeys(self.space, 1.0)
         with reaching(self.storage.url):
-            found = optuna.importance.get_param_importances(self._optuna)
-        return {name: float(value) for name, value in found.items()}
+            importances = optuna.importance.get_param_importances(self._optuna)
+        return {name: float(value) for name, value in importances.items()}
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What was found out about the study's best trial, kept with it."""
+        """Facts about the best trial that are stored with the study."""
         with reaching(self.storage.url):
             return dict(self._optuna.user_attrs.get(FACTS, {}))
 
     def keep_facts(self, facts: Mapping[str, Any]) -> None:
-        """Keep what was found out about the best trial."""
+        """Store facts about the best trial."""
         with reaching(self.storage.url):
             self._optuna.set_user_attr(FACTS, dict(facts))
 
@@ -165,19 +168,19 @@ class Study:
         return self.storage.lock("study-" + sha256(self.name.encode())[:16])
 
     def _live(self) -> dict[int, FrozenTrial]:
-        """Trials that count, by index: finished ones before running ones, then the lower number."""
-        found: dict[int, FrozenTrial] = {}
+        """Valid trials by index: a finished one before a running one, then the lower number."""
+        live: dict[int, FrozenTrial] = {}
         for trial in self._optuna.get_trials(deepcopy=False):
             index = trial.user_attrs.get(INDEX)
             if index is None or trial.state not in (*FINISHED, TrialState.RUNNING):
                 continue
-            kept = found.get(index)
+            kept = live.get(index)
             if kept is None or (kept.state == TrialState.RUNNING and trial.state in FINISHED):
-                found[index] = trial
-        return found
+                live[index] = trial
+        return live
 
-    def _take(self, shadows: Mapping[int, Any], space: Mapping[str, Any]) -> list[Asked]:
-        """Enter trials as running; each is one entry, owner included, so that none is ever nobody's."""
+    def _take(self, shadows: Mapping[int, Any], space: Mapping[str, Any]) -> list[ClaimedTrial]:
+        """Add running trials, each as one entry with its owner, so that no trial is ever without one."""
         for index, shadow in shadows.items():
             attributes = {INDEX: index, OWNER: self.storage.owner}
             self._optuna.add_trial(
@@ -188,23 +191,32 @@ class Study:
                     user_attrs=attributes,
                 )
             )
-        mine, asked = self._live(), []
+        live, claimed = self._live(), []
         for index, shadow in shadows.items():
-            trial = mine[index]
+            trial = live[index]
             if trial.user_attrs[OWNER] == self.storage.owner and trial.state == TrialState.RUNNING:
-                twin = Trial(self._optuna, trial._trial_id)
-                asked.append(
-                    Asked(index=index, number=trial.number, knobs=trial.params, shadow=shadow, trial=twin)
-                )
-        self._drop_surplus({one.number for one in asked}, shadows)
-        return asked
+                claimed.append(self._claimed(index, trial, shadow))
+        self._drop_surplus({trial.number for trial in claimed}, shadows)
+        return claimed
+
+    def _claimed(self, index: int, trial: FrozenTrial, shadow: Any) -> ClaimedTrial:
+        storage = self.storage.optuna
+        study_id = storage.get_study_id_from_name(self.name)
+        trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
+        return ClaimedTrial(
+            index=index,
+            number=trial.number,
+            knobs=trial.params,
+            shadow=shadow,
+            trial=Trial(self._optuna, trial_id),
+        )
 
     def _drop_surplus(self, kept: set[int], indices: Iterable[int]) -> None:
-        """Fail trials of ours whose index another machine claimed at the same moment."""
+        """Fail trials of this process whose index another machine claimed at the same moment."""
         wanted = set(indices)
         for trial in self._optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            ours = trial.user_attrs.get(OWNER) == self.storage.owner
-            if ours and trial.user_attrs[INDEX] in wanted and trial.number not in kept:
+            claimed_here = trial.user_attrs.get(OWNER) == self.storage.owner
+            if claimed_here and trial.user_attrs[INDEX] in wanted and trial.number not in kept:
                 self._optuna.tell(trial.number, state=TrialState.FAIL)
 
     def _reconcile(self) -> None:
@@ -235,7 +247,7 @@ class Study:
                 " take a wider range, or begin another study with another tune_seed"
             )
         if not self.tune.widen:
-            n = len(self.tried())
+            n = len(self.finished())
             raise WrongUse(
                 f"study {self.name!r} searched {before}, now {now} is asked for;"
                 f" widen=true keeps its {n} trials and searches the wider range"
@@ -243,15 +255,15 @@ class Study:
 
 
 def _plain(dimension: Dimension) -> Any:
-    if isinstance(dimension.ends, tuple) and hasattr(dimension, "values"):
+    if isinstance(dimension, Choices):
         return list(dimension.values)
     low, high = dimension.ends
-    return {"low": low, "high": high, "log": getattr(dimension, "log", False)}
+    return {"low": low, "high": high, "log": dimension.log}
 
 
-def _tried(index: int, trial: FrozenTrial) -> Tried:
+def _finished(index: int, trial: FrozenTrial) -> FinishedTrial:
     attributes = trial.user_attrs
-    return Tried(
+    return FinishedTrial(
         index=index,
         number=trial.number,
         state="complete" if trial.state == TrialState.COMPLETE else "pruned",

@@ -1,0 +1,157 @@
+"""A CSV of points as a study: every group assessed and predicted, and the exponents of two groups compared.
+
+Source of the interval of a difference: Zou and Donner 2008 (Statist. Med. 27, 1693).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mlproject.analysis.csv_points import Columns, CsvGroup, Floats, PredictionScales, read_at, read_groups
+from mlproject.errors import BadInput, unknown
+from mlproject.scaling import Assessment, Difference, Estimate, LawFit, Prediction, assess, compare
+
+LEAST_WEIGHT = 0.1
+"""Laws with less weight in either group are compared only where there is no other."""
+EXPONENTS = ("alpha", "beta", "gamma")
+"""Names of the parameters that are exponents of an axis."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssessedGroup:
+    """A group of a file, its assessment, and the scales [n, axes] where its loss is predicted.
+
+    ``predictions`` is None where the group carries no law, or nothing is to be predicted.
+    """
+
+    group: CsvGroup
+    assessment: Assessment
+    scales: Floats
+    predictions: Prediction | None
+
+    @property
+    def name(self) -> str:
+        """The name of the group in every table."""
+        return self.group.name
+
+    @property
+    def laws(self) -> tuple[LawFit, ...]:
+        """The laws with parameters, heaviest first."""
+        return tuple(law for law in self.assessment.laws if law.parameters)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupComparison:
+    """Exponents of the first group minus those of the second: law by law (heaviest pair first), and over all.
+
+    An exponent depends on its law (without a floor it is smaller), so every law is compared by itself.
+    """
+
+    first: str
+    second: str
+    by_law: tuple[tuple[LawFit, LawFit, tuple[Difference, ...]], ...]
+    over_all_laws: tuple[Difference, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CsvStudy:
+    """All groups of a file, assessed, and the comparison of two of them where it was asked for."""
+
+    columns: Columns
+    groups: tuple[AssessedGroup, ...]
+    comparison: GroupComparison | None = None
+    has_predictions: bool = False
+    faults: tuple[str, ...] = ()
+
+
+def assess_csv(
+    path: Path,
+    columns: Columns,
+    *,
+    predict_at: Path | None = None,
+    ceiling: float | None = None,
+    laws: Sequence[str] = (),
+    compared: tuple[str, str] | None = None,
+) -> CsvStudy:
+    """Assess every group of a file; all of it is read and checked before anything is fitted.
+
+    ``predict_at`` is a CSV of scales, ``ceiling`` the known uninformed loss, ``laws`` the laws to use (by
+    default those that suit the number of scales), ``compared`` two groups whose exponents are compared.
+    """
+    groups = read_groups(path, columns)
+    at = None if predict_at is None else read_at(predict_at, columns, groups)
+    with np.errstate(over="ignore", invalid="ignore"):  # laws that overflow get no weight
+        assessed = tuple(_assess_group(group, at, ceiling, laws) for group in groups)
+    return CsvStudy(
+        columns=columns,
+        groups=assessed,
+        comparison=None if compared is None else compare_groups(assessed, *compared),
+        has_predictions=at is not None,
+        faults=tuple(group.fault for group in groups if group.fault),
+    )
+
+
+def compare_groups(groups: Sequence[AssessedGroup], first: str, second: str) -> GroupComparison:
+    """The differences of all exponents between two groups.
+
+    Raises: WrongUse for a group that does not exist, BadInput where no law was fitted to both.
+    """
+    by_name = {group.name: group for group in groups}
+    for name in (first, second):
+        if name not in by_name:
+            raise unknown("group", name, list(by_name))
+    pairs = _shared_laws(by_name[first], by_name[second])
+    if not pairs:
+        raise BadInput(f"{first} and {second} cannot be compared: no law was fitted to both")
+    a, b = (by_name[name].assessment.exponents for name in (first, second))
+    return GroupComparison(
+        first=first,
+        second=second,
+        by_law=tuple((*pair, _compare_laws(*pair)) for pair in pairs),
+        over_all_laws=tuple(
+            _difference(name, a[name], b[name]) for name in EXPONENTS if name in a and name in b
+        ),
+    )
+
+
+def _assess_group(
+    group: CsvGroup, at: PredictionScales | None, ceiling: float | None, laws: Sequence[str]
+) -> AssessedGroup:
+    scales = np.empty((0, group.x.shape[1])) if at is None else at.of(group.key)
+    if group.fault:
+        reason = f"not fitted: {group.fault}"
+        refused = Assessment(verdict="not identifiable", reason=reason, n_points=0, n_scales=0)
+        return AssessedGroup(group=group, assessment=refused, scales=scales, predictions=None)
+    x = group.x[:, 0] if group.x.shape[1] == 1 else group.x
+    assessment = assess(x, group.y, sd=group.sd, ceiling=ceiling, laws=laws)
+    predictions = assessment.predict(scales) if len(scales) else None
+    return AssessedGroup(group=group, assessment=assessment, scales=scales, predictions=predictions)
+
+
+def _shared_laws(a: AssessedGroup, b: AssessedGroup) -> list[tuple[LawFit, LawFit]]:
+    """Laws that were fitted to both, the heaviest pair first; light ones only where there is no other."""
+    others = {law.law: law for law in b.laws if law.fit is not None}
+    pairs = [(law, others[law.law]) for law in a.laws if law.fit is not None and law.law in others]
+    pairs.sort(key=lambda pair: -pair[0].weight * pair[1].weight)
+    heavy = [pair for pair in pairs if min(pair[0].weight, pair[1].weight) >= LEAST_WEIGHT]
+    return heavy or pairs[:1]
+
+
+def _compare_laws(first: LawFit, second: LawFit) -> tuple[Difference, ...]:
+    assert first.fit is not None
+    assert second.fit is not None
+    names = [name for name in EXPONENTS if name in first.parameters]
+    return tuple(compare(first.fit, second.fit, parameter=name) for name in names)
+
+
+def _difference(name: str, a: Estimate, b: Estimate) -> Difference:
+    """The difference of two independent estimates, its limits from both intervals."""
+    value = a.value - b.value
+    low = value - math.hypot(a.value - a.low, b.high - b.value)
+    high = value + math.hypot(a.high - a.value, b.value - b.low)
+    return Difference(parameter=name, difference=Estimate(value=value, low=low, high=high), paired=False)

@@ -1,0 +1,186 @@
+"""Design of the next experiments: candidate cells of one model's curve, or of a grid of comparable models."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlproject.cell import Cell
+from mlproject.errors import BadInput, WrongUse, unknown
+from mlproject.losses import Observation
+from mlproject.scaling import NextPlan, average, fit_cost, plan_next
+
+Floats = NDArray[np.float64]
+UNITS = {"images": "", "flops": "flops", "gmac": "flops", "seconds": "seconds"}
+"""Units of a budget, and the metric of finished runs that each is measured by."""
+FLOPS_IN_A_GMAC = 2e9
+"""One multiply-accumulate counts as two operations."""
+STEPS = 3
+"""Candidate sizes for each doubling."""
+Candidate = tuple[int, int]
+"""A model's place in its design, and a data size."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aim:
+    """Where the loss is to be predicted, and what the chosen cells may cost in all.
+
+    ``target`` counts images; ``params`` is the model size for several models, 0 for the largest model.
+    """
+
+    target: int
+    budget: float
+    unit: str = "images"
+    params: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.target < 1 or not (math.isfinite(self.budget) and self.budget > 0):
+            raise WrongUse(f"target and budget must be above zero, not {self.target} and {self.budget:g}")
+        if not (math.isfinite(self.params) and self.params >= 0):
+            raise WrongUse(f"the target's parameters must be above zero, not {self.params:g}")
+        if self.unit not in UNITS:
+            raise unknown("unit", self.unit, UNITS)
+
+    @property
+    def words(self) -> str:
+        """The target as people say it."""
+        return f"{self.target:,} images" + (f" and {self.params:,.4g} parameters" if self.params else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedRun:
+    """A finished run: its model's place in the design, size and seed, loss, and its logged cost."""
+
+    model: int
+    size: int
+    seed: int
+    loss: float
+    params: float
+    flops: float
+    seconds: float
+
+
+def finished_run(observation: Observation, model: int = 0) -> FinishedRun:
+    """What a design needs of a run."""
+    metrics, cell = observation.metrics, observation.cell
+    return FinishedRun(
+        model=model,
+        size=cell.dataset_size,
+        seed=cell.seed,
+        loss=metrics["train.loss_final" if cell.in_sample else "eval.loss"],
+        params=metrics.get("params", math.nan),
+        flops=metrics.get("flops", 0.0),
+        seconds=sum(value for name, value in metrics.items() if name.startswith("seconds.")),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """A cell that represents each model, smallest first, how many images there are to draw, and all runs."""
+
+    cells: tuple[Cell, ...]
+    n_pool: int
+    runs: tuple[FinishedRun, ...]
+
+    @property
+    def joint(self) -> bool:
+        """Whether model size is an axis beside the images."""
+        return len(self.cells) > 1
+
+    @property
+    def name(self) -> str:
+        """The design in messages."""
+        return f"{len(self.cells)} models" if self.joint else self.cells[0].model
+
+    @property
+    def params(self) -> Floats:
+        """Parameters of each model [models]."""
+        by_model = {run.model: run.params for run in self.runs}
+        return np.array([by_model[model] for model in range(len(self.cells))])
+
+    @property
+    def sizes(self) -> list[int]:
+        """The finished data sizes, ascending."""
+        return sorted({run.size for run in self.runs})
+
+    @property
+    def losses(self) -> Floats:
+        """Loss of each run [runs]."""
+        return np.array([run.loss for run in self.runs])
+
+    @property
+    def x(self) -> Floats:
+        """Scales of each run: images [runs], or parameters and images [runs, 2]."""
+        return self.scales([(run.model, run.size) for run in self.runs])
+
+    def scales(self, cells: Sequence[Candidate]) -> Floats:
+        """Scales of cells, in the order that laws expect."""
+        sizes = np.array([size for _, size in cells], dtype=np.float64)
+        if not self.joint:
+            return sizes
+        return np.stack([self.params[[model for model, _ in cells]], sizes], axis=1)
+
+    def target(self, aim: Aim) -> Floats:
+        """The scale whose loss is to be predicted [1], or [1, 2]."""
+        images = float(aim.target)
+        return np.array([[aim.params or self.params.max(), images]]) if self.joint else np.array([images])
+
+    def candidates(self, target: int) -> list[Candidate]:
+        """Every model at the finished sizes (under new seeds) and at others up to target and pool."""
+        low, high = self.sizes[0], max(self.sizes[-1], min(target, self.n_pool))
+        n = max(2, math.ceil(STEPS * math.log2(high / low)) + 1) if high > low else 1
+        new = {int(float(f"{size:.2g}")) for size in np.geomspace(low, high, n)}
+        usable = [size for size in {*new, *self.sizes, high} if low <= size <= min(high, self.n_pool)]
+        return [(model, size) for model in range(len(self.cells)) for size in sorted(usable)]
+
+    def costs(self, cells: Sequence[Candidate], unit: str) -> Floats:
+        """What each cell costs: its images, or compute or time as those of the finished runs grow.
+
+        Raises: BadInput where a run has not logged what the unit is measured by.
+        """
+        metric = UNITS[unit]
+        if not metric:
+            return np.array([size for _, size in cells], dtype=np.float64)
+        logged = np.array([getattr(run, metric) for run in self.runs])
+        logged = logged / (FLOPS_IN_A_GMAC if unit == "gmac" else 1)
+        if not (logged > 0).all():
+            raise BadInput(f"{self.name}: its runs have not logged {metric}; give the budget in images")
+        at = self.scales(cells)
+        if self.joint:
+            return fit_cost(self.x[:, 0], self.x[:, 1], logged).of(at[:, 0], at[:, 1])
+        slope, level = np.polyfit(np.log(self.x), np.log(logged), 1)
+        return np.asarray(np.exp(level + slope * np.log(at)))
+
+    def fresh_seeds(self, cell: Candidate, n: int) -> tuple[int, ...]:
+        """The lowest seeds that a cell has not been run with."""
+        used = {run.seed for run in self.runs if (run.model, run.size) == cell}
+        return tuple([seed for seed in range(len(used) + n) if seed not in used][:n])
+
+    def plan(self, aim: Aim) -> tuple[NextPlan, list[Candidate]]:
+        """The candidates that narrow the prediction most within the budget, and the whole plan.
+
+        Raises: BadInput where the budget is below the cheapest candidate.
+        """
+        candidates = self.candidates(aim.target)
+        costs = self.costs(candidates, aim.unit)
+        if costs.min() > aim.budget:
+            raise BadInput(
+                f"{self.name}: its share of the budget, {aim.budget:g} {aim.unit}, is below its cheapest"
+                f" cell, {costs.min():g}"
+            )
+        at = self.scales(candidates)
+        plan = plan_next(
+            average(self.x, self.losses),
+            target=self.target(aim),
+            candidates=at,
+            costs=costs,
+            budget=aim.budget,
+        )
+        rows = at.reshape(len(candidates), -1)
+        pairs = reversed(list(zip(rows, candidates, strict=True)))
+        by_scale = {tuple(map(float, row)): candidate for row, candidate in pairs}
+        return plan, [by_scale[cell.x] for cell in plan.cells]

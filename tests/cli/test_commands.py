@@ -1,0 +1,419 @@
+"""The command line as clumsy people use it: one clear line, the right exit status, nothing lost."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlproject import cli
+from mlproject.errors import NoRoom, Stopped
+from mlproject.models import MODELS, load_backbone, weights
+from mlproject.tracking import open_store
+from tests.conftest import make_cell
+from tests.data.pictures import fill
+
+SOURCE = str(Path(__file__).parents[2] / "src")
+LITE = ["--model=efficientnet_lite0", "--weights=imagenet", "--eval-size=10", "--target=labels", "--epochs=2"]
+VERBS = [[], ["cell"], ["sweep"], ["aggregate"], ["ls"], ["show"], ["doctor"], ["fetch"], ["cache"]]
+VERBS += [["regions"], ["cache", "ls"], ["cache", "prune"]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    out: str
+    err: str
+
+
+Call = Callable[..., Answer]
+
+
+@pytest.fixture
+def experiment(monkeypatch: pytest.MonkeyPatch) -> str:
+    name = f"cli-{uuid.uuid4().hex[:8]}"
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", name)
+    return name
+
+
+@pytest.fixture
+def call(
+    experiment: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Iterator[Call]:
+    """Run ``mlproject`` with these words in this process, in an experiment of its own, without a network."""
+    monkeypatch.setattr(cli, "raise_on_signals", lambda: None)
+    monkeypatch.setattr(weights, "_answers", lambda url: False)
+    weights._reachable.cache_clear()
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["mlproject", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        text = capsys.readouterr()
+        return Answer(int(ended.value.code or 0), text.out, text.err)
+
+    yield run
+    weights._reachable.cache_clear()
+
+
+def python(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *words],
+        env=os.environ | {"PYTHONPATH": SOURCE} | environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["cell", "--model=resnt18"], 2, "unknown model 'resnt18'; did you mean resnet18"),
+        (["cell"], 2, "Missing option '--model'"),
+        (["cell", "--model="], 2, "model is missing"),
+        (["cell", *LITE, "--recipe=prob"], 2, "unknown recipe 'prob'; did you mean probe?"),
+        (["cell", *LITE, "--lrr=1"], 2, "unknown coordinate or knob of probe 'lrr'; did you mean lr?"),
+        (["cell", *LITE, "--optimizer=adm"], 2, "unknown optimizer 'adm'; did you mean adam"),
+        (["cell", *LITE, "--lr=fast"], 2, "lr must be a number, not 'fast'"),
+        (["cell", *LITE, "--lr"], 2, "option --lr has no value"),
+        (["cell", *LITE, "stray"], 2, "unexpected argument 'stray'"),
+        (["cell", *LITE, "--dataset-size=9999"], 2, "dataset_size must be at most 3,200, not 9,999"),
+        (["cell", *LITE, "--dataset-size=1e3"], 2, "dataset_size must be a whole number, not '1e3'"),
+        (["cell", *LITE, "--dataset-size=10,,20"], 2, "dataset_size has an empty item"),
+        (["cell", *LITE, "--image-scales=1e9"], 2, "image_scales must be at most 16"),
+        (["cell", *LITE, "--image-scales=nan"], 2, "image_scales must be positive"),
+        (["cell", *LITE, "--seed=-1"], 2, "seed must be 0 or more, not -1"),
+        (["cell", *LITE, "--max-bad=-1"], 2, "max_bad must be 0 or more, not -1"),
+        (["cell", *LITE, "--target=self"], 2, "exactly zero for every model"),
+        (["regions", "--data=embedded", "--method=blob"], 2, "unknown method 'blob'; did you mean blobs"),
+        (["regions", "--data=embedded", "--limits=big"], 2, "unknown limits 'big'; known: relative, seed"),
+        (["regions", "--data=embedded", "--method=sam"], 2, "SAM needs a checkpoint: download https://"),
+        (["regions", "--data=embedded", "--method=sam", "--checkpoint=x.pth"], 3, "no checkpoint at"),
+        (["regions", "--data=nowhere"], 2, "unknown data set or folder 'nowhere'"),
+        (["cell", *LITE, "--region=object"], 2, "unknown region 'object'"),
+        (["cell", *LITE, "--data=embedded:trousers"], 2, "unknown class of fashion-mnist-subset"),
+        (["cell", *LITE, "--data=embeded"], 2, "unknown data set or folder 'embeded'; did you mean embedded"),
+        (["cell", *LITE, "--data=./missing"], 3, "cannot read the folder"),
+        (["cell", *LITE, "--data=empty folder/"], 3, "no images in"),
+        (["cell", *LITE, "--weights=missing.pth"], 3, "'missing.pth' is neither a file nor one of imagenet"),
+        (["sweep", "--plan=missing.toml"], 2, "no plan at missing.toml"),
+        (["sweep", "--plan=empty folder"], 2, "no plan at empty folder"),
+        (["sweep", "--plan=bad.toml"], 2, "bad.toml is not a TOML plan"),
+        (["sweep"], 2, "no plan at sweeps/embedded.toml"),
+        (["ls", "--experiment=cli"], 2, "unknown experiment 'cli'"),
+        (["ls", "--jsn"], 2, "No such option"),
+        (["lst"], 2, "No such command 'lst'"),
+        (["show", "zzz", "--experiment=Default"], 2, "no cell or run begins with 'zzz'"),
+        (["aggregate", "--experiment=Default"], 3, "nothing to aggregate"),
+        (["aggregate", "--experiment=Default", "--where=rubbish"], 2, "MLflow refuses this"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_clear_line_and_its_exit_status(
+    call: Call, tmp_path: Path, words: list[str], status: int, message: str
+) -> None:
+    (tmp_path / "empty folder").mkdir()
+    (tmp_path / "bad.toml").write_text("model = = 1")
+    open_store("Default")
+    answer = call(*words)
+    assert message in answer.err
+    assert answer.status == status
+    assert answer.err.count("\n") == 1
+    assert answer.err.startswith("error: ")
+    assert answer.out == ""
+
+
+def test_bad_images_stop_a_cell_before_it_begins_and_name_file_and_remedy(call: Call, tmp_path: Path) -> None:
+    folder = fill(tmp_path / "two words", [f"{c}/{i}.png" for c in "ab" for i in range(10)])
+    (folder / "a" / "[red]bad.png").write_bytes(b"")
+    (folder / "a" / "notes.txt").write_text("x")
+    words = ["cell", *LITE, "--eval-size=4", "--dataset-size=8", "--data=two words"]
+    answer = call(*words)
+    assert answer.status == 3
+    assert "a/[red]bad.png: empty file" in answer.err
+    assert "max_bad=1" in answer.err
+
+    answer = call(*words, "--max-bad", 1)
+    assert answer.status == 0, answer.err
+    assert "note: two words: 2 left out, 1 of them bad (a/[red]bad.png: empty file; " in answer.err
+    store = open_store(create=False)
+    (record,) = store.records()
+    assert record["coordinates"]["data"] == str(folder), "a relative folder is recorded as what it was"
+    skipped = store.artifact(record["run_id"], "skipped.csv").read_text().splitlines()
+    assert skipped == ["id,reason,bad", "a/[red]bad.png,empty file,true", "*.txt,1 not named as images,false"]
+
+
+def test_knobs_reach_the_cell_whichever_way_they_are_written(call: Call) -> None:
+    words = ["--lr", "1e-2", "--batch-size=7", "--weight_decay", "0.5", "--shuffle", "false"]
+    assert call("cell", *LITE, "--dataset-size=10", *words).status == 0
+    (record,) = open_store(create=False).records()
+    knobs = record["coordinates"]["knobs"]
+    assert (knobs["lr"], knobs["batch_size"], knobs["weight_decay"], knobs["shuffle"]) == (
+        0.01,
+        7,
+        0.5,
+        False,
+    )
+
+
+def test_comma_lists_run_their_product_once_and_the_lists_show_it(call: Call, experiment: str) -> None:
+    words = ["cell", *LITE, "--dataset-size=10,20", "--seed=0,1"]
+    planned = call(*words, "--dry-run")
+    assert "4 cells: 0 done, 4 to do" in planned.out
+    first = call(*words)
+    assert first.status == 0, first.err
+    assert "Cells: 4 done" in first.out
+    assert "Cells: 0 done, 4 was done" in call(*words).out
+    assert "4 cells: 4 done, 0 to do" in call(*words, "--dry-run").out
+    rows = json.loads(call("ls", "--json").out)
+    assert [set(row) for row in rows] == [{"cell", "coordinates", "status", "run_id", "digest"}] * 4
+    assert {row["status"] for row in rows} == {"done"}
+    assert len({row["cell"] for row in rows}) == len({row["digest"] for row in rows}) == 4
+    assert {(r["coordinates"]["dataset_size"], r["coordinates"]["seed"]) for r in rows} == {
+        (10, 0), (10, 1), (20, 0), (20, 1)
+    }  # fmt: skip
+    table = call("ls")
+    assert "4 cells" in table.out
+    assert "efficientnet_lite0 · 20 images · embedded · seed 1" in table.out, "a pipe gets whole names"
+    shown = call("show", rows[0]["cell"][:8])
+    assert rows[0]["run_id"] in shown.out
+    assert "eval.loss" in shown.out
+    assert call("aggregate").status == 0
+
+
+def test_lists_of_an_empty_store_are_empty(
+    call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MLPROJECT_CACHE", str(tmp_path / "no cache"))
+    open_store()
+    assert json.loads(call("ls", "--json").out) == []
+    assert "0 cells" in call("ls", "--all").out
+    assert call("cache", "ls").status == 0
+    assert "0 tables deleted" in call("cache", "prune").out
+    assert call("doctor").status == 0
+
+
+def test_reading_where_no_store_is_makes_none(
+    call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/none.db")
+    for words in (["ls"], ["ls", "--json"], ["show", "x"], ["aggregate"]):
+        answer = call(*words)
+        assert (answer.status, answer.err.count("\n")) == (4, 1)
+        assert "no tracking store at" in answer.err
+    assert "the first cell creates it" in call("doctor").out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_doctor_says_where_the_cache_is_and_prune_empties_it(
+    call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from mlproject.features import forget
+
+    monkeypatch.setenv("MLPROJECT_CACHE", str(tmp_path / "features"))
+    assert call("cell", *LITE, "--dataset-size=10").status == 0
+    assert "efficientnet_lite0" in call("cache", "ls").out
+    assert f"{tmp_path}/features, 1 tables" in call("doctor").out
+    left = tmp_path / "unfinished" / "some-cell"
+    left.mkdir(parents=True)
+    os.utime(left, (0.0, 0.0))
+    assert "0 tables deleted" in call("cache", "prune", "--model=resnet18").out
+    assert left.exists(), "a model's tables alone were asked for"
+    said = call("cache", "prune").out
+    assert "1 tables deleted" in said
+    assert "1 unfinished trainings untouched for 7 days deleted" in said
+    assert not left.exists()
+    forget()
+
+
+def test_random_features_are_said_at_the_start_at_the_end_and_in_the_run(
+    call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    answer = call("cell", "--model=resnet18", "--dataset-size=4", "--eval-size=2", "--epochs=1")
+    assert answer.status == 0, answer.err
+    assert answer.err.count("RANDOM weights") == 2
+    (record,) = (store := open_store(create=False)).records()
+    run = store.client.get_run(record["run_id"])
+    assert run.info.run_name.startswith("resnet18 (random)")
+    assert run.data.tags["features"] == "random"
+    assert run.data.params["cell.weights"] == "random:0"
+    again = call(
+        "cell", "--model=resnet18", "--dataset-size=4", "--eval-size=2", "--epochs=1", "--weights=random"
+    )
+    assert "1 was done" in again.out, "auto that found nothing is the random cell, no other"
+
+
+def test_pretrained_weights_that_are_not_here_are_refused_at_once(
+    call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    start = time.monotonic()
+    answer = call("cell", "--model=resnet50", "--weights=imagenet")
+    assert time.monotonic() - start < 5
+    assert answer.status == 3
+    for part in ("resnet50-0676ba61.pth", f"{tmp_path}/torch", "mlproject fetch resnet50", "weights=random"):
+        assert part in answer.err
+
+
+def test_a_checkpoint_of_ones_own_is_used_and_recorded(call: Call, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    model = MODELS["resnet18"]
+    save_file(
+        load_backbone(model, weights.find_weights(model, "random:5")).state_dict(),
+        tmp_path / "my.safetensors",
+    )
+    words = ["cell", "--model=resnet18", "--dataset-size=4", "--eval-size=2", "--epochs=1"]
+    assert call(*words, "--weights=my.safetensors").status == 0
+    assert call(*words, "--weights=random:5").status == 0
+    own, drawn = open_store(create=False).observations()
+    assert own.cell.weights != drawn.cell.weights
+    assert str(tmp_path / "my.safetensors") in {own.cell.weights, drawn.cell.weights}
+    assert own.load_losses().digest == drawn.load_losses().digest, "the same numbers under another name"
+
+
+def test_image_scales_widen_the_features(call: Call) -> None:
+    words = [
+        "cell",
+        "--model=resnet18",
+        "--weights=random",
+        "--eval-size=1",
+        "--dataset-size=2",
+        "--epochs=1",
+    ]
+    assert call(*words).status == 0
+    assert call(*words, "--image-scales=1,2").status == 0
+    widths = {
+        seen.cell.image_scales: int(seen.metrics["params_trained"])
+        for seen in open_store(create=False).observations()
+    }
+    assert widths == {(1.0,): 512 * 513, (1.0, 2.0): 1024 * 1025}
+
+
+def test_losses_in_sample_are_named_so(call: Call) -> None:
+    answer = call("cell", *LITE, "--dataset-size=5", "--eval-size=in-sample")
+    assert answer.err.count("in-sample losses") == 2
+    (record,) = (store := open_store(create=False)).records()
+    assert store.client.get_run(record["run_id"]).data.tags["protocol"] == "in-sample"
+
+
+def test_a_plan_runs_is_fitted_and_tells_a_partly_failed_one_apart(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "p.toml").write_text(
+        'name = "tiny"\n[[grid]]\nmodel = "efficientnet_lite0"\nweights = "imagenet"\neval_size = 10\n'
+        "dataset_size = [10, 20]\n"
+        'knobs = { target = "labels", loss = "mse", optimizer = "sgd", epochs = 2 }\n'
+    )
+    assert "2 to do" in call("sweep", "--plan=p.toml", "--dry-run").out
+    answer = call("sweep", "--plan=p.toml")
+    assert answer.status == 0, answer.err
+    assert "Tables and figures: " in answer.out
+    answer = call("sweep", "--plan=p.toml", "--lr=1e30")
+    assert answer.status == 1
+    assert "2 failed" in answer.out
+    assert {row["status"] for row in json.loads(call("ls", "--json", "--all").out)} == {"done", "failed"}
+
+
+def test_a_server_that_is_away_and_a_store_of_rubbish_are_status_four(
+    call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.db").write_bytes(b"rubbish" * 1000)
+    for uri, text in {
+        f"sqlite:///{tmp_path}/bad.db": "file is not a database",
+        "http://127.0.0.1:9": "no tracking server answers at http://127.0.0.1:9",
+        "foo://bar": "foo://bar",
+    }.items():
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        start = time.monotonic()
+        answer = call("cell", *LITE, "--dataset-size=10")
+        assert time.monotonic() - start < 15
+        assert text in answer.err
+        assert (answer.status, answer.err.count("\n")) == (4, 1)
+    assert (tmp_path / "bad.db").read_bytes() == b"rubbish" * 1000
+
+
+def raising(error: BaseException) -> Callable[..., Any]:
+    def fail(*_: object, **__: object) -> Any:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "text"),
+    [
+        (NoRoom("no room: x needs 3 bytes; free some space"), 5, "error: no room: x"),
+        (OSError(28, "No space left on device"), 5, "error: no room: OSError"),
+        (Stopped(2), 130, "stopped by SIGINT; finished cells are kept"),
+        (Stopped(15), 143, "stopped by SIGTERM"),
+        (RuntimeError("a\x1b[2Jb"), 1, "unexpected RuntimeError: a\\x1b[2Jb (a defect of mlproject; --debug"),
+    ],
+    ids=["no room", "disk full", "Ctrl-C", "terminated", "defect"],
+)
+def test_what_stops_everything_is_one_line_and_its_exit_status(
+    call: Call, monkeypatch: pytest.MonkeyPatch, error: BaseException, status: int, text: str
+) -> None:
+    monkeypatch.setattr("mlproject.runs.sweep._run_one", raising(error))
+    answer = call("cell", *LITE, "--dataset-size=10")
+    assert answer.err.startswith(text)
+    assert (answer.status, answer.err.count("\n")) == (status, 1)
+
+
+def test_a_full_disk_in_the_middle_of_a_cell_ends_the_plan_with_status_five(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "mlproject.runs.cell_run.write_losses", raising(OSError(28, "No space left on device"))
+    )
+    answer = call("cell", *LITE, "--dataset-size=10,20")
+    assert answer.status == 5
+    store = open_store(create=False)
+    runs = store.client.search_runs([store.experiment_id])
+    assert {run.data.tags["kind"]: run.info.status for run in runs} == {"cell": "FAILED", "sweep": "FAILED"}
+    monkeypatch.undo()
+    assert store.done([make_cell().key]) == {}
+
+
+def test_the_traceback_is_shown_when_asked_for_and_only_then() -> None:
+    plain = python("-m", "mlproject", "cell", "--model=resnt")
+    told = python("-m", "mlproject", "cell", "--model=resnt", "--debug")
+    assert (plain.returncode, "Traceback" in plain.stderr) == (2, False)
+    assert "Traceback" in told.stderr
+    assert "WrongUse: unknown model" in told.stderr
+
+
+def test_a_dry_run_imports_neither_torch_nor_mlflow(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.argv = ['mlproject', 'cell', '--model=efficientnet_lite0', '--dry-run']\n"
+        "import mlproject.cli\n"
+        "try: mlproject.cli.main()\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "print(sorted({'torch', 'mlflow', 'torchvision', 'pandas', 'scipy'} & set(sys.modules)))\n"
+    )
+    done = python("-c", code, MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path}/none.db")
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_every_verb_has_help(call: Call, verb: list[str]) -> None:
+    answer = call(*verb, "--help")
+    assert answer.status == 0
+    assert "Usage: mlproject" in answer.out
+    assert "--help" in answer.out
+
+
+def test_shells_can_complete_verbs_and_options() -> None:
+    script = python("-m", "mlproject", _MLPROJECT_COMPLETE="source_bash")
+    assert script.returncode == 0, script.stderr
+    assert "complete" in script.stdout

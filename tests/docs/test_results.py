@@ -1,0 +1,35 @@
+"""The page on results describes every table and every column of a report."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mlproject.analysis import Study, analyse
+from mlproject.report import study_document
+from tests.docs.stored import SIZES
+from tests.studies import cell, planted
+
+PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "results.md").read_text("utf-8")
+NAMES = set(re.findall(r"`([^`]+)`", PAGE))
+LIMIT = re.compile(r"_(low|high)$")
+PAGES_ONLY = ("exponents_brief", "arms_brief")
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    return analyse([planted(cell(size=size, seed=s), n=60) for size in SIZES for s in (0, 1)], n_draws=50)
+
+
+def test_every_table_and_column_is_described(study: Study) -> None:
+    missing = []
+    for table in study_document(study).tables:
+        if table.name not in PAGES_ONLY:
+            columns = {LIMIT.sub("", name) for name in table.frame.columns}
+            if table.name.startswith("losses_by_"):  # a column for every scale
+                columns = {"image_name", "group"}
+            missing += [f"{table.name}.csv"] if f"{table.name}.csv" not in NAMES else []
+            missing += [f"{table.name}: {name}" for name in columns if name not in NAMES]
+    assert missing == []

@@ -1,0 +1,107 @@
+"""Comparisons in a report: no difference without its interval, all files, nothing where there is none."""
+
+from __future__ import annotations
+
+import csv
+import re
+
+import pytest
+
+from mlproject.analysis import analyse
+from mlproject.report import render_markdown, study_document, terminal_text, write_report
+from mlproject.report.comparison_sections import crossing_sentence
+from mlproject.report.document import Table
+from mlproject.report.formats import as_signed
+from tests.analysis.test_ablations import ARMS, by_size, observations
+from tests.analysis.test_image_scale import bent, study
+
+STUDY = [
+    *(seen for seen in observations(3)),
+    *(seen for seen in by_size(0.1) if seen.cell.dataset_size != 100),
+]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    analysed = analyse(STUDY, n_draws=200)
+    folder = tmp_path_factory.mktemp("report")
+    return analysed, {path.name: path for path in write_report(analysed, folder)}
+
+
+def test_every_artifact_of_an_ablation_is_written(written):
+    _, files = written
+    wanted = {"ablations.csv", "interactions.csv", "exponent_differences.csv"}
+    wanted |= {f"arms_net_a-100-images-toys.{kind}" for kind in ("png", "pdf")}
+    wanted |= {"arm_augmentation-flips_by_training_images.png", "ablations.tex"}
+    assert wanted <= set(files)
+    assert all(files[name].stat().st_size > 500 for name in wanted)
+
+
+def test_no_difference_stands_without_its_interval(written):
+    _, files = written
+    with files["ablations.csv"].open() as file:
+        rows = list(csv.DictReader(file))
+    compared = [row for row in rows if row["arm"] != "baseline"]
+    assert {row["arm"] for row in compared} == {*ARMS, "model=net_b"}
+    for row in compared:
+        for name in ("loss_difference", "error_difference"):
+            low, value, high = (float(row[f"{name}{end}"]) for end in ("_low", "", "_high"))
+            assert low <= value <= high
+            assert row[f"{name}_p_holm"]
+            assert row[f"{name}_verdict"]
+    assert all(row["loss_best_on_validation"] and row["loss_final"] for row in rows)
+
+
+def test_the_summary_and_the_terminal_show_every_arm(written):
+    analysed, files = written
+    page, text = files["summary.md"].read_text("utf-8"), terminal_text(study_document(analysed))
+    for arm in [*ARMS, "model=net_b"]:
+        assert arm.replace("_", r"\_") in page
+        assert arm in text
+    assert "## Interactions" in page
+    assert "## Exponents of arms" in page
+    lines = [line for line in page.splitlines() if "| augmentation=flips |" in line]
+    assert lines
+    assert all(len(re.findall(r"\[[^\]]+\]", line)) >= 2 for line in lines)
+
+
+def test_accuracies_are_in_percent_and_their_differences_in_points_with_a_sign(written):
+    analysed, _ = written
+    row = {"points": 1.2, "points_low": -0.8, "points_high": 3.2}
+    assert as_signed("points", 1).write(row) == "+1.2 [-0.8, +3.2]"
+    table: Table = next(t for t in study_document(analysed).tables if t.name == "ablations")
+    for values in table.rows:
+        assert values["accuracy"] == pytest.approx(100 * (1 - values["error_evaluation"]))
+        assert values["accuracy_low"] <= values["accuracy"] <= values["accuracy_high"]
+        if values["error_difference"] is not None:
+            assert values["points"] == pytest.approx(-100 * values["error_difference"])
+            assert values["points_low"] <= values["points"] <= values["points_high"]
+
+
+def test_a_study_without_arms_has_nothing_of_them(tmp_path):
+    runs = [seen for seen in observations(2) if seen.cell.knobs["dropout"] == 0.2][:1]
+    analysed = analyse(runs, n_draws=50)
+    names = {path.name for path in write_report(analysed, tmp_path)}
+    assert not [name for name in names if name.startswith("arm") or "ablation" in name]
+    assert "Arms" not in terminal_text(study_document(analysed))
+
+
+def test_model_size_against_image_scale_has_figure_tables_and_sentences(tmp_path):
+    analysed = analyse(bent(0.6))
+    names = {path.name for path in write_report(analysed, tmp_path)}
+    assert {"compute_curves.csv", "sweet_spots.csv"} <= names
+    assert sum(name.startswith("sweet_spot_1_") for name in names) == 2
+    text = render_markdown(study_document(analysed))
+    assert "## Model size against image scale, at equal compute" in text
+    rows = list(csv.DictReader((tmp_path / "tables" / "compute_curves.csv").read_text().splitlines()))
+    assert [row["image_scales"] for row in rows] == ["1", "1", "1", "1", "1,2"]
+    assert [float(row["gain"]) for row in rows] == pytest.approx([0, -0.05, -0.6, 0, -0.4], abs=0.02)
+    plain = write_report(analyse(s for s in bent(0.6) if s.cell.image_scales == (1.0,)), tmp_path / "x")
+    assert not any("sweet" in path.name for path in plain)
+
+
+def test_a_crossing_out_of_range_is_called_none_in_range_with_the_way_that_is_ahead():
+    (comparison,) = analyse(study(lambda gmac: 1.5)).image_scale
+    (crossing,) = comparison.crossings
+    assert "none in range" in crossing_sentence(crossing)
+    assert "model size ahead" in crossing_sentence(crossing)

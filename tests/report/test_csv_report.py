@@ -1,0 +1,57 @@
+"""The report of a CSV: laws, verdicts, predictions and comparison as a terminal shows them."""
+
+import numpy as np
+import pytest
+
+from mlproject.analysis import Columns, assess_csv
+from mlproject.report import csv_document, render_markdown, terminal_text
+from mlproject.report.csv_report import MOST_GROUPS
+
+SIZES = (100, 200, 400, 800, 1600, 3200)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("points")
+
+
+def write(path, rows):
+    path.write_text("\n".join(["model,images,loss", *rows]) + "\n")
+    return path
+
+
+def power_law(model, alpha, *, k=8.0, seed=0):
+    noise = np.exp(0.01 * np.random.default_rng(seed).normal(size=len(SIZES)))
+    return [f"{model},{n},{k * n**-alpha * e}" for n, e in zip(SIZES, noise, strict=True)]
+
+
+def test_laws_verdicts_predictions_and_comparison_are_shown(folder):
+    path = write(folder / "two.csv", [*power_law("A", 0.6), *power_law("B", 0.3, seed=1)])
+    at = folder / "at.csv"
+    at.write_text("images\n150\n6400\n")
+    columns = Columns(x=("images",), y="loss", group=("model",))
+    study = assess_csv(path, columns, predict_at=at, compared=("A", "B"))
+    document = csv_document(study)
+    for text in (terminal_text(document), render_markdown(document)):
+        words = " ".join(text.split())
+        for word in ("power", "scaling", "Predictions", "A: scaling.", "The exponent α of A is larger"):
+            assert word in words
+        assert "inside" in words
+        assert "2 ×" in words
+
+
+def test_a_group_that_cannot_be_read_says_where(folder):
+    path = write(folder / "broken.csv", [*power_law("A", 0.5), "C,100,-1"])
+    study = assess_csv(path, Columns(x=("images",), y="loss", group=("model",)))
+    text = " ".join(terminal_text(csv_document(study)).split())
+    assert "C: not identifiable. Not fitted: broken.csv, row 8, column 'loss': '-1'" in text
+
+
+def test_many_groups_have_a_row_each(folder):
+    names = [f"m{i}" for i in range(MOST_GROUPS + 1)]
+    path = write(folder / "many.csv", [row for name in names for row in (f"{name},100,2", f"{name},200,1.5")])
+    study = assess_csv(path, Columns(x=("images",), y="loss", group=("model",)))
+    (section,) = csv_document(study).sections
+    (table,) = section.tables
+    assert [row[0] for row in table.texts] == names
+    assert csv_document(study).answer == ()

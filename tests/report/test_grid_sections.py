@@ -1,0 +1,65 @@
+"""Grids in a report: tables, page, LaTeX and figures say the same, and a grid without a law says why."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from mlproject.analysis import analyse
+from mlproject.report import render_markdown, study_document, terminal_text, to_csv, write_report
+from tests.report.pictures import assert_not_blank
+from tests.studies import grid_study
+
+
+def rows(content):
+    return list(csv.DictReader(io.StringIO(content.decode())))
+
+
+@pytest.fixture(scope="module")
+def study():
+    return analyse(grid_study(n=60, seeds=1), n_draws=50)
+
+
+def test_joint_laws_are_in_tables_page_latex_and_pictures(study, tmp_path):
+    write_report(study, tmp_path)
+    names = {path.name for path in tmp_path.rglob("*")}
+    assert {"joint.png", "joint.pdf", "frontier.png", "joint_laws.tex", "frontier.csv"} <= names
+    (grid,) = study.grids
+    tables = tmp_path / "tables"
+    laws = rows((tables / "joint_laws.csv").read_bytes())
+    weights = grid.assessment.average.weights
+    assert [row["law"] for row in laws] == sorted(weights, key=lambda law: -weights[law])
+    assert {row["rank_in_sample"] for row in laws} == {str(i + 1) for i in range(len(laws))}
+    cells = rows((tables / "joint_cells.csv").read_bytes())
+    assert len(cells) == 30
+    assert sum(bool(row["held_out_mean"]) for row in cells) == grid.held_out.rows.sum()
+    ahead = rows((tables / "joint_predictions.csv").read_bytes())
+    assert {float(row["horizon"]) for row in ahead} == {2.0, 10.0}
+    methods = {row["method"] for row in rows((tables / "frontier.csv").read_bytes())}
+    assert f"closed form of {grid.allocation.law}" in methods
+    text = (tmp_path / "summary.md").read_text()
+    assert "## Joint laws" in text
+    assert "rank out of sample" in text
+    assert "10 ×" in text
+    assert "most expensive cells" in text
+    assert r"\alpha" in (tmp_path / "latex" / "joint_laws.tex").read_text()
+    assert_not_blank(tmp_path)
+    content = json.loads((tmp_path / "data" / "fits.json").read_text())
+    assert content["joints"][0]["cost"]["measured"] is True
+    assert len(content["joints"][0]["predictions"]) == 6
+
+
+def test_the_terminal_shows_the_joint_law(study):
+    text = " ".join(terminal_text(study_document(study), width=400).split())
+    assert "N* ~ C^" in text
+    assert "weight" in text
+
+
+def test_a_grid_without_a_law_is_refused_on_the_page_and_in_the_table():
+    small = study_document(analyse(grid_study(n=30, seeds=1, models=("net-8", "net-16")), n_draws=50))
+    assert "No joint law: 2 model sizes" in render_markdown(small)
+    table = next(table for table in small.tables if table.name == "joint_laws")
+    (row,) = rows(to_csv(table))
+    assert row["verdict"] == "not identifiable"
+    assert "at least 3 of each" in row["reason"]

@@ -1,0 +1,177 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mlproject.cli.console import Lines
+from mlproject.errors import BadInput
+from mlproject.files import try_locked
+from mlproject.plans import Plan, plan_of
+from mlproject.runs import fit_study, run_plan
+from mlproject.tracking import Store, open_store
+
+SOURCE = str(Path(__file__).parents[2] / "src")
+
+
+def small_plan(**changes: object) -> Plan:
+    coordinates = {
+        "model": "efficientnet_lite0", "weights": "imagenet", "dataset_size": "10,20,40", "seed": "0,1",
+        "eval_size": 20, "target": "labels", "epochs": 5,
+    }  # fmt: skip
+    return plan_of("small", coordinates | changes)
+
+
+def statuses(store: Store, plan: Plan) -> list[str]:
+    return [result.status for result in run_plan(plan, store, Lines(len(plan.cells)))]
+
+
+def n_forwards(store: Store) -> list[int]:
+    """Images that each run of the experiment put through the backbone."""
+    runs = store.client.search_runs([store.experiment_id], "tags.kind = 'cell'")
+    return [int(run.data.tags["provenance.forwards_done_now"]) for run in runs]
+
+
+def needed(plan: Plan) -> set[str]:
+    """Digests of all images that the cells of a plan train on or are judged on."""
+    found: set[str] = set()
+    for cell in plan.cells:
+        images = plan.images_of(cell)
+        train = images.draw(cell.dataset_size, seed=cell.seed, how="balanced")
+        found |= {images.digests[i] for i in (*train, *images.evaluation(cell.eval_size))}
+    return found
+
+
+@pytest.fixture
+def _cold_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLPROJECT_CACHE", str(tmp_path / "features"))
+
+
+@pytest.mark.usefixtures("_cold_cache")
+def test_a_plan_runs_once_and_then_only_what_is_missing(store: Store) -> None:
+    plan = small_plan()
+    assert statuses(store, plan) == ["done"] * 6
+    assert statuses(store, plan) == ["was done"] * 6
+    larger = small_plan(dataset_size="10,20,40,41")
+    assert sorted(statuses(store, larger)) == ["done"] * 2 + ["was done"] * 6
+    assert sum(n_forwards(store)) == len(needed(larger)), "one forward for each image, whatever the cells"
+    assert len(list(store.records())) == 8
+
+
+def test_the_contract_of_a_cell_run_holds(store: Store) -> None:
+    plan = small_plan(dataset_size="20", seed="0")
+    (result,) = run_plan(plan, store, Lines(1), summary=False)
+    run = store.client.get_run(result.run_id)
+    assert run.info.run_name == "efficientnet_lite0 · 20 images · embedded · seed 0"
+    assert run.data.tags["kind"] == "cell"
+    assert run.data.params["cell.knobs.lr"] == "0.001"
+    names = {"eval.loss", "eval.loss_median", "eval.loss_max", "train.loss", "params", "params_trained"}
+    names |= {"flops", "seconds.features", "seconds.head", "accuracy", "dataset_size"}
+    assert names <= set(run.data.metrics)
+    assert run.data.metrics["params_trained"] == 1280 * 10 + 10
+    files = {entry.path for entry in store.client.list_artifacts(result.run_id)}
+    assert files == {"cell.json", "head.safetensors", "losses.csv", "losses.parquet", "losses.png"}
+    cell = json.loads(store.artifact(result.run_id, "cell.json").read_text())
+    assert cell == plan.cells[0].to_dict()
+    assert [dataset.dataset.name for dataset in run.inputs.dataset_inputs] == ["fashion-mnist-subset"]
+
+
+def test_the_same_cell_gives_the_same_losses_in_another_experiment(store: Store) -> None:
+    plan = small_plan(dataset_size="20", seed="0")
+    other = open_store("another experiment")
+    for place in (store, other):
+        run_plan(plan, place, Lines(1))
+    (first,), (second,) = store.observations(), other.observations()
+    assert first.run_id != second.run_id
+    assert first.losses_digest == second.losses_digest
+
+
+def test_a_failing_cell_is_recorded_and_the_others_go_on(store: Store) -> None:
+    plan = small_plan(dataset_size="20", seed="0", lr=["1e-3", "1e30"], loss="mse", optimizer="sgd")
+    good, bad = run_plan(plan, store, Lines(2))
+    assert (good.status, bad.status) == ("done", "failed")
+    assert "diverged" in bad.reason
+    assert statuses(store, plan)[0] == "was done"
+
+
+def test_a_cell_that_another_process_runs_is_left_to_it(store: Store) -> None:
+    plan = small_plan(dataset_size="20", seed="0")
+    with try_locked(store.lock_path(plan.cells[0].key)):
+        assert statuses(store, plan) == ["busy"]
+    assert statuses(store, plan) == ["done"]
+
+
+def test_the_fit_is_a_tracked_run_that_names_the_runs_it_used(store: Store) -> None:
+    plan = small_plan()
+    results = run_plan(plan, store, Lines(6))
+    fitted = fit_study(store, name="small", keys=[cell.key for cell in plan.cells])
+    run = store.client.get_run(fitted.run_id)
+    assert run.data.tags["kind"] == "fit"
+    folders = ("", "data", "figures", "latex", "tables")
+    files = {e.path for folder in folders for e in store.client.list_artifacts(fitted.run_id, folder)}
+    assert {
+        "tables/losses_by_size.csv",
+        "tables/exponents.csv",
+        "latex/exponents.tex",
+        "data/fits.json",
+        "data/points.csv",
+        "data/runs.csv",
+        "summary.md",
+    } <= files
+    used = store.artifact(fitted.run_id, "data/runs.csv").read_text()
+    assert all(result.run_id in used for result in results)
+    assert fit_study(store, name="small").run_id == fitted.run_id, "the same losses are not fitted twice"
+
+
+def test_an_empty_experiment_cannot_be_aggregated(store: Store) -> None:
+    with pytest.raises(BadInput, match="nothing to aggregate"):
+        fit_study(store, name="none")
+
+
+def sweep_process(folder: Path) -> subprocess.Popen[str]:
+    (folder / "p.toml").write_text(
+        '[[grid]]\nmodel = "efficientnet_lite0"\nweights = "imagenet"\neval_size = 20\n'
+        'dataset_size = [10, 20, 40]\nseed = [0, 1]\nknobs = { target = "labels", epochs = 5 }\n'
+    )
+    environment = os.environ | {"PYTHONPATH": SOURCE, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+    command = [sys.executable, "-m", "mlproject", "sweep", "--plan", "p.toml"]
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143)])
+def test_a_sweep_that_was_stopped_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, status: int
+) -> None:
+    stopped = sweep_process(tmp_path)
+    assert stopped.stdout is not None
+    while not stopped.stdout.readline().startswith("[2/6]"):
+        assert stopped.poll() is None, stopped.communicate()
+    stopped.send_signal(number)
+    stopped.communicate(timeout=100)
+    assert stopped.returncode == status
+    again = sweep_process(tmp_path)
+    text, errors = again.communicate(timeout=200)
+    assert again.returncode == 0, errors
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    store = open_store()
+    found = [record["status"] for record in store.records()]
+    assert found.count("done") == 6, "each cell once, none lost"
+    assert "running" not in found
+    assert "E" in text
+
+
+def test_lines_say_how_far_a_plan_is(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = small_plan(dataset_size="20", seed="0,1")
+    start = time.monotonic()
+    run_plan(plan, store, Lines(2))
+    text = capsys.readouterr().out
+    assert "[1/2]" in text
+    assert "loss" in text
+    assert time.monotonic() - start < 100

@@ -1,0 +1,167 @@
+"""The commands as people give them: the real ``mlflow run``, two starts at once, a killed launcher."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mlproject.tracking import Store, open_store
+
+ROOT = Path(__file__).parents[2]
+SMALL = {
+    "model": "efficientnet_lite0",
+    "dataset_size": "20,30",
+    "eval_size": 20,
+    "target": "labels",
+    "epochs": 3,
+}
+PLAN = """
+name = "tiny"
+[[grid]]
+model = "efficientnet_lite0"
+weights = "imagenet"
+dataset_size = [20, 30, 40]
+eval_size = 20
+seed = [0, 1]
+knobs = { target = "labels", epochs = 3 }
+"""
+pytestmark = pytest.mark.slow
+
+
+def start(*words: str) -> subprocess.Popen[str]:
+    """A command that finds this interpreter as ``python``, as an activated environment does."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT / "src")}
+    return subprocess.Popen(
+        words, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def launch(*words: str, **parameters: object) -> subprocess.Popen[str]:
+    given = [word for name, value in parameters.items() for word in ("-P", f"{name}={value}")]
+    return start(sys.executable, "-m", "mlflow", "run", str(ROOT), "--env-manager", "local", *words, *given)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    text, _ = process.communicate(timeout=200)
+    return process.returncode, text
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A store of one's own; features are shared by all tests of the session."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def runs(store: Store) -> dict[str, list[str]]:
+    """Status of every run, by kind."""
+    found: dict[str, list[str]] = {}
+    for run in store.client.search_runs([store.experiment_id]):
+        assert "mlflow.parentRunId" not in run.data.tags, "runs are flat"
+        found.setdefault(run.data.tags.get("kind", "none"), []).append(run.info.status)
+    return found
+
+
+def test_the_three_entry_points_run_as_written(place: Path) -> None:
+    status, text = finish(launch(**SMALL))
+    assert status == 0, text
+    assert "Cells: 2 done" in text
+    store = open_store(create=False)
+    assert runs(store) == {"cell": ["FINISHED"] * 2, "sweep": ["FINISHED"]}
+    (cell, _) = store.observations()
+    assert (cell.cell.eval_size, cell.cell.knobs["target"], cell.cell.knobs["epochs"]) == (20, "labels", 3)
+
+    (place / "p.toml").write_text(PLAN.replace("[0, 1]", "0"))
+    status, text = finish(launch("-e", "sweep", plan=place / "p.toml"))
+    assert status == 0, text
+    assert "Cells: 1 done, 2 was done" in text
+    assert runs(store) == {"cell": ["FINISHED"] * 3, "sweep": ["FINISHED"] * 2, "fit": ["FINISHED"]}
+
+    status, text = finish(launch("-e", "aggregate"))
+    assert status == 0, text
+    assert runs(store)["fit"] == ["FINISHED"] * 2, "the launcher's run is the fit"
+    assert set(runs(store)) == {"cell", "sweep", "fit"}, "no run of the launcher is left without a kind"
+
+
+def test_a_single_cell_takes_the_launchers_run_and_a_mistake_fails_it(place: Path) -> None:
+    status, text = finish(launch(**SMALL | {"dataset_size": 20}))
+    assert status == 0, text
+    store = open_store(create=False)
+    assert runs(store) == {"cell": ["FINISHED"]}
+    status, text = finish(launch(model="efficientnet_lite0", epochs="many; touch RAN"))
+    assert status == 1
+    assert "error: epochs must be a whole number, not 'many; touch RAN'" in text
+    assert "Traceback" not in text
+    assert not (ROOT / "RAN").exists()
+    assert runs(store)["none"] == ["FAILED"]
+
+
+def test_regions_are_an_entry_point_whose_run_is_the_launchers(place: Path) -> None:
+    from PIL import Image
+
+    folder = place / "some photos"
+    folder.mkdir()
+    for i in range(3):
+        Image.new("RGB", (40, 30), (60 * i, 90, 30)).save(folder / f"{i}.png")
+    status, text = finish(launch("-e", "regions", data=folder))
+    assert status == 0, text
+    assert "3 images" in text
+    assert runs(open_store(create=False)) == {"regions": ["FINISHED"]}
+    status, text = finish(launch("-e", "regions", data=folder, method="sam"))
+    assert status == 1
+    assert "error: SAM needs a checkpoint: download" in text
+
+
+def test_two_identical_sweeps_at_once_run_each_cell_once(place: Path) -> None:
+    (place / "p.toml").write_text(PLAN)
+    both = [start(sys.executable, "-m", "mlproject", "sweep", "--plan=p.toml") for _ in range(2)]
+    answers = [finish(process) for process in both]
+    assert [status for status, _ in answers] == [0, 0], answers
+    found = runs(store := open_store(create=False))
+    assert found["cell"] == ["FINISHED"] * 6
+    assert len(store.done()) == 6
+    assert len(found["fit"]) >= 1, "whoever ends last fits all cells"
+    fitted = store.finished(kind="fit", tags={})
+    assert fitted
+    assert len(store.artifact(fitted, "data/runs.csv").read_text().splitlines()) == 7
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
+def test_killing_the_launcher_stops_the_cell_and_its_run_says_so(place: Path) -> None:
+    launcher = launch(**SMALL | {"dataset_size": 200, "epochs": 1_000_000})
+    store = wait_for_store(place)
+    run_id = wait_for(lambda: next((r["run_id"] for r in store.records() if r["status"] == "running"), ""))
+    launcher.send_signal(signal.SIGKILL)
+    finish(launcher)  # returns when the child, which shares its output, has ended too
+    assert store.client.get_run(run_id).info.status == "KILLED"
+    assert store.done() == {}
+
+
+def wait_for_store(place: Path) -> Store:
+    def there() -> Store | None:
+        return open_store(create=False) if list(place.glob("mlflow.db.locks/*.lock")) else None
+
+    return wait_for(there)
+
+
+def wait_for(answer):
+    """What ``answer`` gives as soon as it gives anything."""
+    end = time.monotonic() + 100
+    while not (found := answer()):
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    return found
+
+
+def test_json_of_a_pipe_is_read_by_scripts(place: Path) -> None:
+    open_store()
+    status, text = finish(start(sys.executable, "-m", "mlproject", "ls", "--json"))
+    assert (status, json.loads(text)) == (0, [])

@@ -1,0 +1,99 @@
+"""Averaging laws: weights, coverage, scale-free answers, refusals; choosing what to run next."""
+
+import numpy as np
+import pytest
+
+from mlproject.errors import BadInput
+from mlproject.scaling import average
+
+SIZES = np.geomspace(100.0, 6400.0, 7)
+
+
+def grid(n=4, d=5):
+    n_params, n_images = np.meshgrid(np.geomspace(5e6, 9e7, n), np.geomspace(200.0, 6400.0, d), indexing="ij")
+    return np.stack([n_params.ravel(), n_images.ravel()], axis=1)
+
+
+def test_weights_sum_to_one_and_ranks_are_shown_side_by_side():
+    found = average(SIZES, 0.3 + 10.0 * SIZES**-0.5)
+    assert sum(found.weights.values()) == pytest.approx(1.0)
+    assert sorted(s.in_sample_rank for s in found.standings.values()) == [1, 2, 3, 4, 5]
+    assert found.n_cuts >= 1
+    assert sorted(s.out_of_sample_rank for s in found.standings.values()) == [1, 2, 3, 4, 5]
+
+
+def test_data_sharper_than_the_sampler_resolves_are_flagged():
+    x = np.logspace(0, 16, 17)
+    sharp = average(x, x**-0.3, sd=1e-6 * x**-0.3)
+    assert any("too few samples fit" in flag for flag in sharp.flags)
+    assert not average(SIZES, 0.3 + 10.0 * SIZES**-0.5, sd=0.01 * np.ones(7)).flags
+
+
+def test_the_answer_is_the_same_twice_and_in_other_units():
+    y = (0.3 + 10.0 * SIZES**-0.5) * np.exp(0.01 * np.random.default_rng(0).standard_normal(7))
+    here, again = average(SIZES, y).predict([2e4]), average(SIZES, y).predict([2e4])
+    there = average(SIZES * 1e5, y * 1e-3).predict([2e9])
+    assert np.array_equal(here.mean, again.mean)
+    assert there.mean * 1e3 == pytest.approx(here.mean, rel=1e-3)
+    assert there.high * 1e3 == pytest.approx(here.high, rel=1e-2)
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.3])
+def test_predictions_and_exponents_cover_a_known_truth(floor):
+    rng = np.random.default_rng(1)
+    held = []
+    for _ in range(40):
+        x = np.repeat(np.geomspace(1.0, 30.0, 6), 3)
+        y = (floor + 1.5 * x**-0.5) * np.exp(0.02 * rng.standard_normal(len(x)))
+        found = average(x, y)
+        predicted, truth = found.predict([300.0]), floor + 1.5 * 300.0**-0.5
+        held.append([found.parameters["alpha"].holds(0.5), predicted.low[0] <= truth <= predicted.high[0]])
+    assert np.all(np.mean(held, axis=0) >= 0.87)
+
+
+def test_a_curve_that_no_law_describes_is_covered_beyond_its_end():
+    x = np.geomspace(1.0, 1e3, 30)
+    y = 0.2 + 0.8 / (1 + np.exp(1.2 * (np.log(x) - 4.0))) ** 0.7 + 0.02 * np.sin(1.5 * np.log(x))
+    found = average(x[:24], y[:24]).predict(x[24:])
+    assert np.mean((found.low <= y[24:]) & (y[24:] <= found.high)) > 0.8
+
+
+@pytest.mark.parametrize("kind", ["separable", "product"])
+def test_known_noise_picks_the_planted_joint_law(kind):
+    x = grid()
+    u, v = x[:, 0] / 2e7, x[:, 1] / 1e3
+    y = 0.2 + (0.5 * u**-0.4 + 0.5 * v**-0.5 if kind == "separable" else u**-0.2 * v**-0.3)
+    y = y * np.exp(0.01 * np.random.default_rng(2).standard_normal(len(y)))
+    found = average(x, y, sd=0.01 * y)
+    assert found.weights[kind] > 0.4
+    assert found.weights["product" if kind == "separable" else "separable"] < 0.05
+
+
+def test_draws_carry_shared_images():
+    rng = np.random.default_rng(3)
+    y = 0.3 + 10.0 * SIZES**-0.5
+    shared = np.exp(0.05 * rng.standard_normal((500, 1)) + 0.005 * rng.standard_normal((500, 7)))
+    alone = np.exp(0.05 * rng.standard_normal((500, 7)))
+    together = average(SIZES, y, draws=y * shared).parameters["alpha"]
+    apart = average(SIZES, y, draws=y * alone).parameters["alpha"]
+    assert together.width < apart.width
+
+
+def test_a_known_ceiling_is_a_law_of_the_average():
+    y = 0.2 + (np.log(100) - 0.2) / (1 + (SIZES / 500.0) ** 0.8)
+    found = average(SIZES, y, ceiling=float(np.log(100)), laws=("power_floor", "bounded", "m4"))
+    assert found.predict([1e5]).mean[0] > 0
+    assert found.predict([1.0]).mean[0] < 2.0 * np.log(100)
+
+
+def test_too_little_to_average_is_refused():
+    with pytest.raises(BadInput, match="three distinct"):
+        average([1.0, 2.0], [1.0, 0.5])
+    with pytest.raises(BadInput, match="axes"):
+        average(SIZES, SIZES**-0.5, laws=("separable",))
+
+
+def test_a_rising_loss_and_too_few_scales_are_flagged():
+    assert any("rises" in flag for flag in average(SIZES, SIZES**0.3).flags)
+    assert any("4 distinct" in flag for flag in average(SIZES[:4], SIZES[:4] ** -0.3).flags)
+    assert average(SIZES, 0.1 + SIZES**-0.3).flags == ()

@@ -1,0 +1,267 @@
+"""Studies: exact totals, whoever dies and however many work at once; on a journal, SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import getpass
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+
+from mlproject.errors import StoreUnreachable, WrongUse
+from mlproject.tuning.search import read_tune
+from mlproject.tuning.search.storage import open_storage
+from mlproject.tuning.search.study import TrialStudy
+from tests.tuning.search.worker import NAME, loss_of, study_in, table, work
+
+WORKER = str(Path(__file__).with_name("worker.py"))
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {"PYTHONPATH": f"{ROOT}/src:{ROOT}", "PATH": "/usr/bin:/bin", "HOME": tempfile.gettempdir()}
+
+
+def started(url: str, trials: int, seconds: float) -> subprocess.Popen[bytes]:
+    command = [sys.executable, WORKER, url, str(trials), str(seconds)]
+    return subprocess.Popen(command, env=ENVIRONMENT)
+
+
+def all_trials(url: str) -> list[optuna.trial.FrozenTrial]:
+    with open_storage(url, Path("unused")) as storage:
+        return optuna.load_study(study_name=NAME, storage=storage.optuna).get_trials()
+
+
+def test_as_many_trials_as_asked_for_and_no_more(tmp_path: Path):
+    url = str(tmp_path / "log")
+    first = work(url, trials=20)
+    assert [t.index for t in first] == list(range(20))
+    assert table(work(url, trials=20)) == table(first)
+    more = work(url, trials=40)
+    assert table(more)[:20] == table(first)
+    assert len(all_trials(url)) == 40
+
+
+def test_the_same_seed_gives_the_same_trials_and_another_seed_others(tmp_path: Path):
+    tables = [
+        table(work(str(tmp_path / n), trials=20, tune_seed=s)) for n, s in (("a", 0), ("b", 0), ("c", 1))
+    ]
+    assert tables[0] == tables[1] != tables[2]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "cmaes"])
+def test_suggestions_never_repeat_over_blocks_or_resumes(tmp_path: Path, sampler: str):
+    url = str(tmp_path / "log")
+    for trials in (5, 17, 40):
+        tried = work(url, trials=trials, sampler=sampler)
+    assert len({t.knobs["lr"] for t in tried}) == 40
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
+def test_a_search_comes_near_the_optimum(tmp_path: Path, sampler: str):
+    best = min(work(str(tmp_path / "log"), trials=100, sampler=sampler), key=lambda t: t.loss)
+    assert best.loss < 0.13
+    assert best.knobs["optimizer"] == "adam"
+
+
+def test_cmaes_refuses_a_space_that_it_would_search_at_random(tmp_path: Path):
+    tune = read_tune({"space": {"lr": "1e-5..1e-1"}, "sampler": "cmaes"}, {}, {"lr": 1e-3})
+    with (
+        open_storage(str(tmp_path / "log"), Path("unused")) as storage,
+        pytest.raises(WrongUse, match=r"two or more ranges and has only lr 1e-05\.\.0\.1"),
+    ):
+        TrialStudy(storage=storage, name=NAME, tune=tune, space=tune.space)
+
+
+def test_ten_kills_change_nothing(tmp_path: Path):
+    url, whole, kills = str(tmp_path / "killed"), table(work(str(tmp_path / "whole"), trials=60)), 0
+    chance = random.Random(1)
+    worker = started(url, 60, 0.08)
+    while worker.poll() is None:
+        n = Path(url).stat().st_size if Path(url).exists() else 0
+        time.sleep(chance.uniform(0.05, 0.35))
+        grown = Path(url).exists() and Path(url).stat().st_size > n
+        if grown and kills < 10:
+            worker.send_signal(signal.SIGKILL)
+            worker.wait()
+            kills += 1
+            worker = started(url, 60, 0.08)
+    assert worker.returncode == 0
+    assert kills == 10
+    assert table(work(url, trials=60)) == whole
+    states = [t.state.name for t in all_trials(url)]
+    assert states.count("COMPLETE") == 60
+    assert set(states) == {"COMPLETE", "FAIL"}
+
+
+def test_a_line_that_a_killed_writer_cut_is_taken_away(tmp_path: Path):
+    url = tmp_path / "log"
+    work(str(url), trials=5)
+    with url.open("ab") as file:
+        file.write(b'{"op_code": 4, "worker')
+    assert [t.index for t in work(str(url), trials=9)] == list(range(9))
+
+
+def together(url: str, trials: int) -> None:
+    """Four workers on a storage that does not exist yet: every index once, nobody's trial lost."""
+    workers = [started(url, trials, 0.01) for _ in range(4)]
+    assert [worker.wait(120) for worker in workers] == [0] * 4
+    found = all_trials(url)
+    complete = [t for t in found if t.state.name == "COMPLETE"]
+    assert sorted(t.user_attrs["index"] for t in complete) == list(range(trials))
+    assert len({t.user_attrs["owner"] for t in complete}) > 1
+    assert all(t.value == loss_of(t.params) for t in complete)
+    assert not [t for t in found if t.state.name not in ("COMPLETE", "FAIL")]
+
+
+def test_four_workers_on_a_journal(tmp_path: Path):
+    together(str(tmp_path / "log"), 120)
+
+
+def test_four_workers_on_sqlite(tmp_path: Path):
+    together(f"sqlite:///{tmp_path}/studies.db", 40)
+
+
+def postgres_bin() -> Path | None:
+    found = shutil.which("initdb")
+    folders = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    return folders[-1] if folders and (folders[-1] / "postgres").exists() else None
+
+
+@pytest.fixture
+def postgres():
+    """A server of its own on a Unix socket, as an unprivileged user where this one is root."""
+    pytest.importorskip("psycopg2", reason="needs psycopg2 (extra dev)")
+    binaries = postgres_bin()
+    if binaries is None:
+        pytest.skip("needs PostgreSQL's server: apt-get install postgresql")
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    root = getpass.getuser() == "root"
+    prefix = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if root else []
+    if root:
+        shutil.chown(folder, "postgres")
+    data, user = folder / "data", "postgres"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": "/"}
+    create = [str(binaries / "initdb"), "-D", str(data), "-U", user, "-A", "trust"]
+    subprocess.run([*prefix, *create], check=True, **quiet)
+    serve = [str(binaries / "postgres"), "-D", str(data), "-k", str(folder), "-c", "listen_addresses="]
+    server = subprocess.Popen([*prefix, *serve, "-c", "fsync=off"], **quiet)
+    socket = folder / ".s.PGSQL.5432"
+    for _ in range(200):
+        if socket.exists():
+            break
+        time.sleep(0.05)
+    yield f"postgresql+psycopg2://{user}@/postgres?host={folder}"
+    server.send_signal(signal.SIGINT)
+    server.wait(30)
+    shutil.rmtree(folder)
+
+
+def test_four_workers_on_postgresql(postgres: str):
+    together(postgres, 40)
+
+
+def test_two_machines_that_claim_the_same_trials_keep_each_once(tmp_path: Path, monkeypatch):
+    url, nowhere = str(tmp_path / "log"), Path("unused")
+    with open_storage(url, nowhere) as here, open_storage(url, nowhere) as there:
+        ours, theirs = study_in(here, trials=4), study_in(there, trials=4)
+        assert [a.index for a in ours.claim()] == [0, 1, 2, 3]
+        look, seen = theirs._live, [{}]  # they looked before we wrote
+        monkeypatch.setattr(theirs, "_live", lambda: seen.pop() if seen else look())
+        assert theirs.claim() == []
+    states = [t.state.name for t in all_trials(url)]
+    assert states == ["RUNNING"] * 4 + ["FAIL"] * 4
+
+
+def test_trials_of_another_machine_are_left_alone_until_they_are_taken_over(tmp_path: Path, monkeypatch):
+    url = str(tmp_path / "log")
+    with open_storage(url, Path("unused")) as storage:
+        study = study_in(storage, trials=3)
+        study.claim()
+    monkeypatch.setattr("socket.gethostname", lambda: "elsewhere")
+    with open_storage(url, Path("unused")) as storage:
+        study = study_in(storage, trials=3)
+        assert study.claim() == []
+        assert not study.done
+        assert len(study_in(storage, trials=3, take_over="true").claim()) == 3
+
+
+def test_a_changed_space_is_refused_or_widened_without_losing_trials(tmp_path: Path, monkeypatch):
+    url = str(tmp_path / "log")
+    before = work(url, trials=20)
+    monkeypatch.setitem(work.__globals__["SPACE"], "lr", "1e-6..1")
+    with pytest.raises(
+        WrongUse, match=r"searched lr 1e-05\.\.0\.1 log, now lr 1e-06\.\.1 log .*widen=true keeps"
+    ):
+        work(url, trials=40)
+    after = work(url, trials=40, widen="true")
+    assert table(after)[:20] == table(before)
+    assert len(after) == 40
+    monkeypatch.setitem(work.__globals__["SPACE"], "lr", "1e-4..1e-2")
+    with pytest.raises(WrongUse, match="does not hold all of it"):
+        work(url, trials=40, widen="true")
+
+
+def test_trials_without_a_loss_count_but_are_never_the_best(tmp_path: Path):
+    with open_storage(str(tmp_path / "log"), Path("unused")) as storage:
+        study = study_in(storage, trials=20)
+        while asked := study.claim():
+            for one in asked:
+                study.finish(one, None, chosen={}, reason="its loss is nan")
+        assert study.done
+        assert study.best() is None
+        assert {(t.state, t.reason) for t in study.finished()} == {("pruned", "its loss is nan")}
+
+
+def test_the_median_pruner_gives_up_what_is_worse_on_the_way(tmp_path: Path):
+    with open_storage(str(tmp_path / "log"), Path("unused")) as storage:
+        study, given_up = study_in(storage, trials=48, pruner="median"), 0
+        while asked := study.claim():
+            for one in asked:
+                loss = loss_of(one.knobs)
+                prune = one.report(1, loss)
+                given_up += prune
+                study.finish(one, loss, chosen={}, reason="pruned at length 1" if prune else "")
+        states = [t.state for t in study.finished()]
+    assert 0 < given_up == states.count("pruned")
+    assert len(states) == 48
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg2://me:secret@127.0.0.1:1/none",
+        "sqlite:////proc/none/studies.db",
+        "/proc/none/log",
+        "nonsense://x",
+    ],
+)
+def test_a_storage_out_of_reach_is_one_line_without_its_password(url: str):
+    with pytest.raises(StoreUnreachable) as refused, open_storage(url, Path("unused")):
+        pass
+    assert "secret" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert refused.value.status == 4
+
+
+def test_a_file_that_is_no_journal_is_refused(tmp_path: Path):
+    path = tmp_path / "log"
+    path.write_text("rubbish\nmore\n")
+    with pytest.raises(StoreUnreachable, match="cannot be used"), open_storage(str(path), path) as storage:
+        study_in(storage, trials=2)
+
+
+def test_a_study_ends_when_its_time_is_up(tmp_path: Path):
+    with open_storage(str(tmp_path / "log"), Path("unused")) as storage:
+        study = study_in(storage, trials=40, timeout=0.2)
+        asked = study.claim()
+        time.sleep(0.3)
+        for one in asked:
+            study.finish(one, loss_of(one.knobs), chosen={}, reason="")
+        assert study.claim() == []
+        assert study.done
+        assert len(study.finished()) == 16
