@@ -12,7 +12,11 @@ from numpy.typing import NDArray
 from scaling_peers import peers
 from scaling_scores import rmsle, score_average, score_peer
 
-from mlproject.scaling import average, fit, robust_parameters
+from mlproject.scaling import average, fit
+from mlproject.scaling.fitting.fit import physical_values
+from mlproject.scaling.fitting.least_squares import huber
+from mlproject.scaling.fitting.points import read_points
+from mlproject.scaling.laws import find_law
 
 Array = NDArray[np.float64]
 BARS = {1e21: 0.0095, 3e20: 0.0135, 1e20: None}
@@ -30,7 +34,8 @@ def chinchilla(path: Path) -> None:
     """The published joint points: the Huber fit, then C >= 1e21 predicted from cheaper runs."""
     x, c, loss = read_chinchilla(path)
     start = time.process_time()
-    full = robust_parameters(x, loss, law="separable", delta=1e-3)
+    points, law = read_points(x, loss), find_law("separable")
+    full = physical_values(points, law, huber(points.problem(law), delta=1e-3))
     print(f"\nChinchilla, {len(loss)} points, Huber 0.001 in {time.process_time() - start:.2f} s:")
     print("  " + "  ".join(f"{name} {value:.6g}" for name, value in full.items()))
     print("  replication's optimum: A 477.84  B 2143.86  E 1.81724  alpha 0.34731  beta 0.36718")

@@ -73,7 +73,7 @@ def sweep(
 
 def coordinate_of(model: str, size: int, trials: int):  # type: ignore[no-untyped-def]
     from mlproject.plans import read_plan
-    from mlproject.tuning.coordinate import coordinates
+    from mlproject.tuning import coordinates
 
     words = {"model": model, "dataset_size": str(size), "seed": "0", "trials": str(trials)}
     plan = read_plan(Path(PLAN), words | {"weights": "random" if model == "resnet18" else "imagenet"})

@@ -13,7 +13,7 @@ from mlproject.errors import BadInput, WrongUse
 from mlproject.losses import Observation
 from mlproject.plans import Plan, plan_of, read_plan
 from mlproject.runs.next_experiments import Aim, choose, write_plan
-from mlproject.tuning.coordinate import coordinates
+from mlproject.tuning import coordinates
 
 
 def small_plan(*, tuned: bool = False, **changes: object) -> Plan:

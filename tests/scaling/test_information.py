@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mlproject.scaling.information import information, measure
+from mlproject.scaling import measure_information
+from mlproject.scaling.information import information
 
 # Shi et al. 2024, arXiv 2403.13043, table 3, target ViT-L: (l, I, r in %) of ViT-B, ViT-B-S2 and ViT-H.
 VIT_L = {
@@ -53,7 +54,7 @@ def test_principal_components_leave_the_variance_they_do_not_hold():
     left = (source @ path.weight.T + path.bias - target).square().mean(1).numpy()
     constant = centred.square().mean(1).numpy()
     held = (s[:2].square().sum() / s.square().sum()).item()
-    assert measure(left, constant).bits.value == pytest.approx(-np.log2(1 - held), rel=1e-6)
+    assert measure_information(left, constant).bits.value == pytest.approx(-np.log2(1 - held), rel=1e-6)
 
 
 def planted(n=400, seed=0):
@@ -64,13 +65,18 @@ def planted(n=400, seed=0):
 
 def test_a_ratio_and_its_interval_pair_the_images():
     losses, constant, reference = planted()
-    found = measure(losses, constant, reference)
+    found = measure_information(losses, constant, reference)
     assert found.ratio.value == pytest.approx(found.bits.value / found.ceiling.value)
     assert found.ratio.low < found.ratio.value < found.ratio.high
     assert found.ratio.high - found.ratio.low < 0.1  # the images' own difficulty is shared and cancels
-    assert measure(losses, constant, losses).ratio.value == 1.0
+    assert measure_information(losses, constant, losses).ratio.value == 1.0
     assert (
-        np.ptp([measure(losses, constant, losses).ratio.low, measure(losses, constant, losses).ratio.high])
+        np.ptp(
+            [
+                measure_information(losses, constant, losses).ratio.low,
+                measure_information(losses, constant, losses).ratio.high,
+            ]
+        )
         == 0
     )
 
@@ -80,14 +86,14 @@ def test_intervals_cover_what_they_are_intervals_of():
     hits = 0
     for seed in range(100):
         losses, constant, _ = planted(100, seed)
-        bits = measure(losses, constant, n_draws=300).bits
+        bits = measure_information(losses, constant, n_draws=300).bits
         hits += bits.low <= truth <= bits.high
     assert hits >= 89
 
 
 def test_without_information_in_the_reference_there_is_no_ratio():
     losses, constant, _ = planted()
-    found = measure(losses, constant, constant * 1.01)
+    found = measure_information(losses, constant, constant * 1.01)
     assert found.ceiling.value < 0
     assert found.ratio is None
 
@@ -95,11 +101,11 @@ def test_without_information_in_the_reference_there_is_no_ratio():
 def test_a_ceiling_that_may_be_nothing_leaves_the_ratio_open():
     losses, constant, _ = planted(40)
     noise = constant * np.random.default_rng(1).choice([0.1, 1.8], 40)
-    found = measure(losses, constant, noise)
+    found = measure_information(losses, constant, noise)
     assert found.ceiling.low < 0 < found.ceiling.value
     assert (found.ratio.low, found.ratio.high) == (-np.inf, np.inf)
 
 
 def test_a_target_that_does_not_vary_is_refused():
     with pytest.raises(ValueError, match="the same for all images"):
-        measure(np.zeros(3), np.zeros(3))
+        measure_information(np.zeros(3), np.zeros(3))

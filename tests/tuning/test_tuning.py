@@ -13,10 +13,9 @@ from mlproject.errors import StoreUnreachable, WrongUse
 from mlproject.plans import Plan, plan_of, read_plan
 from mlproject.progress import Silent
 from mlproject.recipes import build_recipe
-from mlproject.runs.analysis_run import fit_study
-from mlproject.runs.sweep import run_plan
+from mlproject.runs import fit_study, run_plan
 from mlproject.tracking import Store
-from mlproject.tuning.coordinate import coordinates
+from mlproject.tuning import coordinates
 from mlproject.tuning.trials import validation_curves
 
 SMALL = {

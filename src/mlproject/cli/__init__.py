@@ -1,16 +1,14 @@
-"""The command line: words -> one verb; nothing else happens here."""
+"""Command line: run one command; errors become one line and an exit status. The only package that prints."""
 
 from __future__ import annotations
 
 import gc
 import os
 import sys
-from pathlib import Path
-from typing import Annotated, Any
 
 import typer
 
-from mlproject.cli.cache import cache_app
+from mlproject.cli.commands import app
 from mlproject.errors import (
     MLProjectError,
     NoRoom,
@@ -22,291 +20,43 @@ from mlproject.errors import (
     stop_received,
 )
 
-app = typer.Typer(
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    help="A laboratory for vision scaling laws: run cells, sweep plans, fit exponents.",
-    epilog="Exit status: 0 done · 1 some cells failed · 2 wrong use · 3 bad input · 4 store away · 5 no room"
-    " · 6 digest mismatch. Runs are kept where MLFLOW_TRACKING_URI says (default: mlflow.db here).",
-)
-UsageError: Any = typer.BadParameter.__mro__[1]
-"""Whatever is wrong with the words of a command line; Typer gives its base class no name of its own."""
-app.add_typer(cache_app, name="cache")
-
-
-def _dashes(word: str) -> str:
-    return word.replace("_", "-")  # the parser gives the word without its dashes
-
-
-ANY_KNOB = {"ignore_unknown_options": True, "token_normalize_func": _dashes}
-Knobs = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="--KNOB=VALUE", help="Any other coordinate, or knob of the recipe."),
-]
-Experiment = Annotated[
-    str, typer.Option(help="MLflow experiment (default: MLFLOW_EXPERIMENT_NAME or Default).")
-]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the cells and what is done; run nothing.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-
-
-@app.command(context_settings=ANY_KNOB)
-def cell(
-    knobs: Knobs = None,
-    *,
-    model: Annotated[str, typer.Option(help="Backbone, or a comma list: resnet18,resnet50.")],
-    dataset_size: Annotated[str, typer.Option(help="Training images, or a comma list: 100,200,300.")] = "",
-    data: Annotated[str, typer.Option(help="embedded, embedded:sneaker, mnist, cifar10 … or a folder.")] = "",
-    weights: Annotated[str, typer.Option(help="auto, imagenet, random, random:7 or a checkpoint.")] = "",
-    image_scales: Annotated[str, typer.Option(help="Multiples (1,2) or pixels (224,448) of the input.")] = "",
-    seed: Annotated[str, typer.Option(help="Seed of draw and head, or a comma list: 0,1,2.")] = "",
-    eval_size: Annotated[str, typer.Option(help="Held-out images, auto, or in-sample.")] = "",
-    experiment: Experiment = "",
-    dry_run: DryRun = False,
-    debug: Debug = False,
-) -> None:
-    """Run one cell (or the cells of a product of comma lists), each as a tracked run.
-
-    Any knob of the recipe is an option too: `--lr 1e-3 --epochs 50 --target labels --batch-size 32`.
-    """
-    named = dict(model=model, dataset_size=dataset_size, data=data, weights=weights, seed=seed)
-    given = named | dict(image_scales=image_scales, eval_size=eval_size) | _extra(knobs or [])
-    from mlproject.cli.session import work
-    from mlproject.plans import plan_of
-
-    plan = plan_of(model, {k: v for k, v in given.items() if v != ""})
-    raise typer.Exit(work(plan, experiment, dry_run, fit=False))
-
-
-@app.command(context_settings=ANY_KNOB)
-def sweep(
-    knobs: Knobs = None,
-    *,
-    plan: Annotated[str, typer.Option(help="A TOML plan: sweeps/embedded.toml, sweeps/head.toml.")] = "",
-    trials: Annotated[str, typer.Option(help="Trials of each coordinate's search; 0 tunes nothing.")] = "",
-    tune: Annotated[str, typer.Option(help="What to search: lr=1e-5..1e-1,optimizer=adam|sgd.")] = "",
-    storage: Annotated[str, typer.Option(help="Optuna URL or journal file of the studies.")] = "",
-    experiment: Experiment = "",
-    dry_run: DryRun = False,
-    debug: Debug = False,
-) -> None:
-    """Run what is missing of a plan, its knobs tuned where it says so, then fit exponents over its cells.
-
-    Coordinates and knobs of the plan can be replaced (`--data /path/to/images --epochs 10`); a model without
-    a plan is tuned and run alone. For tuning also
-    `--sampler tpe|random|gp|cmaes --pruner none|median|hyperband --timeout SECONDS --tune-seed N
-    --log-trials true --widen true --take-over true`.
-    """
-    from mlproject.cli.session import work
-    from mlproject.plans import plan_of, read_plan
-
-    given = _extra(knobs or []) | {"trials": trials, "tune": tune, "storage": storage}
-    given = {k: v for k, v in given.items() if v != ""}
-    alone = not plan and "model" in given
-    path = Path(plan or "sweeps/embedded.toml")
-    found = plan_of(f"tuned {given['model']}", given, tuned=True) if alone else read_plan(path, given)
-    raise typer.Exit(work(found, experiment, dry_run, fit=not alone))
-
-
-@app.command()
-def aggregate(
-    experiment: Experiment = "",
-    where: Annotated[str, typer.Option(help="MLflow filter, such as: tags.sweep = 'embedded'")] = "",
-    debug: Debug = False,
-) -> None:
-    """Fit exponents over the finished cells of the experiment; the fit is a tracked run itself."""
-    from mlproject.cli.session import show_fit
-    from mlproject.runs.analysis_run import fit_study
-    from mlproject.tracking import open_store
-
-    store = open_store(experiment, create=False)
-    show_fit(fit_study(store, name=where or "all cells", where=where))
-
-
-@app.command()
-def fit(
-    points: Annotated[Path, typer.Argument(help="A CSV with a header; one row for each measured loss.")],
-    x: Annotated[list[str], typer.Option(help="Column of a scale; again for a law of two or three scales.")],
-    y: Annotated[str, typer.Option(help="Column of the loss.")],
-    sd: Annotated[str, typer.Option(help="Column of the loss' standard deviation, where it is known.")] = "",
-    group: Annotated[str, typer.Option(help="Columns that tell the groups apart: task,model.")] = "",
-    ceiling: Annotated[float | None, typer.Option(help="Loss of a guess: ln of the classes.")] = None,
-    laws: Annotated[str, typer.Option(help="Laws to average (default: all that suit): power,zhai.")] = "",
-    predict_at: Annotated[Path | None, typer.Option(help="A CSV of scales (and groups) to predict.")] = None,
-    to_json: Annotated[Path | None, typer.Option("--json", help="Write laws and predictions here.")] = None,
-    compare: Annotated[tuple[str, str] | None, typer.Option(help="Two groups: which is steeper?")] = None,
-    debug: Debug = False,
-) -> None:
-    """Fit scaling laws to points that came from elsewhere, and predict where nothing was measured.
-
-    `mlproject fit points.csv --x images --y loss --group task,model --predict-at at.csv --json out.json`
-    """
-    from mlproject.analysis import Columns, assess_csv
-    from mlproject.cli.session import show_csv_study
-
-    columns = Columns(x=tuple(x), y=y, sd=sd, group=_words(group))
-    study = assess_csv(
-        points, columns, predict_at=predict_at, ceiling=ceiling, laws=_words(laws), compared=compare
-    )
-    show_csv_study(study, to_json)
-
-
-@app.command(context_settings={"token_normalize_func": _dashes})
-def regions(
-    data: Annotated[str, typer.Option(help="embedded, embedded:sneaker, mnist, cifar10 … or a folder.")],
-    method: Annotated[str, typer.Option(help="blobs, sam (blobs as prompts) or sam-auto.")] = "blobs",
-    checkpoint: Annotated[str, typer.Option(help="SAM's checkpoint: sam_vit_b_01ec64.pth or -l, -h.")] = "",
-    limits: Annotated[str, typer.Option(help="Of blobs: relative to the image, or the seed's.")] = "relative",
-    max_bad: Annotated[int, typer.Option(help="Bad images of a folder that may be left out.")] = 0,
-    experiment: Experiment = "",
-    debug: Debug = False,
-) -> None:
-    """Find the object of every image: masks, overlays and a table of what was decided, as a tracked run."""
-    from mlproject.cli.session import mask
-
-    raise typer.Exit(mask(data, max_bad, method, limits, checkpoint, experiment))
-
-
-@app.command("plan-next")
-def plan_next(
-    plan: Annotated[Path, typer.Option(help="The TOML plan whose cells are done.")],
-    budget: Annotated[float, typer.Option(help="What the next cells may cost in all.")],
-    target_images: Annotated[int, typer.Option(help="The size whose loss is to be predicted.")],
-    out: Annotated[Path, typer.Option(help="The TOML plan to write, for mlproject sweep.")],
-    unit: Annotated[str, typer.Option(help="Unit of the budget: images, flops, gmac, seconds.")] = "images",
-    target_params: Annotated[
-        float, typer.Option(help="Model size to predict at, where models are an axis (default: the largest).")
-    ] = 0.0,
-    experiment: Experiment = "",
-    debug: Debug = False,
-) -> None:
-    """Choose the cells whose losses would narrow a prediction the most, and write their plan.
-
-    Along images, and along model size too where finished cells of the plan carry a law of both.
-    """
-    from mlproject.analysis import Aim
-    from mlproject.cli import listing
-    from mlproject.plans import read_plan
-    from mlproject.runs.next_experiments import choose, write_plan
-    from mlproject.tracking import open_store
-
-    given = read_plan(plan, {})
-    aim = Aim(target=target_images, budget=budget, unit=unit, params=target_params)
-    choices = choose(given, open_store(experiment, create=False).observations(), aim)
-    write_plan(out, given, aim, choices)
-    listing.print_next(choices, aim, out)
-
-
-@app.command()
-def ls(
-    experiment: Experiment = "",
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON list of the runs that count.")] = False,
-    everything: Annotated[bool, typer.Option("--all", help="Failed, killed and running ones too.")] = False,
-    debug: Debug = False,
-) -> None:
-    """List the cells of the experiment."""
-    from mlproject.cli import listing
-    from mlproject.tracking import open_store
-
-    rows = listing.records(open_store(experiment, create=False), everything=everything)
-    listing.print_json(rows) if as_json else listing.print_table(rows)
-
-
-@app.command()
-def show(
-    name: Annotated[str, typer.Argument(help="A cell's key or a run id (or the beginning of one).")],
-    experiment: Experiment = "",
-    debug: Debug = False,
-) -> None:
-    """Show one cell: coordinates, knobs, numbers, and where its artifacts lie."""
-    from mlproject.cli import listing
-    from mlproject.tracking import open_store
-
-    listing.print_one(open_store(experiment, create=False), name)
-
-
-@app.command()
-def doctor(debug: Debug = False) -> None:
-    """Say what this machine has (device, weights, data, store, room) and what will not work."""
-    from mlproject.cli.doctor import examine
-
-    raise typer.Exit(examine())
-
-
-@app.command()
-def fetch(
-    models: Annotated[list[str], typer.Argument(help="Models: resnet18 resnet50 …")],
-    debug: Debug = False,
-) -> None:
-    """Download pretrained weights (on a machine with internet) and verify them."""
-    from mlproject.cli.console import out
-    from mlproject.models import fetch_weights, find_model
-
-    for model in models:
-        out.print(f"{model}: {fetch_weights(find_model(model))}")
+__all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line; errors become one line and an exit status."""
+    """Run the command line and exit."""
     debug = "--debug" in sys.argv or bool(os.environ.get("MLPROJECT_DEBUG"))
-    # Imports make objects by the million that all stay: a third of start-up went into looking for garbage.
+    # Imports create millions of objects that all stay: a third of start-up was garbage collection.
     gc.set_threshold(100_000, 50, 50)
     raise_on_signals()
     try:
         sys.exit(app(prog_name="mlproject", standalone_mode=False))
     except Stopped as stop:
         stop_received()
-        _say(f"{stop}; what is finished is kept, the same command goes on from there")
+        _print_error(f"{stop}; finished cells are kept, the same command continues from there")
         sys.exit(stop.status)
     except Exception as error:
         if debug:
             raise
-        text, status = _told(error)
-        _say(text)
+        text, status = _message(error)
+        _print_error(text)
         sys.exit(status)
 
 
-def _told(error: Exception) -> tuple[str, int]:
-    """What a person is told of an error, and the exit status."""
+def _message(error: Exception) -> tuple[str, int]:
+    """The line to print for an error, and the exit status."""
     if isinstance(error, MLProjectError):
         return f"error: {error}", error.status
-    if isinstance(error, UsageError):
-        text = str(error.format_message())  # nothing where help was printed for want of arguments
+    if isinstance(error, typer.TyperException):
+        text = error.format_message()  # empty where help was printed for lack of arguments
         return f"error: {text}" if text else "", WrongUse.status
     if is_disk_full(error):
         return f"error: no room: {one_line(error)}; free some space", NoRoom.status
     return f"unexpected {one_line(error)} (a defect of mlproject; --debug shows where)", 1
 
 
-def _words(text: str) -> tuple[str, ...]:
-    """The words of a comma list."""
-    return tuple(word.strip() for word in text.split(",")) if text else ()
-
-
-def _extra(words: list[str]) -> dict[str, str]:
-    """Options that are not declared: knobs and coordinates, as ``--name value`` or ``--name=value``."""
-    found: dict[str, str] = {}
-    rest = list(words)
-    while rest:
-        word = rest.pop(0)
-        if not word.startswith("--") or word == "--":
-            raise WrongUse(f"unexpected argument {word!r}; options are written --name=value")
-        name, equals, value = word[2:].partition("=")
-        if not equals:
-            if not rest:
-                raise WrongUse(f"option --{name} has no value; write --{name}=value")
-            value = rest.pop(0)
-        found[name.replace("-", "_")] = value
-    return found
-
-
-def _say(text: str) -> None:
-    """Print to stderr; a name from outside must not steer the terminal."""
+def _print_error(text: str) -> None:
+    """Print to stderr, with unprintable characters escaped: they could control the terminal."""
     shown = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
     if shown:
         print(shown, file=sys.stderr)
-
-
-if __name__ == "__main__":
-    main()

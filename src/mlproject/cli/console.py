@@ -1,4 +1,4 @@
-"""What a person sees in the terminal: progress bars where there is one, a line per cell elsewhere."""
+"""Terminal output: progress bars on a terminal, one line per cell elsewhere, warnings on stderr."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from mlproject.cell import Cell
     from mlproject.data import ImageSet
     from mlproject.plans import Plan
-    from mlproject.runs.cell_run import CellRun
-    from mlproject.tuning.tuner import Chosen
+    from mlproject.runs import CellRun
+    from mlproject.tuning import SearchResult
 
 WIDE = 200
-"""Columns where no terminal sets a width, so that files and pipes get whole names."""
+"""Columns without a terminal, so that files and pipes get whole names."""
 
 
 def _console(*, stderr: bool) -> Console:
@@ -50,7 +50,7 @@ STYLES = {"done": "green", "was done": "dim", "busy": "yellow", "failed": "red"}
 
 
 class Trials:
-    """Trials of a plan's searches: how many are done, how fast, and what has to be said of the best."""
+    """Trials of a plan's searches: number, speed, and warnings about the results."""
 
     def __init__(self, n_trials: int) -> None:
         self.n_trials = n_trials
@@ -60,14 +60,14 @@ class Trials:
         self._before: dict[str, int] = {}
 
     def count(self, name: str, done: int) -> int:
-        """Trials of all studies that are done, now that this one has so many."""
+        """Finished trials of all studies, given those of the study ``name``."""
         self._before.setdefault(name, done)
         self._done[name] = done
         return sum(self._done.values())
 
     @property
     def speed(self) -> str:
-        """Trials a second of this process, and the seconds that are left at that speed."""
+        """Trials per second of this process, and the remaining seconds at that speed."""
         done = sum(self._done.values())
         rate = (done - sum(self._before.values())) / max(1e-9, time.monotonic() - self.start)
         left = f", {(self.n_trials - done) / rate:.0f} s left" if rate > 0 and done < self.n_trials else ""
@@ -75,7 +75,7 @@ class Trials:
 
 
 class Bars:
-    """Progress of a plan on a terminal: cells done of all, and the stage at work with its speed."""
+    """Progress bars of a plan on a terminal: trials, cells, and the current stage with its speed."""
 
     def __init__(self, progress: Progress, n_cells: int, n_trials: int = 0) -> None:
         self.progress = progress
@@ -83,45 +83,45 @@ class Bars:
         if n_trials:
             self.tuning = progress.add_task("trials", total=n_trials, unit="trials")
         self.cells = progress.add_task("cells", total=n_cells, unit="cells", visible=n_cells > 0)
-        self.work = progress.add_task("", total=None, visible=False, unit="")
+        self.current = progress.add_task("", total=None, visible=False, unit="")
 
     def begin(self, cell: Cell) -> None:
-        """Show which cell is at work."""
+        """Show the running cell."""
         self.progress.update(self.cells, description=cell.label)
 
     def end(self, result: CellRun) -> None:
         """Count the cell; a failure is printed above the bars."""
-        self.progress.update(self.work, visible=False)
+        self.progress.update(self.current, visible=False)
         self.progress.advance(self.cells)
         if result.status in ("failed", "busy"):
             self.progress.console.print(line(result))
 
-    def tried(self, name: str, done: int, best: float) -> None:
+    def count_trials(self, name: str, done: int, best: float) -> None:
         """Move the bar of the trials."""
         total = self.trials.count(name, done)
         self.progress.update(self.tuning, completed=total, description=f"best {best:.4g} · {name}")
 
-    def found(self, chosen: Chosen) -> None:
-        """Print the knobs above the bars."""
-        self.trials.warnings += chosen.warnings
-        self.progress.console.print(found(chosen))
+    def end_search(self, result: SearchResult) -> None:
+        """Print the tuned knobs above the bars."""
+        self.trials.warnings += result.warnings
+        self.progress.console.print(search_line(result))
 
     def stage(self, name: str, total: int) -> None:
-        """Start the second bar anew."""
+        """Reset the bar of the stage."""
         self.progress.reset(
-            self.work, total=total, description=f"  {name}", visible=total > 0, unit=UNITS.get(name, "")
+            self.current, total=total, description=f"  {name}", visible=total > 0, unit=UNITS.get(name, "")
         )
 
     def advance(self, count: int) -> None:
-        """Move the second bar."""
-        self.progress.advance(self.work, count)
+        """Move the bar of the stage."""
+        self.progress.advance(self.current, count)
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Bars show no numbers of training."""
+        """Bars show no metrics."""
 
 
 class Lines:
-    """Progress where nobody sees bars move: one line for every cell, with its time."""
+    """Progress without a terminal: one line for every cell, with its time."""
 
     def __init__(self, n_cells: int, n_trials: int = 0) -> None:
         self.trials = Trials(n_trials)
@@ -130,10 +130,10 @@ class Lines:
         self.start = time.monotonic()
 
     def begin(self, cell: Cell) -> None:
-        """Wait for the end of the cell."""
+        """Nothing is printed before the end of the cell."""
 
     def end(self, result: CellRun) -> None:
-        """One line: how many of how many, what became of it."""
+        """Print the number of finished cells and the result."""
         self.n_done += 1
         if result.status != "was done" or self.n_done == self.n_cells:
             out.print(
@@ -142,14 +142,14 @@ class Lines:
                 soft_wrap=True,
             )
 
-    def tried(self, name: str, done: int, best: float) -> None:
-        """Count; what was found is told at the end of each search."""
+    def count_trials(self, name: str, done: int, best: float) -> None:
+        """Count; the result is printed at the end of each search."""
         self.trials.count(name, done)
 
-    def found(self, chosen: Chosen) -> None:
-        """One line: the knobs, and how fast it goes."""
-        self.trials.warnings += chosen.warnings
-        out.print(found(chosen).append(f"  {self.trials.speed}", "dim"), soft_wrap=True)
+    def end_search(self, result: SearchResult) -> None:
+        """Print the tuned knobs and the speed of the search."""
+        self.trials.warnings += result.warnings
+        out.print(search_line(result).append(f"  {self.trials.speed}", "dim"), soft_wrap=True)
 
     def stage(self, name: str, total: int) -> None:
         """Stages are not shown."""
@@ -158,7 +158,7 @@ class Lines:
         """Stages are not shown."""
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Numbers of training are in the run."""
+        """Metrics are in the tracked run."""
 
 
 @contextlib.contextmanager
@@ -188,28 +188,28 @@ class _Speed(ProgressColumn):
 
 
 def line(result: CellRun) -> Text:
-    """One line on a cell: what became of it, its name, its loss or the reason."""
+    """One line on a cell: status, name, loss or the reason of a failure."""
     text = Text.assemble((result.status, STYLES[result.status]), "  ", result.cell.label)
     if result.status == "done":
         text.append(f"  loss {result.loss:.4g}", "cyan")
     return text.append(f"  {result.reason}") if result.reason else text
 
 
-def found(chosen: Chosen) -> Text:
-    """One line on a search: the coordinate, its trials, the best validation loss and its knobs."""
-    values = chosen.best.knobs.items()
+def search_line(result: SearchResult) -> Text:
+    """One line on a search: coordinate, number of trials, best validation loss and its knobs."""
+    values = result.best.knobs.items()
     knobs = " ".join(f"{n}={v:.4g}" if isinstance(v, float) else f"{n}={v}" for n, v in values)
-    text = Text.assemble(("tuned", "magenta"), f"  {chosen.coordinate.label}  {len(chosen.tried)} trials")
-    return text.append(f"  validation loss {chosen.best.loss:.4g}", "cyan").append(f"  {knobs}")
+    text = Text.assemble(("tuned", "magenta"), f"  {result.coordinate.label}  {len(result.trials)} trials")
+    return text.append(f"  validation loss {result.best.loss:.4g}", "cyan").append(f"  {knobs}")
 
 
 def warn(text: str) -> None:
-    """Say something on stderr that a reader of the results must know."""
+    """Print a warning on stderr."""
     err.print(Text.assemble(("warning: ", "yellow"), text), soft_wrap=True)
 
 
-def warn_of(cells: Sequence[Cell]) -> None:
-    """Say aloud what a reader of the results must know: random features, in-sample losses."""
+def warn_of_cells(cells: Sequence[Cell]) -> None:
+    """Note what limits the results of these cells: random features, in-sample losses."""
     random = sorted({cell.model for cell in cells if cell.random_features})
     if random:
         err.print(
@@ -221,16 +221,16 @@ def warn_of(cells: Sequence[Cell]) -> None:
 
 
 def warn_of_tuning(plan: Plan) -> None:
-    """Say where the validation images of a tuned plan come from when it has none to spare."""
+    """Note where the validation images of a tuned plan come from when the pool has none to spare."""
     if plan.tune:
-        from mlproject.tuning.coordinate import BORROWED
+        from mlproject.tuning import BORROWED
 
         if any(cell.validation_size == 0 for cell in plan.cells):
             err.print(f"[yellow]note:[/] {BORROWED}", soft_wrap=True)
 
 
 def warn_of_skipped(image_sets: Iterable[ImageSet]) -> None:
-    """Count and name what a folder holds that is not learned from."""
+    """Note how many files of a folder were left out, and why."""
     for images in {(images.name, images.skipped): images for images in image_sets}.values():
         if not images.skipped:
             continue

@@ -1,4 +1,4 @@
-"""What this machine has, and what will not work on it."""
+"""Check what this machine has and what will not work on it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ ROOM = 1 << 30
 PACKAGES = ("torch", "torchvision", "mlflow", "onnxruntime", "numpy", "opencv-python-headless")
 
 Finding = tuple[bool | None, str, str]
-"""Whether it works (None: it works, but less than one may expect), what, and the detail."""
+"""Whether it works (None: with limits), what it is, and the detail."""
 
 
 def examine() -> int:
-    """Print what was found; 0 when all is well, 1 when something will not work."""
+    """Print the findings; the exit status: 0, or 1 when something will not work."""
     findings = [*_packages(), *_device(), *_weights(), *_regions(), *_data(), *_cache(), *_store()]
     marks = {True: "[green]ok  [/]", None: "[yellow]note[/]", False: "[red]bad [/]"}
     for works, what, detail in findings:
@@ -40,11 +40,11 @@ def _packages() -> Iterator[Finding]:
 def _device() -> Iterator[Finding]:
     from mlproject.device import describe
 
-    found = describe()
-    on_cpu = found["device"] == "cpu"
-    words = ", ".join(f"{name} {value}" for name, value in found.items() if name != "device")
+    described = describe()
+    on_cpu = described["device"] == "cpu"
+    words = ", ".join(f"{name} {value}" for name, value in described.items() if name != "device")
     hint = " (no GPU found; features come from onnxruntime)" if on_cpu else ""
-    yield (None if on_cpu else True), "device", f"{found['device']}{hint}, {words}"
+    yield (None if on_cpu else True), "device", f"{described['device']}{hint}, {words}"
 
 
 def _weights() -> Iterator[Finding]:
@@ -71,8 +71,8 @@ def _data() -> Iterator[Finding]:
     try:
         images = load_images("embedded")
         images.read(0)
-        held = images.n_held_out
-        yield True, "embedded data", f"{len(images):,} images, {held:,} of them held out; digest verified"
+        n = images.n_held_out
+        yield True, "embedded data", f"{len(images):,} images, {n:,} of them held out; digest verified"
     except MLProjectError as problem:
         yield False, "embedded data", str(problem)
 

@@ -1,4 +1,4 @@
-"""Lists for people and scripts: plans, cells, one cell, the feature cache."""
+"""Lists for people and scripts: the cells of a plan and of an experiment, one cell, next experiments."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from rich.text import Text
 
 from mlproject.cli.console import out
 from mlproject.errors import WrongUse
+from mlproject.losses import cell_loss
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mlproject.analysis import Aim
     from mlproject.plans import Plan
-    from mlproject.runs.next_experiments import Choice
+    from mlproject.runs import Choice
     from mlproject.tracking import Store
-    from mlproject.tuning.search import Tune
+    from mlproject.tuning import Tune
 
 PUBLIC = ("cell", "coordinates", "status", "run_id", "digest")
-MIB = 1 << 20
 
 
-def records(store: Store, *, everything: bool = False) -> list[dict[str, Any]]:
+def list_runs(store: Store, *, everything: bool = False) -> list[dict[str, Any]]:
     """Cell runs of an experiment, newest first: one done run per cell, or every attempt."""
     seen: set[str] = set()
     rows = []
@@ -49,7 +49,7 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
     table = Table("cell", "name", "status", "loss", "accuracy", "run", box=None)
     for row in rows:
         metrics = row["metrics"]
-        loss = metrics.get("eval.loss", metrics.get("train.loss_final"))
+        loss = cell_loss(metrics)
         table.add_row(
             row["cell"], Text(row["label"]), row["status"], _number(loss), _number(metrics.get("accuracy")),
             row["run_id"][:8],
@@ -59,7 +59,7 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def print_one(store: Store, name: str) -> None:
-    """Everything about one cell run, found by the beginning of its key or run id."""
+    """Everything about the cell run whose key or run id begins with ``name``."""
     rows = [r for r in store.records() if r["cell"].startswith(name) or r["run_id"].startswith(name)]
     if not rows:
         raise WrongUse(f"no cell or run begins with {name!r}; `mlproject ls --all` lists them")
@@ -79,34 +79,33 @@ def print_one(store: Store, name: str) -> None:
 
 
 def n_trials(plan: Plan) -> int:
-    """How many trials the searches of a plan have in all."""
-    from mlproject.tuning.coordinate import coordinates
+    """Number of trials of all searches of a plan."""
+    from mlproject.tuning import coordinates
 
     return plan.tune.trials * len(coordinates(plan.cells, plan.tune)) if plan.tune else 0
 
 
 def print_tuned(plan: Plan, tune: Tune) -> None:
-    """The coordinates of a plan, the trials of each and about how long they take; nothing is started."""
-    from mlproject.tuning.coordinate import coordinates
-    from mlproject.tuning.estimate import GFLOPS, seconds
+    """The coordinates of a tuned plan, the number of their trials and estimated durations."""
+    from mlproject.tuning import GFLOPS, coordinates, search_seconds
 
     table = Table("study", "trials", "a trial trains on", "validates on", "about", box=None)
-    found = coordinates(plan.cells, tune)
-    costs = [seconds(coordinate, plan.images_of(coordinate.cells[0])) for coordinate in found]
-    for coordinate, cost in zip(found, costs, strict=True):
+    searches = coordinates(plan.cells, tune)
+    costs = [search_seconds(coordinate, plan.images_of(coordinate.cells[0])) for coordinate in searches]
+    for coordinate, cost in zip(searches, costs, strict=True):
         trial = coordinate.trial
         sizes = (f"{trial.dataset_size:,}", f"{trial.validation_size:,}")
         table.add_row(Text(coordinate.name), str(tune.trials), *sizes, f"{cost:.0f} s")
     out.print(table)
     out.print("searched: " + "; ".join(map(str, tune.space.values())), markup=False)
     out.print(
-        f"{len(found)} coordinates × {tune.trials} trials ({tune.sampler}), then {len(plan.cells)} cells:"
+        f"{len(searches)} coordinates × {tune.trials} trials ({tune.sampler}), then {len(plan.cells)} cells:"
         f" about {sum(costs) / 60:.1f} min on one core at {GFLOPS} GFLOP/s, features not counted"
     )
 
 
 def print_plan(plan: Plan, experiment: str) -> None:
-    """The cells of a plan and which of them are done, without starting anything."""
+    """The cells of a plan and which of them are done."""
     if plan.tune:
         return print_tuned(plan, plan.tune)
     from mlproject.tracking import done_keys
@@ -159,29 +158,6 @@ def print_next(choices: Sequence[Choice], aim: Aim, plan: Path) -> None:
     out.print(table)
     hint = f"Run them: mlproject sweep --plan {plan}; then fit all: mlproject aggregate"
     out.print(hint, markup=False, soft_wrap=True)
-
-
-def print_cache() -> None:
-    """Tables of the feature cache."""
-    from mlproject.features import list_tables
-
-    table = Table("table", "model", "weights", "scale", "engine", "precision", "MiB", box=None)
-    for row in list_tables():
-        words = (row.name, row.model, row.weights, f"{row.image_scale:g}", row.engine, row.precision)
-        table.add_row(*words, f"{row.n_bytes / MIB:.1f}")
-    out.print(table)
-
-
-def prune_cache(model: str) -> None:
-    """Delete tables of the feature cache, of one model, or all and what abandoned trainings left."""
-    from mlproject.features import ABANDONED_DAYS, prune, prune_unfinished
-
-    gone = prune(model=model or None)
-    out.print(f"{len(gone)} tables deleted, {sum(row.n_bytes for row in gone) / MIB:.1f} MiB freed")
-    if not model:
-        n_left, n_bytes = prune_unfinished()
-        said = f"{n_left} unfinished trainings untouched for {ABANDONED_DAYS:g} days deleted"
-        out.print(f"{said}, {n_bytes / MIB:.1f} MiB freed")
 
 
 def _number(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""A plan under the eyes of a person: warnings, progress, the fit, and the closing lines."""
+"""Run a plan interactively: warnings, progress, summary."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ if TYPE_CHECKING:
     from mlproject.analysis import CsvStudy
     from mlproject.cell import Cell
     from mlproject.plans import Plan
-    from mlproject.runs.analysis_run import Fitted
-    from mlproject.runs.cell_run import CellRun
+    from mlproject.runs import CellRun, Fitted
 
 UI = "http://127.0.0.1:5000/#/experiments"
 
 
-def work(plan: Plan, experiment: str, dry_run: bool, *, fit: bool) -> int:
-    """Run what is missing of a plan, or list it; the exit status: 0, or 1 when a cell failed."""
-    console.warn_of(plan.cells)
+def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool) -> int:
+    """Run the missing cells of a plan, or list them; the exit status: 0, or 1 when a cell failed."""
+    console.warn_of_cells(plan.cells)
     console.warn_of_skipped(plan.images.values())
     console.warn_of_tuning(plan)
     if dry_run:
         listing.print_plan(plan, experiment)
         return 0
-    from mlproject.runs.sweep import run_plan
+    from mlproject.runs import run_plan
     from mlproject.tracking import open_store
 
     store = open_store(experiment)
@@ -37,36 +36,36 @@ def work(plan: Plan, experiment: str, dry_run: bool, *, fit: bool) -> int:
     with console.watching(len(plan.cells), n_trials) as watcher:
         results = run_plan(plan, store, watcher, summary=fit or len(plan.cells) > 1)
     failed = [r for r in results if r.status == "failed"]
-    busy = any(r.status == "busy" for r in results)  # whoever finishes last fits
+    busy = any(r.status == "busy" for r in results)  # the process that finishes last fits
     if fit and not busy and len(failed) < len(results):
-        from mlproject.runs.analysis_run import fit_study
+        from mlproject.runs import fit_study
 
         show_fit(fit_study(store, name=plan.name, keys=[r.cell.key for r in results]))
-    for sentence in watcher.trials.warnings:
-        console.warn(sentence)
-    _close(results, plan.cells, store.experiment_id)
+    for text in watcher.trials.warnings:
+        console.warn(text)
+    _summarise(results, plan.cells, store.experiment_id)
     return int(bool(failed))
 
 
-def mask(data: str, max_bad: int, method: str, limits: str, checkpoint: str, experiment: str) -> int:
-    """Find the regions of a data set, kept as a tracked run; the exit status."""
+def find_regions(data: str, max_bad: int, method: str, limits: str, checkpoint: str, experiment: str) -> int:
+    """Find the regions of a data set as a tracked run; the exit status."""
     from mlproject.data import load_images
     from mlproject.regions import find_settings
-    from mlproject.runs.region_run import mask_images
+    from mlproject.runs import mask_images
     from mlproject.tracking import open_store
 
     settings = find_settings(method, limits=limits, checkpoint=checkpoint)
     images = load_images(data, max_bad=max_bad)
     console.warn_of_skipped([images])
     with console.watching(0) as watcher:
-        done = mask_images(images, settings, open_store(experiment), report=watcher)
-    console.out.print(done.text, markup=False, highlight=False, soft_wrap=True)
-    console.out.print(f"Masks, overlays and tables: {done.where}", soft_wrap=True, markup=False)
+        region_run = mask_images(images, settings, open_store(experiment), report=watcher)
+    console.out.print(region_run.text, markup=False, highlight=False, soft_wrap=True)
+    console.out.print(f"Masks, overlays and tables: {region_run.where}", soft_wrap=True, markup=False)
     return 0
 
 
 def show_fit(fitted: Fitted) -> None:
-    """The exponents, and where everything else lies."""
+    """Print the exponents and the address of the artifacts."""
     console.out.print(fitted.text, markup=False, highlight=False, soft_wrap=True)
     console.out.print(f"Tables and figures: {fitted.where}", soft_wrap=True, markup=False)
 
@@ -89,12 +88,12 @@ def show_csv_study(study: CsvStudy, path: Path | None) -> None:
         raise MLProjectError(f"{n} of the groups left out, the others fitted: {first}")
 
 
-def _close(results: Sequence[CellRun], cells: Sequence[Cell], experiment_id: str) -> None:
+def _summarise(results: Sequence[CellRun], cells: Sequence[Cell], experiment_id: str) -> None:
     counts = [f"{sum(r.status == s for r in results)} {s}" for s in console.STYLES]
     console.out.print(f"Cells: {', '.join(counts)}.")
     if len(results) == 1 and results[0].run_id:
         console.out.print(f"Run {results[0].run_id}: {results[0].cell.label}", markup=False)
-    console.warn_of(cells)
+    console.warn_of_cells(cells)
     console.out.print(
         f"Compare runs: mlflow ui, then {UI}/{experiment_id}/runs?workflowType=machine_learning"
     )

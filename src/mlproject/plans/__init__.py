@@ -21,8 +21,7 @@ from mlproject.errors import MLProjectError, WrongUse, unknown
 from mlproject.plans.cells import cell_at, drawn_from
 from mlproject.plans.tables import Coordinates, PlanTable
 from mlproject.recipes import RECIPES, validated
-from mlproject.tuning.search import Tune, split_words
-from mlproject.tuning.tunable import check_tunable, tune_of
+from mlproject.tuning import Tune, check_tunable, split_words, tune_of
 
 LISTS = ("model", "dataset_size", "seed")
 """Coordinates for which a command line may give several values, separated by commas."""

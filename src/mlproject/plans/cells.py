@@ -59,7 +59,7 @@ def cell_at(at: Coordinates, knobs: Mapping[str, Knob], largest: int) -> tuple[C
 
 
 def _weights(spec: str, name: str, recipe: Recipe) -> str:
-    """The name of the weights: ``scratch`` for recipes that draw all weights from the seed, only for those."""
+    """The name of the weights: ``scratch`` for recipes that draw all weights from the seed, for no other."""
     if recipe.from_scratch and spec == "auto":
         return SCRATCH
     if recipe.from_scratch != (spec == SCRATCH):

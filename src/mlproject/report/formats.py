@@ -68,17 +68,6 @@ def signed_interval(estimate: Interval, decimals: int = 3) -> str:
     return f"{value} [{low}, {high}]"
 
 
-def accuracy(error: Interval) -> str:
-    """The accuracy, in percent, of an error rate: ``81.2 [79.0, 83.4]``."""
-    return f"{100 * (1 - error.value):.1f} [{100 * (1 - error.high):.1f}, {100 * (1 - error.low):.1f}]"
-
-
-def accuracy_difference(error: Interval) -> str:
-    """The difference of accuracies, in percentage points, of a difference of error rates."""
-    value, low, high = (signed(-100 * x, 1) for x in (error.value, error.high, error.low))
-    return f"{value} [{low}, {high}]"
-
-
 def ends(name: str, estimate: Interval | None, *, identified: bool = True) -> dict[str, float | None]:
     """Columns ``name``, ``name_low`` and ``name_high`` of a table; no value where it is not identified."""
     if estimate is None:

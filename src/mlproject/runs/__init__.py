@@ -1,1 +1,45 @@
 """Runs: one cell, a plan, an analysis, the regions of a data set, each as tracked runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mlproject.runs.cell_run import CellRun, Status, run_cell
+from mlproject.runs.sweep import Watcher, run_plan
+
+if TYPE_CHECKING:
+    from mlproject.runs.analysis_run import Fitted, fit_study
+    from mlproject.runs.next_experiments import Choice, choose, write_plan
+    from mlproject.runs.region_run import RegionRun, mask_images
+
+__all__ = [
+    "CellRun",
+    "Choice",
+    "Fitted",
+    "RegionRun",
+    "Status",
+    "Watcher",
+    "choose",
+    "fit_study",
+    "mask_images",
+    "run_cell",
+    "run_plan",
+    "write_plan",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import analyses and regions when they are first used: a sweep needs neither SciPy nor OpenCV."""
+    if name in ("Fitted", "fit_study"):
+        from mlproject.runs import analysis_run
+
+        return getattr(analysis_run, name)
+    if name in ("Choice", "choose", "write_plan"):
+        from mlproject.runs import next_experiments
+
+        return getattr(next_experiments, name)
+    if name in ("RegionRun", "mask_images"):
+        from mlproject.runs import region_run
+
+        return getattr(region_run, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

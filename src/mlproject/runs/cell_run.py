@@ -1,4 +1,4 @@
-"""One cell as a tracked run: the heart."""
+"""Run one cell as a tracked run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mlproject.cell import Cell
 from mlproject.data import ImageSet
 from mlproject.features import unfinished_folder
 from mlproject.files import try_locked
-from mlproject.losses import Outcome, PerImageLosses, write_losses, write_rows
+from mlproject.losses import Outcome, write_losses, write_rows
 from mlproject.progress import Report
 from mlproject.recipes import build_recipe
 from mlproject.tracking import LOSSES_DIGEST, Store, TrackedRun
@@ -27,7 +27,7 @@ Status = Literal["done", "was done", "busy", "failed"]
 
 @dataclass(frozen=True, kw_only=True)
 class CellRun:
-    """What became of a cell: its run, or that another process has it, or why it failed."""
+    """The result of a cell: its run, or that another process runs it, or why it failed."""
 
     cell: Cell
     status: Status
@@ -39,9 +39,10 @@ class CellRun:
 def run_cell(
     cell: Cell, images: ImageSet, store: Store, *, report: Report, sweep: str = "", adopt: bool = False
 ) -> CellRun:
-    """Run a cell under its lock, unless it is done already or another process is at it.
+    """Run a cell under its lock, unless it is done already or another process runs it.
 
-    Same cell, same losses. Raises what the recipe raises, after the run was marked FAILED or KILLED.
+    The same cell gives the same losses. Raises what the recipe raises, after the run was marked FAILED or
+    KILLED.
     """
     with try_locked(store.lock_path(cell.key)) as ours:
         if not ours:
@@ -52,17 +53,17 @@ def run_cell(
         with store.run(
             kind="cell", name=cell.label, lock=cell.key, tags=_tags(cell, sweep), adopt=adopt
         ) as run:
-            timed = _Timed(report)
+            timed = _Timer(report)
             outcome = build_recipe(cell.recipe, cell.knobs).run(cell, images, timed)
             timed.stop()
             _log(run, cell, images, outcome, timed)
         shutil.rmtree(unfinished_folder(cell.key), ignore_errors=True)
-    return CellRun(cell=cell, status="done", run_id=run.run_id, loss=float(_judged(outcome).loss.mean()))
+    return CellRun(cell=cell, status="done", run_id=run.run_id, loss=_loss(outcome))
 
 
 @dataclass
-class _Timed:
-    """Passes progress on, keeps the history of metrics, and takes the time of each stage."""
+class _Timer:
+    """Progress callback that forwards progress, keeps the history of metrics, and times each stage."""
 
     report: Report
     history: list[tuple[int, Mapping[str, float]]] = field(default_factory=list)
@@ -98,7 +99,7 @@ def _tags(cell: Cell, sweep: str) -> dict[str, str]:
     return {name: value for name, value in tags.items() if value}
 
 
-def _log(run: TrackedRun, cell: Cell, images: ImageSet, outcome: Outcome, timed: _Timed) -> None:
+def _log(run: TrackedRun, cell: Cell, images: ImageSet, outcome: Outcome, timed: _Timer) -> None:
     losses = outcome.losses
     provenance = {f"provenance.{name}": value for name, value in outcome.provenance.items()}
     run.log(
@@ -118,14 +119,14 @@ def _log(run: TrackedRun, cell: Cell, images: ImageSet, outcome: Outcome, timed:
 
 
 def _metrics(cell: Cell, outcome: Outcome, seconds: Mapping[str, float]) -> dict[str, float]:
-    """Numbers of the run contract; what people sort and filter by is a metric, since text is not a number."""
+    """Metrics of the run; sizes are among them, since parameters are text and cannot be sorted as numbers."""
     values: dict[str, float] = {}
     for split in sorted(set(outcome.losses.splits)):
-        loss = outcome.losses.select(split).loss
+        losses = outcome.losses.select(split).loss
         values |= {
-            f"{split}.loss_final" if split == "train" else f"{split}.loss": float(loss.mean()),
-            f"{split}.loss_median": float(np.median(loss)),
-            f"{split}.loss_max": float(loss.max()),
+            f"{split}.loss_final" if split == "train" else f"{split}.loss": float(losses.mean()),
+            f"{split}.loss_median": float(np.median(losses)),
+            f"{split}.loss_max": float(losses.max()),
         }
     values |= {
         "params": outcome.n_params,
@@ -136,9 +137,8 @@ def _metrics(cell: Cell, outcome: Outcome, seconds: Mapping[str, float]) -> dict
         "log10.dataset_size": float(np.log10(cell.dataset_size)),
         "log10.params": float(np.log10(outcome.n_params)),
     }
-    judged = float(_judged(outcome).loss.mean())
-    if judged > 0:
-        values["log10.loss"] = float(np.log10(judged))
+    if (loss := _loss(outcome)) > 0:
+        values["log10.loss"] = float(np.log10(loss))
     values |= {f"seconds.{name}": duration for name, duration in seconds.items()}
     return values | {name: float(value) for name, value in outcome.facts.items()}
 
@@ -150,7 +150,7 @@ def _write_artifacts(folder: Path, cell: Cell, outcome: Outcome) -> None:
     if outcome.tensors:
         from safetensors.numpy import save_file
 
-        # safetensors writes an array's memory as it lies: channels-last weights would come back scrambled.
+        # safetensors writes memory in its physical order: channels-last weights would be read back scrambled.
         tensors = {name: np.ascontiguousarray(tensor) for name, tensor in outcome.tensors.items()}
         save_file(tensors, folder / "head.safetensors", {"cell": cell.key})
     for name, columns in outcome.tables.items():
@@ -161,5 +161,5 @@ def _write_artifacts(folder: Path, cell: Cell, outcome: Outcome) -> None:
     draw_histogram(outcome.losses, cell.label, folder / "losses.png")
 
 
-def _judged(outcome: Outcome) -> PerImageLosses:
-    return outcome.losses.select(outcome.losses.judged_split)
+def _loss(outcome: Outcome) -> float:
+    return float(outcome.losses.select(outcome.losses.judged_split).loss.mean())

@@ -32,9 +32,7 @@ from mlproject.files import write_atomic
 from mlproject.losses import Observation
 from mlproject.plans import Plan
 from mlproject.scaling import NextPlan, grid_shortage
-from mlproject.tuning.coordinate import coordinates
-from mlproject.tuning.search import Tune
-from mlproject.tuning.search.space import Choices, Dimension
+from mlproject.tuning import Choices, Range, Tune, coordinates
 
 FEWEST_SIZES = 3
 
@@ -177,14 +175,14 @@ def _grid(cell: Cell, sizes: Sequence[int], seeds: Sequence[int]) -> list[str]:
 
 def _tune(tune: Tune) -> list[str]:
     """The search of the earlier plan, so that new cells are tuned as the finished ones were."""
-    default = Tune()
+    default = Tune(space={})
     settings = {name: getattr(tune, name) for name in Tune.model_fields if name != "space"}
     changed = {k: v for k, v in settings.items() if v != getattr(default, k) or k == "trials"}
     values = [f"{k} = {_toml(v)}" for k, v in changed.items()]
     return ["", "[tune]", *values, "", "[tune.space]", *map(_dimension, tune.space.values())]
 
 
-def _dimension(dimension: Dimension) -> str:
+def _dimension(dimension: Choices | Range) -> str:
     if isinstance(dimension, Choices):
         return f"{dimension.name} = {_toml(dimension.values)}"
     low, high = dimension.ends

@@ -1,7 +1,7 @@
-"""The regions of a data set as one tracked run of kind ``regions``.
+"""Find the regions of a data set as one tracked run of kind ``regions``.
 
-Every region is kept as soon as it is found; the artifacts are made of what is kept. A run that was killed
-leaves its regions to the next, whose artifacts are the same to the byte, the seconds included.
+Every region is stored as soon as it is found, and the artifacts are made of stored regions: the run after a
+killed one continues, and its artifacts are the same to the byte, seconds included.
 """
 
 from __future__ import annotations
@@ -46,25 +46,25 @@ NAME_LENGTH = 80
 
 
 @dataclass(frozen=True, kw_only=True)
-class Masked:
-    """The tracked run that holds the regions, its summary, and where its artifacts lie."""
+class RegionRun:
+    """A finished run of kind ``regions``: its id, its summary, and the address of its artifacts."""
 
     run_id: str
     text: str
     where: str
 
 
-def mask_images(images: ImageSet, settings: RegionSettings, store: Store, *, report: Report) -> Masked:
-    """Find the region of every image as a tracked run; a finished run of the same content is given back.
+def mask_images(images: ImageSet, settings: RegionSettings, store: Store, *, report: Report) -> RegionRun:
+    """Find the region of every image as a tracked run; an earlier run of the same content is returned.
 
-    Raises: MLProjectError where another process is at it, NoRoom, DigestMismatch for an image that changed.
+    Raises: MLProjectError where another process runs it, NoRoom, DigestMismatch for a changed image.
     """
     digest = hashlib.sha256(f"{images.digest}:{settings.digest}:{__version__}".encode()).hexdigest()[:16]
     store.reconcile()
     earlier = store.finished(kind="regions", tags={"regions.key": digest})
     if earlier and not store.launcher_run:
         text = store.artifact(earlier, SUMMARY).read_text("utf-8")
-        return Masked(run_id=earlier, text=text, where=store.artifact_uri(earlier))
+        return RegionRun(run_id=earlier, text=text, where=store.artifact_uri(earlier))
     lock, title = f"regions-{digest}", f"regions · {images.name} · {settings.label}"
     with try_locked(store.lock_path(lock)) as ours:
         if not ours:
@@ -72,7 +72,7 @@ def mask_images(images: ImageSet, settings: RegionSettings, store: Store, *, rep
         tags = {"regions.key": digest}
         with store.run(kind="regions", name=title, lock=lock, tags=tags, adopt=True) as run:
             text = _run(run, images, settings, title, report)
-    return Masked(run_id=run.run_id, text=text, where=store.artifact_uri(run.run_id))
+    return RegionRun(run_id=run.run_id, text=text, where=store.artifact_uri(run.run_id))
 
 
 def _run(run: TrackedRun, images: ImageSet, settings: RegionSettings, title: str, report: Report) -> str:
@@ -100,32 +100,32 @@ def _run(run: TrackedRun, images: ImageSet, settings: RegionSettings, title: str
 def _write(
     folder: Path, images: ImageSet, regions: RegionStore, title: str, report: Report
 ) -> tuple[str, dict[str, float]]:
-    """Every artifact; the summary's text and its numbers."""
+    """Write all artifacts; returns the summary's text and its numbers."""
     (folder / "masks").mkdir()
     (folder / "overlays").mkdir()
     report.stage("pictures", len(images))
     rows: list[Mapping[str, Any]] = []
-    found: list[RegionResult] = []
+    results: list[RegionResult] = []
     tiles: list[tuple[str, NDArray[np.uint8]]] = []
     for index, (name, digest) in enumerate(zip(images.ids, images.digests, strict=True)):
-        one = regions.region(digest, partial(images.read, index))
+        region = regions.region(digest, partial(images.read, index))
         image = images.read(index)
         file = file_name(index, name)
-        (folder / "masks" / file).write_bytes(png(one.mask))
-        (folder / "overlays" / file).write_bytes(png(overlay(image, one)))
+        (folder / "masks" / file).write_bytes(png(region.mask))
+        (folder / "overlays" / file).write_bytes(png(overlay(image, region)))
         known = {"image": name, "sha256": digest, "file": file}
-        rows.append({**known, **one.facts})
-        found.append(one)
+        rows.append({**known, **region.facts})
+        results.append(region)
         if len(tiles) < N_SHEET:
-            tiles.append((name, overlay(image, one, TILE[0])))
+            tiles.append((name, overlay(image, region, TILE[0])))
         report.advance(1)
-    return _write_tables(folder, images.ids, found, rows, tiles, title)
+    return _write_tables(folder, images.ids, results, rows, tiles, title)
 
 
 def _write_tables(
     folder: Path,
     names: Sequence[str],
-    found: Sequence[RegionResult],
+    results: Sequence[RegionResult],
     rows: Sequence[Mapping[str, Any]],
     tiles: Sequence[tuple[str, NDArray[np.uint8]]],
     title: str,
@@ -134,7 +134,7 @@ def _write_tables(
     text = render_markdown(document)
     sheet = contact_sheet(tiles, f"{title} · {len(tiles)} of {len(names):,} images")
     (folder / "contact_sheet.png").write_bytes(png(sheet))
-    (folder / "masks.json").write_bytes(coco_json(zip(names, found, strict=True)))
+    (folder / "masks.json").write_bytes(coco_json(zip(names, results, strict=True)))
     for table in document.tables:
         if not table.formats:
             (folder / f"{table.name}.csv").write_bytes(to_csv(table))
@@ -143,6 +143,6 @@ def _write_tables(
 
 
 def file_name(index: int, name: str) -> str:
-    """A file's name that any disk takes: the image's number, then the end of its id in plain letters."""
+    """A portable file name: the image's number, then the end of its id in ASCII letters."""
     stem = os.path.splitext(name)[0]
     return f"{index:05d}_{re.sub(r'[^A-Za-z0-9._-]', '_', stem)[-NAME_LENGTH:]}.png"

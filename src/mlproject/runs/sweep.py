@@ -1,4 +1,4 @@
-"""A plan run to its end: every cell that is not done yet, its knobs found first where the plan tunes."""
+"""Run a plan: every cell that is not done yet, its knobs tuned first where the plan says so."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, get_args, runtime_checkable
+from typing import Protocol, get_args, runtime_checkable
 
 from mlproject.cell import Cell
 from mlproject.errors import MLProjectError, NoRoom, StoreUnreachable, WrongUse, is_disk_full, one_line
@@ -19,47 +19,42 @@ from mlproject.plans import Plan
 from mlproject.progress import Report
 from mlproject.runs.cell_run import CellRun, Status, run_cell
 from mlproject.tracking import Store, TrackedRun
-
-if TYPE_CHECKING:
-    from mlproject.tuning.coordinate import Coordinate
-    from mlproject.tuning.tuner import Chosen, Tuner
-else:
-    Coordinate = Chosen = Tuner = Any  # a plan that tunes nothing starts without Optuna
+from mlproject.tuning import Coordinate, SearchResult, Tune, Tuner, coordinates, log_search, open_tuner
 
 FATAL = (StoreUnreachable, NoRoom)
-"""Failures that the next cell would only repeat."""
+"""Errors that every further cell would meet as well."""
 WAIT_SECONDS = 0.5
 STUDIES = "optuna.log"
-"""The journal of the studies, beside the tracking store where that is a file."""
+"""Default journal file of the studies."""
 
 
 @runtime_checkable
 class Watcher(Report, Protocol):
-    """Progress of a plan: a report that is also told where one cell ends and the next begins."""
+    """Progress callback of a plan, which also receives cells and searches."""
 
     def begin(self, cell: Cell) -> None:
-        """Work on a cell begins."""
+        """A cell is started."""
 
     def end(self, result: CellRun) -> None:
-        """A cell is done, was done, is busy elsewhere, or failed."""
+        """A cell is done, was done, is run by another process, or failed."""
 
-    def tried(self, name: str, done: int, best: float) -> None:
-        """So many trials of a study are done; ``best`` is the least loss so far."""
+    def count_trials(self, name: str, done: int, best: float) -> None:
+        """``done`` trials of the study ``name`` are finished; ``best`` is the smallest loss so far."""
 
-    def found(self, chosen: Chosen) -> None:
-        """A coordinate's knobs are found."""
+    def end_search(self, result: SearchResult) -> None:
+        """The knobs of a coordinate are tuned."""
 
 
 def run_plan(plan: Plan, store: Store, watcher: Watcher, *, summary: bool = True) -> list[CellRun]:
-    """Run what is missing of a plan; a failed cell is recorded and the others go on.
+    """Run the missing cells of a plan; a failed cell is recorded and the others go on.
 
-    With ``summary`` a run of kind ``sweep`` (the launcher's own, under ``mlflow run``) lists what became
-    of each cell; without it a single cell's run takes the launcher's place.
-    Raises: StoreUnreachable, NoRoom and signals, at once; nothing that is computed is lost.
+    With ``summary`` a run of kind ``sweep`` (under ``mlflow run``, the launcher's run) lists the status of
+    each cell; without it the run of a single cell replaces the launcher's.
+    Raises: StoreUnreachable, NoRoom and Stopped at once; finished cells are kept.
     """
     store.reconcile()
     if plan.tune:
-        return _run_tuned(plan, store, watcher)
+        return _run_tuned(plan, plan.tune, store, watcher)
     done = store.done([cell.key for cell in plan.cells])
     to_do = len(plan.cells) - len(done)
     if (to_do and not summary) or not (to_do or store.launcher_run):
@@ -81,67 +76,57 @@ def _sweep_run(plan: Plan, store: Store) -> Iterator[TrackedRun]:
         yield run
 
 
-def _run_tuned(plan: Plan, store: Store, watcher: Watcher) -> list[CellRun]:
-    """Each coordinate's search, then its cells with the best knobs; what others are at waits for its turn."""
-    from mlproject.tuning.coordinate import coordinates
-    from mlproject.tuning.record import record
-    from mlproject.tuning.search.storage import open_storage
-    from mlproject.tuning.tuner import Tuner
-
-    assert plan.tune is not None
-    waiting = coordinates(plan.cells, plan.tune)
+def _run_tuned(plan: Plan, tune: Tune, store: Store, watcher: Watcher) -> list[CellRun]:
+    """Run each coordinate's search, then its cells with the best knobs; busy searches are tried again."""
+    waiting = coordinates(plan.cells, tune)
     results: list[CellRun] = []
-    with open_storage(plan.tune.storage, store.beside(STUDIES)) as storage, _sweep_run(plan, store) as run:
-        tuner = Tuner(storage=storage, watcher=watcher)
+    with open_tuner(tune.storage, store.beside(STUDIES), watcher) as tuner, _sweep_run(plan, store) as run:
         while waiting:
-            still = []
+            busy = []
             for coordinate in waiting:
-                found = _tune_one(coordinate, plan, tuner)
-                if found is None:
-                    still.append(coordinate)
-                    continue
-                if not isinstance(found, str):
-                    record(found, store, sweep=plan.name, parent=run.run_id)
-                    watcher.found(found)
-                results += _run_found(found, coordinate, plan, store, watcher)
-            if len(still) == len(waiting):
+                result = _tune(coordinate, plan, tuner)
+                if result is None:
+                    busy.append(coordinate)
+                elif isinstance(result, str):
+                    results += _fail(coordinate, result, watcher)
+                else:
+                    log_search(result, store, sweep=plan.name, parent=run.run_id)
+                    watcher.end_search(result)
+                    tuned = replace(plan, cells=result.cells, tune=None)
+                    done = store.done([cell.key for cell in tuned.cells])
+                    results += _run_cells(tuned, store, watcher, done, adopt=False)
+            if len(busy) == len(waiting):
                 time.sleep(WAIT_SECONDS)
-            waiting = still
+            waiting = busy
         _log_summary(run, results)
     return results
 
 
-def _tune_one(coordinate: Coordinate, plan: Plan, tuner: Tuner) -> Chosen | str | None:
-    """What was found, or why nothing was, or None while other processes are at its last trials."""
+def _tune(coordinate: Coordinate, plan: Plan, tuner: Tuner) -> SearchResult | str | None:
+    """The result of a search, the reason why it failed, or None while other processes run its last trials."""
     try:
         return tuner.advance(coordinate, plan.images_of(coordinate.cells[0]))
     except (*FATAL, WrongUse):
         raise
-    except Exception as error:  # the other coordinates must not pay for it
+    except Exception as error:  # the other coordinates go on
         if is_disk_full(error):
             raise
         return str(error) if isinstance(error, MLProjectError) else one_line(error)
 
 
-def _run_found(
-    found: Chosen | str, coordinate: Coordinate, plan: Plan, store: Store, watcher: Watcher
-) -> list[CellRun]:
-    if not isinstance(found, str):
-        tuned = replace(plan, cells=found.cells, tune=None)
-        done = store.done([cell.key for cell in tuned.cells])
-        return _run_cells(tuned, store, watcher, done, adopt=False)
-    failed = [CellRun(cell=cell, status="failed", reason=found) for cell in coordinate.cells]
-    for result in failed:
-        watcher.end(result)
+def _fail(coordinate: Coordinate, reason: str, watcher: Watcher) -> list[CellRun]:
+    failed = [CellRun(cell=cell, status="failed", reason=reason) for cell in coordinate.cells]
+    for cell_run in failed:
+        watcher.end(cell_run)
     return failed
 
 
 def _run_cells(
     plan: Plan, store: Store, watcher: Watcher, done: Mapping[str, str], *, adopt: bool
 ) -> list[CellRun]:
-    """What became of each cell, in order; one that was busy is tried once more after all others."""
+    """The result of each cell, in order; a busy one is tried once more after all others."""
     results: dict[str, CellRun] = {}
-    for patient in (False, True):
+    for last in (False, True):
         for cell in plan.cells:
             if cell.key in results:
                 continue
@@ -150,7 +135,7 @@ def _run_cells(
             else:
                 watcher.begin(cell)
                 result = _run_one(cell, plan, store, watcher, adopt=adopt)
-            if patient or result.status != "busy":
+            if last or result.status != "busy":
                 results[cell.key] = result
                 watcher.end(result)
     return [results[cell.key] for cell in plan.cells]
@@ -171,7 +156,7 @@ def _run_one(cell: Cell, plan: Plan, store: Store, watcher: Watcher, *, adopt: b
         if adopt:
             raise
         return CellRun(cell=cell, status="failed", reason=str(problem))
-    except Exception as error:  # a recipe may raise anything; the other cells must not pay for it
+    except Exception as error:  # a recipe may raise anything; the other cells go on
         if adopt:
             raise
         return CellRun(cell=cell, status="failed", reason=one_line(error))

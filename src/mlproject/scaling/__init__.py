@@ -1,33 +1,34 @@
-"""Scaling laws that people can trust: fits, intervals and predictions from observations (x, loss, noise).
+"""Scaling laws: fits, averages, verdicts and predictions from observations (scale, loss, noise).
 
-Pure arithmetic on NumPy and SciPy, useful alone:
+Arithmetic on NumPy and SciPy alone:
 
-    >>> from mlproject.scaling import fit
-    >>> found = fit([100, 200, 400, 800, 1600], [2.0, 1.42, 1.01, 0.72, 0.51], law="power")
-    >>> found.verdict, round(found.parameters["alpha"].value, 2)
+    >>> from mlproject.scaling import assess
+    >>> assessment = assess([100, 200, 400, 800, 1600], [2.0, 1.42, 1.01, 0.72, 0.51])
+    >>> assessment.verdict, round(assessment.law("power").parameters["alpha"].value, 2)
     ('scaling', 0.49)
 """
 
 from mlproject.scaling.allocation.design import NextCell, NextPlan, plan_next
 from mlproject.scaling.allocation.empirical_frontier import METHODS, Envelope, envelope
-from mlproject.scaling.allocation.frontier import SUMS, Cost, Frontier, fit_cost, frontier, isoflop_optimum
-from mlproject.scaling.assess import Assessment, HeldOut, LawFit, assess, grid_shortage, unshared_noise
+from mlproject.scaling.allocation.frontier import SUMS, Cost, Frontier, fit_cost, frontier
+from mlproject.scaling.assess import LEAST_WEIGHT, Assessment, HeldOut, LawFit, assess, grid_shortage
 from mlproject.scaling.averaging.average import Average, Standing, average
-from mlproject.scaling.fitting.bca import acceleration_of, bca
 from mlproject.scaling.fitting.compare import Difference, compare
-from mlproject.scaling.fitting.fit import Fit, Prediction, fit, fit_table
-from mlproject.scaling.fitting.intervals import Estimate, t_interval, t_quantile
-from mlproject.scaling.fitting.overall import HEARD, overall
-from mlproject.scaling.fitting.robust import robust_parameters
-from mlproject.scaling.fitting.verdict import UNIDENTIFIABLE
+from mlproject.scaling.fitting.fit import Fit, fit
+from mlproject.scaling.fitting.intervals import Estimate, acceleration_of, bca, t_interval, t_quantile
+from mlproject.scaling.fitting.points import Points, Prediction, unshared_noise
+from mlproject.scaling.fitting.verdict import FLAT, SCALING, UNIDENTIFIABLE
+from mlproject.scaling.information import Information, measure_information
+from mlproject.scaling.laws import LAWS
 from mlproject.scaling.laws.law import ScalingLaw
-from mlproject.scaling.laws.table import LAWS
 from mlproject.scaling.per_image import ImageExponents, image_exponents
 
 __all__ = [
-    "HEARD",
+    "FLAT",
     "LAWS",
+    "LEAST_WEIGHT",
     "METHODS",
+    "SCALING",
     "SUMS",
     "UNIDENTIFIABLE",
     "Assessment",
@@ -40,9 +41,11 @@ __all__ = [
     "Frontier",
     "HeldOut",
     "ImageExponents",
+    "Information",
     "LawFit",
     "NextCell",
     "NextPlan",
+    "Points",
     "Prediction",
     "ScalingLaw",
     "Standing",
@@ -54,14 +57,11 @@ __all__ = [
     "envelope",
     "fit",
     "fit_cost",
-    "fit_table",
     "frontier",
     "grid_shortage",
     "image_exponents",
-    "isoflop_optimum",
-    "overall",
+    "measure_information",
     "plan_next",
-    "robust_parameters",
     "t_interval",
     "t_quantile",
     "unshared_noise",

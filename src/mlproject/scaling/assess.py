@@ -21,22 +21,22 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mlproject.errors import BadInput, MLProjectError
+from mlproject.errors import BadInput
 from mlproject.scaling.allocation.frontier import Cost
-from mlproject.scaling.averaging.average import AVERAGED, Average, average
-from mlproject.scaling.fitting.fit import Fit, Prediction, fit
+from mlproject.scaling.averaging.average import AVERAGED, Average, average_points, default_laws
+from mlproject.scaling.fitting.fit import Fit, fit_points, read_influence
 from mlproject.scaling.fitting.intervals import Estimate
-from mlproject.scaling.fitting.points import Points, read_points
+from mlproject.scaling.fitting.points import Points, Prediction, read_points, unshared_noise
 from mlproject.scaling.fitting.verdict import FLAT, SCALING, UNIDENTIFIABLE, rises
+from mlproject.scaling.laws import LAWS, find_law
 from mlproject.scaling.laws.law import Array
-from mlproject.scaling.laws.table import LAWS, find_law
 
 FITTED = {
     1: ("power", "power_floor"),
     2: ("separable", "product", "coupled", "bounded_sum"),
     3: ("separable3", "product3"),
 }
-"""Laws that are also fitted on their own; profiles of the richer laws of one axis rarely close."""
+"""Laws that are also fitted on their own; the profiles of the richer laws of one axis rarely close."""
 SPARE = 2
 """A law of p parameters may be called *scaling* from p + SPARE scales on, and is fitted from one fewer."""
 LEAST_AVERAGED = 3
@@ -84,7 +84,7 @@ class HeldOut:
 
 @dataclass(frozen=True, kw_only=True)
 class Assessment:
-    """What a set of points says. ``laws`` are ordered by weight, heaviest first.
+    """The assessment of a set of points. ``laws`` are ordered by weight, heaviest first.
 
     ``average`` is None where too few scales carry one or the loss rises; ``exponents`` are over all laws.
     ``points`` is None where the numbers themselves were refused.
@@ -159,75 +159,43 @@ def assess(
     scales = np.asarray(x, dtype=np.float64)
     scales = scales[:, None] if scales.ndim == 1 else scales
     names = _names(laws, scales.shape[1])
-    data = _Data(
-        x=scales,
-        y=np.asarray(y, dtype=np.float64),
-        sd=None if sd is None else np.asarray(sd, dtype=np.float64),
-        draws=None if draws is None else np.asarray(draws, dtype=np.float64),
-        influence=None if influence is None else np.asarray(influence, dtype=np.float64),
-        ceiling=ceiling,
-        laws=names,
-        axes=tuple(axes) or (("x",) if scales.shape[1] == 1 else ("N", "D", "S")[: scales.shape[1]]),
-    )
-    if scales.shape[1] > 1 and (shortage := grid_shortage(scales, data.axes)):
-        return _refused(data, shortage)
+    labels = tuple(axes) or (("x",) if scales.shape[1] == 1 else ("N", "D", "S")[: scales.shape[1]])
     try:
-        points = data.points()
+        if scales.shape[1] > 1 and (shortage := grid_shortage(scales, labels)):
+            raise BadInput(shortage)
+        noise = sd
+        if sd is None and draws is not None:
+            noise = unshared_noise(np.asarray(y, dtype=np.float64), np.asarray(draws, dtype=np.float64))
+        points = read_points(scales, y, sd=noise, draws=draws, ceiling=ceiling)
+        data = _Data(points=points, influence=read_influence(influence, points), laws=names, axes=labels)
     except BadInput as error:
-        return _refused(data, f"not fitted: {error}")
-    return _assess(data, points, cost)
+        n_scales = len(np.unique(scales, axis=0))
+        return Assessment(
+            verdict=UNIDENTIFIABLE, reason=f"not fitted: {error}", n_points=len(scales), n_scales=n_scales
+        )
+    return _assess(data, cost)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Data:
-    """The arguments of ``assess`` as arrays."""
+    """Checked points, the influence of images on ln y, requested laws, and names of the axes."""
 
-    x: Array
-    y: Array
-    sd: Array | None
-    draws: Array | None
+    points: Points
     influence: Array | None
-    ceiling: float | None
     laws: tuple[str, ...]
     axes: tuple[str, ...]
 
-    @property
-    def noise(self) -> Array | None:
-        """The standard deviation [m] that belongs to each point alone."""
-        return self.sd if self.sd is not None or self.draws is None else unshared_noise(self.y, self.draws)
+    def average(self, rows: NDArray[np.bool_] | None = None) -> Average | None:
+        """The average over the points, or over the rows of a mask; None for too few scales or a rising loss.
 
-    def points(self) -> Points:
-        """The points, checked; raises BadInput."""
-        return read_points(self.x, self.y, sd=self.noise, draws=self.draws, ceiling=self.ceiling)
-
-    def take(self, rows: NDArray[np.bool_]) -> _Data:
-        """The rows of a mask."""
-        return replace(
-            self,
-            x=self.x[rows],
-            y=self.y[rows],
-            sd=None if self.sd is None else self.sd[rows],
-            draws=None if self.draws is None else self.draws[:, rows],
-            influence=None,
-        )
-
-    def fit(self, law: str) -> Fit:
-        """One law on its own; raises BadInput."""
-        return fit(
-            self.x,
-            self.y,
-            law=law,
-            sd=self.noise,
-            draws=self.draws,
-            influence=self.influence,
-            ceiling=self.ceiling,
-        )
-
-    def average(self) -> Average:
-        """The weighted average of the laws; raises BadInput."""
-        return average(
-            self.x, self.y, sd=self.noise, draws=self.draws, ceiling=self.ceiling, laws=self.laws or None
-        )
+        The noise that scales do not share is estimated again for part of a curve.
+        """
+        points = self.points if rows is None else self.points.take(rows)
+        if rows is not None and points.draws is not None and points.x.shape[1] == 1:
+            points = replace(points, sd=unshared_noise(points.y, points.draws))
+        if points.n_scales < LEAST_AVERAGED or (not self.laws and rises(points)):
+            return None
+        return average_points(points, {name: LAWS[name] for name in self.laws or default_laws(points)})
 
 
 def _names(laws: Iterable[str], n_axes: int) -> tuple[str, ...]:
@@ -238,23 +206,6 @@ def _names(laws: Iterable[str], n_axes: int) -> tuple[str, ...]:
     if n_axes not in AVERAGED:
         raise BadInput(f"laws have one to three axes and x has {n_axes}")
     return names
-
-
-def unshared_noise(values: Array, draws: Array) -> Array | None:
-    """The standard deviation [points] that scales do not share, from their replicates [draws, points].
-
-    Hard images raise the loss at every scale alike, which moves the amplitude of a law and not its shape.
-    Counted as noise of each point it would hide a law that departs from the data, so the common factor of
-    each replicate is removed: with z = ln draws and n points, sd(z - mean over points of z) (n / (n - 1))^½.
-    None where a replicate is not above zero.
-    """
-    if not (draws > 0).all():
-        return None
-    logs = np.log(draws)
-    rest = logs - logs.mean(axis=1, keepdims=True)
-    n = draws.shape[1]
-    relative = np.maximum(rest.std(axis=0, ddof=1) * np.sqrt(n / max(n - 1, 1)), 1e-6)
-    return np.asarray(values * relative)
 
 
 def grid_shortage(x: Array, axes: Sequence[str] = ("N", "D")) -> str:
@@ -278,8 +229,9 @@ class _Shortage:
     unfitted: bool
 
 
-def _shortage(data: _Data, points: Points, law: str) -> _Shortage | None:
-    """What a curve lacks for a law, or None. Grids were checked as a whole."""
+def _shortage(data: _Data, law: str) -> _Shortage | None:
+    """What a curve lacks for a law, or None. Grids are checked as a whole."""
+    points = data.points
     if points.x.shape[1] > 1:
         return None
     n, n_parameters = points.n_scales, LAWS[law].n_free(points.ceiling)
@@ -290,32 +242,23 @@ def _shortage(data: _Data, points: Points, law: str) -> _Shortage | None:
     reasons = []
     if few:
         text = f"{n} scales for {n_parameters} parameters, at least {n_parameters + SPARE} needed"
-        one_left = n - n_parameters == 1
-        reasons.append(f"{text} (one degree of freedom is left: t = 12.7)" if one_left else text)
+        last = n - n_parameters == 1
+        reasons.append(f"{text} (one degree of freedom is left: t = 12.7)" if last else text)
     if factor < DECADE:
         reasons.append(f"the range of {data.axes[0]} is a factor of {factor:.2g}, under a decade")
     unfitted = narrow or n < n_parameters + SPARE - 1
-    text = "; ".join(reasons) + ("; not fitted" if unfitted else "")
-    return _Shortage(text=text, unfitted=unfitted)
+    return _Shortage(text="; ".join(reasons) + ("; not fitted" if unfitted else ""), unfitted=unfitted)
 
 
-def _refused(data: _Data, reason: str) -> Assessment:
-    return Assessment(
-        verdict=UNIDENTIFIABLE,
-        reason=reason,
-        n_points=len(data.y),
-        n_scales=len(np.unique(data.x, axis=0)),
-    )
-
-
-def _assess(data: _Data, points: Points, cost: Cost | None) -> Assessment:
-    averaged = _average(data, points)
-    laws = _laws(data, points, averaged)
+def _assess(data: _Data, cost: Cost | None) -> Assessment:
+    points, shortage = data.points, _shortage(data, "power")
+    averaged = None if shortage is not None and shortage.unfitted else data.average()
+    laws = _laws(data, averaged)
     verdict, reason = combine_verdicts(laws)
+    power = next((row for row in laws if row.law == "power" and row.fit is not None), None)
     if averaged is not None:
         exponents = averaged.parameters
     else:
-        power = next((row for row in laws if row.law == "power" and row.fit is not None), None)
         exponents = {} if power is None else {"alpha": power.parameters["alpha"]}
     return Assessment(
         verdict=verdict,
@@ -326,65 +269,46 @@ def _assess(data: _Data, points: Points, cost: Cost | None) -> Assessment:
         exponents=exponents,
         flags=() if averaged is None else averaged.flags,
         average=averaged,
-        held_out=None if averaged is None else _held_out(data, points, cost),
+        held_out=None if averaged is None else _held_out(data, cost),
         points=points,
     )
 
 
-def _average(data: _Data, points: Points) -> Average | None:
-    """The average where the data carry one: not where the loss rises, as the averaged laws fall."""
-    shortage = _shortage(data, points, "power") if points.x.shape[1] == 1 else None
-    if points.n_scales < LEAST_AVERAGED or (shortage is not None and shortage.unfitted):
-        return None
-    try:
-        return None if not data.laws and rises(points) else data.average()
-    except MLProjectError:
-        return None
-
-
-def _laws(data: _Data, points: Points, averaged: Average | None) -> tuple[LawFit, ...]:
+def _laws(data: _Data, averaged: Average | None) -> tuple[LawFit, ...]:
     """Every law that was averaged or fitted, heaviest first."""
-    n_axes = points.x.shape[1]
+    n_axes = data.points.x.shape[1]
     names = data.laws or FITTED[n_axes]
     fitted = [name for name in names if name in FITTED[n_axes]] or list(names)
     weights = {} if averaged is None else averaged.weights
-    rising = averaged is None and rises(points)
-    rows = [_law(data, points, name, averaged, rising) for name in fitted]
-    rows += [_posterior(averaged, name) for name in weights if averaged is not None and name not in fitted]
+    rows = [_law(data, name, averaged) for name in fitted]
+    rows += [_averaged_law(averaged, name) for name in weights if averaged is not None and name not in fitted]
     return tuple(sorted(rows, key=lambda row: -row.weight))
 
 
-def _law(data: _Data, points: Points, name: str, averaged: Average | None, rising: bool) -> LawFit:
-    """A law that is fitted on its own, where the data carry it."""
-    shortage = _shortage(data, points, name)
-    fitted, refusal = None, ""
-    if shortage is None or not shortage.unfitted:
-        try:
-            fitted = data.fit(name)
-        except MLProjectError as error:
-            refusal = f"not fitted: {error}"
+def _law(data: _Data, name: str, averaged: Average | None) -> LawFit:
+    """A law that is fitted on its own, where the data are sufficient."""
+    shortage = _shortage(data, name)
     if averaged is not None and name in averaged.standings:
-        row = _posterior(averaged, name)
+        row = _averaged_law(averaged, name)
     else:
-        weight = float(rising and name == "power")
+        weight = float(averaged is None and name == "power" and rises(data.points))
         row = LawFit(law=name, weight=weight, verdict=UNIDENTIFIABLE, reason="", parameters={})
-    if fitted is None:
-        return replace(row, reason=refusal if shortage is None else shortage.text)
+    if shortage is not None and shortage.unfitted:
+        return replace(row, reason=shortage.text)
+    fitted = fit_points(data.points, LAWS[name], influence=data.influence)
     verdict, reason, identified = fitted.verdict, fitted.reason, fitted.identified
     if shortage is not None:
         reason = f"{shortage.text}; {reason}"
-        if verdict == SCALING:
-            verdict = UNIDENTIFIABLE
-        if verdict != FLAT:
-            identified = frozenset()
+        verdict = UNIDENTIFIABLE if verdict == SCALING else verdict
+        identified = identified if verdict == FLAT else frozenset()
     parameters = {
         key: replace(estimate, identified=key in identified) for key, estimate in fitted.parameters.items()
     }
     return replace(row, verdict=verdict, reason=reason, parameters=parameters, fit=fitted)
 
 
-def _posterior(averaged: Average, name: str) -> LawFit:
-    """A law as it stands in the average, without a fit of its own."""
+def _averaged_law(averaged: Average, name: str) -> LawFit:
+    """A law of the average, with the parameters of its posterior."""
     standing = averaged.standings[name]
     return LawFit(
         law=name,
@@ -414,20 +338,15 @@ def combine_verdicts(laws: Sequence[LawFit]) -> tuple[str, str]:
     return chosen.verdict, f"{chosen.law}: {chosen.reason}"
 
 
-def _held_out(data: _Data, points: Points, cost: Cost | None) -> HeldOut | None:
-    """The largest scale, or the most expensive cells, predicted from the others where these are enough."""
+def _held_out(data: _Data, cost: Cost | None) -> HeldOut | None:
+    """The largest scale, or the most expensive cells, predicted from the others where these suffice."""
+    points = data.points
     if points.x.shape[1] == 1:
         rows = points.x[:, 0] >= points.x.max()
-        enough, rest = points.n_scales >= LEAST_HELD_OUT, data.take(~rows)
+        enough = points.n_scales >= LEAST_HELD_OUT
     else:
         price = np.prod(points.x, axis=1) if cost is None else cost.of(points.x[:, 0], points.x[:, 1])
         rows = price > np.quantile(price, 1.0 - HELD_OUT_SHARE)
         enough = not grid_shortage(points.x[~rows], data.axes)
-        rest = replace(data, sd=data.noise).take(~rows)
-    if not enough:
-        return None
-    try:
-        averaged = None if not data.laws and rises(rest.points()) else rest.average()
-    except MLProjectError:
-        return None
+    averaged = data.average(~rows) if enough else None
     return None if averaged is None else HeldOut(rows=rows, prediction=averaged.predict(points.x[rows]))

@@ -1,5 +1,7 @@
 """Exponents of single images, for thousands at once: slope, standard error, shrunk slope, false discoveries.
 
+    ln L = a - exponent ln x + noise,    exponent ~ N(mean, spread^2) over images
+
 Sources: ordinary least squares of ln loss on ln size; Smyth 2004 (Stat. Appl. Genet. Mol. Biol. 3) for
 variances moderated across images; normal-normal empirical Bayes for the shrunk exponents (Morris 1983);
 Benjamini and Hochberg 1995 for the rate of false discoveries.
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import special
 
 from mlproject.errors import BadInput
 from mlproject.scaling.laws.law import Array
@@ -21,10 +23,10 @@ from mlproject.scaling.laws.law import Array
 
 @dataclass(frozen=True, kw_only=True)
 class ImageExponents:
-    """Per image [n]: L ~ x^-exponent, its standard error (n - 2 dof, moderated), shrunk value, and q value.
+    """Exponents [n] of images, L ~ x^-exponent, with standard errors (moderated), shrunk values and q values.
 
-    ``scales`` holds where the exponent is above zero, ``rises`` where it is below, at the given rate of false
-    discoveries; the others do not scale as far as the data can tell. ``valid`` marks positive finite losses.
+    ``scales`` marks exponents above zero and ``rises`` those below, at the given rate of false discoveries;
+    for all others the data show no scaling. ``valid`` marks images with positive finite losses.
     """
 
     exponent: Array
@@ -62,14 +64,14 @@ def image_exponents(x: ArrayLike, losses: ArrayLike, *, false_discovery_rate: fl
     error = np.sqrt(variance)
     mean, spread = population(slope, variance)
     shrunk, shrunk_error = _shrink(slope, variance, mean, spread)
-    p_values = 2.0 * stats.t.sf(np.abs(slope) / error, dof)
+    p_values = 2.0 * special.stdtr(dof, -np.abs(slope) / error)
     q = false_discovery(p_values)
     return ImageExponents(
-        exponent=_spread_out(slope, valid),
-        standard_error=_spread_out(error, valid),
-        shrunk=_spread_out(shrunk, valid),
-        shrunk_error=_spread_out(shrunk_error, valid),
-        q_value=_spread_out(q, valid),
+        exponent=_with_nan(slope, valid),
+        standard_error=_with_nan(error, valid),
+        shrunk=_with_nan(shrunk, valid),
+        shrunk_error=_with_nan(shrunk_error, valid),
+        q_value=_with_nan(q, valid),
         scales=_mask((q <= false_discovery_rate) & (slope > 0), valid),
         rises=_mask((q <= false_discovery_rate) & (slope < 0), valid),
         valid=valid,
@@ -80,7 +82,7 @@ def image_exponents(x: ArrayLike, losses: ArrayLike, *, false_discovery_rate: fl
 
 
 def false_discovery(p_values: Array) -> Array:
-    """Benjamini-Hochberg q values: the smallest false-discovery rate at which each is called."""
+    """Benjamini-Hochberg q values: the smallest false-discovery rate at which each is significant."""
     n = len(p_values)
     order = np.argsort(p_values)
     scaled = p_values[order] * n / np.arange(1, n + 1)
@@ -112,10 +114,10 @@ def moderate(variance: Array, dof: float) -> tuple[Array, float]:
         return variance, dof
     z = np.log(usable)
     centred = z - special.digamma(dof / 2.0) + np.log(dof / 2.0)
-    spare = float(np.var(centred, ddof=1) - special.polygamma(1, dof / 2.0))
-    if spare <= 0:
+    excess = float(np.var(centred, ddof=1) - special.polygamma(1, dof / 2.0))
+    if excess <= 0:
         return np.full(len(variance), float(np.exp(np.mean(centred)))), float("inf")
-    prior_dof = 2.0 * _inverse_trigamma(spare)
+    prior_dof = 2.0 * _inverse_trigamma(excess)
     prior = float(np.exp(np.mean(centred) + special.digamma(prior_dof / 2.0) - np.log(prior_dof / 2.0)))
     return (prior_dof * prior + dof * variance) / (prior_dof + dof), dof + prior_dof
 
@@ -150,7 +152,7 @@ def _inverse_trigamma(value: float) -> float:
     return y
 
 
-def _spread_out(values: Array, valid: NDArray[np.bool_]) -> Array:
+def _with_nan(values: Array, valid: NDArray[np.bool_]) -> Array:
     out = np.full(len(valid), np.nan)
     out[valid] = values
     return out

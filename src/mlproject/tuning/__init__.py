@@ -1,1 +1,26 @@
-"""Tuning: the knobs of each coordinate found by a search over trials, each judged by validation images."""
+"""Tuning: a search chooses the knobs of each coordinate by the validation losses of its trials."""
+
+from mlproject.tuning.coordinate import BORROWED, GFLOPS, Coordinate, coordinates, search_seconds
+from mlproject.tuning.record import log_search
+from mlproject.tuning.search import Choices, Range, Tune, read_tune, split_words
+from mlproject.tuning.tunable import check_tunable, tune_of
+from mlproject.tuning.tuner import SearchResult, Tuner, open_tuner
+
+__all__ = [
+    "BORROWED",
+    "GFLOPS",
+    "Choices",
+    "Coordinate",
+    "Range",
+    "SearchResult",
+    "Tune",
+    "Tuner",
+    "check_tunable",
+    "coordinates",
+    "log_search",
+    "open_tuner",
+    "read_tune",
+    "search_seconds",
+    "split_words",
+    "tune_of",
+]

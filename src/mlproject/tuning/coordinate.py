@@ -1,4 +1,4 @@
-"""Coordinates of a tuned plan: the cells that share one search, and the cell that a trial runs."""
+"""Coordinates of a tuned plan: cells that share one search, its trial cell, and its estimated duration."""
 
 from __future__ import annotations
 
@@ -7,25 +7,34 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from mlproject.cell import Cell, Knob
+from mlproject.data import ImageSet
 from mlproject.errors import WrongUse
 from mlproject.files import sha256
-from mlproject.tuning.search import Range, Tune
-from mlproject.tuning.search.space import Dimension
+from mlproject.models import find_model
+from mlproject.tuning.search import Dimension, Range, Tune
 from mlproject.tuning.tunable import LENGTHS, SCALES, reads_length
 
 N_LENGTHS = 24
-"""Lengths of a training at which its validation loss is taken, at most."""
+"""Largest number of training lengths at which the validation loss is evaluated."""
 BORROWED = (
-    "the pool has no spare images for validation: a trial trains on four fifths of each size and is judged"
+    "the pool has no spare images for validation: a trial trains on four fifths of each size and is evaluated"
     " on as many images as the other fifth; the best knobs are then run on the whole size"
 )
+"""Note to the reader of such results."""
 SHARE = 5
-"""Without validation images of its own a trial keeps one of so many of its training images."""
+"""Without spare validation images a trial holds out one of this many training images."""
+GFLOPS = 20
+"""Assumed speed of one core on the matrix products of a head."""
+SUGGESTION = 0.03
+"""Seconds for suggesting and storing a trial."""
+STEP = 3e-5
+"""Smallest duration of a step in seconds, shared by the heads of a block."""
+N_PIXELS = 512
 
 
 @dataclass(frozen=True, kw_only=True)
 class Coordinate:
-    """Cells that differ in their seed only, and how their knobs are found.
+    """Cells that differ in their seed only, and the search for their knobs.
 
     ``trial`` is the cell that trials run: the first seed, and where the pool has no spare images four
     fifths of the size, with the other fifth for validation.
@@ -36,30 +45,30 @@ class Coordinate:
 
     @property
     def borrowed(self) -> bool:
-        """Whether validation images come out of the training images."""
+        """Whether validation images are taken from the training images."""
         return self.cells[0].validation_size == 0
 
     @property
     def trial(self) -> Cell:
-        """The cell that a trial runs, with the plan's own knobs. Raises: WrongUse when it is too small."""
+        """The cell that a trial runs, with the plan's knobs. Raises: WrongUse when it is too small."""
         cell = min(self.cells, key=lambda c: c.seed)
         if not self.borrowed:
             return cell
-        held = cell.dataset_size // SHARE
-        if held < 1:
+        n_held_out = cell.dataset_size // SHARE
+        if n_held_out < 1:
             raise WrongUse(f"dataset_size must be at least {SHARE} to be tuned, not {cell.dataset_size}")
-        return replace(cell, dataset_size=cell.dataset_size - held, validation_size=held)
+        return replace(cell, dataset_size=cell.dataset_size - n_held_out, validation_size=n_held_out)
 
     @property
     def validation(self) -> str:
-        """The validation images in words."""
+        """A description of the validation images."""
         if self.borrowed:
             return "a fifth of the size"
         return f"{self.cells[0].validation_size} images"
 
     @property
     def name(self) -> str:
-        """The study's name: readable, and different for whatever would make trials differ."""
+        """The study's name: readable, and different wherever trials would differ."""
         trial = self.trial
         free = {name: value for name, value in trial.knobs.items() if name not in self.tune.space}
         protocol = [self.tune.seed, self.tune.sampler, self.tune.pruner, sorted(self.tune.space)]
@@ -70,23 +79,23 @@ class Coordinate:
 
     @property
     def label(self) -> str:
-        """The coordinate as a person would say it."""
+        """A short readable name for runs and messages."""
         return self.cells[0].label.partition(" · seed ")[0]
 
     @property
     def length(self) -> str:
-        """The knob that is read off each training's curve instead of being searched, if there is one."""
-        found = [name for name in LENGTHS if name in self.tune.space]
-        return found[0] if found and len(self.tune.space) > 1 and reads_length(self.trial.recipe) else ""
+        """The training length (steps or epochs) that is read off each loss curve, not sampled; else empty."""
+        lengths = [name for name in LENGTHS if name in self.tune.space]
+        return lengths[0] if lengths and len(self.tune.space) > 1 and reads_length(self.trial.recipe) else ""
 
     @property
     def searched(self) -> dict[str, Dimension]:
-        """What the sampler proposes."""
+        """The dimensions that are sampled."""
         return {name: dimension for name, dimension in self.tune.space.items() if name != self.length}
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """Where losses are taken on the way: within the range of the tuned length, or for the pruner."""
+        """Training lengths at which losses are evaluated: within the tuned range, or for the pruner."""
         if self.length:
             dimension = self.tune.space[self.length]
             ends = [int(end) for end in dimension.ends]
@@ -101,38 +110,52 @@ class Coordinate:
 
     @property
     def first(self) -> dict[str, Knob]:
-        """What trial 0 tries: the plan's own knobs, where they lie in the space."""
-        own = self._own()
-        inside = all(dimension.holds(own[name]) for name, dimension in self.searched.items())
-        return {name: own[name] for name in self.searched} if inside else {}
+        """The knobs of trial 0: those of the plan, where they lie in the space."""
+        scales = ",".join(f"{s:g}" for s in self.trial.image_scales)
+        knobs: dict[str, Knob] = {**self.trial.knobs, SCALES: scales}
+        inside = all(dimension.holds(knobs[name]) for name, dimension in self.searched.items())
+        return {name: knobs[name] for name in self.searched} if inside else {}
 
     def placed(self, cell: Cell, knobs: Mapping[str, Knob]) -> Cell:
-        """The cell with these knobs in the place of its own."""
+        """The cell with its knobs replaced by these."""
         scales = str(knobs.get(SCALES, "")).split(",")
         values = {name: value for name, value in knobs.items() if name != SCALES}
         sides = tuple(map(float, scales)) if SCALES in knobs else cell.image_scales
         return replace(cell, knobs=dict(cell.knobs) | values, image_scales=sides)
 
     def tuned(self, knobs: Mapping[str, Knob]) -> tuple[Cell, ...]:
-        """The cells with the knobs that were found, which say how."""
+        """The cells with tuned knobs, and a record of how they were tuned."""
         record = self.tune.record(self.validation)
         return tuple(replace(self.placed(cell, knobs), tuning=record) for cell in self.cells)
 
-    def _own(self) -> dict[str, Knob]:
-        scales = ",".join(f"{s:g}" for s in self.trial.image_scales)
-        return {**self.trial.knobs, SCALES: scales}
-
 
 def coordinates(cells: Iterable[Cell], tune: Tune) -> list[Coordinate]:
-    """Cells by everything but their seed, in the order of the plan."""
-    found: dict[str, list[Cell]] = {}
+    """Group cells that differ in their seed only, in the order of the plan."""
+    groups: dict[str, list[Cell]] = {}
     for cell in cells:
-        found.setdefault(replace(cell, seed=0).key, []).append(cell)
-    return [Coordinate(cells=tuple(some), tune=tune) for some in found.values()]
+        groups.setdefault(replace(cell, seed=0).key, []).append(cell)
+    return [Coordinate(cells=tuple(members), tune=tune) for members in groups.values()]
+
+
+def search_seconds(coordinate: Coordinate, images: ImageSet) -> float:
+    """Seconds for all trials of a coordinate on one core, without features."""
+    trial = coordinate.trial
+    knobs = trial.knobs
+    n_in = find_model(trial.model).width * len(trial.image_scales)
+    target = knobs.get("target")
+    n_out = len(images.classes) if target == "labels" else N_PIXELS if target == "pixels" else n_in
+    batch = min(int(knobs.get("batch_size", 32)), trial.dataset_size)
+    per_epoch = -(-trial.dataset_size // batch)
+    n_steps = int(knobs.get("steps") or int(knobs.get("epochs", 1)) * per_epoch)
+    if coordinate.length:
+        last = coordinate.lengths[-1]
+        n_steps = last if coordinate.length == "steps" else last * per_epoch
+    flops = 6.0 * n_steps * batch * n_in * n_out
+    return coordinate.tune.trials * (flops / (GFLOPS * 1e9) + STEP * n_steps + SUGGESTION)
 
 
 def _spread(low: int, high: int, *, log: bool) -> tuple[int, ...]:
-    """Whole numbers from low to high, evenly spread; all of them where they are few."""
+    """Evenly spaced whole numbers from low to high; all of them where they are few."""
     n = min(N_LENGTHS, high - low + 1)
     shares = [i / max(1, n - 1) for i in range(n)]
     even = [low * (high / low) ** share if log else low + (high - low) * share for share in shares]

@@ -16,7 +16,7 @@ from mlproject.data import SplitIndices, split_indices
 from mlproject.errors import MLProjectError
 from mlproject.losses import Floats, Outcome, PerImageLosses
 from mlproject.recipes.frozen import FrozenBackbone, feature_cost, feature_tensor, standardized
-from mlproject.scaling.information import Information, Quantity, measure
+from mlproject.scaling import Estimate, Information, measure_information
 from mlproject.training import (
     HeadSettings,
     LinearHead,
@@ -160,7 +160,7 @@ def _informations(losses: PerImageLosses) -> dict[tuple[str, str], Information]:
         values = losses.select(split).values
         for baseline, column in BASELINES.items():
             if values[column].mean() > 0:  # a split of one image is its own mean
-                informations[split, baseline] = measure(
+                informations[split, baseline] = measure_information(
                     values["mse"], values[column], values.get("reference")
                 )
     return informations
@@ -187,7 +187,7 @@ def _table(informations: Mapping[tuple[str, str], Information]) -> dict[str, lis
 
 
 def _numbers(information: Information) -> dict[str, float]:
-    quantities: dict[str, Quantity | None] = {
+    quantities: dict[str, Estimate | None] = {
         "bits": information.bits,
         "bits_ceiling": information.ceiling,
         "ratio": information.ratio,

@@ -1,8 +1,8 @@
-"""Which cells to run next so that the interval at a stated target shrinks most for the money.
+"""Choose the cells to run next that narrow the prediction at a target most per cost.
 
 Source: linear Bayes design (Chaloner and Verdinelli 1995, Statist. Sci. 10, 273): the joint predictive
-covariance of the target and the candidates, over laws, parameters and departures, is updated as if each
-candidate's outcome were Gaussian; cells are taken greedily by variance removed per cost.
+covariance of the target and the candidates, over laws, parameters and discrepancies, is updated as if each
+candidate's outcome were Gaussian; cells are chosen greedily by variance removed per cost.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from numpy.typing import ArrayLike
 
 from mlproject.errors import BadInput
 from mlproject.scaling.averaging.average import Average
-from mlproject.scaling.fitting.fit import read_scales
 from mlproject.scaling.fitting.intervals import NORMAL
+from mlproject.scaling.fitting.points import read_scales
 from mlproject.scaling.laws.law import Array
 
 COMPONENTS = 600
 MOST_CELLS = 64
-LEAST_GAIN = 0.005  # of the variance that is left; below it a cell is not worth its run
+LEAST_GAIN = 0.005  # of the remaining variance, below which no further cell is chosen
 
 
 @dataclass(frozen=True, kw_only=True)
 class NextCell:
-    """A cell to run: its scales, its cost, and the expected log width at the target once it is run too."""
+    """A cell to run: its scales, its cost, and the expected log width at the target after its run."""
 
     x: tuple[float, ...]
     cost: float
@@ -62,36 +62,36 @@ def plan_next(
 
 
 def joint_covariance(averaged: Average, at: Array) -> tuple[Array, float]:
-    """Covariance [n, n] of ln mean loss at scales over laws and departures, and the variance of one run."""
+    """Covariance [n, n] of ln mean loss over laws and discrepancies, and the variance of one run."""
     log_at = averaged.points.scaled(at)
-    means, inside, run, total = [], np.zeros((len(at), len(at))), 0.0, 0
+    means, within, run, total = [], np.zeros((len(at), len(at))), 0.0, 0
     for name, post in averaged.posteriors.items():
         n = round(COMPONENTS * averaged.weights[name])
         if n == 0:
             continue
         mean, covariance, variance = post.joint(log_at, n)
         means.append(mean)
-        inside += n * covariance
+        within += n * covariance
         run += n * variance
         total += n
-    return np.cov(np.concatenate(means), rowvar=False) + inside / total, run / total
+    return np.cov(np.concatenate(means), rowvar=False) + within / total, run / total
 
 
 def _greedy(
     covariance: Array, run: float, n_aim: int, cells: Array, prices: Array, budget: float
 ) -> NextPlan:
     chosen: list[NextCell] = []
-    before, left = _width(covariance, n_aim), budget
-    while len(chosen) < MOST_CELLS and np.any(prices <= left):
-        own = np.diag(covariance)[n_aim:] + run
-        gain = np.sum(covariance[:n_aim, n_aim:] ** 2, axis=0) / own / n_aim
-        worth = np.where(prices <= left, gain / prices, -1.0)
-        best = int(np.argmax(worth))
+    before, remaining = _width(covariance, n_aim), budget
+    while len(chosen) < MOST_CELLS and np.any(prices <= remaining):
+        variance = np.diag(covariance)[n_aim:] + run
+        gain = np.sum(covariance[:n_aim, n_aim:] ** 2, axis=0) / variance / n_aim
+        gain_per_cost = np.where(prices <= remaining, gain / prices, -1.0)
+        best = int(np.argmax(gain_per_cost))
         if gain[best] <= LEAST_GAIN * np.trace(covariance[:n_aim, :n_aim]) / n_aim:
             break
         column = covariance[:, n_aim + best]
-        covariance = covariance - np.outer(column, column) / own[best]
-        left -= float(prices[best])
+        covariance = covariance - np.outer(column, column) / variance[best]
+        remaining -= float(prices[best])
         chosen.append(
             NextCell(
                 x=tuple(float(v) for v in cells[best]),
@@ -100,7 +100,10 @@ def _greedy(
             )
         )
     return NextPlan(
-        cells=tuple(chosen), width_before=before, width_after=_width(covariance, n_aim), spent=budget - left
+        cells=tuple(chosen),
+        width_before=before,
+        width_after=_width(covariance, n_aim),
+        spent=budget - remaining,
     )
 
 

@@ -1,15 +1,15 @@
-"""The best split of a compute budget read off the measured losses, without any law: two ways to check one.
+"""The compute-optimal split estimated from measured losses without a law: two methods, as a check.
 
 Sources: Hoffmann et al. 2022 (arXiv 2203.15556), approaches 1 (minimum over curves) and 2 (IsoFLOP profiles);
 Czech et al. 2026 on the bias of a parabola through a profile, hence the cubic. A cubic through six e-folds
-of N is biased too, so it is drawn through the models within ``WINDOW`` of the lowest alone (local
+of N is biased too, so it is fitted only to the models within ``WINDOW`` of the lowest loss (local
 polynomials: Fan and Gijbels 1996, section 3.1).
 
-Between the cells of one model ln L is read off the cubic in ln D through the four nearest (a straight line
-lies above a curve that bends upwards); nothing is read beyond them. A budget whose minimum lies at the
-smallest or largest model has no optimum inside and is left out. A replicate of the losses whose minimum lies
-there says that the optimum may be anywhere beyond: it opens that limit. Each exponent is the slope of ln N*
-(or ln D*) over ln C among the budgets that are left.
+Between the cells of one model ln L is interpolated by the cubic in ln D through the four nearest cells (a
+straight line lies above a curve that bends upwards); there is no extrapolation. A budget whose minimum lies
+at the smallest or largest model has no optimum inside and is left out. A replicate of the losses whose
+minimum lies there opens that limit, as its optimum may be anywhere beyond. Each exponent is the slope of
+ln N* (or ln D*) over ln C among the remaining budgets.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ METHODS: tuple[Method, ...] = ("minimum over curves", "IsoFLOP cubic")
 N_BUDGETS = 24
 N_DRAWS = 400
 LEAST_MODELS: dict[str, int] = {"minimum over curves": 3, "IsoFLOP cubic": 5}
-NEAREST = 4  # cells that a loss between cells is read off
-WINDOW = 2.0  # e-folds of N on either side of the lowest loss that its cubic is drawn through
-GRID = 401
+NEAREST = 4  # cells for interpolation between cells
+WINDOW = 2.0  # e-folds of N on either side of the lowest loss to which the cubic is fitted
+GRID = 401  # points at which the minimum of the cubic is sought
 
 
 @dataclass(frozen=True, kw_only=True)
 class Envelope:
-    """Best N, D and loss of every budget [k] that has an optimum inside, with 95 % limits [2, k].
+    """Optimal N, D and loss of every budget [k] that has an optimum inside, with 95 % limits [2, k].
 
-    Limits are not a number where neither the noise nor draws of the losses are known, 0 or infinite where
-    more than 1 replicate in 40 has no optimum on that side. The minimum over
-    curves only ever finds models that were run: its limits of N reach half-way to their neighbours, and
-    those of its exponents allow for half a step between models over the range of budgets.
+    Limits are not a number where neither the noise nor replicates of the losses are known, and 0 or infinite
+    where more than 1 replicate in 40 has no optimum on that side. The minimum over curves is always a model
+    that was run: its limits of N reach half-way to the neighbouring models, and those of its exponents
+    include half a step between models over the range of budgets.
     """
 
     method: Method
@@ -73,58 +73,58 @@ def envelope(
     """
     points = read_points(x, y, sd=sd, draws=draws, ceiling=None)
     if points.x.shape[1] != 2:
-        raise BadInput(f"an envelope needs two scales, N and D, and got {points.x.shape[1]}")
-    spending = cost or Cost()
-    owner, sizes = _models(points.x[:, 0], LEAST_MODELS[method])
-    budgets = _budgets(points.x, owner, spending)
-    read = _lowest if method == "minimum over curves" else _cubic
+        raise BadInput(f"an empirical frontier needs two scales, N and D, and got {points.x.shape[1]}")
+    cost_model = cost or Cost()
+    model, sizes = _models(points.x[:, 0], LEAST_MODELS[method])
+    budgets = _budgets(points.x, model, cost_model)
+    optimum = _lowest_model if method == "minimum over curves" else _cubic_minimum
     log_y = np.log(points.y[None] if points.draws is None else np.concatenate([points.y[None], points.draws]))
     if points.draws is None and points.sd is not None:
         log_y = np.concatenate([log_y, log_y + _noise(points.sd / points.y)])
-    losses = _along(points.x, owner, log_y, sizes, budgets, spending)
-    best_n, best_l = read(np.log(sizes), losses)
+    losses = _losses_at(points.x, model, log_y, sizes, budgets, cost_model)
+    best_n, best_l = optimum(np.log(sizes), losses)
     keep = np.isfinite(best_n[0])
     if keep.sum() < 2:
         raise BadInput("fewer than two budgets have their lowest loss between models: add models or sizes")
-    return _report(method, spending, budgets[keep], best_n[:, keep], best_l[0, keep], np.log(sizes))
+    return _report(method, cost_model, budgets[keep], best_n[:, keep], best_l[0, keep], np.log(sizes))
 
 
 def _models(n: Array, least: int) -> tuple[NDArray[np.intp], Array]:
-    """Which model every cell belongs to, and the models' sizes ascending."""
-    sizes, owner = np.unique(n, return_inverse=True)
+    """The model of every cell, and the sizes of the models in ascending order."""
+    sizes, model = np.unique(n, return_inverse=True)
     if len(sizes) < least:
         raise BadInput(f"{least} model sizes are needed and there are {len(sizes)}")
-    return np.asarray(owner), sizes
+    return np.asarray(model), sizes
 
 
-def _budgets(x: Array, owner: NDArray[np.intp], cost: Cost) -> Array:
-    """Budgets, equally spaced in ln C, that at least three models reach without leaving their cells."""
+def _budgets(x: Array, model: NDArray[np.intp], cost: Cost) -> Array:
+    """Budgets, equally spaced in ln C, that at least three models reach inside the range of their cells."""
     log_c = np.log(cost.of(x[:, 0], x[:, 1]))
-    low = np.sort([log_c[owner == i].min() for i in range(owner.max() + 1)])
-    high = np.sort([log_c[owner == i].max() for i in range(owner.max() + 1)])
+    low = np.sort([log_c[model == i].min() for i in range(model.max() + 1)])
+    high = np.sort([log_c[model == i].max() for i in range(model.max() + 1)])
     if high[-3] <= low[2]:
         raise BadInput("no budget is reached by three models: add sizes so that their costs overlap")
     return np.exp(np.linspace(low[2], high[-3], N_BUDGETS))
 
 
-def _along(
-    x: Array, owner: NDArray[np.intp], log_y: Array, sizes: Array, budgets: Array, cost: Cost
+def _losses_at(
+    x: Array, model: NDArray[np.intp], log_y: Array, sizes: Array, budgets: Array, cost: Cost
 ) -> Array:
-    """ln L [b, models, budgets] of every model at the D that a budget buys; not a number beyond its cells."""
+    """ln L [b, models, budgets] of every model at the D of a budget; not a number beyond its cells."""
     out = np.full((len(log_y), len(sizes), len(budgets)), np.nan)
     for i, n in enumerate(sizes):
-        mine = np.flatnonzero(owner == i)
-        d, place = np.unique(x[mine, 1], return_inverse=True)
-        mean = log_y[:, mine] @ (np.eye(len(d))[place] / np.bincount(place))
+        rows = np.flatnonzero(model == i)
+        d, place = np.unique(x[rows, 1], return_inverse=True)
+        mean = log_y[:, rows] @ (np.eye(len(d))[place] / np.bincount(place))
         at = np.log(budgets / (cost.coefficient * n**cost.n_power)) / cost.d_power
         inside = (at >= np.log(d[0]) - 1e-9) & (at <= np.log(d[-1]) + 1e-9)
         if len(d) > 1 and inside.any():
-            out[:, i, inside] = mean @ _between(np.log(d), at[inside])
+            out[:, i, inside] = mean @ _interpolation_weights(np.log(d), at[inside])
     return out
 
 
-def _between(places: Array, at: Array) -> Array:
-    """Weights [cells, k] of the cells in the polynomial through the nearest four (or all, where fewer)."""
+def _interpolation_weights(places: Array, at: Array) -> Array:
+    """Weights [cells, k] of cells in the polynomial through the nearest four (or all, where fewer)."""
     order = min(NEAREST, len(places))
     first = np.clip(np.searchsorted(places, at) - order // 2, 0, len(places) - order)
     nodes, weights = places[first[:, None] + np.arange(order)], np.zeros((len(places), len(at)))
@@ -135,13 +135,13 @@ def _between(places: Array, at: Array) -> Array:
     return weights
 
 
-def _lowest(log_n: Array, losses: Array) -> tuple[Array, Array]:
-    """ln N and ln L [b, budgets] of the best model; infinite ln N where no model beyond it is worse."""
+def _lowest_model(log_n: Array, losses: Array) -> tuple[Array, Array]:
+    """ln N* and ln L* [b, budgets] of the best model; ln N* is infinite where that is the first or last."""
     at, lowest = _argmin(losses)
-    seen = np.isfinite(losses)
+    known = np.isfinite(losses)
     place = np.arange(len(log_n))[None, :, None]
-    first = np.where(seen, place, len(log_n)).min(axis=1)
-    last = np.where(seen, place, -1).max(axis=1)
+    first = np.where(known, place, len(log_n)).min(axis=1)
+    last = np.where(known, place, -1).max(axis=1)
     outside = np.where(at <= first, -np.inf, np.inf)
     inside = (at > first) & (at < last)
     return np.where(inside, log_n[at], outside), np.where(inside, lowest, np.nan)
@@ -152,32 +152,40 @@ def _argmin(losses: Array) -> tuple[NDArray[np.intp], Array]:
     return np.asarray(np.argmin(filled, axis=1)), np.asarray(np.min(filled, axis=1))
 
 
-def _cubic(log_n: Array, losses: Array) -> tuple[Array, Array]:
-    """The same at the minimum of a cubic through ln L over ln N, from five models on, else not a number."""
+def _cubic_minimum(log_n: Array, losses: Array) -> tuple[Array, Array]:
+    """ln N* and ln L* [b, budgets] at the minimum of a cubic in ln N; not a number below five models."""
     best_n, best_l = np.full((2, len(losses), losses.shape[2]), np.nan)
     for k in range(losses.shape[2]):
-        rows = _around(log_n, losses[0, :, k])
+        rows = _near_lowest(log_n, losses[0, :, k])
         if len(rows) < LEAST_MODELS["IsoFLOP cubic"]:
             continue
-        u = log_n[rows] - log_n[rows].mean()
-        at = np.linspace(u[0], u[-1], GRID)
-        values = losses[:, rows, k] @ np.linalg.pinv(np.vander(u, 4)).T @ np.vander(at, 4).T
-        best = np.argmin(values, axis=1)
-        inside = (best > 0) & (best < GRID - 1)
-        outside = np.where(best == 0, -np.inf, np.inf)
-        best_n[:, k] = np.where(inside, at[best] + log_n[rows].mean(), outside)
-        best_l[:, k] = np.where(inside, values[np.arange(len(best)), best], np.nan)
+        best_n[:, k], best_l[:, k] = minimum_of_cubic(log_n[rows], losses[:, rows, k])
     return best_n, best_l
 
 
-def _around(log_n: Array, losses: Array) -> NDArray[np.intp]:
-    """Models [k] within the window of the one of lowest loss, at least the nearest five that are read."""
-    seen = np.flatnonzero(np.isfinite(losses))
-    if not len(seen):
-        return seen
-    apart = np.abs(log_n[seen] - log_n[seen[np.argmin(losses[seen])]])
-    n = max(LEAST_MODELS["IsoFLOP cubic"], int(np.sum(apart <= WINDOW)))
-    return np.sort(seen[np.argsort(apart, kind="stable")[:n]])
+def minimum_of_cubic(log_n: Array, log_l: Array) -> tuple[Array, Array]:
+    """Place and value [b] of the minimum of the least-squares cubic of ln L [b, n] in ln N [n], ascending.
+
+    Where the minimum over the range is at an end, the place is -inf or inf and the value not a number.
+    """
+    centre = log_n.mean()
+    u = log_n - centre
+    grid = np.linspace(u[0], u[-1], GRID)
+    values = log_l @ np.linalg.pinv(np.vander(u, 4)).T @ np.vander(grid, 4).T
+    best = np.argmin(values, axis=1)
+    inside = (best > 0) & (best < GRID - 1)
+    place = np.where(inside, grid[best] + centre, np.where(best == 0, -np.inf, np.inf))
+    return place, np.where(inside, values[np.arange(len(best)), best], np.nan)
+
+
+def _near_lowest(log_n: Array, losses: Array) -> NDArray[np.intp]:
+    """Models [k] within the window around the lowest loss, at least the nearest five."""
+    known = np.flatnonzero(np.isfinite(losses))
+    if not len(known):
+        return known
+    distance = np.abs(log_n[known] - log_n[known[np.argmin(losses[known])]])
+    n = max(LEAST_MODELS["IsoFLOP cubic"], int(np.sum(distance <= WINDOW)))
+    return np.sort(known[np.argsort(distance, kind="stable")[:n]])
 
 
 def _noise(relative: Array) -> Array:
@@ -194,16 +202,16 @@ def _report(
         low, high = _half_way(log_sizes, low, high)
         step = 0.5 * float(np.diff(log_sizes).max() / np.ptp(log_c))
     p, q = cost.n_power, cost.d_power
-    spare = log_c - np.log(cost.coefficient)
+    log_budget = log_c - np.log(cost.coefficient)
     n_exponent = _slope_estimate(_slopes(log_c, log_n), step)
     return Envelope(
         method=method,
         compute=budgets,
         n=np.exp(log_n[0]),
-        d=np.exp((spare - p * log_n[0]) / q),
+        d=np.exp((log_budget - p * log_n[0]) / q),
         loss=np.exp(log_l),
         n_limits=np.exp(np.stack([low, high])),
-        d_limits=np.exp(np.stack([(spare - p * high) / q, (spare - p * low) / q])),
+        d_limits=np.exp(np.stack([(log_budget - p * high) / q, (log_budget - p * low) / q])),
         n_exponent=n_exponent,
         d_exponent=Estimate(
             value=(1.0 - p * n_exponent.value) / q,
@@ -223,7 +231,7 @@ def _half_way(log_sizes: Array, low: Array, high: Array) -> tuple[Array, Array]:
 
 
 def _limits(log_n: Array) -> tuple[Array, Array]:
-    """95 % limits [k] of ln N* over the replicates; those without an optimum inside lie at infinity."""
+    """95 % limits [k] of ln N* over the replicates; those without an optimum inside count as infinite."""
     if len(log_n) < 2:
         return np.full(log_n.shape[1], np.nan), np.full(log_n.shape[1], np.nan)
     low, high = np.quantile(log_n, [1.0 - TAIL, TAIL], axis=0, method="inverted_cdf")
@@ -231,19 +239,19 @@ def _limits(log_n: Array) -> tuple[Array, Array]:
 
 
 def _slopes(log_c: Array, log_n: Array) -> Array:
-    """Least-squares slope of ln N* over ln C [b], each over its own budgets with an optimum; at least two."""
-    seen = np.isfinite(log_n)
-    n = np.where(seen.sum(axis=1) >= 2, seen.sum(axis=1), np.nan)
-    u, v = np.where(seen, log_c, 0.0), np.where(seen, log_n, 0.0)
-    du = np.where(seen, u - (u.sum(axis=1) / n)[:, None], 0.0)
+    """Least-squares slopes of ln N* over ln C [b], each over the budgets with an optimum, at least two."""
+    known = np.isfinite(log_n)
+    n = np.where(known.sum(axis=1) >= 2, known.sum(axis=1), np.nan)
+    u, v = np.where(known, log_c, 0.0), np.where(known, log_n, 0.0)
+    du = np.where(known, u - (u.sum(axis=1) / n)[:, None], 0.0)
     spread = np.sum(du**2, axis=1)
     return np.asarray(np.sum(du * v, axis=1) / np.where(spread > 0, spread, np.nan))
 
 
 def _slope_estimate(slopes: Array, step: float) -> Estimate:
     value = float(slopes[0])
-    rest = slopes[1:][np.isfinite(slopes[1:])]
-    if not len(rest):
+    replicates = slopes[1:][np.isfinite(slopes[1:])]
+    if not len(replicates):
         return Estimate(value=value, low=-np.inf, high=np.inf)
-    low, high = np.quantile(rest, [1.0 - TAIL, TAIL])
+    low, high = np.quantile(replicates, [1.0 - TAIL, TAIL])
     return Estimate(value=value, low=min(float(low), value) - step, high=max(float(high), value) + step)

@@ -1,7 +1,8 @@
-"""The best split of a compute budget between parameters N and images D.
+"""The compute-optimal split between parameters N and images D, in closed form from a fitted law.
 
-Sources: Hoffmann et al. 2022, equation 4 (closed form under C = 6 N D), here for any measured cost
-c N^p D^q; Czech et al. 2026 on the bias of parabolas fitted to IsoFLOP profiles, hence the cubic.
+Source: Hoffmann et al. 2022 (arXiv 2203.15556), equation 4, under C = 6 N D; here for any cost c N^p D^q.
+Under L = E + (A N^-alpha + B D^-beta)^c the optimum has alpha A N^-alpha / p = beta B D^-beta / q, and so
+d ln N* / d ln C = beta / (alpha q + beta p).
 """
 
 from __future__ import annotations
@@ -14,31 +15,32 @@ from numpy.typing import ArrayLike, NDArray
 
 from mlproject.errors import BadInput
 from mlproject.scaling.fitting.fit import LINEAR, Fit
-from mlproject.scaling.fitting.intervals import Estimate, derived_errors, gradients_of, percentile
+from mlproject.scaling.fitting.intervals import Estimate, bca
+from mlproject.scaling.fitting.profile_likelihood import derived_errors, gradients_of
+from mlproject.scaling.laws import find_law
 from mlproject.scaling.laws.law import Array
-from mlproject.scaling.laws.table import find_law
 
 SUMS = ("separable", "coupled")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Compute = coefficient N^n_power D^d_power, in FLOPs, seconds or whatever was measured."""
+    """Cost model: coefficient N^n_power D^d_power, in FLOPs, seconds or another measured unit."""
 
     coefficient: float = 6.0
     n_power: float = 1.0
     d_power: float = 1.0
 
     def of(self, n: Array, d: Array) -> Array:
-        """Cost of cells."""
+        """Cost of cells of N parameters and D images."""
         return np.asarray(self.coefficient * n**self.n_power * d**self.d_power)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Frontier:
-    """Best N, D and loss for every budget [k], with 95 % limits [2, k]; N* ~ C^n_exponent, D* ~ C^d_exponent.
+    """Optimal N, D and loss of every budget [k], with 95 % limits [2, k].
 
-    ``beyond`` [k] marks optima outside the range of the data.
+    N* ~ C^n_exponent and D* ~ C^d_exponent. ``beyond`` [k] marks optima outside the range of the data.
     """
 
     compute: Array
@@ -66,28 +68,28 @@ def fit_cost(n: ArrayLike, d: ArrayLike, cost: ArrayLike) -> Cost:
 
 
 def frontier(fitted: Fit, compute: ArrayLike, *, cost: Cost | None = None) -> Frontier:
-    """The compute-optimal frontier of a fit of the laws in ``SUMS``; others have no interior optimum.
+    """The compute-optimal frontier of a fitted law of ``SUMS``; other laws have no interior optimum.
 
     Raises: BadInput for another law or exponents that are not positive.
     """
     if fitted.law not in SUMS:
         raise BadInput(f"law {fitted.law!r} has no optimum inside: use one of {', '.join(SUMS)}")
-    spending, budgets = cost or Cost(), np.atleast_1d(np.asarray(compute, dtype=np.float64))
+    cost_model, budgets = cost or Cost(), np.atleast_1d(np.asarray(compute, dtype=np.float64))
 
-    def told(theta: Array) -> Array:
+    def optimum(theta: Array) -> Array:
         """ln N*, ln D*, ln L* at every budget, then d ln N* / d ln C: [s, 3 k + 1]."""
-        optimum = np.concatenate(_optimum(fitted, theta, spending, budgets), axis=1)
-        return np.concatenate([optimum, _share(theta, spending)[:, None]], axis=1)
+        best = np.concatenate(_optimum(fitted, theta, cost_model, budgets), axis=1)
+        return np.concatenate([best, _n_exponent(theta, cost_model)[:, None]], axis=1)
 
-    found = told(fitted.theta[None])[0]
-    if not np.all(np.isfinite(found)):
+    value = optimum(fitted.theta[None])[0]
+    if not np.all(np.isfinite(value)):
         raise BadInput("the frontier needs exponents and amplitudes above zero along both axes")
-    ends = np.stack(_limits(fitted, found, told))
-    best, limits = found[:-1].reshape(3, -1), np.exp(ends[:, :-1]).reshape(2, 3, -1)
-    at, seen = best[:2], fitted.points.x
-    inside = (np.log(seen.min(axis=0))[:, None] <= at) & (at <= np.log(seen.max(axis=0))[:, None])
-    split = Estimate(value=float(found[-1]), low=float(ends[0, -1]), high=float(ends[1, -1]))
-    p, q = spending.n_power, spending.d_power
+    ends = np.stack(_limits(fitted, value, optimum))
+    best, limits = value[:-1].reshape(3, -1), np.exp(ends[:, :-1]).reshape(2, 3, -1)
+    scales, observed = best[:2], np.log(fitted.points.x)
+    inside = (observed.min(axis=0)[:, None] <= scales) & (scales <= observed.max(axis=0)[:, None])
+    n_exponent = Estimate(value=float(value[-1]), low=float(ends[0, -1]), high=float(ends[1, -1]))
+    p, q = cost_model.n_power, cost_model.d_power
     return Frontier(
         compute=budgets,
         n=np.exp(best[0]),
@@ -96,33 +98,17 @@ def frontier(fitted: Fit, compute: ArrayLike, *, cost: Cost | None = None) -> Fr
         n_limits=limits[:, 0],
         d_limits=limits[:, 1],
         loss_limits=limits[:, 2],
-        n_exponent=split,
+        n_exponent=n_exponent,
         d_exponent=Estimate(
-            value=(1.0 - p * split.value) / q, low=(1.0 - p * split.high) / q, high=(1.0 - p * split.low) / q
+            value=(1.0 - p * n_exponent.value) / q,
+            low=(1.0 - p * n_exponent.high) / q,
+            high=(1.0 - p * n_exponent.low) / q,
         ),
         beyond=~inside.all(axis=0),
     )
 
 
-def isoflop_optimum(n: ArrayLike, loss: ArrayLike) -> tuple[float, float]:
-    """N and loss at the minimum of a cubic through ln loss against ln N at one budget, law-free.
-
-    Raises: BadInput for fewer than five cells or a minimum at the edge of the data.
-    """
-    log_n, log_l = np.log(np.asarray(n, dtype=np.float64)), np.log(np.asarray(loss, dtype=np.float64))
-    if len(log_n) < 5 or not np.all(np.isfinite(log_n) & np.isfinite(log_l)):
-        raise BadInput("an IsoFLOP profile needs five cells with positive N and loss")
-    centre = log_n.mean()
-    cubic = np.polynomial.Polynomial.fit(log_n - centre, log_l, 3)
-    at = np.linspace(log_n.min(), log_n.max(), 2001)
-    values = cubic(at - centre)
-    best = int(np.argmin(values))
-    if best in (0, len(at) - 1):
-        raise BadInput("the lowest loss of this budget lies at the edge of its profile: add cells beyond it")
-    return float(np.exp(at[best])), float(np.exp(values[best]))
-
-
-def _share(theta: Array, cost: Cost) -> Array:
+def _n_exponent(theta: Array, cost: Cost) -> Array:
     """d ln N* / d ln C of parameters [s, p]."""
     alpha, beta = theta[:, 0], theta[:, 1]
     return np.asarray(beta / (alpha * cost.d_power + beta * cost.n_power))
@@ -146,21 +132,21 @@ def _optimum(fitted: Fit, theta: Array, cost: Cost, budgets: Array) -> tuple[Arr
     return log_n, log_d, log_l
 
 
-def _limits(fitted: Fit, value: Array, told: Callable[[Array], Array]) -> tuple[Array, Array]:
-    """Limits [k] of quantities of the parameters: over refits, or over profiles and to first order.
+def _limits(fitted: Fit, value: Array, quantities: Callable[[Array], Array]) -> tuple[Array, Array]:
+    """Limits [k] of quantities of the parameters: over refits, or over profiles and by the delta method.
 
-    The profiles of single parameters alone fall short of what depends on several.
+    The profiles of single parameters are too narrow for quantities that depend on several.
     """
     if not np.isfinite(fitted.noise.factor):
         return np.full_like(value, -np.inf), np.full_like(value, np.inf)
-    cloud = told(fitted.spread)
-    cloud = cloud[np.all(np.isfinite(cloud), axis=1)]
+    samples = quantities(fitted.spread)
+    samples = samples[np.all(np.isfinite(samples), axis=1)]
     if fitted.from_draws:
-        return percentile(value, cloud, fitted.stretch)
-    gradients = gradients_of(told, fitted.theta)
+        return bca(value, samples, stretch=fitted.stretch)
+    gradients = gradients_of(quantities, fitted.theta)
     half = np.zeros_like(value)
-    if np.all(np.isfinite(gradients)):  # at the edge of what has an optimum the profiles speak alone
+    if np.all(np.isfinite(gradients)):  # at the edge of parameters with an optimum there are profiles only
         problem = fitted.points.problem(find_law(fitted.law), linear=fitted.space == LINEAR)
         error = derived_errors(problem, fitted.theta, gradients)
         half = fitted.noise.factor * np.sqrt(fitted.noise.variance) * error
-    return np.minimum(cloud.min(axis=0), value - half), np.maximum(cloud.max(axis=0), value + half)
+    return np.minimum(samples.min(axis=0), value - half), np.maximum(samples.max(axis=0), value + half)

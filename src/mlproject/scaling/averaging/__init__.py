@@ -1,1 +1,1 @@
-"""Predictions averaged over laws by their weights."""
+"""Laws averaged by their weights, with a discrepancy, for predictions beyond the data."""

@@ -1,8 +1,10 @@
-"""Predict with all laws at once: weights from rolling-origin prediction, departures from every law allowed.
+"""Average laws for prediction: weights from rolling-origin scores, a discrepancy added to every law.
+
+    p(y | data) = sum_laws w_law p(y | law, data)
 
 Sources: Dawid 1984 (prequential scoring); Tashman 2000 (rolling origin); Yao et al. 2018 (stacking predictive
-distributions); Kennedy and O'Hagan 2001 (discrepancy, in ``discrepancy``). In-sample rank can be the reverse
-of out-of-sample rank on small grids, so weights never come from R2, AIC or evidence alone (see ``weigh``).
+distributions); Kennedy and O'Hagan 2001 (discrepancy). In-sample rank can be the reverse of out-of-sample
+rank on small grids, so weights never come from R2, AIC or evidence alone (see ``weights``).
 """
 
 from __future__ import annotations
@@ -15,18 +17,16 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from mlproject.errors import BadInput
-from mlproject.scaling.averaging.interpolation import between_knots
-from mlproject.scaling.averaging.posterior import Posterior, conditioned, log_mean, posterior
-from mlproject.scaling.averaging.rolling_origin import rolling_scores
-from mlproject.scaling.averaging.weights import prior_weights, weigh
-from mlproject.scaling.fitting.averaged_points import make_cells
-from mlproject.scaling.fitting.fit import Prediction, horizon, read_scales
+from mlproject.scaling.averaging.averaged_points import average_repeats
+from mlproject.scaling.averaging.posterior import Posterior, condition_all, log_mean, posterior
+from mlproject.scaling.averaging.weights import prior_weights, rolling_scores, weigh
 from mlproject.scaling.fitting.intervals import TAIL, Estimate
-from mlproject.scaling.fitting.points import Points, read_points
+from mlproject.scaling.fitting.least_squares import one_thread
+from mlproject.scaling.fitting.points import Points, Prediction, horizon, read_points, read_scales
+from mlproject.scaling.fitting.profile_likelihood import interpolate_dense
 from mlproject.scaling.fitting.verdict import rises, rising_axes
+from mlproject.scaling.laws import find_law
 from mlproject.scaling.laws.law import Array, ScalingLaw
-from mlproject.scaling.laws.table import find_law
-from mlproject.scaling.threads import one_thread
 
 AVERAGED = {
     1: ("power", "power_floor", "m3", "bnsl1", "bnsl2"),
@@ -34,17 +34,17 @@ AVERAGED = {
     3: ("separable3", "product3"),
 }
 RISING = ("power",)
-THIN = 2.0  # samples that a posterior is worth
-COUNTS = 0.05  # weight from which on a law matters
+LEAST_SAMPLES = 2.0  # effective sample size below which a posterior is flagged
+LEAST_WEIGHT = 0.05  # of a law for this flag
 COMPONENTS = 600  # of the predictive mixture, over all laws
 SAMPLES = 1000  # of the parameters of one law
 LEVELS = (1.0 - TAIL, 0.5, TAIL)
-OFFSETS = (np.arange(9) + 0.5) / 9.0  # probabilities at which each component is read
+OFFSETS = (np.arange(9) + 0.5) / 9.0  # probabilities at which each component is evaluated
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """How one law stands: weights, rolling score (mean log density summed over cuts), ranks from 1."""
+    """A law in the average: weights, rolling-origin score (log density summed over cuts), ranks from 1."""
 
     prior: float
     weight: float
@@ -57,7 +57,7 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True)
 class Average:
-    """Laws with their weights, and predictions that allow for all of them being a little wrong."""
+    """Laws with their weights, and predictions that allow for a discrepancy of all of them."""
 
     standings: Mapping[str, Standing]
     parameters: Mapping[str, Estimate]
@@ -72,7 +72,7 @@ class Average:
         return {name: standing.weight for name, standing in self.standings.items()}
 
     def predict(self, x: ArrayLike) -> Prediction:
-        """Predicted losses at x with 95 % intervals of the mean and of one new run."""
+        """Predict losses at x [n] or [n, axes], with 95 % intervals of the mean and of one new run."""
         at = read_scales(x, self.points.x.shape[1])
         log_at, unit = self.points.scaled(at), self.points.loss_unit
         mean, low, high, run_low, run_high = unit * np.exp(self._quantiles(log_at))
@@ -88,12 +88,12 @@ class Average:
     def law_parameters(self, name: str) -> dict[str, Estimate]:
         """Parameters of one law in the units of the data: medians and 95 % intervals of its posterior.
 
-        They are the law's own, whatever its departure may be. Raises: KeyError for a law not averaged.
+        They exclude the discrepancy. Raises: KeyError for a law that is not averaged.
         """
         post = self.posteriors[name]
-        sample, departure = post.resample(SAMPLES)
+        sample, hypothesis = post.resample(SAMPLES)
         theta = post.theta[sample].copy()
-        theta[:, post.law.n_shapes :] *= np.exp(post.levels(theta, departure))[:, None]
+        theta[:, post.law.n_shapes :] *= np.exp(post.levels(theta, hypothesis))[:, None]
         values = post.law.physical(theta, self.points.log_unit, self.points.loss_unit)
         limits = {key: np.quantile(value, LEVELS) for key, value in values.items()}
         return {
@@ -101,8 +101,8 @@ class Average:
         }
 
     def _quantiles(self, log_at: Array) -> Array:
-        """Centre, low, high, low and high of a new run [5, n] of the log loss; dense curves interpolate."""
-        return between_knots(lambda at: summarise(*mixture(self.posteriors, self.weights, at)), log_at)
+        """Centre and limits of the mean, and limits of a new run, of the log loss [5, n]."""
+        return interpolate_dense(lambda at: summarise(*mixture(self.posteriors, self.weights, at)), log_at)
 
 
 def average(
@@ -113,17 +113,16 @@ def average(
     draws: ArrayLike | None = None,
     ceiling: float | None = None,
     laws: Iterable[str] | None = None,
-    seed: int = 0,
 ) -> Average:
     """Average laws over points as ``fit`` takes them; ``laws`` names those to average.
 
-    Deterministic; ``seed`` is kept for callers. Raises: BadInput for fewer than three distinct scales.
+    The result is deterministic. Raises: BadInput for fewer than three distinct scales.
     """
     points = read_points(x, y, sd=sd, draws=draws, ceiling=ceiling)
     axes = points.x.shape[1]
     if points.n_scales < 3:
         raise BadInput(f"averaging laws needs three distinct scales and got {points.n_scales}")
-    names = tuple(laws) if laws is not None else suited(points)
+    names = tuple(laws) if laws is not None else default_laws(points)
     members = {name: find_law(name) for name in names}
     wrong = [name for name, law in members.items() if law.axes != axes]
     if wrong or not members:
@@ -133,8 +132,8 @@ def average(
     return average_points(points, members)
 
 
-def suited(points: Points) -> tuple[str, ...]:
-    """The laws to average by default: of as many axes, able to rise where the loss does."""
+def default_laws(points: Points) -> tuple[str, ...]:
+    """The laws to average by default, by number of axes; only the power law where the loss rises."""
     names = AVERAGED.get(points.x.shape[1], ())
     if rises(points):
         return RISING
@@ -143,48 +142,52 @@ def suited(points: Points) -> tuple[str, ...]:
 
 @one_thread
 def average_points(points: Points, members: Mapping[str, ScalingLaw]) -> Average:
-    """Average laws over points that were checked."""
-    cells = make_cells(points)
-    given = conditioned(cells)
+    """Average laws over checked points."""
+    averaged = average_repeats(points)
+    given = condition_all(averaged)
     ceiling = None if points.ceiling is None else points.ceiling / points.loss_unit
-    posteriors = {name: posterior(law, cells, given, ceiling) for name, law in members.items()}
+    posteriors = {name: posterior(law, averaged, given, ceiling) for name, law in members.items()}
     scores, n_cuts = rolling_scores(points, members)
-    prior = prior_weights(members, len(cells.log_y), points.ceiling)
-    standings = _stand(posteriors, prior, scores if n_cuts else None)
+    prior = prior_weights(members, len(averaged.log_y), points.ceiling)
+    standings = _standings(posteriors, prior, scores if n_cuts else None)
     weights = {name: standing.weight for name, standing in standings.items()}
     parameters = _shared_parameters(points, posteriors, weights)
     return Average(
         standings=standings,
         parameters=parameters,
         n_cuts=n_cuts,
-        flags=(*find_flags(points), *_thin(posteriors, weights)),
+        flags=(*find_flags(points), *_sampling_flags(posteriors, weights)),
         points=points,
         posteriors=posteriors,
     )
 
 
 def find_flags(points: Points) -> tuple[str, ...]:
-    """What a reader must know before trusting the average."""
+    """Warnings to show beside the average."""
     flags = []
     if rises(points):
         flags.append("the loss rises: of the averaged laws only the power law can follow it")
     elif axes := rising_axes(points):
         where = " and ".join(map(str, axes))
-        flags.append(f"the loss rises along axis {where}, which every law here holds for unlikely beforehand")
+        flags.append(f"the loss rises along axis {where}, which all averaged laws take to be unlikely")
     if points.n_scales < 5:
         flags.append(
-            f"{points.n_scales} distinct scales: weights come from priors and misfit, nothing was held out"
+            f"{points.n_scales} distinct scales: weights come from priors and misfit, without held-out points"
         )
     return tuple(flags)
 
 
-def _thin(posteriors: Mapping[str, Posterior], weights: Mapping[str, float]) -> tuple[str, ...]:
-    """What to say where data are so sharp that the sampler finds next to one set of parameters."""
-    thin = [n for n, post in posteriors.items() if weights[n] > COUNTS and post.effective_size < THIN]
-    if not thin:
+def _sampling_flags(posteriors: Mapping[str, Posterior], weights: Mapping[str, float]) -> tuple[str, ...]:
+    """A warning where noise is so small that hardly more than one sample of a law has weight."""
+    few = [
+        n
+        for n, post in posteriors.items()
+        if weights[n] > LEAST_WEIGHT and post.effective_size < LEAST_SAMPLES
+    ]
+    if not few:
         return ()
     return (
-        f"too few samples fit {' and '.join(thin)}, so intervals may be too narrow: is the noise this small?",
+        f"too few samples fit {' and '.join(few)}, so intervals may be too narrow: is the noise this small?",
     )
 
 
@@ -205,50 +208,55 @@ def mixture(
 
 
 def summarise(of_mean: Array, of_run: Array) -> Array:
-    """Centre (mean of five inner quantiles: robust) and 95 % limits [5, n] of samples [s, n]."""
+    """Centre (the mean of five inner quantiles) and 95 % limits [5, n] of samples [s, n]."""
     of_mean, of_run = np.sort(of_mean, axis=0), np.sort(of_run, axis=0)
-    rows = [_at(of_mean, 1.0 - TAIL), _at(of_mean, TAIL), _at(of_run, 1.0 - TAIL), _at(of_run, TAIL)]
-    center = np.mean([_at(of_mean, level) for level in (0.1, 0.3, 0.5, 0.7, 0.9)], axis=0)
+    rows = [
+        _sorted_quantile(of_mean, 1.0 - TAIL),
+        _sorted_quantile(of_mean, TAIL),
+        _sorted_quantile(of_run, 1.0 - TAIL),
+        _sorted_quantile(of_run, TAIL),
+    ]
+    center = np.mean([_sorted_quantile(of_mean, level) for level in (0.1, 0.3, 0.5, 0.7, 0.9)], axis=0)
     low, high = np.minimum(rows[0], center), np.maximum(rows[1], center)
     return np.stack([center, low, high, np.minimum(rows[2], low), np.maximum(rows[3], high)])
 
 
-def _at(ordered: Array, level: float) -> Array:
+def _sorted_quantile(ordered: Array, level: float) -> Array:
     place = level * (len(ordered) - 1)
     first = int(place)
-    after = ordered[min(first + 1, len(ordered) - 1)]
-    return np.asarray(ordered[first] + (place - first) * (after - ordered[first]))
+    above = ordered[min(first + 1, len(ordered) - 1)]
+    return np.asarray(ordered[first] + (place - first) * (above - ordered[first]))
 
 
-def _stand(
+def _standings(
     posteriors: Mapping[str, Posterior], prior: Mapping[str, float], scores: Mapping[str, float] | None
 ) -> dict[str, Standing]:
     names = list(posteriors)
-    cells = next(iter(posteriors.values())).cells
+    points = next(iter(posteriors.values())).points
     rolling = None if scores is None else np.array([scores[name] for name in names])
     evidence = np.array([post.log_evidence for post in posteriors.values()])
     base = np.array([prior[name] for name in names])
-    weights = weigh(base, rolling, evidence, cells)
-    inside = np.array([_residual_sd(post) for post in posteriors.values()])
-    inside_rank = np.argsort(np.argsort(inside)) + 1
-    outside = None if rolling is None else np.argsort(np.argsort(-rolling)) + 1
+    weights = weigh(base, rolling, evidence, points)
+    in_sample = np.array([_residual_sd(post) for post in posteriors.values()])
+    in_rank = np.argsort(np.argsort(in_sample)) + 1
+    out_rank = None if rolling is None else np.argsort(np.argsort(-rolling)) + 1
     return {
         name: Standing(
             prior=prior[name],
             weight=float(weights[i]),
             score=None if rolling is None else float(rolling[i]),
             log_evidence=float(evidence[i]),
-            in_sample_sd=float(inside[i]),
-            in_sample_rank=int(inside_rank[i]),
-            out_of_sample_rank=None if outside is None else int(outside[i]),
+            in_sample_sd=float(in_sample[i]),
+            in_sample_rank=int(in_rank[i]),
+            out_of_sample_rank=None if out_rank is None else int(out_rank[i]),
         )
         for i, name in enumerate(names)
     }
 
 
 def _residual_sd(post: Posterior) -> float:
-    """Root mean square residual of the best sampled parameters, without a departure."""
-    residual = post.cells.log_y - log_mean(post.law, post.theta, post.cells.log_x)
+    """Root mean square residual of the best sampled parameters, without discrepancy."""
+    residual = post.points.log_y - log_mean(post.law, post.theta, post.points.log_x)
     if post.level is None:
         residual = residual - residual.mean(axis=1, keepdims=True)
     else:
@@ -259,7 +267,7 @@ def _residual_sd(post: Posterior) -> float:
 def _shared_parameters(
     points: Points, posteriors: Mapping[str, Posterior], weights: Mapping[str, float]
 ) -> dict[str, Estimate]:
-    """Exponents averaged over the laws in which they mean the same, the slope far beyond the data."""
+    """Exponents averaged over the laws in which they are the slope far beyond the data."""
     out = {}
     for symbol in ("alpha", "beta"):
         samples = []

@@ -1,6 +1,9 @@
-"""How much each law counts: what was plausible before, how it predicted what was held out, how it fits.
+"""Weights of laws: prior plausibility, prediction of held-out points, and misfit.
 
-Sources: Dawid 1984 (prequential scoring); Yao et al. 2018 (stacking predictive distributions).
+Rolling origin along the scale: fit the smaller scales and score the log predictive density of the next larger
+ones. The size of a point is the sum of the logarithms of its scales, which for N x D orders by compute.
+Sources: Dawid 1984 (J. R. Statist. Soc. A 147, 278), prequential scoring; Tashman 2000 (Int. J. Forecasting
+16, 437), rolling origin; Yao et al. 2018, stacking of predictive distributions.
 """
 
 from __future__ import annotations
@@ -8,40 +11,96 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
-from mlproject.scaling.averaging.discrepancy import Cells
+from mlproject.scaling.averaging.averaged_points import AveragedPoints, average_repeats
+from mlproject.scaling.averaging.posterior import Posterior, condition_all, posterior
+from mlproject.scaling.fitting.points import Points
 from mlproject.scaling.laws.law import Array, ScalingLaw
 
-FAMILY = {"bounded_sum": "separable", "power": "power_floor"}  # laws that tend to another share its prior
-HELD_BACK = 0.5  # of the weights, kept for the prior: a few cuts can be lucky
-TEMPERED = 0.5  # power of the evidence on joint laws that rolling scores judge too
+FAMILY = {"bounded_sum": "separable", "power": "power_floor"}  # laws with a common limit share its prior
+PRIOR_SHARE = 0.5  # of the weights: a few cuts can favour a law by chance
+TEMPERED = 0.5  # power of the evidence for joint laws that are also scored by rolling origin
+LEFT_OUT = (0.08, 0.15, 0.22)  # of the range of sizes, for each cut
+REACH = 0.17  # of the range of sizes beyond a cut that is scored
+LEAST_SCALES = 5  # distinct scales to fit
+MOST_SCORED = 6
+COMPONENTS = 100
 
 
-def prior_weights(members: Mapping[str, ScalingLaw], n_cells: int, ceiling: float | None) -> dict[str, float]:
-    """Equal by family from eight cells on; with fewer, a factor e^-((8 - cells) / 6) for every parameter."""
-    steep = max(0.0, 8.0 - n_cells) / 6.0
+def prior_weights(
+    members: Mapping[str, ScalingLaw], n_points: int, ceiling: float | None
+) -> dict[str, float]:
+    """Equal by family from eight points on; with fewer, a factor e^-((8 - points) / 6) per parameter."""
+    penalty = max(0.0, 8.0 - n_points) / 6.0
     family = [FAMILY.get(name, name) for name in members]
     raw = {
-        name: float(np.exp(-steep * law.n_free(ceiling))) / family.count(FAMILY.get(name, name))
+        name: float(np.exp(-penalty * law.n_free(ceiling))) / family.count(FAMILY.get(name, name))
         for name, law in members.items()
     }
     return {name: value / sum(raw.values()) for name, value in raw.items()}
 
 
-def weigh(prior: Array, scores: Array | None, evidence: Array, cells: Cells) -> Array:
-    """Weights [laws] from prior weights, rolling scores and log evidence, each only where it can be trusted.
+def weigh(prior: Array, scores: Array | None, evidence: Array, points: AveragedPoints) -> Array:
+    """Weights [laws] from prior weights, rolling-origin scores and log evidence, each where it is reliable.
 
-    Evidence compares laws by misfit, so it counts in full where the noise is known apart from the laws or
-    cells are too few to roll over. Otherwise laws of one axis, which nest, go without, and joint laws, which
-    exclude each other, by its square root, since each is a little wrong (power likelihood: Holmes and Walker
-    2017, Biometrika 104, 497). The rest is the rolling score, half of it held back for the prior.
+    Evidence compares laws by misfit. It counts in full where the noise is known independently of the laws, or
+    where points are too few for a rolling origin. Otherwise it is not used for laws of one axis, which are
+    nested, and by its square root for joint laws, which are exclusive and all slightly wrong (power
+    likelihood: Holmes and Walker 2017, Biometrika 104, 497). Rolling-origin scores set the remaining share,
+    of which ``PRIOR_SHARE`` is kept for the prior.
     """
-    least = TEMPERED if cells.log_x.shape[1] > 1 else 0.0
-    share = 1.0 if cells.noise_known else float(np.clip((8.0 - len(cells.log_y)) / 4.0, least, 1.0))
+    least = TEMPERED if points.log_x.shape[1] > 1 else 0.0
+    share = 1.0 if points.noise_known else float(np.clip((8.0 - len(points.log_y)) / 4.0, least, 1.0))
     base = np.log(prior) + share * (evidence - evidence.max())
-    kept = np.exp(base - special.logsumexp(base))
-    if scores is None or cells.noise_known:
-        return np.asarray(kept)
-    rolled = base + scores
-    return np.asarray(HELD_BACK * kept + (1.0 - HELD_BACK) * np.exp(rolled - special.logsumexp(rolled)))
+    unscored = np.exp(base - special.logsumexp(base))
+    if scores is None or points.noise_known:
+        return np.asarray(unscored)
+    scored = base + scores
+    return np.asarray(
+        PRIOR_SHARE * unscored + (1.0 - PRIOR_SHARE) * np.exp(scored - special.logsumexp(scored))
+    )
+
+
+def rolling_scores(points: Points, members: Mapping[str, ScalingLaw]) -> tuple[dict[str, float], int]:
+    """Mean log predictive density of held-out losses summed over cuts, per law, and the number of cuts."""
+    scores, n_cuts = dict.fromkeys(members, 0.0), 0
+    for rows, held in cuts(points):
+        part = points.take(rows)
+        averaged = average_repeats(part)
+        given = condition_all(averaged)
+        ceiling = None if part.ceiling is None else part.ceiling / part.loss_unit
+        at, observed = part.scaled(points.x[held]), np.log(points.y[held] / part.loss_unit)
+        for name, law in members.items():
+            scores[name] += log_density(posterior(law, averaged, given, ceiling), at, observed)
+        n_cuts += 1
+    return scores, n_cuts
+
+
+def cuts(points: Points) -> list[tuple[NDArray[np.bool_], NDArray[np.intp]]]:
+    """Rows to fit (a mask) and rows to score (indices) of every distinct cut that leaves enough scales."""
+    size = points.scaled(points.x).sum(axis=1)
+    span = size.max() - size.min()
+    splits: list[tuple[NDArray[np.bool_], NDArray[np.intp]]] = []
+    for share in LEFT_OUT:
+        edge = size.max() - share * span
+        rows = size <= edge - 1e-9
+        if points.take(rows).n_scales < LEAST_SCALES or any(
+            np.array_equal(rows, other) for other, _ in splits
+        ):
+            continue
+        reach = max(size[rows].max() + REACH * span, size[~rows].min() + 1e-9)
+        held = np.flatnonzero(~rows & (size <= reach))
+        held = held[np.argsort(size[held], kind="stable")]
+        keep = np.unique(np.linspace(0, len(held) - 1, MOST_SCORED).astype(int))
+        splits.append((rows, held[keep]))
+    return splits
+
+
+def log_density(post: Posterior, at: Array, observed: Array) -> float:
+    """Mean over held-out losses of the log density of one new run."""
+    means, spread, run, _ = post.predict(at, COMPONENTS)
+    variance = spread + run[:, None]
+    density = np.exp(-0.5 * (observed - means) ** 2 / variance) / np.sqrt(2.0 * np.pi * variance)
+    return float(np.mean(np.log(density.mean(axis=0) + 1e-12)))

@@ -1,1 +1,1 @@
-"""One law fitted to points: parameters, intervals, verdict and predictions."""
+"""Least-squares fits of one law to points: parameters, intervals, verdict and predictions."""

@@ -1,7 +1,8 @@
-"""Is the exponent of A larger than that of B? An interval of the difference of one parameter of two fits.
+"""Compare one parameter of two fits: is the exponent of the first larger than that of the second?
 
-Source: Zou and Donner 2008 (Statist. Med. 27, 1693), recovery of variances from two intervals. Where both
-fits carry the same number of paired draws, the difference is taken draw by draw: shared images stay shared.
+Source: Zou and Donner 2008 (Statist. Med. 27, 1693), the interval of a difference from two intervals. Where
+both fits have the same number of paired replicates, the difference is taken replicate by replicate, so that
+the effect of shared images cancels.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ import numpy as np
 
 from mlproject.errors import BadInput
 from mlproject.scaling.fitting.fit import Fit
-from mlproject.scaling.fitting.intervals import Estimate, percentile
+from mlproject.scaling.fitting.intervals import Estimate, bca
+from mlproject.scaling.fitting.verdict import UNIDENTIFIABLE
+from mlproject.scaling.laws import find_law
 from mlproject.scaling.laws.law import Array
-from mlproject.scaling.laws.table import find_law
 
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """First minus second with a 95 % interval; ``paired`` where draws were matched one to one."""
+    """First minus second with a 95 % interval; ``paired`` where replicates were matched one to one."""
 
     parameter: str
     difference: Estimate
@@ -27,18 +29,18 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """Which is larger, as far as the data can tell."""
+        """Which is larger, as far as the data show."""
         if not np.isfinite(self.difference.width):
-            return "not identifiable"
+            return UNIDENTIFIABLE
         if self.difference.holds(0.0):
             return "no difference seen"
         return "first larger" if self.difference.value > 0 else "second larger"
 
 
 def compare(first: Fit, second: Fit, *, parameter: str = "alpha", paired: bool | None = None) -> Difference:
-    """The difference of a parameter. ``paired`` None pairs draws when both fits have as many.
+    """The difference of a parameter; by default paired where both fits have as many replicates.
 
-    Raises: BadInput when a fit lacks the parameter, or pairing is asked for without matching draws.
+    Raises: BadInput when a fit lacks the parameter, or for ``paired`` without matching replicates.
     """
     for fitted in (first, second):
         if parameter not in fitted.parameters:
@@ -51,9 +53,9 @@ def compare(first: Fit, second: Fit, *, parameter: str = "alpha", paired: bool |
     a, b = first.parameters[parameter], second.parameters[parameter]
     value = a.value - b.value
     if matching and paired is not False:
-        cloud = _draws(first, parameter) - _draws(second, parameter)
+        replicates = _refitted(first, parameter) - _refitted(second, parameter)
         stretch = max(first.stretch, second.stretch)
-        low, high = percentile(np.array([value]), cloud[:, None], stretch)
+        low, high = bca(np.array([value]), replicates[:, None], stretch=stretch)
         estimate = Estimate(value=value, low=float(low[0]), high=float(high[0]))
         return Difference(parameter=parameter, difference=estimate, paired=True)
     estimate = Estimate(
@@ -64,6 +66,7 @@ def compare(first: Fit, second: Fit, *, parameter: str = "alpha", paired: bool |
     return Difference(parameter=parameter, difference=estimate, paired=False)
 
 
-def _draws(fitted: Fit, parameter: str) -> Array:
+def _refitted(fitted: Fit, parameter: str) -> Array:
+    """A parameter [b] of all refits, in the units of the data."""
     points = fitted.points
     return find_law(fitted.law).physical(fitted.spread, points.log_unit, points.loss_unit)[parameter]

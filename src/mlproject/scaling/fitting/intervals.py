@@ -1,29 +1,34 @@
-"""Intervals: Student t, profile likelihood along every parameter, and percentiles of refits.
+"""95 % intervals of parameters: Student t, profiles, and bias-corrected accelerated (BCa) ones of refits.
 
-Sources: Bates and Watts 1988, chapter 6 (profile t); Simpson and Maclaren 2023, PLoS Comput. Biol. 19
-e1011515 (a prediction's range over the profiles of the parameters, which ``furthest`` completes); Efron 1987
-(the bias-corrected percentile).
+Sources: Efron 1987 (J. Amer. Statist. Assoc. 82, 171), equations 2.3 and 6.6, for the BCa interval and its
+acceleration a = sum u^3 / (6 (sum u^2)^1.5) from influence values u; DiCiccio and Efron 1996 (Statist. Sci.
+11, 189). The ends of an ordinary bootstrap are the quantiles Phi(z0 + (z0 + z) / (1 - a (z0 + z))).
+Replicates of the Bayesian bootstrap (Rubin 1981, exponential weights) have the same variance and twice the
+skewness, so their distribution already contains the acceleration, and their median shift counts it twice.
+Matching the Cornish-Fisher expansion of both gives Phi(z + 2 z0 - a) for them; without it, intervals of
+skewed losses lie too high.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
-from mlproject.scaling.fitting.least_squares import LeastSquares, polish, solve
-from mlproject.scaling.laws.law import Array
+from mlproject.scaling.fitting.least_squares import LeastSquares
+from mlproject.scaling.fitting.points import Points
+from mlproject.scaling.fitting.profile_likelihood import Profile, derived_errors, gradients_of, inverse_slopes
+from mlproject.scaling.laws.law import Array, ScalingLaw
 
-DIFFERENCE = 1e-6  # of a parameter, for central differences
 LEVEL = 0.95
 TAIL = 0.5 + LEVEL / 2.0
-NORMAL = float(stats.norm.ppf(TAIL))
-REACH = np.array(
-    [0.15, 0.4, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0]
-)  # of the linear interval
+NORMAL = float(special.ndtri(TAIL))
+LEAST_UNITS = 20  # images; the skewness of fewer is too uncertain for a correction
+MOST_SHIFT = 0.8  # of the median of the replicates, in standard normal units
+LOSSES = {"E", "L0"}  # amplitudes that the search carries unchanged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,21 +55,22 @@ class Estimate:
 
 def t_quantile(dof: float) -> float:
     """The factor of a two-sided 95 % interval: 12.7 at one degree of freedom, 1.96 at infinity."""
-    return float(stats.t.ppf(TAIL, dof)) if dof > 0 else float("inf")
+    return float(special.stdtrit(dof, TAIL)) if dof > 0 else float("inf")
 
 
 def t_interval(value: float, standard_error: float, dof: float) -> Estimate:
-    """value -/+ t standard_error."""
+    """The interval value -/+ t standard_error."""
     half = t_quantile(dof) * standard_error if standard_error > 0 else 0.0
     return Estimate(value=value, low=value - half, high=value + half)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Noise:
-    """The variance of weighted residuals and the t factor that belongs to how it is known.
+    """The variance of weighted residuals, and the factor of a 95 % interval for it.
 
-    Noise that the caller knows has variance 1 and the normal factor, unless the residuals reject it at
-    5 % (chi-square): then the law or the noise is wrong and the variance is read from the residuals.
+    Known noise has variance 1 and the normal factor, unless the residuals reject it at 5 % (chi-square):
+    then the law or the noise is wrong, and the variance is estimated from the residuals with the factor of
+    Student's t.
     """
 
     variance: float
@@ -72,167 +78,180 @@ class Noise:
     dof: float
     rejected: bool = False
 
+    @property
+    def limit(self) -> float:
+        """How much the cost may exceed that of the optimum inside the 95 % region."""
+        return self.variance * self.factor**2
 
-def read_noise(cost: float, dof: int, *, known: bool) -> Noise:
+    @property
+    def stretch(self) -> float:
+        """The factor on intervals of refits: 1 unless the residuals reject the noise of the replicates."""
+        return float(self.factor * np.sqrt(self.variance) / NORMAL)
+
+
+def estimate_noise(cost: float, dof: int, *, known: bool) -> Noise:
     """Noise from the sum of squared weighted residuals and its degrees of freedom."""
     if dof <= 0:
         return Noise(
             variance=1.0, factor=NORMAL if known else float("inf"), dof=float("inf") if known else 0.0
         )
-    rejected = known and bool(stats.chi2.sf(cost, dof) < 0.05)
+    rejected = known and bool(special.chdtrc(dof, cost) < 0.05)
     if known and not rejected:
         return Noise(variance=1.0, factor=NORMAL, dof=float("inf"))
     return Noise(variance=cost / dof, factor=t_quantile(dof), dof=dof, rejected=rejected)
 
 
+def bca_levels(
+    value: Array, draws: Array, acceleration: Array, *, bayesian: bool = True
+) -> tuple[Array, Array]:
+    """Probabilities [k] at which draws [b, k] of values [k] give the ends of a 95 % interval."""
+    below = np.mean(draws < value, axis=0) + 0.5 * np.mean(draws == value, axis=0)
+    edge = 1.0 / len(draws)
+    z0 = np.clip(special.ndtri(np.clip(below, edge, 1.0 - edge)), -MOST_SHIFT, MOST_SHIFT)
+    ends = []
+    for z in (-NORMAL, NORMAL):
+        ordinary = z0 + (z0 + z) / (1.0 - acceleration * (z0 + z))
+        ends.append(special.ndtr(z + 2.0 * z0 - acceleration if bayesian else ordinary))
+    return ends[0], ends[1]
+
+
+def bca(
+    value: Array,
+    draws: Array,
+    acceleration: Array | float = 0.0,
+    *,
+    stretch: float = 1.0,
+    bayesian: bool = True,
+) -> tuple[Array, Array]:
+    """Ends [k] of the 95 % interval of values [k] from draws [b, k], stretched about the values."""
+    low, high = bca_levels(value, draws, np.broadcast_to(acceleration, value.shape), bayesian=bayesian)
+    ordered = np.sort(draws, axis=0)
+    ends = [_ordered_quantile(ordered, level) - value for level in (low, high)]
+    return value + stretch * np.minimum(ends[0], 0.0), value + stretch * np.maximum(ends[1], 0.0)
+
+
+def _ordered_quantile(ordered: Array, level: Array) -> Array:
+    """The quantile [k] of each column of ordered draws [b, k] at the level [k] of that column."""
+    place = level * (len(ordered) - 1)
+    first = place.astype(np.intp)
+    columns = np.arange(ordered.shape[1])
+    below, above = ordered[first, columns], ordered[np.minimum(first + 1, len(ordered) - 1), columns]
+    return np.asarray(below + (place - first) * (above - below))
+
+
+def acceleration_of(influence: Array, variance: Array | float = 0.0) -> Array:
+    """Acceleration [k] from influence values [n, k]; ``variance`` [k] of the draws where seeds add to it.
+
+    Zero for fewer than ``LEAST_UNITS`` images: the interval is then only bias-corrected.
+    """
+    if len(influence) < LEAST_UNITS:
+        return np.zeros(influence.shape[1])
+    size = np.sqrt(np.maximum(np.sum(influence**2, axis=0), variance))
+    usable = np.isfinite(size) & (size > 0)
+    unit = influence / np.where(usable, size, np.inf)
+    return np.asarray(np.sum(unit**3, axis=0) / 6.0)
+
+
+def parameter_influence(problem: LeastSquares, theta: Array, influence: Array) -> Array:
+    """Influence [n, p] of every image on the parameters [p], from that on ln y [n, m].
+
+    To first order, the response of a fit to a relative change of its losses is the pseudo-inverse of its
+    Jacobian. Parameters that are known or at a bound do not respond.
+    """
+    low, high = problem.bounds()
+    inverse = inverse_slopes(problem, theta, (low < theta) & (theta < high))
+    weights = problem.weights[0] * (problem.y[0] if problem.linear else 1.0)
+    return np.asarray(influence @ (-inverse * weights).T)
+
+
 @dataclass(frozen=True, kw_only=True)
-class Profile:
-    """Scaled parameters [s, p] along the profiles inside the 95 % region, and which ends stay open.
+class Refits:
+    """Parameters refitted to draws [b, p], and the influence of images on them [n, p] where it is known."""
 
-    ``open_low`` and ``open_high`` [p] say that the profile reached a bound, or far beyond the linear
-    interval, without leaving the region: the data do not close that end.
+    draws: Array
+    influence: Array | None = None
+
+    def interval(
+        self, theta: Array, quantity: Callable[[Array], Array], stretch: float
+    ) -> tuple[Array, Array]:
+        """Ends [k] of the interval of quantities [g, k] of parameters [g, p], at the optimum theta [p]."""
+        replicates = quantity(self.draws)
+        return bca(
+            quantity(theta[None])[0],
+            replicates,
+            self._acceleration(theta, quantity, replicates),
+            stretch=stretch,
+        )
+
+    def _acceleration(self, theta: Array, quantity: Callable[[Array], Array], replicates: Array) -> Array:
+        if self.influence is None:
+            return np.zeros(replicates.shape[1])
+        gradients = gradients_of(quantity, theta).T
+        usable = np.where(np.isfinite(gradients), gradients, 0.0)
+        with np.errstate(all="ignore"):  # amplitudes of a law that does not fit may have no variance
+            return acceleration_of(self.influence @ usable, np.var(replicates, axis=0))
+
+
+def estimate_parameters(
+    points: Points, law: ScalingLaw, theta: Array, profiles: Profile, noise: Noise, refits: Refits | None
+) -> dict[str, Estimate]:
+    """Parameters in the units of the data, with intervals from the profiles or from the refits."""
+    physical = partial(_physical, points, law)
+    values, spread = physical(theta[None]), physical(profiles.paths if refits is None else refits.draws)
+    out = {}
+    for name, value in values.items():
+        at, samples, positive = float(value[0]), spread[name], name not in _shape_names(law)
+        if not np.isfinite(noise.factor):
+            low, high = (0.0, np.inf) if positive else (-np.inf, np.inf)
+        elif refits is None:
+            low, high = float(samples.min()), float(samples.max())
+        else:
+            as_log = positive and at > 0 and bool(np.all(samples > 0))
+            quantity = partial(_parameter, physical, name, as_log)
+            ends = refits.interval(theta, quantity, noise.stretch)
+            low, high = (float(np.exp(end[0])) if as_log else float(end[0]) for end in ends)
+            low = max(low, 0.0) if positive else low
+        out[name] = Estimate(value=at, low=low, high=high)
+    return out
+
+
+def _physical(points: Points, law: ScalingLaw, theta: Array) -> Mapping[str, Array]:
+    with np.errstate(all="ignore"):  # amplitudes of steep laws overflow for a flat loss
+        return law.physical(theta, points.log_unit, points.loss_unit)
+
+
+def widen_amplitudes(
+    points: Points, problem: LeastSquares, theta: Array, noise: Noise, parameters: dict[str, Estimate]
+) -> dict[str, Estimate]:
+    """Widen the intervals of amplitudes by those of the delta method.
+
+    Amplitudes are losses at x = 1 in the unit of the data, which the profiles of single parameters do not
+    cover.
     """
+    names = [n for n, e in parameters.items() if n not in LOSSES | _shape_names(problem.law) and e.value > 0]
+    if not names or not np.isfinite(noise.factor):
+        return parameters
 
-    paths: Array
-    open_low: NDArray[np.bool_]
-    open_high: NDArray[np.bool_]
+    def logs(moved: Array) -> Array:
+        values = _physical(points, problem.law, moved)
+        return np.stack([np.log(np.maximum(values[name], 1e-300)) for name in names], axis=1)
 
-
-def profile(problem: LeastSquares, theta: Array, noise: Noise) -> Profile:
-    """Walk each parameter of one data set away from its optimum [p], refitting the others.
-
-    Where a law without its floor fits within the limit too, its profiles belong to the region: at the edge
-    E = 0 the refitted others would otherwise hide the lowest predictions.
-    """
-    limit = noise.variance * noise.factor**2
-    full = walk(problem, theta, limit)
-    if "E" not in problem.law.names or theta[problem.law.names.index("E")] < 0:
-        return full
-    bare = replace(problem, without_floor=True)
-    edge = solve(bare)[0]
-    excess = float(problem.cost(edge[None])[0] - problem.cost(theta[None])[0])
-    if excess >= limit:
-        return full
-    paths = np.concatenate([full.paths, walk(bare, edge, limit - max(excess, 0.0)).paths])
-    return replace(full, paths=paths)
+    half = derived_errors(problem, theta, gradients_of(logs, theta)) * noise.factor * np.sqrt(noise.variance)
+    wide = dict(parameters)
+    for name, reach in zip(names, np.exp(np.minimum(half, 300.0)), strict=True):
+        at = parameters[name]
+        low, high = at.value / float(reach), at.value * float(reach)
+        wide[name] = Estimate(value=at.value, low=min(at.low, low), high=max(at.high, high))
+    return wide
 
 
-def walk(problem: LeastSquares, theta: Array, limit: float) -> Profile:
-    """The profiles of all free parameters up to a cost that exceeds the optimum's by ``limit``."""
-    cost = float(problem.cost(theta[None])[0])
-    errors = linear_errors(problem, theta) * np.sqrt(limit)
-    low, high = problem.bounds()
-    free = [int(j) for j in np.flatnonzero(low < high)]
-    walks = [_walk(theta, j, errors[j], low[j], high[j]) for j in free]
-    starts = np.concatenate(walks)
-    index = np.repeat(free, [len(walk) for walk in walks])
-    solved, excess = _refit(problem, starts, index, cost)
-    ends, end_index = _ends(theta, solved, excess, index, limit)
-    end_solved, end_excess = _refit(problem, ends, end_index, cost)
-    inside = np.concatenate([solved[excess <= limit], end_solved[end_excess <= 1.1 * limit], theta[None]])
-    open_low, open_high = np.zeros(len(theta), bool), np.zeros(len(theta), bool)
-    for j in free:
-        mine = (index == j) & (excess > limit)
-        open_low[j] = not np.any(mine & (solved[:, j] < theta[j]))
-        open_high[j] = not np.any(mine & (solved[:, j] > theta[j]))
-    return Profile(paths=inside, open_low=open_low, open_high=open_high)
+def _parameter(
+    physical: Callable[[Array], Mapping[str, Array]], name: str, as_log: bool, theta: Array
+) -> Array:
+    """A parameter [g, 1]; amplitudes other than a floor as logarithms."""
+    values = physical(theta)[name][:, None]
+    return np.log(np.maximum(values, 1e-300)) if as_log else values
 
 
-def linear_errors(problem: LeastSquares, theta: Array) -> Array:
-    """Standard errors [p] of the linearised problem for unit noise; pinned parameters have none."""
-    return np.asarray(np.linalg.norm(_inverse_slopes(problem, theta), axis=1))
-
-
-def derived_errors(problem: LeastSquares, theta: Array, gradients: Array) -> Array:
-    """Standard errors [k] of quantities with gradients [k, p], for unit noise."""
-    return np.asarray(np.linalg.norm(gradients @ _inverse_slopes(problem, theta), axis=1))
-
-
-def gradients_of(quantity: Callable[[Array], Array], theta: Array) -> Array:
-    """Central differences [k, p] of quantities [s, k] of parameters [s, p] at theta [p]."""
-    steps = DIFFERENCE * np.eye(len(theta))
-    return np.asarray((quantity(theta + steps) - quantity(theta - steps)).T / (2.0 * DIFFERENCE))
-
-
-def _inverse_slopes(problem: LeastSquares, theta: Array) -> Array:
-    """That of all parameters that are not known; the norms of its rows are standard errors."""
-    low, high = problem.bounds()
-    return inverse_slopes(problem, theta, low < high)
-
-
-def inverse_slopes(problem: LeastSquares, theta: Array, free: NDArray[np.bool_]) -> Array:
-    """The pseudo-inverse of the Jacobian [p, m], zero for parameters that are not ``free`` [p]."""
-    slopes = problem.jacobian(theta[None])[0]
-    size = np.maximum(np.linalg.norm(slopes, axis=0), 1e-12)
-    inverse = np.zeros(slopes.T.shape)
-    inverse[free] = np.linalg.pinv((slopes / size)[:, free], rcond=1e-10) / size[free, None]
-    return inverse
-
-
-def condition_number(problem: LeastSquares, theta: Array) -> float:
-    """Condition number of the information matrix with every free parameter scaled to unit information."""
-    slopes = problem.jacobian(theta[None])[0]
-    low, high = problem.bounds()
-    free = slopes[:, low < high]
-    size = np.linalg.norm(free, axis=0)
-    if np.any(size <= 0):
-        return float("inf")
-    return float(np.linalg.cond(free / size) ** 2)
-
-
-def _walk(theta: Array, j: int, error: float, low: float, high: float) -> Array:
-    """Starts [s, p] along parameter j on both sides of its optimum, kept inside its bounds."""
-    span = min(max(error, 1e-9 * (1.0 + abs(theta[j]))), 1e6)
-    values = np.concatenate([theta[j] - span * REACH, theta[j] + span * REACH])
-    values = np.unique(np.clip(values, low, high))
-    values = values[values != theta[j]]
-    starts = np.repeat(theta[None], len(values), axis=0)
-    starts[:, j] = values
-    return starts
-
-
-def _refit(problem: LeastSquares, starts: Array, index: NDArray[np.intp], cost: float) -> tuple[Array, Array]:
-    """Refit all parameters but the walked one; returns the parameters and the cost above the optimum's."""
-    if not len(starts):
-        return starts, np.zeros(0)
-    frozen = np.zeros(starts.shape, bool)
-    frozen[np.arange(len(starts)), index] = True
-    many = problem.repeat(len(starts))
-    solved = polish(many, starts, frozen=frozen, rounds=25)
-    return solved, many.cost(solved) - cost
-
-
-def _ends(
-    theta: Array, solved: Array, excess: Array, index: NDArray[np.intp], limit: float
-) -> tuple[Array, NDArray[np.intp]]:
-    """Where each profile crosses the limit, by interpolating the root of the excess cost."""
-    ends, owners = [], []
-    for j in np.unique(index):
-        for side in (-1.0, 1.0):
-            mine = (index == j) & (side * (solved[:, j] - theta[j]) > 0)
-            order = np.argsort(np.abs(solved[mine, j] - theta[j]))
-            at, root = solved[mine][order], np.sqrt(np.maximum(excess[mine][order], 0.0))
-            over = np.flatnonzero(root > np.sqrt(limit))
-            if not len(over):
-                continue
-            first = int(over[0])
-            inner, inner_root = (theta, 0.0) if first == 0 else (at[first - 1], float(root[first - 1]))
-            share = (np.sqrt(limit) - inner_root) / max(float(root[first]) - inner_root, 1e-300)
-            ends.append(inner + share * (at[first] - inner))
-            owners.append(j)
-    return np.array(ends).reshape(-1, len(theta)), np.array(owners, dtype=np.intp)
-
-
-def percentile(value: Array, refits: Array, stretch: float = 1.0) -> tuple[Array, Array]:
-    """Bias-corrected percentile interval of refits [b, n] around value [n], stretched about the value."""
-    below = np.mean(refits < value, axis=0) + 0.5 * np.mean(refits == value, axis=0)
-    shift = stats.norm.ppf(np.clip(below, 1.0 / len(refits), 1.0 - 1.0 / len(refits)))
-    shift = np.clip(shift, -0.8, 0.8)
-    low = _quantiles(refits, stats.norm.cdf(2.0 * shift - NORMAL))
-    high = _quantiles(refits, stats.norm.cdf(2.0 * shift + NORMAL))
-    return value + stretch * np.minimum(low - value, 0.0), value + stretch * np.maximum(high - value, 0.0)
-
-
-def _quantiles(refits: Array, levels: ArrayLike) -> Array:
-    levels = np.broadcast_to(np.asarray(levels), refits.shape[1:])
-    return np.array([np.quantile(refits[:, j], levels[j]) for j in range(refits.shape[1])])
+def _shape_names(law: ScalingLaw) -> set[str]:
+    return {shape.name for shape in law.shapes}

@@ -1,4 +1,4 @@
-"""Observations as laws see them: checked, free of units, weighted by what is known of their noise."""
+"""Observations to fit laws to: checked, without units, weighted by their noise; predictions at new scales."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from mlproject.scaling.laws.law import Array, ScalingLaw
 
 @dataclass(frozen=True, kw_only=True)
 class Points:
-    """Rows x [m, axes] and y [m] in the units of the data, their noise, and the units taken out.
+    """Losses y [m] at scales x [m, axes], in the units of the data.
 
-    ``sd`` [m] is the standard deviation of y where it is known, ``draws`` [b, m] replicates of y.
+    ``sd`` [m] is the standard deviation of y where it is known, ``draws`` [b, m] are replicates of y, and
+    ``ceiling`` is the uninformed loss where it is known.
     """
 
     x: Array
@@ -37,12 +38,12 @@ class Points:
 
     @property
     def n_scales(self) -> int:
-        """Distinct rows of x."""
+        """Number of distinct rows of x."""
         return len(np.unique(self.x, axis=0))
 
     @property
     def noise_known(self) -> bool:
-        """Whether the noise of y is given and need not be read from residuals."""
+        """Whether the noise of y is known, and need not be estimated from residuals."""
         return self.sd is not None
 
     def scaled(self, x: Array) -> Array:
@@ -50,7 +51,7 @@ class Points:
         return np.log(x) - self.log_unit
 
     def problem(self, law: ScalingLaw, *, linear: bool = False, draws: bool = False) -> LeastSquares:
-        """The least-squares problem of a law on these points, or on their draws."""
+        """The least-squares problem of a law on these points, or on their replicates."""
         y = self.draws if draws and self.draws is not None else self.y[None]
         weights = (
             np.ones(len(self.y)) if self.sd is None else (self.loss_unit if linear else self.y) / self.sd
@@ -65,7 +66,7 @@ class Points:
         )
 
     def take(self, rows: NDArray[np.bool_]) -> Points:
-        """Some of the rows."""
+        """The rows of a mask."""
         return Points(
             x=self.x[rows],
             y=self.y[rows],
@@ -76,9 +77,14 @@ class Points:
 
 
 def read_points(
-    x: ArrayLike, y: ArrayLike, *, sd: ArrayLike | None, draws: ArrayLike | None, ceiling: float | None
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    sd: ArrayLike | None = None,
+    draws: ArrayLike | None = None,
+    ceiling: float | None = None,
 ) -> Points:
-    """Check what the caller gave and put it in order.
+    """Check the arguments of a fit.
 
     Raises: BadInput for values that are not positive and finite, shapes that differ, fewer than two rows.
     """
@@ -120,3 +126,53 @@ def _positive(name: str, values: ArrayLike) -> Array:
         )
         raise BadInput(f"{name} must be positive finite numbers; {where}")
     return array
+
+
+def unshared_noise(values: Array, draws: Array) -> Array | None:
+    """The standard deviation [points] that scales do not share, from their replicates [draws, points].
+
+    Hard images raise the loss at every scale alike, which moves the amplitude of a law and not its shape.
+    Counted as noise of each point it would hide a law that departs from the data, so the common factor of
+    each replicate is removed: with z = ln draws and n points, sd(z - mean over points of z) (n / (n - 1))^½.
+    None where a replicate is not above zero.
+    """
+    if not (draws > 0).all():
+        return None
+    logs = np.log(draws)
+    rest = logs - logs.mean(axis=1, keepdims=True)
+    n = draws.shape[1]
+    relative = np.maximum(rest.std(axis=0, ddof=1) * np.sqrt(n / max(n - 1, 1)), 1e-6)
+    return np.asarray(values * relative)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """Predicted losses [n] with 95 % intervals of the mean over runs and of one new run.
+
+    ``horizon`` [n] is how many times a scale exceeds the largest observed one (or falls below the smallest);
+    1 inside the observed range.
+    """
+
+    mean: Array
+    low: Array
+    high: Array
+    new_run_low: Array
+    new_run_high: Array
+    horizon: Array
+
+
+def read_scales(x: ArrayLike, axes: int) -> Array:
+    """Scales to predict at as [n, axes]; raises BadInput when they are not positive or of another width."""
+    at = np.asarray(x, dtype=np.float64)
+    at = at.reshape(-1, 1) if axes == 1 and at.ndim <= 1 else np.atleast_2d(at)
+    if at.ndim != 2 or at.shape[1] != axes or not np.all(np.isfinite(at) & (at > 0)):
+        raise BadInput(
+            f"predictions need positive finite scales with {axes} columns and got shape {np.shape(x)}"
+        )
+    return at
+
+
+def horizon(points: Points, at: Array) -> Array:
+    """How many times each scale exceeds the observed range, along its furthest axis; 1 inside."""
+    above, below = at / points.x.max(axis=0), points.x.min(axis=0) / at
+    return np.asarray(np.maximum(np.maximum(above, below).max(axis=1), 1.0))

@@ -1,4 +1,4 @@
-"""What a scaling law is: a value that gives the mean loss as amplitudes times shapes.
+"""A scaling law as a frozen value: the mean loss as a sum of amplitudes times non-linear basis functions.
 
 Source: variable projection, Golub and Pereyra, Inverse Problems 19 (2003) R1; used for scaling laws by
 Czech et al. 2026 (a two-dimensional search over exponents, amplitudes by non-negative least squares).
@@ -8,11 +8,12 @@ Every law here reads
     L(x) = sum_j  a_j  b_j(x; s),      a_j >= 0
 
 with few *shape* parameters ``s`` (exponents, shifts, breaks) that enter non-linearly and *amplitudes*
-``a`` (E, k, A, B) that enter linearly. Given the shape, the amplitudes have a closed form; so a search
-only ever happens over the shape, on a grid that covers it, and there is no start to choose.
+``a`` (E, k, A, B) that enter linearly. Given the shape, the amplitudes have a closed form, so only the shape
+is searched, on a grid that covers it, and no starting values are needed.
 
-Laws see scaled data: ``x`` divided by its geometric mean along each axis, losses by theirs; locations
-along an axis (shifts, breaks) are natural logarithms of scaled ``x``. ``physical`` puts units back.
+Laws are fitted to scaled data: ``x`` divided by its geometric mean along each axis, losses by theirs.
+Locations along an axis (shifts, breaks) are natural logarithms of scaled ``x``. ``physical`` converts
+parameters back to the units of the data.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ Physical = Callable[[Array, Array, float], dict[str, Array]]
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """Where the observed scales lie: smallest and largest logarithm of scaled x along each axis [axes]."""
+    """The observed range: smallest and largest logarithm of scaled x along each axis [axes]."""
 
     low: Array
     high: Array
 
 
 RISING = 0.05  # prior probability that a loss rises with scale
-ALIKE = 0.8  # correlation of the exponents of several axes
+EXPONENT_CORRELATION = 0.8  # of the exponents of several axes
 Prior = Callable[[Array, Span], Array]
 
 
@@ -77,12 +78,12 @@ class ScalingLaw:
 
     @property
     def n_shapes(self) -> int:
-        """How many parameters enter non-linearly."""
+        """Number of parameters that enter non-linearly."""
         return len(self.shapes)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The scaled parameters in their order: shapes, then amplitudes."""
+        """Names of the scaled parameters in their order: shapes, then amplitudes."""
         return tuple(shape.name for shape in self.shapes) + self.amplitudes
 
     def mean(self, theta: Values, log_x: Array) -> Values:
@@ -102,24 +103,24 @@ class ScalingLaw:
         return np.stack([axis.ravel() for axis in mesh], axis=1)
 
     def n_free(self, ceiling: float | None = None) -> int:
-        """How many parameters are fitted when the ceiling is known or not."""
+        """Number of fitted parameters; a known ceiling is not fitted."""
         return len(self.names) - int(self.ceiling is not None and ceiling is not None)
 
 
 def exponent(name: str, low: float = -2.0, high: float = 5.0, n: int = 24) -> Shape:
-    """An exponent with a grid that is dense around zero and covers its bounds."""
+    """An exponent, with a grid that is dense around zero and covers its bounds."""
     inside = np.sinh(np.linspace(np.arcsinh(low / 0.3), np.arcsinh(high / 0.3), n + 2)[1:-1]) * 0.3
     return Shape(name=name, low=low, high=high, grid=tuple(inside[np.abs(inside) > 1e-3].tolist()))
 
 
 def location(name: str, low: float, high: float, n: int) -> Shape:
-    """A place along the axis, as the natural logarithm of scaled x."""
+    """A location along an axis, as the natural logarithm of scaled x."""
     inside = np.linspace(low, high, n + 2)[1:-1]
     return Shape(name=name, low=low, high=high, grid=tuple(inside.tolist()))
 
 
 def with_floor(basis: Values) -> Values:
-    """Put a constant column, the irreducible loss, before a basis [g, m, 1]."""
+    """Prepend a constant column, the irreducible loss, to a basis [g, m, 1]."""
     return np.concatenate([np.ones_like(basis[..., :1]), basis], axis=-1)
 
 
@@ -129,24 +130,25 @@ def plausible_exponent(z: Array, median: float = 0.4, spread: float = 0.8) -> Ar
 
 
 def plausible_direction(z: Array) -> Array:
-    """An exponent that is negative, so that losses rise, with probability RISING, and plausible otherwise."""
-    return _either_way(z, lambda p: plausible_exponent(special.ndtri(p)))
+    """An exponent that is negative (losses rise) with probability RISING, and log-normal otherwise."""
+    return _two_sided(z, lambda p: plausible_exponent(special.ndtri(p)))
 
 
 def joint_exponents(z: Array) -> Array:
-    """Exponents [s, axes] of several axes, alike: the dimension of the data rules both N and D.
+    """Correlated exponents [s, axes] of several axes, as the dimension of the data sets both that of N and D.
 
-    Bahri et al. 2021 (arXiv 2102.06701): where resolution limits, the exponents are equal; published pairs
-    are 0.34 and 0.28 (Hoffmann 2022), 0.35 and 0.37 (Besiroglu et al. 2024). Student's t keeps what is far
-    from them possible. Any may be negative, as in ``plausible_direction``.
+    Bahri et al. 2021 (arXiv 2102.06701): in the resolution-limited regime the exponents are equal; published
+    pairs are 0.34 and 0.28 (Hoffmann 2022), 0.35 and 0.37 (Besiroglu et al. 2024). Student's t with three
+    degrees of freedom allows for exponents far from these. Any may be negative, as in
+    ``plausible_direction``.
     """
-    alike = ALIKE * z[:, :1] + np.sqrt(1.0 - ALIKE**2) * z
-    mixed = np.concatenate([z[:, :1], alike[:, 1:]], axis=1)
-    return _either_way(mixed, lambda p: np.minimum(0.35 * np.exp(0.35 * special.stdtrit(3.0, p)), 30.0))
+    correlated = EXPONENT_CORRELATION * z[:, :1] + np.sqrt(1.0 - EXPONENT_CORRELATION**2) * z
+    mixed = np.concatenate([z[:, :1], correlated[:, 1:]], axis=1)
+    return _two_sided(mixed, lambda p: np.minimum(0.35 * np.exp(0.35 * special.stdtrit(3.0, p)), 30.0))
 
 
-def _either_way(z: Array, quantile: Callable[[Array], Array]) -> Array:
-    """A positive quantity at normal numbers that is negative with probability RISING, continuous in z."""
+def _two_sided(z: Array, quantile: Callable[[Array], Array]) -> Array:
+    """A positive quantity at normal numbers z, made negative with probability RISING, continuous in z."""
     u = special.ndtr(z)
     falls = quantile(np.clip((u - RISING) / (1.0 - RISING), 1e-12, 1.0 - 1e-12))
     rises = quantile(np.clip(1.0 - u / RISING, 1e-12, 1.0 - 1e-12))
@@ -154,13 +156,13 @@ def _either_way(z: Array, quantile: Callable[[Array], Array]) -> Array:
 
 
 def plausible_share(z: Array) -> Array:
-    """Beta(2, 2), its quantiles in closed form: the share of the floor in the loss at the largest scale."""
+    """The share of the floor in the loss at the largest scale: Beta(2, 2), quantiles in closed form."""
     middle = np.sin(np.arcsin(1.0 - 2.0 * special.ndtr(z)) / 3.0)
     return np.asarray(np.clip(0.5 - middle, 1e-9, 1.0 - 1e-9))
 
 
 def any_share(z: Array) -> Array:
-    """Uniform: the share of one term in the loss of several axes at their largest scales."""
+    """The share of one term in the loss at the largest scales of several axes: uniform."""
     return np.asarray(np.clip(special.ndtr(z), 1e-9, 1.0 - 1e-9))
 
 
@@ -170,7 +172,7 @@ def plausible_place(z: Array, low: float, high: float) -> Array:
 
 
 def softplus(w: Values) -> Values:
-    """ln(1 + e^w), safe for large w, and for complex steps."""
+    """ln(1 + e^w), without overflow for large w; accepts complex steps."""
     if not np.iscomplexobj(w):
         return np.asarray(np.logaddexp(0.0, w))
     top = np.where(w.real > 0, w, 0.0)

@@ -1,8 +1,8 @@
-"""Search: the one package that knows Optuna. Settings and spaces need none of it and are read without."""
+"""Search for knobs. The only package that imports Optuna, and only for storages and studies."""
 
 from __future__ import annotations
 
 from mlproject.tuning.search.settings import Tune, read_tune, split_words
-from mlproject.tuning.search.space import Choices, Range
+from mlproject.tuning.search.space import Choices, Dimension, Range
 
-__all__ = ["Choices", "Range", "Tune", "read_tune", "split_words"]
+__all__ = ["Choices", "Dimension", "Range", "Tune", "read_tune", "split_words"]

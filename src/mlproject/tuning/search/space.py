@@ -1,4 +1,4 @@
-"""The space of a search: for each tuned knob a range or choices, read from a plan or from words."""
+"""Search spaces: a range or choices for each tuned knob, from a plan or a command line."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from mlproject.errors import WrongUse, unknown
 
 DECADE = 10.0
 EDGE = 0.02
-"""Share of a range (of its logarithm where it is searched so) that counts as its edge."""
+"""Share of a range (of its logarithm for a logarithmic one) that counts as its edge."""
 KEYS = ("low", "high", "log")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """Numbers from ``low`` to ``high``, both included; ``log`` searches their logarithm.
+    """Numbers from ``low`` to ``high``, both included; ``log`` samples their logarithm uniformly.
 
     Raises: WrongUse when the bounds are not finite, not ascending, or not positive where ``log``.
     """
@@ -47,18 +47,18 @@ class Range:
         return (int(self.low), int(self.high)) if self.whole else (self.low, self.high)
 
     def holds(self, value: object) -> bool:
-        """Whether a value lies within."""
+        """Whether a value lies in the range."""
         return (
             isinstance(value, (int, float)) and not isinstance(value, bool) and self.low <= value <= self.high
         )
 
     def widens(self, other: Dimension) -> bool:
-        """Whether every value of ``other`` lies in here, searched on the same scale."""
+        """Whether the range holds every value of ``other``, on the same scale."""
         same = isinstance(other, Range) and (self.log, self.whole) == (other.log, other.whole)
         return same and isinstance(other, Range) and self.low <= other.low and other.high <= self.high
 
     def edge(self, value: float) -> str:
-        """``low`` or ``high`` where the value lies at that bound, else nothing."""
+        """``low`` or ``high`` where the value lies at that bound, else empty."""
         low, high, at = (math.log(v) if self.log else v for v in (self.low, self.high, value))
         share = (at - low) / (high - low)
         return "low" if share <= EDGE else "high" if share >= 1 - EDGE else ""
@@ -69,7 +69,7 @@ class Range:
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """One of some values. Raises: WrongUse when there are fewer than two or one stands twice."""
+    """A categorical knob. Raises: WrongUse when there are fewer than two values or one is repeated."""
 
     name: str
     values: tuple[Knob, ...]
@@ -80,7 +80,7 @@ class Choices:
 
     @property
     def ends(self) -> tuple[Knob, ...]:
-        """All of them."""
+        """All choices."""
         return self.values
 
     def holds(self, value: object) -> bool:
@@ -88,7 +88,7 @@ class Choices:
         return value in self.values
 
     def widens(self, other: Dimension) -> bool:
-        """Choices stay what they are: storages refuse others."""
+        """Whether the choices are the same: storages refuse a change."""
         return self == other
 
     def edge(self, value: object) -> str:
@@ -104,43 +104,43 @@ Space = Mapping[str, Dimension]
 
 
 def read_space(table: Mapping[str, Any], defaults: Mapping[str, Knob]) -> dict[str, Dimension]:
-    """The space that a table describes: ``{low, high, log}``, ``"1e-5..1e-1"`` or a list of choices.
+    """Read a space from a table of ``{low, high, log}``, ``"1e-5..1e-1"`` or lists of choices.
 
-    ``defaults`` are the recipe's knobs; ``log`` is true by default from a decade on.
+    ``defaults`` are the recipe's knobs; ``log`` is true by default for ranges of a decade or more.
     Raises: WrongUse naming knob, rule and value.
     """
-    found: dict[str, Dimension] = {}
+    space: dict[str, Dimension] = {}
     for name, value in table.items():
         if name not in defaults:
             raise unknown("knob to tune", name, defaults)
-        found[name] = _dimension(name, value, defaults[name])
-    return dict(sorted(found.items()))
+        space[name] = _dimension(name, value, defaults[name])
+    return dict(sorted(space.items()))
 
 
 def default_space(defaults: Mapping[str, Knob]) -> dict[str, Any]:
-    """What is tuned when nobody says: lr a hundredfold up and down, epochs (or steps) up to tenfold."""
-    found: dict[str, Any] = {}
+    """The default space: lr a hundredfold up and down, epochs (or steps) up to tenfold."""
+    space: dict[str, Any] = {}
     if "lr" in defaults:
         lr = float(defaults["lr"])
-        found["lr"] = {"low": lr / 100, "high": lr * 100}
+        space["lr"] = {"low": lr / 100, "high": lr * 100}
     length = "steps" if defaults.get("steps") else "epochs"
     if length in defaults:
-        found[length] = {"low": 1, "high": max(10, 10 * int(defaults[length]))}
-    if not found:
+        space[length] = {"low": 1, "high": max(10, 10 * int(defaults[length]))}
+    if not space:
         raise WrongUse("nothing to tune: the recipe has neither lr nor epochs; name ranges in [tune.space]")
-    return found
+    return space
 
 
 def words_of(text: str) -> dict[str, Any]:
-    """A space as a command line gives it: ``lr=1e-5..1e-1,optimizer=adam|sgd``."""
-    found: dict[str, Any] = {}
+    """Read a space of the command line: ``lr=1e-5..1e-1,optimizer=adam|sgd``."""
+    space: dict[str, Any] = {}
     for part in text.split(","):
         name, equals, value = part.partition("=")
         if not equals or not name.strip():
             raise WrongUse(f"tune must read like lr=1e-5..1e-1,optimizer=adam|sgd, not {text!r}")
         name, value = name.strip(), value.strip()
-        found[name] = value if ".." in value else [word.strip() for word in value.split("|")]
-    return found
+        space[name] = value if ".." in value else [word.strip() for word in value.split("|")]
+    return space
 
 
 def _dimension(name: str, value: Any, default: Knob) -> Dimension:

@@ -80,7 +80,7 @@ class TrialStudy:
                 storage=self.storage.optuna,
                 study_name=self.name,
                 load_if_exists=True,
-                sampler=optuna.samplers.RandomSampler(),  # never used: a study in memory makes the suggestions
+                sampler=optuna.samplers.RandomSampler(),  # unused: a study in memory suggests
             )
             self._check_space()
 
@@ -107,7 +107,7 @@ class TrialStudy:
     def finish(
         self, trial: ClaimedTrial, loss: float | None, *, chosen: Mapping[str, Knob], reason: str
     ) -> None:
-        """Finish a trial with its loss, or with None and a reason; ``chosen`` are knobs read off its curve."""
+        """Finish a trial with its loss, or None and a reason; ``chosen`` are knobs read off its curve."""
         with reaching(self.storage.url):
             if chosen:
                 trial.trial.set_user_attr(CHOSEN, dict(chosen))
@@ -180,7 +180,7 @@ class TrialStudy:
         return live
 
     def _take(self, shadows: Mapping[int, Any], space: Mapping[str, Any]) -> list[ClaimedTrial]:
-        """Add running trials; each is one entry, owner included, so that no trial is ever without an owner."""
+        """Add running trials, each as one entry with its owner, so that no trial is ever without one."""
         for index, shadow in shadows.items():
             attributes = {INDEX: index, OWNER: self.storage.owner}
             self._optuna.add_trial(

@@ -13,7 +13,7 @@ import pytest
 
 from mlproject.tracking import Store, open_store
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SMALL = {
     "model": "efficientnet_lite0",
     "dataset_size": "20,30",

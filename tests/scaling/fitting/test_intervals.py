@@ -5,8 +5,7 @@ import pytest
 from scipy import stats
 
 from mlproject.errors import BadInput
-from mlproject.scaling import fit
-from mlproject.scaling.fitting.bca import acceleration_of, bca
+from mlproject.scaling import acceleration_of, bca, fit
 
 
 def bayesian(sample, n=8000, seed=0):

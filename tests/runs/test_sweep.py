@@ -12,11 +12,10 @@ from mlproject.cli.console import Lines
 from mlproject.errors import BadInput
 from mlproject.files import try_locked
 from mlproject.plans import Plan, plan_of
-from mlproject.runs.analysis_run import fit_study
-from mlproject.runs.sweep import run_plan
+from mlproject.runs import fit_study, run_plan
 from mlproject.tracking import Store, open_store
 
-SOURCE = str(Path(__file__).parents[1] / "src")
+SOURCE = str(Path(__file__).parents[2] / "src")
 
 
 def small_plan(**changes: object) -> Plan:

@@ -12,12 +12,12 @@ from mlproject.cli.console import Bars, Trials
 def test_the_bar_of_trials_counts_all_studies_and_shows_the_best_so_far():
     progress = Progress()
     bars = Bars(progress, n_cells=4, n_trials=100)
-    bars.tried("a", 16, 0.5)
-    bars.tried("b", 4, 0.25)
-    bars.tried("a", 32, math.nan)
+    bars.count_trials("a", 16, 0.5)
+    bars.count_trials("b", 4, 0.25)
+    bars.count_trials("a", 32, math.nan)
     task = progress.tasks[bars.tuning]
     assert (task.completed, task.total) == (36, 100)
-    bars.tried("b", 20, 0.125)
+    bars.count_trials("b", 20, 0.125)
     assert task.description == "best 0.125 · b"
 
 

@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from mlproject.scaling import average, fit
-from mlproject.scaling.averaging.discrepancy import Departure, departures
-from mlproject.scaling.fitting.averaged_points import make_cells
+from mlproject.scaling.averaging.averaged_points import average_repeats
+from mlproject.scaling.averaging.discrepancy import Discrepancy, discrepancies
 from mlproject.scaling.fitting.points import Points
 from mlproject.scaling.laws.law import RISING, any_share, joint_exponents
 
@@ -52,8 +52,8 @@ def test_the_form_that_fits_worst_inside_and_predicts_best_outside_is_not_lost(s
     assert np.all((found.low < y[out]) & (y[out] < found.high))
 
 
-def test_what_is_a_models_own_is_shared_by_its_runs_only():
-    one = Departure(drift=0.0, wander=0.0, log_prior=0.0, anchor=np.zeros(2), own=2.0)
+def test_the_random_effect_of_a_model_is_shared_by_its_runs_only():
+    one = Discrepancy(drift=0.0, correlated=0.0, log_prior=0.0, anchor=np.zeros(2), effect=2.0)
     at = np.array([[0.0, 0.0], [0.0, 3.0], [0.0, 300.0], [1.0, 0.0]])
     found = one.covariance(at, at)
     assert np.diag(found) == pytest.approx(one.variance(at))
@@ -61,11 +61,11 @@ def test_what_is_a_models_own_is_shared_by_its_runs_only():
     assert np.linalg.eigvalsh(found).min() > 0
 
 
-def test_departures_of_models_need_models_that_repeat():
-    grid = departures(make_cells(Points(x=X, y=unlike(0))))
-    apart = departures(make_cells(Points(x=np.stack([N * D, D], axis=1), y=unlike(0))))
-    assert any(one.own > 0 for one in grid)
-    assert all(one.own == 0 for one in apart)
+def test_random_effects_of_models_need_models_that_repeat():
+    grid = discrepancies(average_repeats(Points(x=X, y=unlike(0))))
+    apart = discrepancies(average_repeats(Points(x=np.stack([N * D, D], axis=1), y=unlike(0))))
+    assert any(one.effect > 0 for one in grid)
+    assert all(one.effect == 0 for one in apart)
     assert sum(np.exp(one.log_prior) for one in grid) == pytest.approx(1.0)
 
 

@@ -5,15 +5,14 @@ import pytest
 from scipy import integrate, stats
 
 from mlproject.scaling import average, fit
+from mlproject.scaling.averaging.averaged_points import AveragedPoints, average_repeats
 from mlproject.scaling.averaging.discrepancy import (
     LENGTH,
-    Cells,
-    Departure,
+    Discrepancy,
     condition,
-    departures,
-    predict_cells,
+    discrepancies,
+    predict_points,
 )
-from mlproject.scaling.fitting.averaged_points import make_cells
 from mlproject.scaling.fitting.points import Points
 from mlproject.scaling.laws.law import RISING, plausible_direction, plausible_share
 
@@ -21,7 +20,7 @@ SIZES = np.geomspace(100.0, 6400.0, 7)
 
 
 def drift(size=1.0, *, anchor=(0.0,)):
-    return Departure(drift=size, wander=0.0, log_prior=0.0, anchor=np.array(anchor))
+    return Discrepancy(drift=size, correlated=0.0, log_prior=0.0, anchor=np.array(anchor))
 
 
 def test_a_drift_is_an_integrated_ornstein_uhlenbeck_process():
@@ -32,9 +31,9 @@ def test_a_drift_is_an_integrated_ornstein_uhlenbeck_process():
 
 
 @pytest.mark.parametrize("axes", [1, 2, 3])
-def test_a_departure_is_a_covariance_along_any_number_of_axes(axes):
+def test_a_discrepancy_is_a_covariance_along_any_number_of_axes(axes):
     at = np.random.default_rng(0).uniform(0.0, 5.0, (40, axes))
-    one = Departure(drift=2.0, wander=1.5, log_prior=0.0, anchor=at.min(axis=0))
+    one = Discrepancy(drift=2.0, correlated=1.5, log_prior=0.0, anchor=at.min(axis=0))
     covariance = one.covariance(at, at)
     assert np.linalg.eigvalsh(covariance).min() > -1e-9
     assert np.diag(covariance) == pytest.approx(one.variance(at))
@@ -43,19 +42,21 @@ def test_a_departure_is_a_covariance_along_any_number_of_axes(axes):
 def test_where_a_drift_starts_does_not_matter():
     u = np.linspace(0.0, 5.0, 9)[:, None]
     y = -0.3 * u[:, 0] + 0.01 * np.sin(3.0 * u[:, 0])
-    cells = Cells(log_x=u, log_y=y, noise=np.eye(9), spare=4e-4, dof=4.0)
+    cells = AveragedPoints(log_x=u, log_y=y, noise=np.eye(9), prior_squares=4e-4, dof=4.0)
     at, flat = np.array([[6.0], [7.0]]), np.zeros((1, 9))
     answers = [
-        predict_cells(cells, condition(cells, drift(3.0, anchor=(a,))), flat, at, np.zeros((1, 2)), None)
+        predict_points(cells, condition(cells, drift(3.0, anchor=(a,))), flat, at, np.zeros((1, 2)), None)
         for a in (0.0, 5.0)
     ]
     for here, there in zip(*answers, strict=True):
         assert here == pytest.approx(there, rel=1e-6)
 
 
-def test_departures_share_the_prior_probability():
-    cells = Cells(log_x=np.arange(5.0)[:, None], log_y=np.zeros(5), noise=np.eye(5), spare=4e-4, dof=4.0)
-    assert sum(np.exp(one.log_prior) for one in departures(cells)) == pytest.approx(1.0)
+def test_discrepancies_share_the_prior_probability():
+    cells = AveragedPoints(
+        log_x=np.arange(5.0)[:, None], log_y=np.zeros(5), noise=np.eye(5), prior_squares=4e-4, dof=4.0
+    )
+    assert sum(np.exp(one.log_prior) for one in discrepancies(cells)) == pytest.approx(1.0)
 
 
 def test_the_share_of_the_floor_has_a_beta_prior():
@@ -72,10 +73,10 @@ def test_a_power_law_may_rise_and_seldom_does():
 
 def test_copies_of_a_row_tell_nothing_of_the_noise():
     y = 0.3 + 10.0 * SIZES**-0.5
-    once = make_cells(Points(x=SIZES[:, None], y=y))
-    thrice = make_cells(Points(x=np.repeat(SIZES, 3)[:, None], y=np.repeat(y, 3)))
+    once = average_repeats(Points(x=SIZES[:, None], y=y))
+    thrice = average_repeats(Points(x=np.repeat(SIZES, 3)[:, None], y=np.repeat(y, 3)))
     assert not thrice.noise_known
-    assert (thrice.spare, thrice.dof) == pytest.approx((once.spare, once.dof))
+    assert (thrice.prior_squares, thrice.dof) == pytest.approx((once.prior_squares, once.dof))
     assert thrice.log_y == pytest.approx(once.log_y)
 
 

@@ -19,7 +19,7 @@ from mlproject.errors import MLProjectError
 from mlproject.files import locked
 from mlproject.progress import Silent
 from mlproject.regions import find_settings
-from mlproject.runs.region_run import Masked, file_name, mask_images
+from mlproject.runs.region_run import RegionRun, file_name, mask_images
 from mlproject.tracking import Store, open_store
 from tests.regions import tiny
 from tests.regions.drawn import disc, paint, plain, rectangle
@@ -64,11 +64,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def run(images: ImageSet, store: Store, method: str = "blobs", checkpoint: str = "") -> Masked:
+def run(images: ImageSet, store: Store, method: str = "blobs", checkpoint: str = "") -> RegionRun:
     return mask_images(images, find_settings(method, checkpoint=checkpoint), store, report=Silent())
 
 
-def artifacts(done: Masked) -> dict[str, bytes]:
+def artifacts(done: RegionRun) -> dict[str, bytes]:
     folder = Path(done.where)
     return {
         str(path.relative_to(folder)): path.read_bytes()
@@ -127,7 +127,7 @@ def test_kill_9_in_the_middle_and_a_rerun_compute_nothing_twice(
     name = store.client.get_experiment(store.experiment_id).name
     folder = tmp_path / "scenes"
     words = ["regions", f"--data={folder}", f"--experiment={name}"]
-    source = str(Path(__file__).parents[1] / "src")
+    source = str(Path(__file__).parents[2] / "src")
     process = subprocess.run(
         [sys.executable, "-c", KILLED, *words],
         env=os.environ | {"PYTHONPATH": source}, capture_output=True, text=True, timeout=100, check=False,

@@ -14,7 +14,7 @@ from mlproject.errors import MLProjectError, WrongUse
 from mlproject.plans import plan_of, read_plan
 from tests.data.pictures import fill
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ENTRY_POINTS = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
 HOSTILE = [
     "; touch RAN", "&& touch RAN", "| touch RAN", "|| touch RAN", "& touch RAN &",

@@ -5,7 +5,7 @@ import pytest
 
 from mlproject.errors import BadInput
 from mlproject.scaling import Cost, envelope, fit, frontier
-from mlproject.scaling.allocation.empirical_frontier import METHODS
+from mlproject.scaling.allocation.empirical_frontier import METHODS, minimum_of_cubic
 
 ALPHA, BETA = 0.35, 0.3
 
@@ -107,3 +107,12 @@ def test_what_has_no_optimum_between_models_is_refused():
         envelope(apart, np.linspace(2, 1, 9))
     with pytest.raises(BadInput, match="two scales"):
         envelope(x[:, 0], y)
+
+
+def test_an_isoflop_profile_has_its_minimum_inside():
+    n = np.geomspace(1e7, 1e9, 9)
+    at, _ = minimum_of_cubic(np.log(n), 0.1 * (np.log(n) - np.log(2e8))[None] ** 2)
+    assert np.exp(at[0]) == pytest.approx(2e8, rel=0.01)
+    at, value = minimum_of_cubic(np.log(n), -0.1 * np.log(n)[None])
+    assert at[0] == np.inf
+    assert np.isnan(value[0])

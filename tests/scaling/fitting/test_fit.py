@@ -214,12 +214,21 @@ def test_the_average_slope_is_that_of_ordinary_least_squares():
     from scipy import stats
 
     from mlproject.scaling.fitting.points import read_points
-    from mlproject.scaling.fitting.verdict import average_slope
+    from mlproject.scaling.fitting.verdict import average_slopes
 
     x = np.geomspace(100, 6400, 9)
     y = x**-0.2 * np.exp(0.05 * np.random.default_rng(1).standard_normal(9))
-    found = average_slope(read_points(x, y, sd=None, draws=None, ceiling=None))
+    (found,) = average_slopes(read_points(x, y))
     line = stats.linregress(np.log(x), np.log(y))
     half = stats.t.ppf(0.975, 7) * line.stderr
     assert found.value == pytest.approx(-line.slope)
     assert [found.low, found.high] == pytest.approx([-line.slope - half, -line.slope + half])
+
+
+def test_one_wild_point_moves_the_fit_and_is_flagged():
+    x = np.geomspace(1e2, 1e5, 16)
+    y = (0.3 + 10.0 * x**-0.5) * np.exp(0.002 * np.random.default_rng(3).standard_normal(16))
+    y[-1] *= 1.2
+    found = fit(x, y)
+    assert any("robust" in flag for flag in found.flags)
+    assert found.robust["alpha"] == pytest.approx(0.5, abs=0.03)

@@ -1,8 +1,16 @@
-"""Laws of two axes, written N (parameters) and D (images, or examples seen).
+"""Laws of two and three axes that are sums or products of powers.
 
-Sources: Hoffmann et al. 2022 (arXiv 2203.15556), third approach, for the sum of two powers; Kaplan et al.
-2020 (arXiv 2001.08361), equation 1.5, for the coupled form; Rosenfeld et al. 2020 (arXiv 1909.12673),
-equation 5, for the envelope with its ceiling; Bryant and Liu 2026 (arXiv 2605.09189) for the bounded sum.
+Axes are N (parameters), D (images, or examples seen) and, with three, S (image scale):
+
+    separable    L = E + A N^-alpha + B D^-beta           Hoffmann et al. 2022, arXiv 2203.15556, approach 3
+    product      L = E + k N^-alpha D^-beta
+    interaction  L = E + A N^-alpha + B D^-beta + G N^-alpha D^-beta
+    coupled      L = E + (A N^-(alpha/c) + B D^-(beta/c))^c    between separable (c = 1), kaplan (c = beta)
+    kaplan       L = ((Nc/N)^(alpha/beta) + Dc/D)^beta    Kaplan et al. 2020, arXiv 2001.08361, equation 1.5
+    separable3   L = E + A N^-alpha + B D^-beta + G S^-gamma     image scale as Shi et al. 2024 vary it
+    product3     L = E + k N^-alpha D^-beta S^-gamma             (arXiv 2403.13043)
+
+With few values of S only its offset and its power can be identified.
 """
 
 from __future__ import annotations
@@ -45,7 +53,7 @@ def interaction_basis(shape: Values, log_x: Array) -> Values:
 def coupled_basis(shape: Values, log_x: Array) -> Values:
     """1, (r N^-(alpha/c) + (1 - r) D^-(beta/c))^c with shapes alpha, beta, logit r, ln c."""
     c = np.exp(shape[:, 3:4])
-    inside = _mixed(shape[:, :1] / c, shape[:, 1:2] / c, shape[:, 2:3], log_x)
+    inside = log_mixture(shape[:, :1] / c, shape[:, 1:2] / c, shape[:, 2:3], log_x)
     power = np.exp(c * inside)[..., None]
     return np.concatenate([np.ones_like(power), power], axis=-1)
 
@@ -54,28 +62,15 @@ def kaplan_basis(shape: Values, log_x: Array) -> Values:
     """(r N^-(alpha/beta) + (1 - r) D^-1)^beta for shapes alpha, beta, logit r; no floor, as published."""
     alpha, beta = shape[:, :1], shape[:, 1:2]
     safe = np.where(np.abs(beta) > 1e-6, beta, 1e-6)
-    return np.exp(safe * _mixed(alpha / safe, np.ones_like(safe), shape[:, 2:3], log_x))[..., None]
+    return np.exp(safe * log_mixture(alpha / safe, np.ones_like(safe), shape[:, 2:3], log_x))[..., None]
 
 
-def _mixed(n_power: Values, d_power: Values, logit: Values, log_x: Array) -> Values:
+def log_mixture(n_power: Values, d_power: Values, logit: Values, log_x: Array) -> Values:
     """ln(r N^-n + (1 - r) D^-d)."""
     first = -n_power * log_x[:, 0] - softplus(-logit)
     second = -d_power * log_x[:, 1] - softplus(logit)
     top = np.where(first.real > second.real, first, second)
     return np.asarray(top + np.log(np.exp(first - top) + np.exp(second - top)))
-
-
-def bounded_sum_basis(shape: Values, log_x: Array) -> Values:
-    """1/(1+h), h/(1+h) with h = exp(ln_h) (r N^-alpha + (1 - r) D^-beta)."""
-    log_h = _mixed(shape[:, :1], shape[:, 1:2], shape[:, 2:3], log_x) + shape[:, 3:4]
-    return np.stack([np.exp(-softplus(log_h)), np.exp(-softplus(-log_h))], axis=-1)
-
-
-def rosenfeld_basis(shape: Values, log_x: Array) -> Values:
-    """e / sqrt(1 + e^2) with e = exp(ln_h) (r N^-alpha + (1 - r) D^-beta) + exp(ln_c), times L0."""
-    log_h = _mixed(shape[:, :1], shape[:, 1:2], shape[:, 2:3], log_x) + shape[:, 3:4]
-    e = np.exp(np.where(log_h.real > 300, 300.0, log_h)) + np.exp(shape[:, 4:5])
-    return np.asarray(e / np.sqrt(1.0 + e * e))[..., None]
 
 
 def _separable_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Array]:
@@ -87,8 +82,8 @@ def _separable_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[st
 
 
 def _interaction_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Array]:
-    both = theta[:, 5] * loss_unit * np.exp(theta[:, 0] * log_unit[0] + theta[:, 1] * log_unit[1])
-    return {**_separable_units(theta, log_unit, loss_unit), "G": both}
+    product = theta[:, 5] * loss_unit * np.exp(theta[:, 0] * log_unit[0] + theta[:, 1] * log_unit[1])
+    return {**_separable_units(theta, log_unit, loss_unit), "G": product}
 
 
 def _product_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Array]:
@@ -114,29 +109,8 @@ def _kaplan_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, 
     return {"alpha": alpha, "beta": beta, "Nc": n_c, "Dc": base * special.expit(-logit) * np.exp(log_unit[1])}
 
 
-def _sum_units(theta: Array, log_unit: Array) -> dict[str, Array]:
-    alpha, beta, logit, log_h = theta.T[:4]
-    out = {"alpha": alpha, "beta": beta}
-    out["a"] = np.exp(log_h + alpha * log_unit[0]) * special.expit(logit)
-    out["b"] = np.exp(log_h + beta * log_unit[1]) * special.expit(-logit)
-    return out
-
-
-def _bounded_sum_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Array]:
-    return {**_sum_units(theta, log_unit), "E": theta[:, 4] * loss_unit, "L0": theta[:, 5] * loss_unit}
-
-
-def _rosenfeld_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Array]:
-    return {**_sum_units(theta, log_unit), "c": np.exp(theta[:, 4]), "L0": theta[:, 5] * loss_unit}
-
-
-def _two_exponents(z: Array) -> tuple[Array, Array]:
-    alpha, beta = joint_exponents(z[:, :2]).T
-    return alpha, beta
-
-
 def _separable_prior(z: Array, span: Span) -> Array:
-    alpha, beta = _two_exponents(z)
+    alpha, beta = joint_exponents(z[:, :2]).T
     share, split = any_share(z[:, 2]), any_share(z[:, 3])
     a = (1.0 - share) * split * np.exp(alpha * span.high[0])
     b = (1.0 - share) * (1.0 - split) * np.exp(beta * span.high[1])
@@ -144,22 +118,22 @@ def _separable_prior(z: Array, span: Span) -> Array:
 
 
 def _interaction_prior(z: Array, span: Span) -> Array:
-    theta, both = _separable_prior(z, span), any_share(z[:, 4])
+    theta, interaction = _separable_prior(z, span), any_share(z[:, 4])
     corner = np.exp(theta[:, 0] * span.high[0] + theta[:, 1] * span.high[1])
-    extra = both * (1.0 - theta[:, 2]) * corner
-    theta[:, 3:] *= (1.0 - both)[:, None]
-    return np.concatenate([theta, extra[:, None]], axis=1)
+    product = interaction * (1.0 - theta[:, 2]) * corner
+    theta[:, 3:] *= (1.0 - interaction)[:, None]
+    return np.concatenate([theta, product[:, None]], axis=1)
 
 
 def _product_prior(z: Array, span: Span) -> Array:
-    alpha, beta = _two_exponents(z)
+    alpha, beta = joint_exponents(z[:, :2]).T
     share = any_share(z[:, 2])
     k = (1.0 - share) * np.exp(alpha * span.high[0] + beta * span.high[1])
     return np.stack([alpha, beta, share, k], axis=1)
 
 
 def _coupled_prior(z: Array, span: Span) -> Array:
-    alpha, beta = _two_exponents(z)
+    alpha, beta = joint_exponents(z[:, :2]).T
     shape = np.stack([alpha, beta, 1.5 * z[:, 3], 0.7 * z[:, 4]], axis=1)
     share = any_share(z[:, 2])
     at_last = coupled_basis(shape, span.high[None])[:, 0, 1].real
@@ -167,34 +141,21 @@ def _coupled_prior(z: Array, span: Span) -> Array:
 
 
 def _kaplan_prior(z: Array, span: Span) -> Array:
-    alpha, beta = _two_exponents(z)
+    alpha, beta = joint_exponents(z[:, :2]).T
     return np.stack([alpha, beta, 1.5 * z[:, 2], np.ones(len(z))], axis=1)
 
 
-def _bounded_sum_prior(z: Array, span: Span) -> Array:
-    alpha, beta = _two_exponents(z)
-    share = any_share(z[:, 2])
-    return np.stack([alpha, beta, 1.5 * z[:, 3], 2.0 * z[:, 4], share, np.ones(len(z))], axis=1)
-
-
-def _rosenfeld_prior(z: Array, span: Span) -> Array:
-    alpha, beta = _two_exponents(z)
-    return np.stack(
-        [alpha, beta, 1.5 * z[:, 3], 2.0 * z[:, 4], -2.0 + 1.5 * z[:, 2], np.ones(len(z))], axis=1
-    )
-
-
-def _exponents(n: int) -> tuple[Shape, Shape]:
+def two_exponents(n: int) -> tuple[Shape, Shape]:
+    """alpha and beta, each with a grid of n values."""
     return exponent("alpha", -1.0, 3.0, n), exponent("beta", -1.0, 3.0, n)
 
 
-_RATIO = location("logit_r", -8.0, 8.0, 5)
-_LOG_H = location("ln_h", -8.0, 8.0, 5)
+RATIO = location("logit_r", -8.0, 8.0, 5)
 SEPARABLE = ScalingLaw(
     name="separable",
     formula="E + A N^-alpha + B D^-beta",
     reference="Hoffmann et al. 2022, third approach",
-    shapes=_exponents(20),
+    shapes=two_exponents(20),
     amplitudes=("E", "A", "B"),
     basis=separable_basis,
     physical=_separable_units,
@@ -206,7 +167,7 @@ INTERACTION = ScalingLaw(
     name="interaction",
     formula="E + A N^-alpha + B D^-beta + G N^-alpha D^-beta",
     reference="sum and product of two powers",
-    shapes=_exponents(20),
+    shapes=two_exponents(20),
     amplitudes=("E", "A", "B", "G"),
     basis=interaction_basis,
     physical=_interaction_units,
@@ -218,7 +179,7 @@ PRODUCT = ScalingLaw(
     name="product",
     formula="E + k N^-alpha D^-beta",
     reference="product of two powers with a floor",
-    shapes=_exponents(20),
+    shapes=two_exponents(20),
     amplitudes=("E", "k"),
     basis=product_basis,
     physical=_product_units,
@@ -231,8 +192,8 @@ COUPLED = ScalingLaw(
     formula="E + (A N^-(alpha/c) + B D^-(beta/c))^c",
     reference="between Hoffmann's sum (c = 1) and Kaplan's form (c = beta)",
     shapes=(
-        *_exponents(9),
-        _RATIO,
+        *two_exponents(9),
+        RATIO,
         Shape(name="log_c", low=-2.5, high=2.5, grid=(-1.5, -0.7, 0.0, 0.7, 1.5)),
     ),
     amplitudes=("E", "k"),
@@ -258,29 +219,57 @@ KAPLAN = ScalingLaw(
     n_prior=3,
     axes=2,
 )
-BOUNDED_SUM = ScalingLaw(
-    name="bounded_sum",
-    formula="E + (L0 - E) h / (1 + h), h = a N^-alpha + b D^-beta",
-    reference="Bryant and Liu 2026, without the overfitting term",
-    shapes=(*_exponents(8), _RATIO, _LOG_H),
-    amplitudes=("E", "L0"),
-    basis=bounded_sum_basis,
-    physical=_bounded_sum_units,
-    prior=_bounded_sum_prior,
-    n_prior=5,
-    axes=2,
-    ceiling="L0",
+THREE_EXPONENTS = (
+    exponent("alpha", -1.0, 3.0, 9),
+    exponent("beta", -1.0, 3.0, 9),
+    exponent("gamma", -1.0, 3.0, 9),
 )
-ROSENFELD = ScalingLaw(
-    name="rosenfeld",
-    formula="L0 e / sqrt(1 + e^2), e = a N^-alpha + b D^-beta + c",
-    reference="Rosenfeld et al. 2020, equation 5",
-    shapes=(*_exponents(6), _RATIO, _LOG_H, location("ln_c", -6.0, 2.0, 4)),
-    amplitudes=("L0",),
-    basis=rosenfeld_basis,
-    physical=_rosenfeld_units,
-    prior=_rosenfeld_prior,
-    n_prior=5,
-    axes=2,
-    ceiling="L0",
+
+
+def _separable3_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Array]:
+    powers = theta[:, 4:] * loss_unit * np.exp(theta[:, :3] * log_unit)
+    out = {"alpha": theta[:, 0], "beta": theta[:, 1], "gamma": theta[:, 2], "E": theta[:, 3] * loss_unit}
+    return {**out, "A": powers[:, 0], "B": powers[:, 1], "G": powers[:, 2]}
+
+
+def _product3_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Array]:
+    out = {"alpha": theta[:, 0], "beta": theta[:, 1], "gamma": theta[:, 2], "E": theta[:, 3] * loss_unit}
+    return {**out, "k": theta[:, 4] * loss_unit * np.exp(theta[:, :3] @ log_unit)}
+
+
+def _separable3_prior(z: Array, span: Span) -> Array:
+    powers, share = joint_exponents(z[:, :3]), any_share(z[:, 3:4])
+    parts = np.exp(z[:, 4:7])
+    parts *= (1.0 - share) / parts.sum(axis=1, keepdims=True)
+    return np.concatenate([powers, share, parts * np.exp(powers * span.high)], axis=1)
+
+
+def _product3_prior(z: Array, span: Span) -> Array:
+    powers, share = joint_exponents(z[:, :3]), any_share(z[:, 3:4])
+    return np.concatenate([powers, share, (1.0 - share) * np.exp(powers @ span.high)[:, None]], axis=1)
+
+
+SEPARABLE3 = ScalingLaw(
+    name="separable3",
+    formula="E + A N^-alpha + B D^-beta + G S^-gamma",
+    reference="Hoffmann et al. 2022 with a third power",
+    shapes=THREE_EXPONENTS,
+    amplitudes=("E", "A", "B", "G"),
+    basis=separable_basis,
+    physical=_separable3_units,
+    prior=_separable3_prior,
+    n_prior=7,
+    axes=3,
+)
+PRODUCT3 = ScalingLaw(
+    name="product3",
+    formula="E + k N^-alpha D^-beta S^-gamma",
+    reference="product of three powers with a floor",
+    shapes=THREE_EXPONENTS,
+    amplitudes=("E", "k"),
+    basis=product_basis,
+    physical=_product3_units,
+    prior=_product3_prior,
+    n_prior=4,
+    axes=3,
 )

@@ -20,7 +20,7 @@ from mlproject.tracking import open_store
 from tests.conftest import make_cell
 from tests.data.pictures import fill
 
-SOURCE = str(Path(__file__).parents[1] / "src")
+SOURCE = str(Path(__file__).parents[2] / "src")
 LITE = ["--model=efficientnet_lite0", "--weights=imagenet", "--eval-size=10", "--target=labels", "--epochs=2"]
 VERBS = [[], ["cell"], ["sweep"], ["aggregate"], ["ls"], ["show"], ["doctor"], ["fetch"], ["cache"]]
 VERBS += [["regions"], ["cache", "ls"], ["cache", "prune"]]
@@ -354,7 +354,7 @@ def raising(error: BaseException) -> Callable[..., Any]:
     [
         (NoRoom("no room: x needs 3 bytes; free some space"), 5, "error: no room: x"),
         (OSError(28, "No space left on device"), 5, "error: no room: OSError"),
-        (Stopped(2), 130, "stopped by SIGINT; what is finished is kept"),
+        (Stopped(2), 130, "stopped by SIGINT; finished cells are kept"),
         (Stopped(15), 143, "stopped by SIGTERM"),
         (RuntimeError("a\x1b[2Jb"), 1, "unexpected RuntimeError: a\\x1b[2Jb (a defect of mlproject; --debug"),
     ],
@@ -373,7 +373,7 @@ def test_a_full_disk_in_the_middle_of_a_cell_ends_the_plan_with_status_five(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "mlproject.losses.tables.write_losses", raising(OSError(28, "No space left on device"))
+        "mlproject.runs.cell_run.write_losses", raising(OSError(28, "No space left on device"))
     )
     answer = call("cell", *LITE, "--dataset-size=10,20")
     assert answer.status == 5
