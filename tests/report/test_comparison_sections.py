@@ -9,10 +9,11 @@ import pytest
 
 from mlproject.analysis import analyse
 from mlproject.report import render_markdown, study_document, terminal_text, write_report
-from mlproject.report.comparison_sections import crossing_sentence
+from mlproject.report.comparison_sections import crossing_sentence, regions_table
 from mlproject.report.document import Table
 from mlproject.report.formats import as_signed
 from tests.analysis.test_ablations import ARMS, by_size, observations
+from tests.analysis.test_exponent_differences import study as regions
 from tests.analysis.test_image_scale import bent, study
 
 STUDY = [
@@ -105,3 +106,14 @@ def test_a_crossing_out_of_range_is_called_none_in_range_with_the_way_that_is_ah
     (crossing,) = comparison.crossings
     assert "none in range" in crossing_sentence(crossing)
     assert "model size ahead" in crossing_sentence(crossing)
+
+
+def test_pairs_of_regions_are_rows_of_a_table_paired_over_shared_images():
+    contrasts = regions({"full": 0.5, "background": 0.2, "blobs": 0.5}).region_contrasts
+    table = regions_table(contrasts)
+    assert table.name == "exponents_by_region"
+    assert {(row["first"], row["second"]) for row in table.rows} >= {
+        ("full", "blobs"),
+        ("full", "background"),
+    }
+    assert all(row["paired"] for row in table.rows)

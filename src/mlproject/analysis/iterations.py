@@ -23,8 +23,7 @@ from mlproject.cell import LABELS_ONLY, Cell
 from mlproject.losses import Observation
 from mlproject.scaling import t_interval
 
-BUDGETS = ("epoch", "samples", "seconds")
-"""What arms are compared at an equal amount of; columns of the history."""
+BUDGETS = ("epoch", "samples", "seconds")  # columns of the history; arms are compared at equal amounts
 QUANTITIES = ("accuracy", "loss")
 FAMILY = ("recipe", "recipe_version", "data_digest", "eval_size", "region")
 HISTORY = "best_epoch"  # the metric that only runs with a history by epoch have
