@@ -23,14 +23,11 @@ class Tune(BaseModel):
 
     model_config = STRICT
 
-    space: Annotated[
-        SkipValidation[Space],
-        Field(
-            default_factory=dict,
-            description="Ranges and choices by knob; by default lr a hundredfold up and down, and epochs "
-            "(or steps) up to tenfold.",
-        ),
-    ]
+    space: SkipValidation[Space] = Field(
+        default_factory=dict,
+        description="Ranges and choices by knob; by default lr a hundredfold up and down, and epochs "
+        "(or steps) up to tenfold.",
+    )
     trials: Annotated[
         int, Field(ge=1, description="Trials that a study ends with, in all processes together.")
     ] = DEFAULT_TRIALS
