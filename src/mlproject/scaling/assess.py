@@ -150,20 +150,22 @@ def assess(
     scales = scales[:, None] if scales.ndim == 1 else scales
     names = _names(laws, scales.shape[1])
     labels = tuple(axes) or (("x",) if scales.shape[1] == 1 else ("N", "D", "S")[: scales.shape[1]])
+    if scales.shape[1] > 1 and (shortage := grid_shortage(scales, labels)):
+        return _refused(scales, shortage)
     try:
-        if scales.shape[1] > 1 and (shortage := grid_shortage(scales, labels)):
-            raise BadInput(shortage)
         noise = sd
         if sd is None and draws is not None:
             noise = unshared_noise(np.asarray(y, dtype=np.float64), np.asarray(draws, dtype=np.float64))
         points = read_points(scales, y, sd=noise, draws=draws, ceiling=ceiling)
         data = _Data(points=points, influence=read_influence(influence, points), laws=names, axes=labels)
     except BadInput as error:
-        n_scales = len(np.unique(scales, axis=0))
-        return Assessment(
-            verdict=UNIDENTIFIABLE, reason=f"not fitted: {error}", n_points=len(scales), n_scales=n_scales
-        )
+        return _refused(scales, f"not fitted: {error}")
     return _assess(data, cost)
+
+
+def _refused(scales: Array, reason: str) -> Assessment:
+    n_scales = len(np.unique(scales, axis=0))
+    return Assessment(verdict=UNIDENTIFIABLE, reason=reason, n_points=len(scales), n_scales=n_scales)
 
 
 @dataclass(frozen=True, kw_only=True)
