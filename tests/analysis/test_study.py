@@ -79,7 +79,7 @@ def test_three_sizes_leave_one_degree_of_freedom_and_no_claim():
     assert power.fit is not None
     assert "t = 12.7" in power.reason
     assert floor.fit is None
-    assert "at least 5 needed" in floor.reason
+    assert "at least 4 needed" in floor.reason
 
 
 def test_a_single_size_gives_tables_and_no_fit():

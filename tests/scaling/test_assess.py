@@ -66,10 +66,18 @@ def test_a_constant_loss_is_flat():
 
 
 def test_parameters_that_the_data_do_not_pin_down_are_marked():
-    found = assess(SIZES[:4], losses(SIZES[:4]), draws=replicates(losses(SIZES[:4])))
-    floor = found.law("power_floor")
-    assert floor.verdict == "not identifiable"
-    assert not any(estimate.identified for estimate in floor.parameters.values())
+    found = assess(SIZES[:3], losses(SIZES[:3]), draws=replicates(losses(SIZES[:3])))
+    power = found.law("power")
+    assert power.verdict == "not identifiable"
+    assert not any(estimate.identified for estimate in power.parameters.values())
+
+
+@pytest.mark.parametrize(("n", "fits", "verdict"), [(3, {"power"}, "not identifiable"), (4, None, "scaling")])
+def test_a_power_law_needs_the_scales_at_which_a_floor_could_contradict_it(n, fits, verdict):
+    y = losses(SIZES[:n], floor=0.0, noise=0.002)
+    found = assess(SIZES[:n], y, sd=0.002 * y)
+    assert set(found.fits) == (fits or {"power", "power_floor"})
+    assert found.law("power").verdict == fit(SIZES[:n], y, law="power", sd=0.002 * y).verdict == verdict
 
 
 @pytest.mark.parametrize(

@@ -27,24 +27,14 @@ from mlproject.scaling.averaging.average import AVERAGED, Average, average_point
 from mlproject.scaling.fitting.fit import Fit, fit_points, read_influence
 from mlproject.scaling.fitting.intervals import Estimate
 from mlproject.scaling.fitting.points import Points, Prediction, read_points, unshared_noise
-from mlproject.scaling.fitting.verdict import FLAT, SCALING, UNIDENTIFIABLE, rises
-from mlproject.scaling.laws import LAWS, find_law
+from mlproject.scaling.fitting.verdict import FLAT, UNIDENTIFIABLE, rises, too_few_scales
+from mlproject.scaling.laws import LAWS, STANDARD, find_law, scales_needed
 from mlproject.scaling.laws.law import Array
 
-FITTED = {
-    1: ("power", "power_floor"),
-    2: ("separable", "product", "coupled", "bounded_sum"),
-    3: ("separable3", "product3"),
-}
-"""Laws that are also fitted on their own; the profiles of the richer laws of one axis rarely close."""
-SPARE = 2
-"""A law of p parameters may be called *scaling* from p + SPARE scales on, and is fitted from one fewer."""
 LEAST_AVERAGED = 3
 """Distinct scales from which on laws are averaged."""
 LEAST_VALUES = 3
 """Distinct values of each axis of a grid."""
-LEAST_CELLS = 7
-"""Cells of a grid: the parameters of the sum of two powers with a floor, and SPARE."""
 NARROW = 2.0
 """Ratio of the largest to the smallest scale below which no law is fitted."""
 DECADE = 10.0
@@ -160,20 +150,22 @@ def assess(
     scales = scales[:, None] if scales.ndim == 1 else scales
     names = _names(laws, scales.shape[1])
     labels = tuple(axes) or (("x",) if scales.shape[1] == 1 else ("N", "D", "S")[: scales.shape[1]])
+    if scales.shape[1] > 1 and (shortage := grid_shortage(scales, labels)):
+        return _refused(scales, shortage)
     try:
-        if scales.shape[1] > 1 and (shortage := grid_shortage(scales, labels)):
-            raise BadInput(shortage)
         noise = sd
         if sd is None and draws is not None:
             noise = unshared_noise(np.asarray(y, dtype=np.float64), np.asarray(draws, dtype=np.float64))
         points = read_points(scales, y, sd=noise, draws=draws, ceiling=ceiling)
         data = _Data(points=points, influence=read_influence(influence, points), laws=names, axes=labels)
     except BadInput as error:
-        n_scales = len(np.unique(scales, axis=0))
-        return Assessment(
-            verdict=UNIDENTIFIABLE, reason=f"not fitted: {error}", n_points=len(scales), n_scales=n_scales
-        )
+        return _refused(scales, f"not fitted: {error}")
     return _assess(data, cost)
+
+
+def _refused(scales: Array, reason: str) -> Assessment:
+    n_scales = len(np.unique(scales, axis=0))
+    return Assessment(verdict=UNIDENTIFIABLE, reason=reason, n_points=len(scales), n_scales=n_scales)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,41 +210,26 @@ def grid_shortage(x: Array, axes: Sequence[str] = ("N", "D")) -> str:
         if span < NARROW:
             return f"the {name}s span a factor of {span:.2g}, at least {NARROW:g} needed"
     n_cells = len(np.unique(x, axis=0))
-    return f"{n_cells} cells, at least {LEAST_CELLS} needed" if n_cells < LEAST_CELLS else ""
+    needed = scales_needed(x.shape[1])
+    return f"{n_cells} cells, at least {needed} needed" if n_cells < needed else ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Shortage:
-    """Why a curve cannot carry a law; ``unfitted`` where it is not even fitted."""
-
-    text: str
-    unfitted: bool
-
-
-def _shortage(data: _Data, law: str) -> _Shortage | None:
-    """What a curve lacks for a law, or None. Grids are checked as a whole."""
+def _not_fitted(data: _Data, law: str) -> str:
+    """Why a law is not fitted to a curve; empty where it is. Grids are checked as a whole."""
     points = data.points
-    if points.x.shape[1] > 1:
-        return None
-    n, n_parameters = points.n_scales, LAWS[law].n_free(points.ceiling)
     factor = float(points.x.max() / points.x.min())
-    few, narrow = n < n_parameters + SPARE, factor < NARROW
-    if not few and not narrow:
-        return None
-    reasons = []
-    if few:
-        text = f"{n} scales for {n_parameters} parameters, at least {n_parameters + SPARE} needed"
-        last = n - n_parameters == 1
-        reasons.append(f"{text} (one degree of freedom is left: t = 12.7)" if last else text)
+    few, narrow = points.n_scales <= LAWS[law].n_free(points.ceiling), factor < NARROW
+    if points.x.shape[1] > 1 or not (few or narrow):
+        return ""
+    reasons = [too_few_scales(points, LAWS[law])]
     if factor < DECADE:
         reasons.append(f"the range of {data.axes[0]} is a factor of {factor:.2g}, under a decade")
-    unfitted = narrow or n < n_parameters + SPARE - 1
-    return _Shortage(text="; ".join(reasons) + ("; not fitted" if unfitted else ""), unfitted=unfitted)
+    return "; ".join([*filter(None, reasons), "not fitted"])
 
 
 def _assess(data: _Data, cost: Cost | None) -> Assessment:
-    points, shortage = data.points, _shortage(data, "power")
-    averaged = None if shortage is not None and shortage.unfitted else data.average()
+    points = data.points
+    averaged = None if _not_fitted(data, "power") else data.average()
     laws = _laws(data, averaged)
     verdict, reason = combine_verdicts(laws)
     power = next((row for row in laws if row.law == "power" and row.fit is not None), None)
@@ -277,8 +254,8 @@ def _assess(data: _Data, cost: Cost | None) -> Assessment:
 def _laws(data: _Data, averaged: Average | None) -> tuple[LawFit, ...]:
     """Every law that was averaged or fitted, heaviest first."""
     n_axes = data.points.x.shape[1]
-    names = data.laws or FITTED[n_axes]
-    fitted = [name for name in names if name in FITTED[n_axes]] or list(names)
+    names = data.laws or STANDARD[n_axes]
+    fitted = [name for name in names if name in STANDARD[n_axes]] or list(names)
     weights = {} if averaged is None else averaged.weights
     rows = [_law(data, name, averaged) for name in fitted]
     rows += [_averaged_law(averaged, name) for name in weights if averaged is not None and name not in fitted]
@@ -287,24 +264,20 @@ def _laws(data: _Data, averaged: Average | None) -> tuple[LawFit, ...]:
 
 def _law(data: _Data, name: str, averaged: Average | None) -> LawFit:
     """A law that is fitted on its own, where the data are sufficient."""
-    shortage = _shortage(data, name)
+    refusal = _not_fitted(data, name)
     if averaged is not None and name in averaged.standings:
         row = _averaged_law(averaged, name)
     else:
         weight = float(averaged is None and name == "power" and rises(data.points))
         row = LawFit(law=name, weight=weight, verdict=UNIDENTIFIABLE, reason="", parameters={})
-    if shortage is not None and shortage.unfitted:
-        return replace(row, reason=shortage.text)
+    if refusal:
+        return replace(row, reason=refusal)
     fitted = fit_points(data.points, LAWS[name], influence=data.influence)
-    verdict, reason, identified = fitted.verdict, fitted.reason, fitted.identified
-    if shortage is not None:
-        reason = f"{shortage.text}; {reason}"
-        verdict = UNIDENTIFIABLE if verdict == SCALING else verdict
-        identified = identified if verdict == FLAT else frozenset()
     parameters = {
-        key: replace(estimate, identified=key in identified) for key, estimate in fitted.parameters.items()
+        key: replace(estimate, identified=key in fitted.identified)
+        for key, estimate in fitted.parameters.items()
     }
-    return replace(row, verdict=verdict, reason=reason, parameters=parameters, fit=fitted)
+    return replace(row, verdict=fitted.verdict, reason=fitted.reason, parameters=parameters, fit=fitted)
 
 
 def _averaged_law(averaged: Average, name: str) -> LawFit:

@@ -17,6 +17,7 @@ from mlproject.scaling.fitting.intervals import LOSSES, Estimate, Noise, estimat
 from mlproject.scaling.fitting.least_squares import LeastSquares
 from mlproject.scaling.fitting.points import Points
 from mlproject.scaling.fitting.profile_likelihood import Profile
+from mlproject.scaling.laws import scales_needed
 from mlproject.scaling.laws.law import Array, ScalingLaw
 
 SCALING, FLAT, UNIDENTIFIABLE = "scaling", "flat", "not identifiable"
@@ -56,15 +57,14 @@ def find_verdict(fitted: Evidence) -> FitVerdict:
     flags = tuple(find_flags(fitted) + sensitive_to_outliers(fitted))
     slopes = average_slopes(fitted.points)
     slope = slopes[0] if len(slopes) == 1 else None
-    missing = fitted.law.n_free(fitted.points.ceiling) + 1 - fitted.points.n_scales
+    shortage = too_few_scales(fitted.points, fitted.law)
     if slopes and all(map(is_flat, slopes)):
         steepest = ", ".join(map(_show, slopes))
         text = f"slope {steepest} includes" if slope else f"slopes {steepest} include"
         reason = f"the average {text} 0 and nothing steeper than {FLAT_WITHIN:g}"
         return FitVerdict(verdict=FLAT, reason=reason, flags=flags, identified=_identified(fitted, flat=True))
-    if missing > 0:
-        reason = _too_few_scales(fitted.points, fitted.law, missing)
-        return FitVerdict(verdict=UNIDENTIFIABLE, reason=reason, flags=flags)
+    if shortage:
+        return FitVerdict(verdict=UNIDENTIFIABLE, reason=shortage, flags=flags)
     confounded, identified = collinear(fitted.points), _identified(fitted, flat=False)
     problem = confounded or _first_problem(fitted)
     if problem is None:
@@ -73,6 +73,19 @@ def find_verdict(fitted: Evidence) -> FitVerdict:
     reason = problem + ("" if slope is None else f"; the average slope is {_show(slope)}")
     identified = frozenset() if confounded else identified
     return FitVerdict(verdict=UNIDENTIFIABLE, reason=reason, flags=flags, identified=identified)
+
+
+def too_few_scales(points: Points, law: ScalingLaw) -> str:
+    """Why the points have too few distinct scales for a law, with the remedy; empty where they suffice."""
+    n, n_parameters = points.n_scales, law.n_free(points.ceiling)
+    needed = scales_needed(law.axes, n_parameters)
+    if n >= needed:
+        return ""
+    more = "one more scale" if needed - n == 1 else f"{needed - n} more scales"
+    where = "" if law.axes > 1 else f", best above {points.x.max():,.4g}"
+    last = " (one degree of freedom is left: t = 12.7)" if n - n_parameters == 1 else ""
+    text = f"{n} scales for the {n_parameters} parameters of {law.name}, at least {needed} needed"
+    return f"{text}{last}; add {more}{where}"
 
 
 def exponents(law: ScalingLaw) -> tuple[str, ...]:
@@ -210,14 +223,6 @@ def _exponents_text(fitted: Evidence) -> str:
     text = ", ".join(f"{name} {_show(estimate)}" for name, estimate in estimates.items())
     rising = any(estimate.high < 0 for estimate in estimates.values())
     return f"{text}: the loss {'rises' if rising else 'falls'} with scale"
-
-
-def _too_few_scales(points: Points, law: ScalingLaw, missing: int) -> str:
-    n_parameters = law.n_free(points.ceiling)
-    more = "one more scale" if missing == 1 else f"{missing} more scales"
-    where = "" if points.x.shape[1] > 1 else f", best above {points.x.max():,.4g}"
-    text = f"{points.n_scales} distinct scales are too few to fit and check the {n_parameters} parameters"
-    return f"{text} of {law.name}; add {more}{where}"
 
 
 def _remedy(points: Points) -> str:

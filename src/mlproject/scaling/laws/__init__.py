@@ -19,7 +19,25 @@ from mlproject.scaling.laws.several_axes import (
 ONE_AXIS = (POWER, POWER_FLOOR, SHIFTED, ZHAI, M3, BOUNDED, M4, BNSL1, BNSL2)
 TWO_AXES = (SEPARABLE, PRODUCT, INTERACTION, COUPLED, KAPLAN, BOUNDED_SUM, ROSENFELD)
 THREE_AXES = (SEPARABLE3, PRODUCT3, OVERFITTING)
+STANDARD = {
+    1: ("power", "power_floor"),
+    2: ("separable", "product", "coupled", "bounded_sum"),
+    3: ("separable3", "product3"),
+}
+"""Laws that an assessment fits on their own, by number of axes: profiles of richer laws rarely close."""
 LAWS: dict[str, ScalingLaw] = {law.name: law for law in ONE_AXIS + TWO_AXES + THREE_AXES}
+
+
+def scales_needed(n_axes: int, n_parameters: int = 0) -> int:
+    """Distinct scales from which on a law with so many parameters may be called *scaling*.
+
+    One more than the parameters of the richest law of ``STANDARD``, which is then fitted with a degree of
+    freedom: where the richer laws cannot be fitted, nothing can contradict a simple one. Below, a power law
+    answers for data with a floor with false verdicts (benchmarks/scaling_verdicts.py). Richer laws need one
+    more than their own parameters.
+    """
+    richest = max(LAWS[name].n_free() for name in STANDARD[n_axes])
+    return max(richest, n_parameters) + 1
 
 
 def find_law(name: str) -> ScalingLaw:
