@@ -1,4 +1,4 @@
-"""Device, threads, precision and batch size: chosen in this one place.
+"""Device, threads, precision and batch size. All device handling is in this module.
 
 ``MLPROJECT_DEVICE`` (cpu, cuda, mps) overrides the choice. On a machine without a GPU's device file
 none of this imports torch, so that a warm run stays light.
@@ -53,7 +53,7 @@ def find_n_threads() -> int:
 
 
 def find_batch_size(device: Device) -> int:
-    """Images per forward pass: 8 on a CPU, where larger batches drown in page faults; 64 on a GPU."""
+    """Images per forward pass: 8 on a CPU, where larger batches cause page faults; 64 on a GPU."""
     return 8 if device == "cpu" else 64
 
 
@@ -91,7 +91,7 @@ def send(batch: Tensor, device: Device) -> Tensor:
 
 
 def keep(images: Tensor, device: Device) -> Tensor:
-    """All images on a GPU that has four times their room, so that no batch waits; else as they are."""
+    """All images on the GPU where a quarter of its free memory holds them; else unchanged."""
     import torch
 
     if device != "cuda" or 4 * images.nbytes > torch.cuda.mem_get_info()[0]:
@@ -118,7 +118,7 @@ def mixed(device: Device, precision: Precision) -> contextlib.AbstractContextMan
 
 
 def scaler(device: Device, precision: Precision) -> Any:
-    """What keeps float16 gradients from vanishing; does nothing where they are not float16."""
+    """Gradient scaler, which keeps float16 gradients from underflow; inactive for other types."""
     import torch
 
     return torch.amp.GradScaler(device, enabled=precision == "amp" and device == "cuda")
@@ -154,7 +154,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def free_memory(device: Device) -> None:
-    """Give back what a failed batch left behind."""
+    """Release the memory that a failed batch left allocated."""
     import torch
 
     if device == "cuda":
@@ -162,7 +162,7 @@ def free_memory(device: Device) -> None:
 
 
 def describe() -> dict[str, str]:
-    """Device, threads and batch size in words, for people and for provenance."""
+    """Device, threads and batch size as text, for display and provenance."""
     device = find_device()
     return {
         "device": device,

@@ -1,4 +1,4 @@
-"""From images to crops and back: enlarge, cut into a chessboard, tile the maps of the crops again.
+"""Cut images into crops and tile maps of crops: enlarge, cut into a chessboard, and its inverse.
 
 Crops are ordered by row, column, image (outermost first), as the authors' wrapper orders them.
 """
@@ -20,8 +20,8 @@ def split(images: Tensor, image_scale: float) -> Tensor:
 
     Raises: BadInput when they cannot be cut evenly.
     """
-    (one,) = layouts(images.shape[-2], images.shape[-1], [image_scale])
-    return cut(enlarge(images, one.height, one.width), one.rows, one.columns)
+    (layout,) = layouts(images.shape[-2], images.shape[-1], [image_scale])
+    return cut(enlarge(images, layout.height, layout.width), layout.rows, layout.columns)
 
 
 def enlarge(images: Tensor, height: int, width: int, *, antialias: bool = False) -> Tensor:

@@ -1,4 +1,4 @@
-"""How large an image is at a scale, how it is cut, and what that costs: whole numbers only.
+"""Sizes, crops and costs of an image at every scale, in whole numbers.
 
     size_s = side * s                     whole, or refused (the authors' wrapper cuts 246.4 off to 246)
     k_s    = ceil(size_s / cap)           cap: max_split_size, else the side of the image itself
@@ -74,15 +74,15 @@ def layouts(
     )
 
 
-def cost(found: Sequence[Layout], one_crop: Callable[[int, int], float]) -> float:
+def cost(scales: Sequence[Layout], one_crop: Callable[[int, int], float]) -> float:
     """Compute of one image over all scales: crops x ``one_crop(height, width)``, in the unit of that."""
-    return sum(one.n_crops * one_crop(*one.crop) for one in found)
+    return sum(layout.n_crops * one_crop(*layout.crop) for layout in scales)
 
 
 def scaled_side(side: int, image_scale: float) -> int:
     """Pixels a side that an image of ``side`` pixels has at a scale.
 
-    Raises: BadInput when that is no whole number (nothing is cut off in silence), or none at all.
+    Raises: BadInput when that is no whole number (nothing is truncated silently), or none at all.
     """
     exact = side * image_scale
     if not math.isfinite(exact) or round(exact) < 1:

@@ -1,7 +1,7 @@
 """The S2 wrapper: any backbone of maps or tokens at several image scales.
 
 Shi et al. 2024, arXiv 2403.13043, section 3.1; ``forward`` of scaling_on_scales 0.1, with its options, plus
-antialiasing, images that are not square, and sizes that are never cut off in silence.
+antialiasing, images that are not square, and sizes that are never truncated silently.
 """
 
 from __future__ import annotations
@@ -49,17 +49,19 @@ def forward(
     Raises: WrongUse for options that contradict, BadInput for sizes or outputs that do not fit.
     """
     _check(input, num_prefix_token, output_shape)
-    found = layouts(input.shape[-2], input.shape[-1], scales, img_sizes, max_split_size)
-    _check_index(resize_output_to_idx, len(found))
+    scaled = layouts(input.shape[-2], input.shape[-1], scales, img_sizes, max_split_size)
+    _check_index(resize_output_to_idx, len(scaled))
     maps, prefixes = [], []
-    for one in found:
-        crops = cut(enlarge(input, one.height, one.width, antialias=antialias), one.rows, one.columns)
+    for layout in scaled:
+        crops = cut(
+            enlarge(input, layout.height, layout.width, antialias=antialias), layout.rows, layout.columns
+        )
         out = _outputs(model, crops, len(input) if split_forward else len(crops))
         _check_output(out, len(crops), output_shape, num_prefix_token)
         if output_shape == "bnc":
-            prefix, out = out[:, :num_prefix_token], _grid(out[:, num_prefix_token:], one)
-            prefixes.append(prefix.reshape(one.n_crops, len(input), *prefix.shape[1:]).mean(0))
-        maps.append(tile(out, one.rows, one.columns))
+            prefix, out = out[:, :num_prefix_token], _grid(out[:, num_prefix_token:], layout)
+            prefixes.append(prefix.reshape(layout.n_crops, len(input), *prefix.shape[1:]).mean(0))
+        maps.append(tile(out, layout.rows, layout.columns))
     return _merge(maps, prefixes, resize_output_to_idx)
 
 
@@ -94,9 +96,9 @@ def _outputs(model: Callable[[Tensor], Tensor], crops: Tensor, step: int) -> Ten
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
-def _grid(tokens: Tensor, one: Layout) -> Tensor:
+def _grid(tokens: Tensor, layout: Layout) -> Tensor:
     """Tokens of crops as maps of the crops' shape: [n, N, C] to [n, C, h, w]."""
-    n_tokens, (height, width) = tokens.shape[1], one.crop
+    n_tokens, (height, width) = tokens.shape[1], layout.crop
     h = round(math.sqrt(n_tokens * height / width))
     if not h or n_tokens % h or h * width != n_tokens // h * height:
         raise BadInput(
