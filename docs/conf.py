@@ -60,10 +60,12 @@ html_theme_options = {
 }
 
 
-def adapt_links(app: object, page: str, content: list[str]) -> None:
+def adapt_links(app: Any, page: str, content: list[str]) -> None:
     """Take a page of ``project/`` from the file of the repository that it names, and adapt its links."""
     if page in ROOT_PAGES:
-        text = (HERE.parent / ROOT_PAGES[page]).read_text("utf-8").replace("](docs/", "](../")
+        path = HERE.parent / ROOT_PAGES[page]
+        app.env.note_dependency(str(path))
+        text = path.read_text("utf-8").replace("](docs/", "](../")
         for target, name in ROOT_PAGES.items():
             text = text.replace(f"]({name})", f"](/{target}.md)")
         content[0] = text

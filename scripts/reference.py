@@ -106,10 +106,15 @@ def fields(model: type[Any]) -> Iterator[str]:
     from mlproject.recipes import described
 
     rows = [
-        (f"`{row.name}`", row.type, _default(row.default), row.rule, row.description)
+        (
+            f"`{row.name}`",
+            "; ".join(filter(None, (row.type, row.rule))),
+            _default(row.default),
+            row.description,
+        )
         for row in described(model)
     ]
-    yield from table(("name", "type", "default", "rule", "meaning"), rows)
+    yield from table(("name", "values", "default", "meaning"), rows)
 
 
 def _default(text: str) -> str:

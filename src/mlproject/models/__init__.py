@@ -24,8 +24,7 @@ from mlproject.models.weights import (
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from mlproject.models.fourier import Copies, FeatureEncoding, PixelEncoding, fourier
-    from mlproject.models.layers import SamePad
+    from mlproject.models.layers import Copies, FeatureEncoding, PixelEncoding, SamePad, fourier
     from mlproject.models.loading import weights_sha256
     from mlproject.models.preprocess import normalise, prepare, prepare_map
     from mlproject.models.structure import Count, count, freeze_norms, plain_attention, stages, train_last
@@ -71,8 +70,7 @@ MODELS: dict[str, Model] = {
 """All models that have a row, by name."""
 
 _DEFERRED = {
-    "fourier": ("Copies", "FeatureEncoding", "PixelEncoding", "fourier"),
-    "layers": ("SamePad",),
+    "layers": ("Copies", "FeatureEncoding", "PixelEncoding", "SamePad", "fourier"),
     "loading": ("weights_sha256",),
     "preprocess": ("normalise", "prepare", "prepare_map"),
     "structure": ("Count", "count", "freeze_norms", "plain_attention", "stages", "train_last"),

@@ -11,13 +11,13 @@ Arithmetic on NumPy and SciPy alone:
 from mlproject.scaling.allocation.design import NextCell, NextPlan, plan_next
 from mlproject.scaling.allocation.empirical_frontier import METHODS, Envelope, envelope
 from mlproject.scaling.allocation.frontier import SUMS, Cost, Frontier, fit_cost, frontier
-from mlproject.scaling.assess import LEAST_WEIGHT, Assessment, HeldOut, LawFit, assess, grid_shortage
+from mlproject.scaling.assess import LEAST_WEIGHT, Assessment, HeldOut, LawFit, assess
 from mlproject.scaling.averaging.average import Average, Standing, average
 from mlproject.scaling.fitting.compare import Difference, compare
 from mlproject.scaling.fitting.fit import Fit, fit
 from mlproject.scaling.fitting.intervals import Estimate, acceleration_of, bca, t_interval, t_quantile
 from mlproject.scaling.fitting.points import Points, Prediction, unshared_noise
-from mlproject.scaling.fitting.verdict import FLAT, SCALING, UNIDENTIFIABLE
+from mlproject.scaling.fitting.verdict import FLAT, SCALING, UNIDENTIFIABLE, grid_shortage
 from mlproject.scaling.information import Information, measure_information
 from mlproject.scaling.laws import LAWS
 from mlproject.scaling.laws.law import ScalingLaw

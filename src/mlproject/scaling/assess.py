@@ -2,15 +2,14 @@
 
 ``assess`` is the single entry for every source of points, so that all of them are held to the same rules:
 
-- a **tracked curve** (one axis) passes one row per point, with ``draws`` [replicates, points] of its mean or
-  median loss, and ``influence`` [images, points] for the mean alone;
-- a **grid of model size and images** (two axes) passes ``x`` [cells, 2] in the order N, D with the same
-  ``draws`` and ``influence``, ``axes=("model size", "data size")``, and its cost model as ``cost``;
-- a **group of a CSV file** passes one row per line, with ``sd`` where the file has such a column, and
-  ``ceiling`` and ``laws`` where the user names them.
+- a **tracked curve** passes one row per point, ``draws`` [replicates, points] of its mean or median loss, and
+  for the mean ``influence`` [images, points];
+- a **grid of model size and images** passes ``x`` [cells, 2] in the order N, D, the same ``draws`` and
+  ``influence``, ``axes=("model size", "data size")``, and its cost model as ``cost``;
+- a **group of a CSV file** passes one row per line, with ``sd``, ``ceiling`` and ``laws`` where given.
 
-What the data can carry is decided here and nowhere else: how many scales a law of p parameters needs, the
-narrowest range of an axis, the smallest grid.
+What data can carry is decided by the same rules for all: how many scales a law of p parameters needs
+(``scales_needed``), the narrowest range of an axis, the smallest grid.
 """
 
 from __future__ import annotations
@@ -23,27 +22,28 @@ from numpy.typing import ArrayLike, NDArray
 
 from mlproject.errors import BadInput
 from mlproject.scaling.allocation.frontier import Cost
-from mlproject.scaling.averaging.average import AVERAGED, Average, average_points, default_laws
+from mlproject.scaling.averaging.average import Average, average_points, default_laws
 from mlproject.scaling.fitting.fit import Fit, fit_points, read_influence
 from mlproject.scaling.fitting.intervals import Estimate
 from mlproject.scaling.fitting.points import Points, Prediction, read_points, unshared_noise
-from mlproject.scaling.fitting.verdict import FLAT, UNIDENTIFIABLE, rises, too_few_scales
-from mlproject.scaling.laws import LAWS, STANDARD, find_law, scales_needed
+from mlproject.scaling.fitting.verdict import (
+    FLAT,
+    NARROW,
+    UNIDENTIFIABLE,
+    grid_shortage,
+    rises,
+    too_few_scales,
+)
+from mlproject.scaling.laws import LAWS, STANDARD, check_laws
 from mlproject.scaling.laws.law import Array
 
-LEAST_AVERAGED = 3
-"""Distinct scales from which on laws are averaged."""
-LEAST_VALUES = 3
-"""Distinct values of each axis of a grid."""
-NARROW = 2.0
-"""Ratio of the largest to the smallest scale below which no law is fitted."""
+LEAST_AVERAGED = 3  # distinct scales from which on laws are averaged
 DECADE = 10.0
-LEAST_HELD_OUT = 4
-"""Distinct scales of a curve before the largest is held out: the others must carry an average."""
-HELD_OUT_SHARE = 0.25
-"""Share of the cells of a grid, most expensive first, that is held out."""
-LEAST_WEIGHT = 0.1
-"""The least weight at which a law may decide the verdict where the heaviest law cannot."""
+LEAST_HELD_OUT = (
+    4  # distinct scales of a curve before the largest is held out: the others must carry an average
+)
+HELD_OUT_SHARE = 0.25  # share of the cells of a grid, most expensive first, that is held out
+LEAST_WEIGHT = 0.1  # the least weight at which a law may decide the verdict where the heaviest law cannot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +76,8 @@ class HeldOut:
 class Assessment:
     """The assessment of a set of points. ``laws`` are ordered by weight, heaviest first.
 
-    ``average`` is None where too few scales carry one or the loss rises; ``exponents`` are over all laws.
-    ``points`` is None where the numbers themselves were refused.
+    ``average`` is None for too few scales or a rising loss; ``exponents`` are over all laws. ``points`` is
+    None where the numbers themselves are refused.
     """
 
     verdict: str
@@ -148,7 +148,7 @@ def assess(
     """
     scales = np.asarray(x, dtype=np.float64)
     scales = scales[:, None] if scales.ndim == 1 else scales
-    names = _names(laws, scales.shape[1])
+    names = check_laws(laws, scales.shape[1])
     labels = tuple(axes) or (("x",) if scales.shape[1] == 1 else ("N", "D", "S")[: scales.shape[1]])
     if scales.shape[1] > 1 and (shortage := grid_shortage(scales, labels)):
         return _refused(scales, shortage)
@@ -190,30 +190,6 @@ class _Data:
         return average_points(points, {name: LAWS[name] for name in self.laws or default_laws(points)})
 
 
-def _names(laws: Iterable[str], n_axes: int) -> tuple[str, ...]:
-    names = tuple(laws)
-    other = [law.name for law in map(find_law, names) if law.axes != n_axes]
-    if other:
-        raise BadInput(f"law {other[0]!r} has {LAWS[other[0]].axes} axes and x has {n_axes}")
-    if n_axes not in AVERAGED:
-        raise BadInput(f"laws have one to three axes and x has {n_axes}")
-    return names
-
-
-def grid_shortage(x: Array, axes: Sequence[str] = ("N", "D")) -> str:
-    """What cells x [m, axes] lack for laws of all their axes, whatever their losses; empty for nothing."""
-    counts = [len(np.unique(column)) for column in x.T]
-    if min(counts) < LEAST_VALUES:
-        grid = " × ".join(f"{n} {name}{'' if n == 1 else 's'}" for n, name in zip(counts, axes, strict=True))
-        return f"{grid}, at least {LEAST_VALUES} of each needed"
-    for name, span in zip(axes, x.max(axis=0) / x.min(axis=0), strict=True):
-        if span < NARROW:
-            return f"the {name}s span a factor of {span:.2g}, at least {NARROW:g} needed"
-    n_cells = len(np.unique(x, axis=0))
-    needed = scales_needed(x.shape[1])
-    return f"{n_cells} cells, at least {needed} needed" if n_cells < needed else ""
-
-
 def _not_fitted(data: _Data, law: str) -> str:
     """Why a law is not fitted to a curve; empty where it is. Grids are checked as a whole."""
     points = data.points
@@ -232,18 +208,14 @@ def _assess(data: _Data, cost: Cost | None) -> Assessment:
     averaged = None if _not_fitted(data, "power") else data.average()
     laws = _laws(data, averaged)
     verdict, reason = combine_verdicts(laws)
-    power = next((row for row in laws if row.law == "power" and row.fit is not None), None)
-    if averaged is not None:
-        exponents = averaged.parameters
-    else:
-        exponents = {} if power is None else {"alpha": power.parameters["alpha"]}
+    power = [row.parameters["alpha"] for row in laws if row.law == "power" and row.fit is not None]
     return Assessment(
         verdict=verdict,
         reason=reason,
         n_points=len(points.y),
         n_scales=points.n_scales,
         laws=laws,
-        exponents=exponents,
+        exponents=averaged.parameters if averaged is not None else dict(zip(("alpha",), power, strict=False)),
         flags=() if averaged is None else averaged.flags,
         average=averaged,
         held_out=None if averaged is None else _held_out(data, cost),

@@ -1,4 +1,4 @@
-"""Compare one parameter of two fits: is the exponent of the first larger than that of the second?
+"""The difference of one parameter between two fits, with an interval and a verdict.
 
 Source: Zou and Donner 2008 (Statist. Med. 27, 1693), the interval of a difference from two intervals. Where
 both fits have the same number of paired replicates, the difference is taken replicate by replicate, so that

@@ -8,7 +8,7 @@ the data do not bound the parameter (Raue et al. 2009, Bioinformatics 25, 1923).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,8 @@ EXPONENTS = {"alpha", "beta", "gamma", "delta", "alpha1"}
 FLAT_WITHIN = 0.1  # an average slope within -/+ this is flat: at most a fifth of the loss per decade
 ROUNDING = 1e-9  # smaller slopes are those of a constant in floating point
 COLLINEAR = 0.995  # correlation of ln N and ln D above which a design is a line
+LEAST_VALUES = 3  # distinct values of each axis of a grid
+NARROW = 2.0  # ratio of largest to smallest scale below which no law is fitted
 WIDEST = 2.0  # largest width of the interval of an exponent, relative to its value
 
 
@@ -86,6 +88,20 @@ def too_few_scales(points: Points, law: ScalingLaw) -> str:
     last = " (one degree of freedom is left: t = 12.7)" if n - n_parameters == 1 else ""
     text = f"{n} scales for the {n_parameters} parameters of {law.name}, at least {needed} needed"
     return f"{text}{last}; add {more}{where}"
+
+
+def grid_shortage(x: Array, axes: Sequence[str] = ("N", "D")) -> str:
+    """What cells x [m, axes] lack for laws of all their axes, whatever their losses; empty for nothing."""
+    counts = [len(np.unique(column)) for column in x.T]
+    if min(counts) < LEAST_VALUES:
+        grid = " × ".join(f"{n} {name}{'' if n == 1 else 's'}" for n, name in zip(counts, axes, strict=True))
+        return f"{grid}, at least {LEAST_VALUES} of each needed"
+    for name, span in zip(axes, x.max(axis=0) / x.min(axis=0), strict=True):
+        if span < NARROW:
+            return f"the {name}s span a factor of {span:.2g}, at least {NARROW:g} needed"
+    n_cells = len(np.unique(x, axis=0))
+    needed = scales_needed(x.shape[1])
+    return f"{n_cells} cells, at least {needed} needed" if n_cells < needed else ""
 
 
 def exponents(law: ScalingLaw) -> tuple[str, ...]:

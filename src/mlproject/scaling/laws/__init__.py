@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from mlproject.errors import unknown
+from collections.abc import Iterable
+
+from mlproject.errors import BadInput, unknown
 from mlproject.scaling.laws.bounded import BOUNDED, BOUNDED_SUM, M4, OVERFITTING, ROSENFELD
 from mlproject.scaling.laws.law import ScalingLaw
 from mlproject.scaling.laws.one_axis import BNSL1, BNSL2, M3, POWER, POWER_FLOOR, SHIFTED, ZHAI
@@ -45,3 +47,14 @@ def find_law(name: str) -> ScalingLaw:
     if name not in LAWS:
         raise unknown("law", name, LAWS)
     return LAWS[name]
+
+
+def check_laws(names: Iterable[str], n_axes: int) -> tuple[str, ...]:
+    """The names as a tuple; raises WrongUse for an unknown law, BadInput for laws or data of other axes."""
+    laws = [find_law(name) for name in names]
+    other = [law for law in laws if law.axes != n_axes]
+    if other:
+        raise BadInput(f"law {other[0].name!r} has {other[0].axes} axes and x has {n_axes}")
+    if n_axes not in STANDARD:
+        raise BadInput(f"laws have one to three axes and x has {n_axes}")
+    return tuple(law.name for law in laws)

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from mlproject.models.fourier import Copies, FeatureEncoding, PixelEncoding, fourier
+from mlproject.models import Copies, FeatureEncoding, PixelEncoding, fourier
 
 
 def test_a_quarter_is_encoded_as_its_definition_says():
