@@ -20,7 +20,8 @@ MODEL_FIELDS = frozenset({"model", "weights", "weights_digest"})
 class Axis:
     """A coordinate of a law: its name, symbol and unit, the fields or knobs that move along it, its value.
 
-    ``value`` gives NaN for an observation that does not know it; such a run stays off this axis.
+    ``value`` gives NaN for an observation that does not know it; such a run stays off this axis. ``scale``
+    names a scale in tables and figures (default: its value). A curve has at least ``least_scales``.
     """
 
     name: str
@@ -28,6 +29,12 @@ class Axis:
     unit: str
     varies: frozenset[str]
     value: Callable[[Observation], float]
+    scale: Callable[[Observation], str] | None = None
+    least_scales: int = 2
+
+    def scale_name(self, observation: Observation) -> str:
+        """The scale of an observation as tables and figures name it; whole numbers without a point."""
+        return f"{self.value(observation):.12g}" if self.scale is None else self.scale(observation)
 
     @property
     def label(self) -> str:
@@ -52,6 +59,10 @@ def _images(observation: Observation) -> float:
     return float(observation.cell.dataset_size)
 
 
+def _size_name(observation: Observation) -> str:
+    return str(observation.cell.dataset_size)
+
+
 def _epochs(observation: Observation) -> float:
     """Epochs asked for; a cell that counts steps instead has none."""
     knobs = observation.cell.knobs
@@ -61,13 +72,31 @@ def _epochs(observation: Observation) -> float:
 
 AXES = {
     "images": Axis(
-        name="training images", symbol="D", unit="images", varies=frozenset({"dataset_size"}), value=_images
+        name="training images",
+        symbol="D",
+        unit="images",
+        varies=frozenset({"dataset_size"}),
+        value=_images,
+        scale=_size_name,
+        least_scales=1,
     ),
     "params": Axis(
-        name="model size", symbol="N", unit="parameters", varies=MODEL_FIELDS, value=_metric("params")
+        name="model size",
+        symbol="N",
+        unit="parameters",
+        varies=MODEL_FIELDS,
+        value=_metric("params"),
+        scale=lambda observation: observation.cell.model,
+        least_scales=1,
     ),
     "flops": Axis(
-        name="compute", symbol="C", unit="FLOP", varies=frozenset({"dataset_size"}), value=_metric("flops")
+        name="compute",
+        symbol="C",
+        unit="FLOP",
+        varies=frozenset({"dataset_size"}),
+        value=_metric("flops"),
+        scale=_size_name,
+        least_scales=1,
     ),
     "epochs": Axis(name="epochs", symbol="E", unit="epochs", varies=frozenset({"epochs"}), value=_epochs),
 }

@@ -104,14 +104,12 @@ def comparable_runs(runs: Iterable[EvaluatedRun], axis: Axis) -> list[Comparable
 def is_informative(group: ComparableRuns) -> bool:
     """Whether a curve over these runs adds something to those along other axes.
 
-    Compute does when it rises with the images, and departs from proportion to them by more than 10 % over
-    the curve. Epochs do where they differ. Images and models always do.
+    It has as many scales as its axis requires. Compute has to rise with the images, and to depart from
+    proportion to them by more than 10 % over the curve.
     """
     values = {group.axis.value(run.observation) for run in group.runs}
-    if group.axis is AXES["epochs"]:
-        return len(values) > 1
     if group.axis is not AXES["flops"]:
-        return True
+        return len(values) >= group.axis.least_scales
     if len(values) < len({run.cell.dataset_size for run in group.runs}):
         return False
     ratios = [group.axis.value(run.observation) / run.cell.dataset_size for run in group.runs]

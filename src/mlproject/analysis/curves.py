@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mlproject.analysis.axes import AXES, Axis
+from mlproject.analysis.axes import AXES, MODEL_FIELDS, Axis
 from mlproject.analysis.comparable import (
     ComparableRuns,
     comparable_runs,
@@ -279,19 +279,18 @@ def _image_exponents(curve: Curve) -> ImageExponents | None:
 
 
 def _scales(group: ComparableRuns) -> dict[str, list[EvaluatedRun]]:
-    """A group's runs by scale, ascending, under names that differ: two checkpoints are no two seeds."""
+    """A group's runs by scale, ascending, under names that differ: two checkpoints are no two seeds.
+
+    Where scales have the same name, the digest of the weights is added along models, else the scale's value.
+    """
+    along_models = group.axis.varies >= MODEL_FIELDS
     by_scale: dict[tuple[float, str, str], list[EvaluatedRun]] = {}
     for run in group.runs:
-        model = (run.cell.model, run.cell.weights_digest) if group.axis is AXES["params"] else ("", "")
+        model = (run.cell.model, run.cell.weights_digest) if along_models else ("", "")
         by_scale.setdefault((group.axis.value(run.observation), *model), []).append(run)
-    scales = [by_scale[key] for key in sorted(by_scale)]
-    plain = [_scale_name(group.axis, runs[0]) for runs in scales]
-    details = [runs[0].cell.weights_digest[:12] for runs in scales]
+    keys = sorted(by_scale)
+    scales = [by_scale[key] for key in keys]
+    plain = [group.axis.scale_name(runs[0].observation) for runs in scales]
+    details = [digest[:12] if along_models else f"{value:.12g}" for value, _, digest in keys]
     names = [n if plain.count(n) == 1 else f"{n} [{d}]" for n, d in zip(plain, details, strict=True)]
     return dict(zip(names, scales, strict=True))
-
-
-def _scale_name(axis: Axis, run: EvaluatedRun) -> str:
-    if axis is AXES["params"]:
-        return run.cell.model
-    return str(run.cell.knobs["epochs"] if axis is AXES["epochs"] else run.cell.dataset_size)

@@ -28,8 +28,9 @@ from mlproject.report.formats import (
 from mlproject.report.grid_sections import grid_answers, grid_json, grids_section
 from mlproject.report.study_tables import curve_json, data_tables, exponents_table, predictions_table
 
-MOST_CURVES = {"images": 6, "params": 9, "flops": 6, "epochs": 6}
-"""Curves that a figure holds before the next one begins: models by hue are fewer than sizes by shade."""
+MOST_CURVES = {"params": 9}
+"""Curves that a figure holds before the next one begins, where it is not 6: shades of sizes are more than
+hues of models."""
 
 
 def study_document(study: Study) -> Document:

@@ -85,9 +85,8 @@ def correlation_figure(curves: Sequence[Curve]) -> Figure:
 
 def point_labels(curve: Curve) -> list[str]:
     """Tick labels for the scales of a curve: names of models, numbers with thousands separated."""
-    if curve.axis is AXES["params"]:
-        return [figure_text(point.name, 18) for point in curve.points]
-    return [f"{int(point.name):,}" for point in curve.points]
+    names = [point.name for point in curve.points]
+    return [f"{int(name):,}" if name.isdecimal() else figure_text(name, 18) for name in names]
 
 
 def scale_label(curve: Curve) -> str:
