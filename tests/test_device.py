@@ -1,8 +1,16 @@
 """The device is chosen in one place, without torch on a machine that has no GPU."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
+import torch
+from torch import nn
 
 from mlproject import device
+from mlproject.device import move
 from mlproject.errors import WrongUse
 
 
@@ -27,3 +35,30 @@ def test_threads_are_those_asked_for_or_the_cores_at_hand(monkeypatch):
     assert device.find_n_threads() == 3
     monkeypatch.delenv("OMP_NUM_THREADS")
     assert device.find_n_threads() >= 1
+
+
+@pytest.mark.parametrize("width", [2, 7])
+def test_a_narrow_network_is_trained_in_contiguous_layout_on_a_cpu(width: int) -> None:
+    net = move(nn.Sequential(nn.Conv2d(3, width, 3)), "cpu")
+    layouts = []
+    net[0].register_forward_pre_hook(lambda _, inputs: layouts.append(inputs[0].is_contiguous()))
+    net(torch.zeros(2, 3, 8, 8).to(memory_format=torch.channels_last)).sum().backward()
+    assert net[0].weight.is_contiguous()
+    assert layouts == [True]
+
+
+def test_a_wide_network_keeps_the_layout_that_convolutions_run_fastest_in() -> None:
+    net = move(nn.Sequential(nn.Conv2d(3, 8, 3)), "cpu")
+    assert net[0].weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_network_narrower_than_eight_channels_survives_many_backward_passes() -> None:
+    code = (
+        "import torch; from mlproject.device import move; from mlproject.models import find_model\n"
+        "net = move(find_model('resblock_w4_d1').build(), 'cpu')\n"
+        "for _ in range(20):\n"
+        "    x = torch.randn(64, 3, 32, 32).contiguous(memory_format=torch.channels_last)\n"
+        "    net(x).square().mean().backward()"
+    )
+    source = Path(__file__).parents[1] / "src"
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": str(source)})
