@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mlproject.errors import WrongUse
 from mlproject.tuning.search import Choices, Range, read_tune, split_words
-from mlproject.tuning.search.space import read_space, words_of
+from mlproject.tuning.search.settings import read_space, words_of
 
 DEFAULTS = {"lr": 1e-3, "epochs": 5, "optimizer": "adam", "shuffle": True}
 
