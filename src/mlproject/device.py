@@ -51,7 +51,7 @@ def find_device() -> Device:
 def find_n_threads() -> int:
     """Threads for arithmetic: ``OMP_NUM_THREADS``, else the cores that this process may use."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdigit() and int(asked) > 0:
+    if asked.isdecimal() and int(asked) > 0:
         return int(asked)
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
