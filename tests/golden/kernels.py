@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_info
 def kernels() -> dict[str, Any]:
     """What rounds the last bits: the kernels of the linear algebra, and the width of NumPy's functions."""
     extensions: Any = np.show_config(mode="dicts")
-    libraries = {
-        str(library["architecture"]) for library in threadpool_info() if library["user_api"] == "blas"
-    }
-    return {"blas": sorted(libraries), "wide": "AVX512_SKX" in extensions["SIMD Extensions"].get("found", [])}
+    found = extensions["SIMD Extensions"].get("found", [])
+    libraries = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    names = {str(library["architecture"]) for library in libraries}
+    return {"blas": sorted(names), "wide": "X86_V4" in found or "AVX512_SKX" in found}
