@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from mlproject.errors import BadInput, MLProjectError, NoRoom, StoreUnreachable, WrongUse
-from mlproject.tracking import store_errors
+from mlproject.tracking import store as store_errors
 
 URI = "postgresql://user:secret@host/runs"
 

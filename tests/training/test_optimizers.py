@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mlproject.training.optimizers import HEAD_UPDATES
+from mlproject.training.schedule import HEAD_UPDATES
 
 from mlproject.errors import WrongUse
 from mlproject.training import OPTIMIZERS, Diverged, build_optimizer
