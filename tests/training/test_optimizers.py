@@ -6,10 +6,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mlproject.training.schedule import HEAD_UPDATES
 
 from mlproject.errors import WrongUse
 from mlproject.training import OPTIMIZERS, Diverged, build_optimizer
+from mlproject.training.schedule import HEAD_UPDATES
 
 RATES = st.floats(1e-5, 1.0)
 DECAYS = st.floats(0.0, 0.5)
