@@ -126,15 +126,19 @@ def _default(text: str) -> str:
 def laws() -> Iterator[str]:
     """The table of laws."""
     from mlproject.scaling import LAWS
+    from mlproject.scaling.laws import AVERAGED
 
     yield "# Laws\n"
-    yield "`x` is the scale; N is the model size, D the number of images, S a third scale.\n"
+    yield "`x` is the scale; N is the model size, D the number of images, S a third scale. Predictions"
+    yield "average the laws marked so where none are named, and `m4` too where the ceiling is known.\n"
     for axes, words in ((1, "one axis"), (2, "two axes"), (3, "three axes")):
         yield f"## Of {words}\n"
         rows = [
-            (f"`{law.name}`", f"`{law.formula}`", law.reference) for law in LAWS.values() if law.axes == axes
+            (f"`{name}`", f"`{law.formula}`", law.reference, "averaged" if name in AVERAGED[axes] else "")
+            for name, law in LAWS.items()
+            if law.axes == axes
         ]
-        yield from table(("law", "formula", "source"), rows)
+        yield from table(("law", "formula", "source", "by default"), rows)
 
 
 def models() -> Iterator[str]:
@@ -169,11 +173,16 @@ def datasets() -> Iterator[str]:
 
 
 def _where(name: str) -> str:
-    if name.startswith("embedded-scenes"):
-        return "drawn from the embedded images: scenes with a class for every pixel"
-    if name in ("embedded", "fashion-mnist-subset"):
-        return "in the package: 4,200 images of Fashion-MNIST, 28 × 28, 10 classes"
-    return "`MLPROJECT_DATA` (default `~/.cache/mlproject/data`), as torchvision stores it"
+    from mlproject.data import load_images
+    from mlproject.data.published import SEGMENTATION_SETS, SOURCES
+
+    if name in SOURCES or name in SEGMENTATION_SETS:
+        return "`MLPROJECT_DATA` (default `~/.cache/mlproject/data`), as torchvision stores it"
+    images = load_images(name)
+    per_pixel = ", a class for every pixel" if images.read_map else ""
+    side = " × ".join(map(str, images.read(0).shape[:2]))
+    content = f"{len(images):,} images, {side}, {len(images.classes)} classes{per_pixel}"
+    return f"no download: {content}; {images.source}"
 
 
 def _value(value: Any) -> str:

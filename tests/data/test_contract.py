@@ -12,6 +12,9 @@ from mlproject.data.folder import natural
 from mlproject.data.published import SEGMENTATION_SETS
 
 N_TRAIN, N_TEST = 20, 10
+N_CLASSES = {"embedded": 10, "fashion-mnist-subset": 10, "mnist": 10, "fashion-mnist": 10, "cifar10": 10}
+N_CLASSES |= {"cifar100": 10}  # of the tiny copy below
+N_CLASSES |= {"embedded-scenes-32": 11, "embedded-scenes-64": 11, "voc2012": 21, "oxford-pets": 3}
 
 
 @pytest.fixture
@@ -61,8 +64,13 @@ def test_pixels_are_rgb_bytes_that_may_be_written_to(images):
 
 def test_the_origin_is_stated_and_classes_have_names(images):
     assert images.source
-    assert len(set(images.classes)) == len(images.classes) >= (3 if images.read_map else 10)
+    assert len(set(images.classes)) == len(images.classes) >= 2
     assert images.labels.max() < len(images.classes)
+
+
+@pytest.mark.parametrize(("name", "n"), N_CLASSES.items())
+def test_a_set_has_all_its_classes(root, name, n):
+    assert len(load_images(name).classes) == n
 
 
 def test_label_maps_are_of_the_pictures_size_and_of_named_classes(images):

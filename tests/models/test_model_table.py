@@ -51,8 +51,10 @@ def test_counts_with_a_classifier_of_1000_are_the_published_ones(name):
 def test_every_model_gives_one_row_of_its_width_for_each_image(name):
     model = MODELS[name]
     with torch.device("meta"):
-        rows = model.build().eval()(torch.empty(2, 3, model.side, model.side))
+        net = model.build().eval()
+        rows = net(torch.empty(2, 3, model.side, model.side))
     assert rows.shape == ((2, model.width, model.side, model.side) if model.maps else (2, model.width))
+    assert sum(parameter.numel() for parameter in net.parameters()) == model.n_params_body
     assert model.preprocess.crop == model.side
     assert model.name == name
 

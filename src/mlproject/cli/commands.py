@@ -155,7 +155,9 @@ def fit(
     sd: Annotated[str, typer.Option(help="Column of the loss' standard deviation, where it is known.")] = "",
     group: Annotated[str, typer.Option(help="Columns that define the groups: task,model.")] = "",
     ceiling: Annotated[float | None, typer.Option(help="Loss of a guess: ln of the classes.")] = None,
-    laws: Annotated[str, typer.Option(help="Laws to average (default: all that suit): power,zhai.")] = "",
+    laws: Annotated[
+        str, typer.Option(help="Laws to average: power,zhai (default: so marked in the table of laws).")
+    ] = "",
     predict_at: Annotated[Path | None, typer.Option(help="A CSV of scales (and groups) to predict.")] = None,
     to_json: Annotated[Path | None, typer.Option("--json", help="Write laws and predictions here.")] = None,
     compare: Annotated[tuple[str, str] | None, typer.Option(help="Two groups: which is steeper?")] = None,

@@ -25,14 +25,9 @@ from mlproject.scaling.fitting.least_squares import one_thread
 from mlproject.scaling.fitting.points import Points, Prediction, horizon, read_points, read_scales
 from mlproject.scaling.fitting.profile_likelihood import interpolate_dense
 from mlproject.scaling.fitting.verdict import rises, rising_axes
-from mlproject.scaling.laws import find_law
+from mlproject.scaling.laws import AVERAGED, find_law
 from mlproject.scaling.laws.law import Array, ScalingLaw
 
-AVERAGED = {
-    1: ("power", "power_floor", "m3", "bnsl1", "bnsl2"),
-    2: ("separable", "product", "coupled", "bounded_sum"),
-    3: ("separable3", "product3"),
-}
 RISING = ("power",)
 LEAST_SAMPLES = 2.0  # effective sample size below which a posterior is flagged
 LEAST_WEIGHT = 0.05  # of a law for this flag

@@ -27,6 +27,12 @@ STANDARD = {
     3: ("separable3", "product3"),
 }
 """Laws that an assessment fits on their own, by number of axes: profiles of richer laws rarely close."""
+AVERAGED = {
+    1: ("power", "power_floor", "m3", "bnsl1", "bnsl2"),
+    2: ("separable", "product", "coupled", "bounded_sum"),
+    3: ("separable3", "product3"),
+}
+"""Laws that are averaged where none are named, by number of axes; m4 too where the ceiling is known."""
 LAWS: dict[str, ScalingLaw] = {law.name: law for law in ONE_AXIS + TWO_AXES + THREE_AXES}
 
 
