@@ -1,4 +1,4 @@
-"""Comparable: which runs may be set against each other. The one rule that every analysis follows.
+"""Which runs are comparable: the one rule that every analysis follows.
 
 Runs are comparable along something that varies (an axis, the arms of an ablation, image scale, the region)
 when everything else of their cells is equal, and so are the kind of weights (random and pretrained never

@@ -1,4 +1,4 @@
-"""Points from a CSV file: which columns are what, rows by group, every fault with its row and column."""
+"""Read points from a CSV file: roles of columns, rows by group, every fault with its row and column."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Curves: comparable cells along one axis, their points, and what scaling laws say of them."""
+"""Curves: comparable cells along one axis, their points, and the assessments of laws fitted to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The iteration ledger: which network came from which, by what change, and its gain at equal cost.
+"""The iteration ledger: the parent of every network, the change that was made, and its gain at equal cost.
 
 For runs of networks that were trained whole and have a history by epoch. An arm is what runs share that
 differ in their seed alone; a family is arms that were evaluated on the same images. The parent of an arm is

@@ -1,4 +1,4 @@
-"""The commands: each turns the words of a command line into one call."""
+"""The commands: their arguments and options, and the call that each makes."""
 
 from __future__ import annotations
 

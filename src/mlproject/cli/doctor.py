@@ -1,4 +1,4 @@
-"""Check what this machine has and what will not work on it."""
+"""The command ``doctor``: check packages, device, weights, data, cache and store of this machine."""
 
 from __future__ import annotations
 

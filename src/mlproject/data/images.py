@@ -1,4 +1,4 @@
-"""Open pictures: from the bytes of a file to upright RGB pixels, or a reason for refusal. Nothing else does.
+"""Decode image files to upright RGB pixels, or refuse them with a reason. Only this module opens pictures.
 
 A file is opened without following links or blocking, and must be a plain file of 1 byte to 64 MB. Its first
 bytes decide the format, not its name. Limits on pixels are checked before anything is decoded. Pillow alone

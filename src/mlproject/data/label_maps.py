@@ -1,4 +1,4 @@
-"""Images with a class for every pixel: a folder of images and label maps, or a list of file pairs.
+"""Images with label maps (segmentation): a folder of images and label maps, or a list of file pairs.
 
 folder/images/…     pictures, with train/ and test/ (or class folders) below if wanted
 folder/labels/…     the same paths, each a PNG whose pixel values are classes; 255 is ignored

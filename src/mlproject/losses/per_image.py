@@ -1,4 +1,4 @@
-"""Values: per-image losses, the outcome of a recipe, the observation of a finished run; and their files.
+"""Per-image losses, the outcome of a recipe, the observation of a finished run; and their files.
 
 Image ids are kept everywhere, so that intervals can be paired over the images that cells share. Losses are
 stored as Parquet, and as CSV for people.

@@ -1,4 +1,4 @@
-"""What a network consists of: parameters, FLOPs, and the stages that can be frozen from the bottom up."""
+"""The structure of a network: parameters, FLOPs, and the stages that can be frozen from the bottom up."""
 
 from __future__ import annotations
 

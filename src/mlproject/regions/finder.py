@@ -1,4 +1,4 @@
-"""Find the region of an image, and keep regions per image and settings.
+"""Find the region of an image, and cache regions by image and settings.
 
     <root>/regions-<method>-<settings>/<image>.json   the region of one image, with a SHA-256 of its content
 

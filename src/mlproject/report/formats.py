@@ -1,4 +1,4 @@
-"""How numbers, intervals and percentages are written, in every table, sentence and figure alike."""
+"""Numbers, intervals and percentages as text, alike in every table, sentence and figure."""
 
 from __future__ import annotations
 

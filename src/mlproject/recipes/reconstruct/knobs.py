@@ -1,4 +1,4 @@
-"""Reconstruct: how much of a target backbone's features is a linear map of a (multi-scale) source's.
+"""Reconstruct: predict a target backbone's features by a linear map of (multi-scale) source features.
 
 Shi et al. 2024, arXiv 2403.13043, section 4.2, who publish tables and no code. The source is the cell's model
 at the cell's image scales; target and reference are backbones at scale 1. Features are pooled, one vector an

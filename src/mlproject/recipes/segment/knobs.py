@@ -1,4 +1,4 @@
-"""Segment: a class for every pixel, by an encoder-decoder trained from random weights.
+"""Segment: semantic segmentation by an encoder-decoder trained from random weights.
 
 Cross-entropy averaged over the labelled pixels of an image. Models are the segmenters of ``models/``; label
 maps come with the data (a folder of images and labels, VOC, Pets, scenes).

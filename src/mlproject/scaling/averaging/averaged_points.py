@@ -1,4 +1,4 @@
-"""Average points at repeated scales, thin dense curves, and collect what is known of the noise."""
+"""Average points at repeated scales, thin dense curves, and collect estimates of the noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a network learns, from which images, how they are augmented, and the evaluation of every image.
+"""Tasks: the images and targets of a training, their augmentation, and the evaluation of every image.
 
 Augmentation uses ``torchvision.transforms.v2``, drawn separately for each image. Random numbers are torch's
 global ones, which the training loop seeds for every step.
