@@ -16,17 +16,13 @@ from mlproject.cell import Cell, Knob
 from mlproject.losses import Outcome
 from mlproject.models import find_model, find_weights
 from mlproject.recipes import build_recipe, full_knobs
-from mlproject.recipes.finetune import run as finetuning
-from mlproject.recipes.scratch import run as scratching
-from mlproject.recipes.segment import run as segmenting
-
-REAL = (finetuning, scratching, segmenting)
-"""Imported here, so that they bind real models before ``install`` puts doubles in their place."""
 
 N_PIXELS = 512
 DIGEST = find_weights(find_model("resblock_w2_d1"), "random:0").digest
 NETWORKS = {"finetune": "resblock_w2_d1", "scratch": "resblock_w2_d1", "segment": "segmenter_w4_i1"}
 """Recipes that train whole networks need a real one, if a tiny one; all others get a double."""
+REAL = [import_module(f"mlproject.recipes.{name}.run") for name in NETWORKS]
+"""Imported here, so that they bind real models before ``install`` puts doubles in their place."""
 QUICK: dict[str, dict[str, Knob]] = {name: {"side": 8, "epochs": 3} for name in NETWORKS}
 
 
