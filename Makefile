@@ -8,7 +8,7 @@ run: .venv/installed
 	$(BIN)/mlproject sweep --plan sweeps/embedded.toml
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist worksteal
 
 check: .venv/installed
 	$(BIN)/ruff check .

@@ -4,7 +4,7 @@
 
 Four to seven models times four to eight sizes of the data, one run a cell, the form known to nobody: planted
 sums, products, coupled and bounded laws under three kinds of noise: 2 % alone (*alone*); images that all
-cells are judged on, with a little by model, by data and by seed (*shared*); and models that differ in more
+cells are evaluated on, with a little by model, by data and by seed (*shared*); and models that differ in more
 than their size, by 2 or 5 % and smoothly along the data (*models*). Held out are the largest model (N), the
 largest data (D), and the dear corner. ``--curves``: grids of six real models read off the learning curves of
 ``scaling.py``. RMSLE is the root mean squared log error of held-out runs; *best* is the form with the least

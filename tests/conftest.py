@@ -7,6 +7,9 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy and torch: workers share the cores
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings

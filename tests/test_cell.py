@@ -1,3 +1,5 @@
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,3 +91,61 @@ def test_the_name_says_what_a_person_would_say() -> None:
     assert cell.label == "resnet50 · 200 images · tench · seed 0"
     assert "(random)" in make_cell().label
     assert "embedded (blobs)" in make_cell(region="blobs", region_digest="a").label
+
+
+@given(knobs=KNOBS, order=st.randoms())
+def test_the_key_does_not_depend_on_the_order_of_knobs(knobs: dict[str, object], order: Random) -> None:
+    names = list(knobs)
+    order.shuffle(names)
+    assert make_cell(knobs={name: knobs[name] for name in names}).key == make_cell(knobs=knobs).key
+
+
+@given(
+    label=st.text(st.characters(categories=("L", "N", "P"))),
+    name=st.sampled_from(["data", "weights", "checkpoint"]),
+)
+def test_no_label_changes_the_key(label: str, name: str) -> None:
+    assert make_cell(**{name: label}).key == make_cell().key
+
+
+@given(knobs=KNOBS, name=st.text("xyz", min_size=1, max_size=3), value=st.integers())
+def test_every_further_knob_changes_the_key(knobs: dict[str, object], name: str, value: int) -> None:
+    assert make_cell(knobs=knobs | {name: value}).key != make_cell(knobs=knobs).key
+
+
+def test_cells_tuned_alike_are_comparable_whatever_their_tuned_knobs_are() -> None:
+    record = {"knobs": "lr,epochs", "trials": 5}
+    low, high = (
+        make_cell(knobs={"lr": lr, "epochs": 3, "target": "labels"}, tuning=record) for lr in (0.1, 0.2)
+    )
+    assert low.tuned == ("lr", "epochs")
+    assert low.key != high.key
+    assert low.common(free=()) == high.common(free=())
+    assert low.common(free=()) != make_cell(knobs={"lr": 0.1, "epochs": 3, "target": "labels"}).common(
+        free=()
+    )
+    assert low.label.endswith(" · tuned")
+
+
+@given(seed=st.integers(0, 99), size=st.integers(1, 999))
+def test_free_fields_are_left_out_of_what_cells_have_in_common(seed: int, size: int) -> None:
+    free = ("seed", "dataset_size", "lr")
+    cell = make_cell(seed=seed, dataset_size=size, knobs={"lr": float(seed), "target": "labels"})
+    assert cell.common(free) == make_cell().common(free)
+
+
+def test_parameters_of_a_run_are_text_with_a_prefix_and_without_nesting() -> None:
+    params = make_cell(image_scales=(1, 2.5), knobs={"lr": 1e-3, "shuffle": True, "n": 3}).to_params()
+    assert all(name.startswith("cell.") and isinstance(text, str) for name, text in params.items())
+    assert params["cell.knobs.lr"] == "0.001"
+    assert params["cell.knobs.shuffle"] == "true"
+    assert params["cell.image_scales"] == "1,2.5"
+    assert "cell.knobs" not in params
+
+
+def test_a_cell_cannot_be_changed_and_neither_can_its_knobs() -> None:
+    cell = make_cell()
+    with pytest.raises(TypeError):
+        cell.knobs["lr"] = 1.0  # type: ignore[index]
+    with pytest.raises(AttributeError):
+        cell.seed = 2  # type: ignore[misc]

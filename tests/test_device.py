@@ -1,8 +1,17 @@
 """The device is chosen in one place, without torch on a machine that has no GPU."""
 
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
+import torch
+from torch import nn
 
 from mlproject import device
+from mlproject.device import move
 from mlproject.errors import WrongUse
 
 
@@ -27,3 +36,90 @@ def test_threads_are_those_asked_for_or_the_cores_at_hand(monkeypatch):
     assert device.find_n_threads() == 3
     monkeypatch.delenv("OMP_NUM_THREADS")
     assert device.find_n_threads() >= 1
+
+
+@pytest.mark.parametrize("width", [2, 7])
+def test_a_narrow_network_is_trained_in_contiguous_layout_on_a_cpu(width: int) -> None:
+    net = move(nn.Sequential(nn.Conv2d(3, width, 3)), "cpu")
+    layouts = []
+    net[0].register_forward_pre_hook(lambda _, inputs: layouts.append(inputs[0].is_contiguous()))
+    net(torch.zeros(2, 3, 8, 8).to(memory_format=torch.channels_last)).sum().backward()
+    assert net[0].weight.is_contiguous()
+    assert layouts == [True]
+
+
+def test_a_wide_network_keeps_the_layout_that_convolutions_run_fastest_in() -> None:
+    net = move(nn.Sequential(nn.Conv2d(3, 8, 3)), "cpu")
+    assert net[0].weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_network_narrower_than_eight_channels_survives_many_backward_passes() -> None:
+    code = (
+        "import torch; from mlproject.device import move; from mlproject.models import find_model\n"
+        "net = move(find_model('resblock_w4_d1').build(), 'cpu')\n"
+        "for _ in range(20):\n"
+        "    x = torch.randn(64, 3, 32, 32).contiguous(memory_format=torch.channels_last)\n"
+        "    net(x).square().mean().backward()"
+    )
+    source = Path(__file__).parents[1] / "src"
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": str(source)})
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "many", "²"])
+def test_a_number_of_threads_that_is_none_is_not_used(monkeypatch, text):
+    monkeypatch.setenv("OMP_NUM_THREADS", text)
+    assert device.find_n_threads() == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize("name", ["fp32", "amp"])
+def test_a_precision_is_known_by_its_name(name):
+    assert device.find_precision(name) == name
+
+
+def test_an_unknown_precision_is_refused_with_the_known_ones():
+    with pytest.raises(WrongUse, match="unknown precision 'fp16'; known: amp, fp32"):
+        device.find_precision("fp16")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"), True),
+        (RuntimeError("shapes differ"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_memory_that_runs_out_is_told_from_other_errors(error, expected):
+    assert device.is_out_of_memory(error) is expected
+
+
+def test_determinism_is_as_before_even_after_an_error():
+    before = torch.are_deterministic_algorithms_enabled()
+    with contextlib.suppress(ZeroDivisionError), device.deterministic(True):
+        assert torch.are_deterministic_algorithms_enabled()
+        raise ZeroDivisionError
+    assert torch.are_deterministic_algorithms_enabled() == before
+
+
+def test_inference_keeps_no_gradient_and_mixed_precision_is_bfloat16_on_a_cpu():
+    x = torch.ones(2, 2, requires_grad=True)
+    with device.inference("cpu", "fp32"):
+        assert not (x @ x).requires_grad
+    with device.inference("cpu", "amp"):
+        assert (x @ x).dtype == torch.bfloat16
+    with device.mixed("cpu", "amp"):
+        product = x @ x
+    assert product.dtype == torch.bfloat16
+    assert product.requires_grad
+    assert not device.scaler("cpu", "amp").is_enabled()
+
+
+def test_images_are_sent_in_the_layout_of_convolutions_and_labels_unchanged():
+    images = torch.rand(2, 3, 4, 4)
+    sent = device.send(images, "cpu")
+    assert torch.equal(sent, images)
+    assert sent.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(device.send(torch.arange(3), "cpu"), torch.arange(3))
+    assert device.keep(images, "cpu") is images

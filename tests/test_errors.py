@@ -1,5 +1,6 @@
-"""A signal ends the process with its status, even where a library swallows the exception."""
+"""Errors are one line and a status; a signal ends the process, even where a library swallows it."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -7,6 +8,22 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlproject.errors import (
+    BadInput,
+    DigestMismatch,
+    MLProjectError,
+    NoRoom,
+    Stopped,
+    StoreUnreachable,
+    WrongUse,
+    is_disk_full,
+    masked,
+    one_line,
+    unknown,
+)
 
 SOURCE = str(Path(__file__).parents[1] / "src")
 SWALLOWS = """
@@ -41,3 +58,89 @@ def test_a_stop_that_a_library_swallowed_is_raised_again_until_it_is_handled(num
         text, _ = process.communicate(timeout=50)
     assert text == "swallowed\n"
     assert process.returncode == 128 + number
+
+
+STATUSES = {
+    MLProjectError: 1,
+    WrongUse: 2,
+    BadInput: 3,
+    StoreUnreachable: 4,
+    NoRoom: 5,
+    DigestMismatch: 6,
+}
+
+
+@pytest.mark.parametrize(("kind", "status"), STATUSES.items())
+def test_every_error_has_its_exit_status(kind: type[MLProjectError], status: int) -> None:
+    assert kind("x").status == status
+    assert issubclass(kind, MLProjectError)
+
+
+def test_a_stop_is_no_error_that_a_library_would_catch() -> None:
+    stop = Stopped(signal.SIGTERM)
+    assert not isinstance(stop, Exception)
+    assert (stop.status, str(stop)) == (143, "stopped by SIGTERM")
+
+
+@pytest.mark.parametrize(
+    ("value", "known", "message"),
+    [
+        ("resnet5", ["resnet50", "vit"], "unknown model 'resnet5'; did you mean resnet50?"),
+        ("adamv", ["sgd", "adamw", "adam"], "unknown model 'adamv'; did you mean adam or adamw?"),
+        ("zzz", ["b", "a"], "unknown model 'zzz'; known: a, b"),
+        (7, ["a"], "unknown model '7'; known: a"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_near_matches_or_all_names(
+    value: object, known: list[str], message: str
+) -> None:
+    error = unknown("model", value, known)
+    assert str(error) == message
+    assert error.status == 2
+
+
+def test_a_long_list_of_names_is_cut_and_counted() -> None:
+    text = str(unknown("model", "?", [f"name{i:03d}" for i in range(40)]))
+    assert "name024" in text
+    assert "name025" not in text
+    assert text.endswith("… (40 in all)")
+
+
+@given(text=st.text(), known=st.lists(st.text("abc", min_size=1), max_size=30))
+def test_an_unknown_name_is_one_line_whatever_was_written(text: str, known: list[str]) -> None:
+    assert len(str(unknown("knob", text, known)).splitlines()) == 1
+
+
+@given(text=st.text())
+def test_any_error_is_told_in_one_short_line(text: str) -> None:
+    line = one_line(RuntimeError(text))
+    assert len(line.splitlines()) == 1
+    assert line.startswith("RuntimeError")
+    assert len(line) <= len("RuntimeError: ") + 300
+
+
+def test_a_full_disk_is_recognised_through_the_errors_it_was_raised_from() -> None:
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        outer = RuntimeError("cannot save")
+        outer.__cause__ = OSError(number, "full")
+        assert is_disk_full(outer)
+    assert is_disk_full(RuntimeError("(sqlite3) database or disk is full"))
+    assert not is_disk_full(OSError(errno.EACCES, "Permission denied"))
+
+
+SECRETS = st.text("abcXYZ019:@._-%", min_size=1, max_size=10)
+
+
+@given(user=st.text("abc", min_size=1), secret=SECRETS, host=st.text("hst.", min_size=1))
+def test_no_password_of_an_address_is_shown(user: str, secret: str, host: str) -> None:
+    text = masked(f"cannot reach postgresql://{user}:{secret}@{host}:5432/runs")
+    assert text == f"cannot reach postgresql://***@{host}:5432/runs"
+
+
+def test_an_address_without_a_user_stays_as_it_is() -> None:
+    for text in ("sqlite:////data/a@b.db", "http://host/path?mail=a@b", "no address: a@b"):
+        assert masked(text) == text
+
+
+def test_both_addresses_of_a_message_are_masked() -> None:
+    assert masked("http://a:b@c then http://d:e@f/g") == "http://***@c then http://***@f/g"

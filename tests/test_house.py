@@ -12,7 +12,11 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
-LONGEST_FILE, LONGEST_FUNCTION = 300, 40
+PACKAGE = ROOT / "src" / "mlproject"
+LONGEST_FILE, LONGEST_FUNCTION, LONGEST_README = 300, 40, 150
+MOST_ROOMS, MOST_FILES = 22, 170
+VAGUE = {"found", "one", "own", "told", "said", "some", "mine"}
+"""Names of variables that say nothing about what they hold."""
 NOT_TEXT = {".npz", ".png", ".pdf", ".jpg", ".safetensors"}
 NEVER = {
     "a home directory": r"/(home|Users)/[a-z]\w+/",
@@ -60,6 +64,40 @@ def test_a_module_begins_with_what_it_is(path: Path) -> None:
     text = ast.get_docstring(ast.parse(path.read_text("utf-8")))
     assert text
     assert text.splitlines()[0].endswith((".", ":"))
+
+
+def test_the_package_has_few_rooms_and_files_and_the_readme_is_a_page() -> None:
+    rooms = [p for p in PACKAGE.iterdir() if p.name[0] != "_" and (p.is_dir() or p.suffix == ".py")]
+    assert len(rooms) <= MOST_ROOMS
+    assert len(SOURCES) <= MOST_FILES
+    assert (ROOT / "README.md").read_text("utf-8").count("\n") <= LONGEST_README
+
+
+def test_no_class_name_stands_for_two_things() -> None:
+    places: dict[str, list[str]] = {}
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(relative(path))
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_other_packages_are_reached_through_their_face(path: Path) -> None:
+    room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    deep = [
+        node.module
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("mlproject.")
+        if node.module.count(".") > 1 and node.module.split(".")[1] != room
+    ]
+    assert deep == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_variables_are_named_after_what_they_hold(path: Path) -> None:
+    names = [node.id for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Name)]
+    assert VAGUE.isdisjoint(names)
 
 
 def test_the_readme_shows_the_real_tree() -> None:

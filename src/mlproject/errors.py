@@ -127,4 +127,4 @@ def unknown(kind: str, value: object, known: Iterable[str]) -> WrongUse:
 
 def masked(text: str) -> str:
     """The text without the users and passwords of its addresses."""
-    return re.sub(r"//[^/@]*@", "//***@", text)
+    return re.sub(r"//[^/\s]*@", "//***@", text)  # to the last @ of an address: a password may hold one

@@ -53,7 +53,7 @@ def test_nothing_that_varies_is_no_doubt():
     assert told(np.full((3, 20), 0.5)).p == 0
 
 
-def test_images_that_a_seed_did_not_judge_are_left_out():
+def test_images_that_a_seed_did_not_evaluate_are_left_out():
     values = contrast(n_seeds=2, n_images=40)
     values[0, :10] = np.nan
     values[:, 39] = np.nan

@@ -39,7 +39,7 @@ def test_images_are_matched_by_id_whatever_their_order():
     assert not pool.note
 
 
-def test_held_out_runs_are_judged_on_the_images_they_share_and_it_is_said():
+def test_held_out_runs_are_evaluated_on_the_images_they_share_and_it_is_said():
     a = observe(cell(size=100), [1.0, 2.0, 3.0, 4.0], ids="abcd")
     b = observe(cell(size=200), [1.0, 2.0, 3.0, 9.0], ids="abce")
     study = analyse([a, b], n_draws=10)

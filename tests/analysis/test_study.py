@@ -112,7 +112,7 @@ def test_correlations_equal_scipy_on_losses_averaged_over_seeds(study):
     assert pair.n_images == 200
 
 
-def test_correlations_use_the_images_that_both_sizes_judged():
+def test_correlations_use_the_images_that_both_sizes_evaluated():
     small = observe(cell(size=4, eval_size=0), [1.0, 2.0, 4.0, 3.0], ids="abcd")
     large = observe(cell(size=6, eval_size=0), [2.0, 1.0, 4.0, 5.0, 9.0, 9.0], ids="abcdef")
     (pair,) = analyse([small, large], n_draws=10).along("images")[0].correlations

@@ -6,7 +6,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from mlproject.losses import Observation, tables
+from mlproject.losses import Observation, write_losses
 from mlproject.tracking import LOSSES_DIGEST, Store, open_store
 from tests.studies import cell, planted
 
@@ -34,5 +34,5 @@ def _store(store: Store, observation: Observation) -> None:
             metrics={**observation.metrics, "dataset_size": this.dataset_size},
             tags={LOSSES_DIGEST: losses.digest, "losses.rows": str(len(losses.image_ids))},
         )
-        tables.write_losses(losses, Path(folder))
+        write_losses(losses, Path(folder))
         run.log_files(Path(folder))

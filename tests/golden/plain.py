@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -39,7 +40,7 @@ def differences(
 ) -> Iterator[str]:
     """Where two plain values differ, one line each: numbers beyond a relative ``REL``, all else at all.
 
-    ``looser`` gives a path of names (``/parameters/k``, with all below it) another tolerance.
+    ``looser`` gives paths of names (``/fit/parameters/k/0``) that a pattern is found in another tolerance.
     """
     if isinstance(found, dict) and isinstance(golden, dict):
         for name in sorted({*found, *golden} - {UNPINNED}):
@@ -51,7 +52,7 @@ def differences(
         for i, (one, other) in enumerate(zip(found, golden, strict=True)):
             yield from differences(one, other, looser, f"{where}/{i}")
     else:
-        rel = max((rel for path, rel in looser.items() if f"{where}/".startswith(f"{path}/")), default=REL)
+        rel = max((rel for pattern, rel in looser.items() if re.search(pattern, where)), default=REL)
         if not _same(found, golden, rel):
             yield f"{where}: {found!r}, golden {golden!r}"
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.golden import plain
 from tests.golden import store_api as api
+from tests.golden.kernels import kernels
 
 HERE = Path(__file__).parent
 KEPT = HERE.parent / "fixtures" / "v0_2"
@@ -20,8 +21,10 @@ FIT = plain.read(HERE / "v0_2_fit.json")
 PLACE = "@PLACE@"
 TUNED = "tuned"
 """The plan whose cells have knobs that a search found: its keys are known once the search is read back."""
-LOOSER: dict[str, float] = {}
-"""Where a number may differ by more than a part in a thousand million between machines, and how far."""
+SAME_KERNELS = plain.read(HERE / "kernels.json") == kernels()
+LOOSER = {} if SAME_KERNELS else {r"/(fits?|difference|own|baseline|frontier)/": 1e-5}
+"""On another processor the numbers of single laws may differ by more: see ``test_scaling_numbers``. The
+weakest is the lower limit of a floor that may be nothing, by 5e-6. All else is the same to 1e-9."""
 
 
 def unpack(place: Path) -> None:

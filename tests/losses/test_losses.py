@@ -20,14 +20,14 @@ def test_a_loss_that_is_not_finite_names_the_first_image() -> None:
         replace(make_losses(3), values={"mse": values})
 
 
-def test_an_image_cannot_be_trained_on_and_judged() -> None:
+def test_an_image_cannot_be_trained_on_and_evaluated() -> None:
     with pytest.raises(ValueError, match="twice"):
         replace(make_losses(2), image_ids=("a", "b", "a", "c"))
 
 
 def test_fits_see_the_held_out_split_where_there_is_one() -> None:
-    assert make_losses(2).judged_split == "eval"
-    assert make_losses(2).select("train").judged_split == "train"
+    assert make_losses(2).evaluated_split == "eval"
+    assert make_losses(2).select("train").evaluated_split == "train"
 
 
 def test_a_table_reads_back_bit_for_bit_and_tells_a_changed_value(tmp_path) -> None:

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from mlproject.errors import BadInput, DigestMismatch, WrongUse
 from mlproject.models import MODELS, Pinned, fetch_weights, find_weights, load_backbone, weights
 from mlproject.models.loading import random_backbone
-from mlproject.models.preprocess import normalise, prepare
+from mlproject.models.model import normalise, prepare
 
 RESNET = MODELS["resnet18"]
 LITE = MODELS["efficientnet_lite0"]

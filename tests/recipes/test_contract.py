@@ -21,8 +21,8 @@ pytestmark = pytest.mark.parametrize("name", RECIPES)
 def outcome_of(name: str, monkeypatch: pytest.MonkeyPatch):
     install(monkeypatch, Store())
     recipe = build_recipe(name, QUICK.get(name, {}))
-    judged = {"eval_size": 0} if RECIPES[name].only_in_sample else {}
-    return lambda **changes: recipe.run(cell_of(name, **(judged | changes)), Images(), Listener())
+    evaluated = {"eval_size": 0} if RECIPES[name].only_in_sample else {}
+    return lambda **changes: recipe.run(cell_of(name, **(evaluated | changes)), Images(), Listener())
 
 
 def test_the_same_cell_gives_the_same_losses_bit_for_bit(outcome_of):
@@ -43,18 +43,18 @@ def test_every_image_has_one_finite_loss_and_splits_are_disjoint(name: str, outc
 def test_in_sample_cells_have_training_rows_only(outcome_of):
     losses = outcome_of(eval_size=0).losses
     assert set(losses.splits) == {"train"}
-    assert losses.judged_split == "train"
+    assert losses.evaluated_split == "train"
 
 
-def test_validation_images_are_judged_and_never_trained_on(name, outcome_of):
+def test_validation_images_are_evaluated_and_never_trained_on(name, outcome_of):
     if RECIPES[name].only_in_sample:
         with pytest.raises(WrongUse, match="no held-out images"):
             outcome_of(size=40, validation_size=8)
         return
     plain, validated = outcome_of(size=40).losses, outcome_of(size=40, validation_size=8).losses
     assert validated.splits == ("train",) * 40 + ("validation",) * 8 + ("eval",) * 32
-    assert validated.judged_split == "eval"
-    if not RECIPES[name].validates:  # otherwise they choose the epoch that is judged
+    assert validated.evaluated_split == "eval"
+    if not RECIPES[name].validates:  # otherwise they choose the epoch that is evaluated
         assert validated.select("eval").digest == plain.select("eval").digest
 
 

@@ -37,7 +37,7 @@ def n_forwards(store: Store) -> list[int]:
 
 
 def needed(plan: Plan) -> set[str]:
-    """Digests of all images that the cells of a plan train on or are judged on."""
+    """Digests of all images that the cells of a plan train on or are evaluated on."""
     found: set[str] = set()
     for cell in plan.cells:
         images = plan.images_of(cell)

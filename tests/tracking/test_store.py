@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mlproject.errors import DigestMismatch, Stopped
+from mlproject.errors import DigestMismatch, Stopped, WrongUse
 from mlproject.files import try_locked
 from mlproject.losses import NotFinite, write_losses
 from mlproject.tracking import LOSSES_DIGEST, Store
@@ -80,3 +80,80 @@ def test_losses_that_changed_on_disk_are_refused_by_name(store: Store, tmp_path:
     path.write_bytes(b"PAR1 cut short")
     with pytest.raises(DigestMismatch, match=run_id):
         seen.load_losses()
+
+
+def test_done_asks_for_the_wanted_keys_alone(store: Store, tmp_path: Path) -> None:
+    first, second = log_cell(store, tmp_path), log_cell(store, tmp_path, seed=1)
+    keys = {make_cell().key: first, make_cell(seed=1).key: second}
+    assert store.done() == keys
+    for key, run_id in keys.items():
+        assert store.done([key]) == {key: run_id}
+    assert store.done([*keys, "0" * 16]) == keys
+    assert store.done([]) == {}
+
+
+def test_of_two_runs_of_a_cell_the_newest_counts(store: Store, tmp_path: Path) -> None:
+    log_cell(store, tmp_path)
+    newest = log_cell(store, tmp_path)
+    assert store.done() == {make_cell().key: newest}
+
+
+def test_a_filter_that_mlflow_cannot_read_is_wrong_use(store: Store) -> None:
+    with pytest.raises(WrongUse, match="MLflow refuses this: ") as refused:
+        list(store.observations(where="colour = 'red'"))
+    assert "\n" not in str(refused.value)
+
+
+def test_records_tell_what_became_of_every_attempt(store: Store, tmp_path: Path) -> None:
+    done = log_cell(store, tmp_path)
+    cell = make_cell(seed=1)
+    tags = {"cell.key": cell.key, "cell.json": json.dumps(cell.to_dict())}
+    with (
+        pytest.raises(NotFinite),
+        store.run(kind="cell", name=cell.label, lock=cell.key, tags=tags),
+    ):
+        raise NotFinite("mse is not finite for 1 images")
+    records = {record["cell"]: record for record in store.records()}
+    assert records[make_cell().key]["run_id"] == done
+    assert records[make_cell().key]["status"] == "done"
+    assert records[make_cell().key]["metrics"]["eval.loss"] == 0.5
+    assert records[cell.key]["status"] == "failed"
+    assert records[cell.key]["coordinates"] == cell.to_dict()
+    assert records[cell.key]["digest"] == ""
+
+
+def test_the_launchers_run_is_adopted_once(store: Store) -> None:
+    launcher = store.client.create_run(store.experiment_id).info.run_id
+    store.launcher_run = launcher
+    runs = []
+    for name in ("first", "second"):
+        with store.run(kind="sweep", name=name, lock=name, tags={}, adopt=True) as run:
+            runs.append(run.run_id)
+    assert runs[0] == launcher != runs[1]
+    assert store.client.get_run(launcher).info.run_name == "first"
+    assert [status(store, run_id) for run_id in runs] == ["FINISHED", "FINISHED"]
+
+
+def test_children_have_their_parent_and_their_status(store: Store) -> None:
+    rows = [
+        {"name": f"trial {i}", "status": end, "params": {"lr": "1"}, "metrics": {"loss": i}, "tags": {}}
+        for i, end in enumerate(("FINISHED", "KILLED"))
+    ]
+    with store.run(kind="study", name="s", lock="s", tags={"study": "s"}) as run:
+        store.log_children(run.run_id, kind="trial", rows=rows)
+    children = store.client.search_runs(
+        [store.experiment_id], f"tags.`mlflow.parentRunId` = '{run.run_id}' and tags.kind = 'trial'"
+    )
+    assert sorted((c.info.run_name, c.info.status) for c in children) == [
+        ("trial 0", "FINISHED"),
+        ("trial 1", "KILLED"),
+    ]
+    assert store.finished(kind="study", tags={"study": "s"}) == run.run_id
+    assert store.finished(kind="study", tags={"study": "other"}) is None
+
+
+def test_a_table_that_a_run_does_not_have_is_empty(store: Store, tmp_path: Path) -> None:
+    log_cell(store, tmp_path)
+    (seen,) = store.observations()
+    assert seen.load_table("absent") == {}
+    assert seen.load_table("losses")["split"] == list(make_losses().splits)

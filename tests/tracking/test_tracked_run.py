@@ -22,3 +22,54 @@ def test_a_data_set_that_another_process_logs_at_the_same_moment_is_logged_again
     assert client.logged == ["embedded"]
     with pytest.raises(MlflowException):
         TrackedRun(run_id="r", client=Client(failures=2)).log_dataset(**images)
+
+
+class Recorder:
+    """A client that keeps the batches it receives and refuses those that MLflow would refuse."""
+
+    def __init__(self):
+        self.batches = []
+
+    def log_batch(self, run_id, metrics=(), params=(), tags=()):
+        from mlflow.utils.validation import _validate_batch_log_limits
+
+        _validate_batch_log_limits(metrics, params, tags)
+        self.batches.append((metrics, params, tags))
+
+
+@pytest.mark.parametrize("n_steps", [0, 1, 449, 450, 451, 1200])
+@pytest.mark.parametrize(("n_params", "n_tags"), [(0, 0), (70, 60), (100, 100)])
+def test_everything_is_logged_once_in_batches_that_mlflow_takes(n_steps, n_params, n_tags):
+    client = Recorder()
+    TrackedRun(run_id="r", client=client).log(
+        params={f"p{i}": "1" for i in range(n_params)},
+        tags={f"t{i}": "1" for i in range(n_tags)},
+        metrics={"loss": 0.5},
+        history=[(step, {"train.loss": 1.0, "eval.loss_epoch": 2.0}) for step in range(n_steps)],
+    )
+    metrics, params, tags = ([e for batch in client.batches for e in batch[i]] for i in range(3))
+    assert (len(params), len(tags)) == (n_params, n_tags)
+    expected = [("loss", 0)] + [(k, s) for s in range(n_steps) for k in ("train.loss", "eval.loss_epoch")]
+    assert [(m.key, m.step) for m in metrics] == expected
+
+
+def test_a_small_run_is_logged_in_a_single_request():
+    client = Recorder()
+    TrackedRun(run_id="r", client=client).log(params={"a": "1"}, metrics={"b": 1}, tags={"c": "d"})
+    assert len(client.batches) == 1
+    assert isinstance(client.batches[0][0][0].value, float)
+
+
+def test_a_digest_is_cut_to_what_mlflow_stores_and_the_source_is_kept():
+    import json
+
+    class Client:
+        def log_inputs(self, run_id, inputs):
+            self.dataset, self.tags = inputs[0].dataset, inputs[0].tags
+
+    client = Client()
+    run = TrackedRun(run_id="r", client=client)
+    run.log_dataset(name="n", digest="d" * 64, source="/data", context="training")
+    assert client.dataset.digest == "d" * 36
+    assert json.loads(client.dataset.source) == {"uri": "/data"}
+    assert [(tag.key, tag.value) for tag in client.tags] == [("mlflow.data.context", "training")]

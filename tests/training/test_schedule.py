@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mlproject.errors import WrongUse
-from mlproject.training import OPTIMIZERS, Schedule, build_optimizer, generator
+from mlproject.training import OPTIMIZERS, Schedule, build_optimizer, generator, seeded
 
 
 def test_streams_of_a_seed_repeat_and_differ_from_each_other():
@@ -49,3 +51,46 @@ def test_every_optimizer_lowers_a_loss(name: str):
 def test_an_unknown_optimizer_names_its_neighbours():
     with pytest.raises(WrongUse, match="did you mean adam or adamw"):
         build_optimizer("adamv", [torch.nn.Parameter(torch.ones(1))], lr=1.0, weight_decay=0.0)
+
+
+SIZES = {"n": st.integers(1, 60), "batch": st.integers(1, 70), "epochs": st.integers(1, 4)}
+
+
+@given(**SIZES, seed=st.integers(0, 99))
+def test_every_epoch_shows_every_image_once(n: int, batch: int, epochs: int, seed: int):
+    schedule = Schedule(n_images=n, batch_size=batch, epochs=epochs)
+    shown = schedule.batches(generator(seed, "order"))
+    assert len(shown) == epochs
+    for number, batches in enumerate(shown):
+        assert sorted(torch.cat(batches).tolist()) == list(range(n))
+        assert sorted(torch.cat(schedule.epoch(number, seed)).tolist()) == list(range(n))
+        assert all(len(rows) == batch for rows in batches[:-1])
+
+
+@given(n=st.integers(1, 40), batch=st.integers(1, 50), steps=st.integers(1, 90), seed=st.integers(0, 9))
+def test_steps_are_exact_and_no_image_is_shown_twice_in_an_epoch(n: int, batch: int, steps: int, seed: int):
+    schedule = Schedule(n_images=n, batch_size=batch, epochs=0, steps=steps)
+    epochs = [schedule.epoch(number, seed) for number in range(schedule.n_epochs)]
+    assert sum(map(len, epochs)) == steps
+    assert all(epochs)
+    for batches in epochs:
+        rows = torch.cat(batches).tolist()
+        assert len(set(rows)) == len(rows)
+
+
+def test_an_epoch_depends_on_seed_and_number_alone():
+    short, long = (Schedule(n_images=9, batch_size=4, epochs=e) for e in (2, 5))
+    assert all(torch.equal(a, b) for a, b in zip(short.epoch(1, 3), long.epoch(1, 3), strict=True))
+    assert not torch.equal(torch.cat(long.epoch(1, 3)), torch.cat(long.epoch(2, 3)))
+    assert not torch.equal(torch.cat(long.epoch(1, 3)), torch.cat(long.epoch(1, 4)))
+
+
+def test_seeding_leaves_the_random_numbers_of_others_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    with seeded(0, "init"):
+        inside = torch.rand(2)
+    assert torch.equal(torch.rand(2), expected)
+    with seeded(0, "init"):
+        assert torch.equal(torch.rand(2), inside)

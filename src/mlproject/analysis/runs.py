@@ -100,16 +100,16 @@ def read_runs(observations: Iterable[Observation]) -> tuple[list[EvaluatedRun], 
 def _load(observation: Observation, known_ids: dict[tuple[str, ...], tuple[str, ...]]) -> EvaluatedRun:
     """The run with its losses; equal tuples of ids are held in memory once."""
     losses = observation.load_losses()
-    evaluated = losses.select(losses.judged_split)
+    evaluated = losses.select(losses.evaluated_split)
     if not evaluated.image_ids:
-        raise BadInput(f"run {observation.run_id} holds no losses of its {losses.judged_split} split")
+        raise BadInput(f"run {observation.run_id} holds no losses of its {losses.evaluated_split} split")
     ids = known_ids.setdefault(evaluated.image_ids, evaluated.image_ids)
     further = (ERROR, f"final_{evaluated.kind}", f"final_{ERROR}")
     validation = {} if observation.cell.in_sample else _sorted_columns(losses.select("validation"))
     return EvaluatedRun(
         observation=observation,
         kind=evaluated.kind,
-        split=losses.judged_split,
+        split=losses.evaluated_split,
         image_ids=ids,
         losses=np.array(evaluated.loss, dtype=np.float64),
         rows=np.arange(len(ids)),

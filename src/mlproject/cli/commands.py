@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from mlproject.cli.cache import cache_app
 from mlproject.errors import WrongUse
 
 app = typer.Typer(
@@ -18,7 +17,46 @@ app = typer.Typer(
     epilog="Exit status: 0 done · 1 some cells failed · 2 wrong use · 3 bad input · 4 store unreachable"
     " · 5 disk full · 6 digest mismatch. Runs are stored at MLFLOW_TRACKING_URI (default: mlflow.db here).",
 )
+MIB = 1 << 20
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+cache_app = typer.Typer(no_args_is_help=True, help="List the feature cache, or free its disk space.")
 app.add_typer(cache_app, name="cache")
+
+
+@cache_app.command("ls")
+def cache_ls(debug: Debug = False) -> None:
+    """List the feature tables: model, scale, images, size."""
+    from rich.table import Table
+
+    from mlproject.cli.console import out
+    from mlproject.features import list_tables
+
+    table = Table("table", "model", "weights", "scale", "engine", "precision", "MiB", box=None)
+    for row in list_tables():
+        words = (row.name, row.model, row.weights, f"{row.image_scale:g}", row.engine, row.precision)
+        table.add_row(*words, f"{row.n_bytes / MIB:.1f}")
+    out.print(table)
+
+
+@cache_app.command("prune")
+def cache_prune(
+    model: Annotated[str, typer.Option(help="Only tables of this model (default: all).")] = "",
+    debug: Debug = False,
+) -> None:
+    """Delete feature tables, which are computed again when needed, and trainings abandoned for a week.
+
+    The saved state of a killed training counts as abandoned once it was untouched for 7 days. With
+    `--model` only tables are deleted.
+    """
+    from mlproject.cli.console import out
+    from mlproject.features import ABANDONED_DAYS, prune, prune_unfinished
+
+    deleted = prune(model=model or None)
+    out.print(f"{len(deleted)} tables deleted, {sum(row.n_bytes for row in deleted) / MIB:.1f} MiB freed")
+    if not model:
+        n_deleted, n_bytes = prune_unfinished()
+        text = f"{n_deleted} unfinished trainings untouched for {ABANDONED_DAYS:g} days deleted"
+        out.print(f"{text}, {n_bytes / MIB:.1f} MiB freed")
 
 
 def _dashes(word: str) -> str:
@@ -34,7 +72,6 @@ Experiment = Annotated[
     str, typer.Option(help="MLflow experiment (default: MLFLOW_EXPERIMENT_NAME or Default).")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the cells and what is done; run nothing.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
 @app.command(context_settings=ANY_KNOB)

@@ -147,8 +147,8 @@ def print_next(choices: Sequence[Choice], aim: Aim, plan: Path) -> None:
     differing = [name for name in shown if len({str(group.get(name)) for group in groups}) > 1]
     for choice, group in zip(choices, groups, strict=True):
         next_plan, joint = choice.plan, choice.design.joint
-        own = [name for name in differing if not (joint and name in ("model", "weights"))]
-        name = _pairs({name: group.get(name) for name in own}) or choice.design.name
+        names = [name for name in differing if not (joint and name in ("model", "weights"))]
+        name = _pairs({name: group.get(name) for name in names}) or choice.design.name
         runs = ", ".join(
             f"{f'{new.cell.model} ' if joint else ''}{new.size:,} × {len(new.seeds)}" for new in choice.runs
         )

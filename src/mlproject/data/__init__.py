@@ -6,13 +6,19 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from mlproject.data.embedded import load_embedded
+from mlproject.data.embedded import load_embedded, load_scenes
 from mlproject.data.folder import load_folder
-from mlproject.data.image_set import UNLABELLED, ImageSet, Indices, Skipped, digest_of_pixels
+from mlproject.data.image_set import (
+    UNLABELLED,
+    ImageSet,
+    Indices,
+    Skipped,
+    SplitIndices,
+    digest_of_pixels,
+    split_indices,
+)
 from mlproject.data.label_maps import has_label_maps, load_label_maps
 from mlproject.data.published import load_published, load_published_maps
-from mlproject.data.scenes import load_scenes
-from mlproject.data.splits import SplitIndices, split_indices
 from mlproject.errors import WrongUse, unknown
 
 __all__ = [

@@ -1,15 +1,22 @@
-"""The embedded images: 4,200 of Fashion-MNIST, shipped with the package.
+"""The embedded images, 4,200 of Fashion-MNIST shipped with the package, and scenes composed of them.
 
 Source: Xiao, Rasul, Vollgraf 2017, arXiv 1708.07747, MIT licence (``fashion-mnist-LICENSE.txt``);
 ``scripts/build_embedded.py`` makes the files. The manifest alone gives ids, digests, labels and split
 in milliseconds; pixels are read, and checked against it, when the first image is asked for.
+
+A scene shows several of the images on one canvas, with a class for every pixel: 11 classes (background, and
+ten kinds of clothes), later objects in front of earlier ones, noise of a random level behind them. It is
+generated on demand from a seed and the embedded images alone. Held-out scenes show held-out images only. All
+choices come from SHAKE-256: the same with every version of every library.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import io
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -54,3 +61,88 @@ def _pixels(path: Path, expected: str) -> NDArray[np.uint8]:
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         images: NDArray[np.uint8] = arrays["images"]
     return images
+
+
+SEED = 0
+N_TRAIN, N_HELD_OUT = 3000, 500
+BACKGROUND = "background"
+SHOWN = 16
+"""Pixels of an object that are darker than this show what is behind it."""
+FULL = 28
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Placed:
+    """An embedded image on a canvas: its index, its side in pixels, its upper left corner."""
+
+    index: int
+    side: int
+    top: int
+    left: int
+
+
+def load_scenes(side: int) -> ImageSet:
+    """3,000 training and 500 held-out scenes of ``side`` x ``side`` pixels.
+
+    On 32 pixels 2 to 4 objects of 14 pixels; on 64 pixels 3 to 6 objects of 14 or 28.
+    """
+    source = load_embedded()
+    pools = {held: np.flatnonzero(source.held_out == held).tolist() for held in (False, True)}
+    ids = [f"test/{i:04d}" for i in range(N_HELD_OUT)] + [f"train/{i:04d}" for i in range(N_TRAIN)]
+    placed = [_placed(id_, side, pools[id_.startswith("test/")]) for id_ in ids]
+    words = [
+        " ".join([f"{side} {SEED} {id_}", *(source.digests[item.index] for item in items)])
+        for id_, items in zip(ids, placed, strict=True)
+    ]
+    drawn = functools.lru_cache(maxsize=1)(lambda index: _drawn(ids[index], side, placed[index], source))
+    return ImageSet(
+        name=f"embedded-scenes-{side}",
+        ids=tuple(ids),
+        digests=tuple(sha256(text.encode()) for text in words),
+        labels=np.zeros(len(ids), np.int64),
+        classes=(BACKGROUND, *FASHION_CLASSES),
+        held_out=np.array([id_.startswith("test/") for id_ in ids]),
+        read=lambda index: np.repeat(drawn(index)[0][..., np.newaxis], 3, axis=-1),
+        read_map=lambda index: drawn(index)[1].copy(),
+        source=f"objects of {source.source}",
+    )
+
+
+def _placed(id_: str, canvas: int, pool: list[int]) -> list[_Placed]:
+    numbers = iter(np.frombuffer(_bytes(id_, canvas, "objects", 4 * 32), "<u4").tolist())
+    small = canvas < 2 * FULL
+    items = []
+    for _ in range((2 if small else 3) + next(numbers) % (3 if small else 4)):
+        side = FULL // 2 if small or next(numbers) % 2 else FULL
+        index = pool[next(numbers) % len(pool)]
+        top, left = (next(numbers) % (canvas - side + 1) for _ in range(2))
+        items.append(_Placed(index=index, side=side, top=top, left=left))
+    return items
+
+
+def _drawn(
+    id_: str, canvas: int, placed: list[_Placed], source: ImageSet
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Pixels and classes of a scene, [canvas, canvas] each."""
+    raw = np.frombuffer(_bytes(id_, canvas, "noise", canvas * canvas + 1), np.uint8)
+    pixels = (raw[0] // 4 + raw[1:] // 8).reshape(canvas, canvas).astype(np.uint8)
+    classes = np.zeros((canvas, canvas), np.uint8)
+    for item in placed:
+        where = slice(item.top, item.top + item.side), slice(item.left, item.left + item.side)
+        picture = _shrunk(source.read(item.index)[..., 0], item.side)
+        shown = picture >= SHOWN
+        pixels[where][shown] = picture[shown]
+        classes[where][shown] = 1 + source.labels[item.index]
+    return pixels, classes
+
+
+def _shrunk(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """The mean over blocks of pixels, rounded down."""
+    factor = len(image) // side
+    blocks = image.reshape(side, factor, side, factor).astype(np.uint32)
+    means: NDArray[np.uint8] = (blocks.sum((1, 3)) // factor**2).astype(np.uint8)
+    return means
+
+
+def _bytes(id_: str, canvas: int, stream: str, n: int) -> bytes:
+    return hashlib.shake_256(f"{SEED} {canvas} {id_} {stream}".encode()).digest(n)

@@ -6,8 +6,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from mlproject.features.extraction import Features, LargeImages
-from mlproject.features.store import FeatureStore, cache_folder, forget, unfinished_folder
-from mlproject.features.upkeep import ABANDONED_DAYS, TableInfo, list_tables, prune, prune_unfinished
+from mlproject.features.store import FeatureStore, forget
+from mlproject.features.table import (
+    ABANDONED_DAYS,
+    TableInfo,
+    cache_folder,
+    list_tables,
+    prune,
+    prune_unfinished,
+    unfinished_folder,
+)
 
 if TYPE_CHECKING:
     from mlproject.features.engines import eager_engine, onnx_engine

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,14 +19,17 @@ from numpy.typing import NDArray
 from mlproject.device import find_device, find_precision
 from mlproject.errors import WrongUse, unknown
 from mlproject.features.extraction import (
+    PREPARED,
     Extraction,
     Features,
     Images,
     LargeImages,
+    RowRequest,
+    complete,
     preprocess_values,
+    read_inputs,
 )
-from mlproject.features.filling import PREPARED, RowRequest, complete, read_inputs
-from mlproject.features.table import FeatureTable
+from mlproject.features.table import FeatureTable, cache_folder
 from mlproject.models import Model, Weights
 
 if TYPE_CHECKING:
@@ -46,18 +48,6 @@ Indices = NDArray[np.int64]
 # Shared by all stores of the process, so that a new store loads neither again.
 _TABLES: dict[Path, FeatureTable] = {}
 _ENGINE: dict[Extraction, Engine] = {}
-
-
-def cache_folder() -> Path:
-    """The folder of stored features: ``MLPROJECT_CACHE``, else mlproject/features in the XDG cache."""
-    chosen = os.environ.get("MLPROJECT_CACHE")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(chosen) if chosen else cache / "mlproject" / "features"
-
-
-def unfinished_folder(key: str) -> Path:
-    """The folder of a cell's training state until the cell is done, beside the features."""
-    return cache_folder().parent / "unfinished" / key
 
 
 def forget() -> None:

@@ -8,8 +8,11 @@ from mlproject.losses.per_image import (
     PerImageLosses,
     Split,
     cell_loss,
+    read_columns,
+    read_losses,
+    write_losses,
+    write_rows,
 )
-from mlproject.losses.tables import read_columns, read_losses, write_losses, write_rows
 
 __all__ = [
     "Floats",

@@ -1,13 +1,16 @@
-"""Values: per-image losses, the outcome of a recipe, and the observation of a finished run.
+"""Values: per-image losses, the outcome of a recipe, the observation of a finished run; and their files.
 
-Image ids are kept everywhere, so that intervals can be paired over the images that cells share.
+Image ids are kept everywhere, so that intervals can be paired over the images that cells share. Losses are
+stored as Parquet, and as CSV for people.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -71,7 +74,7 @@ class PerImageLosses:
         return self.values[self.kind]
 
     @property
-    def judged_split(self) -> Split:
+    def evaluated_split(self) -> Split:
         """The split whose losses are analysed: ``eval``, or ``train`` for an in-sample cell."""
         return "eval" if "eval" in self.splits else "train"
 
@@ -136,3 +139,46 @@ class Observation:
 def cell_loss(metrics: Mapping[str, float]) -> float | None:
     """A cell's loss among the metrics of its run: held-out, or that of the training images in-sample."""
     return metrics.get("eval.loss", metrics.get("train.loss_final"))
+
+
+def write_losses(losses: PerImageLosses, folder: Path) -> None:
+    """Write ``losses.parquet`` and ``losses.csv`` (image_name, split, loss, then every kind)."""
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    columns: dict[str, Any] = {"image_name": losses.image_ids, "split": losses.splits}
+    columns |= {"loss": losses.loss} | dict(losses.values)
+    rows = pyarrow.table(columns).replace_schema_metadata({"kind": losses.kind})
+    pyarrow.parquet.write_table(rows, folder / "losses.parquet")
+    pyarrow.csv.write_csv(rows, folder / "losses.csv")
+
+
+def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV table."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+def read_columns(path: Path) -> dict[str, list[str]]:
+    """Read a CSV table as columns of text. Raises: OSError."""
+    with path.open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    return {name: [row[i] for row in rows] for i, name in enumerate(header)}
+
+
+def read_losses(path: Path) -> PerImageLosses:
+    """Read ``losses.parquet`` without checking its digest.
+
+    Raises: OSError or ValueError when the file is not such a table.
+    """
+    import pyarrow.parquet
+
+    rows = pyarrow.parquet.read_table(path)
+    kind = (rows.schema.metadata or {}).get(b"kind", b"").decode()
+    names = [name for name in rows.column_names if name not in ("image_name", "split", "loss")]
+    return PerImageLosses(
+        kind=kind,
+        image_ids=tuple(rows["image_name"].to_pylist()),
+        splits=tuple(rows["split"].to_pylist()),
+        values={name: np.asarray(rows[name].to_numpy(), np.float64) for name in names},
+    )

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from mlproject.errors import unknown
 from mlproject.models import efficientnet_lite, libraries, resnet, small
-from mlproject.models.model import PREPROCESS_VERSION, Model, Pinned, Preprocess, Weights
+from mlproject.models.model import (
+    PREPROCESS_VERSION,
+    Model,
+    Pinned,
+    Preprocess,
+    Weights,
+    normalise,
+    prepare,
+    prepare_map,
+)
 from mlproject.models.weights import (
     RANDOM_VERSION,
     SCRATCH,
@@ -26,7 +35,6 @@ if TYPE_CHECKING:
 
     from mlproject.models.layers import Copies, FeatureEncoding, PixelEncoding, SamePad, fourier
     from mlproject.models.loading import weights_sha256
-    from mlproject.models.preprocess import normalise, prepare, prepare_map
     from mlproject.models.structure import Count, count, freeze_norms, plain_attention, stages, train_last
 else:
     Module = Any
@@ -72,10 +80,9 @@ MODELS: dict[str, Model] = {
 _DEFERRED = {
     "layers": ("Copies", "FeatureEncoding", "PixelEncoding", "SamePad", "fourier"),
     "loading": ("weights_sha256",),
-    "preprocess": ("normalise", "prepare", "prepare_map"),
     "structure": ("Count", "count", "freeze_norms", "plain_attention", "stages", "train_last"),
 }
-"""Modules that need torch or Pillow, and their names: imported when first used."""
+"""Modules that need torch, and their names: imported when first used."""
 
 
 def find_model(name: str) -> Model:

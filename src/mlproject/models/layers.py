@@ -21,19 +21,16 @@ def conv_norm(n_in: int, n_out: int, stride: int = 1, side: int = 3) -> nn.Seque
 def he_weights(net: nn.Module) -> None:
     """Draw the weights of all convolutions as He et al. 2015 (arXiv 1502.01852) do; biases are 0."""
     for module in net.modules():
-        if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
+        if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 
 
 def he_weights_fan_out(net: nn.Module) -> None:
-    """Draw the weights of all convolutions with variance 2 / (outputs x kernel area), as torchvision does.
-
-    Nothing is drawn on the meta device, where a normal draw would import torch's compiler (2 CPU seconds).
-    """
+    """Draw the weights of all convolutions with variance 2 / (outputs x kernel area), as torchvision does."""
     for module in net.modules():
-        if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
+        if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
@@ -56,58 +53,6 @@ class ResBlock(nn.Module):
         """The block's output."""
         out: Tensor = self.relu(self.second(self.relu(self.first(x))) + self.shortcut(x))
         return out
-
-
-class BasicBlock(nn.Module):
-    """torchvision's basic residual block: two 3 x 3 convolutions. Shapes: as ``ResBlock``."""
-
-    def __init__(self, n_in: int, n_out: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(n_in, n_out, 3, stride=stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(n_out)
-        self.relu = nn.ReLU(inplace=True)
-        self.conv2 = nn.Conv2d(n_out, n_out, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(n_out)
-        self.downsample = _projection(n_in, n_out, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The block's output."""
-        shortcut = x if self.downsample is None else self.downsample(x)
-        out = self.relu(self.bn1(self.conv1(x)))
-        out = self.bn2(self.conv2(out))
-        out += shortcut
-        activated: Tensor = self.relu(out)
-        return activated
-
-
-class Bottleneck(nn.Module):
-    """torchvision's bottleneck: 1 x 1, grouped 3 x 3 of width ``n_mid``, 1 x 1 to 4 ``n_inner`` channels."""
-
-    def __init__(self, n_in: int, n_inner: int, stride: int, groups: int, n_mid: int) -> None:
-        super().__init__()
-        n_out = 4 * n_inner
-        self.conv1 = nn.Conv2d(n_in, n_mid, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(n_mid)
-        self.conv2 = nn.Conv2d(n_mid, n_mid, 3, stride=stride, padding=1, groups=groups, bias=False)
-        self.bn2 = nn.BatchNorm2d(n_mid)
-        self.conv3 = nn.Conv2d(n_mid, n_out, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(n_out)
-        self.relu = nn.ReLU(inplace=True)
-        self.downsample = _projection(n_in, n_out, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The block's output."""
-        shortcut = x if self.downsample is None else self.downsample(x)
-        out = self.relu(self.bn1(self.conv1(x)))
-        out = self.relu(self.bn2(self.conv2(out)))
-        out = self.bn3(self.conv3(out))
-        out += shortcut
-        activated: Tensor = self.relu(out)
-        return activated
-
-
-def _projection(n_in: int, n_out: int, stride: int) -> nn.Sequential | None:
-    return conv_norm(n_in, n_out, stride, side=1) if stride != 1 or n_in != n_out else None
 
 
 class InvertedResidual(nn.Module):

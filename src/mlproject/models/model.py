@@ -1,6 +1,8 @@
-"""Model, Weights and Preprocess: descriptions of backbones as plain values.
+"""Model, Weights and Preprocess: descriptions of backbones as plain values, and preprocessing itself.
 
-They need neither torch nor torchvision, so that a dry run and a run with cached features stay light.
+They need neither torch nor torchvision, so that a dry run and a run with cached features stay light. The
+numbers of ``prepare`` and ``normalise`` equal those of torchvision's transforms on PIL images (whose resize
+has antialiasing); pixels stay uint8 until a whole batch is normalised at once.
 """
 
 from __future__ import annotations
@@ -10,12 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mlproject.errors import WrongUse
 
 if TYPE_CHECKING:
     from torch.nn import Module
 else:
     Module = Any
+
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -25,7 +31,7 @@ TORCHVISION_SET = "IMAGENET1K_V1"
 deeper ones, two training recipes along one axis."""
 
 PREPROCESS_VERSION = 1
-"""To be increased when the pixels that ``preprocess.py`` makes change; part of every cache key."""
+"""To be increased when the pixels that ``prepare`` makes change; part of every cache key."""
 
 Interpolation = Literal["bilinear", "bicubic"]
 
@@ -119,3 +125,45 @@ class Weights:
     def seed(self) -> int:
         """The seed of random weights."""
         return int(self.label.partition(":")[2])
+
+
+def prepare(preprocess: Preprocess, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Resize the shorter side and cut out the centre: [H, W, 3] to [crop, crop, 3], 0..255."""
+    return _fitted(preprocess, image, preprocess.interpolation)
+
+
+def prepare_map(preprocess: Preprocess, classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The same for a label map, [H, W] to [crop, crop]: each pixel takes the class of its nearest one."""
+    return _fitted(preprocess, classes, "nearest")
+
+
+def _fitted(
+    preprocess: Preprocess, image: NDArray[np.uint8], resampling: Interpolation | Literal["nearest"]
+) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    height, width = image.shape[:2]
+    size = preprocess.resize
+    if height <= width:
+        new_height, new_width = size, int(size * width / height)
+    else:
+        new_height, new_width = int(size * height / width), size
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    if (height, width) != (new_height, new_width):
+        picture = picture.resize((new_width, new_height), Image.Resampling[resampling.upper()])
+    crop = preprocess.crop
+    top, left = round((new_height - crop) / 2), round((new_width - crop) / 2)
+    return np.asarray(picture.crop((left, top, left + crop, top + crop)))
+
+
+def normalise(preprocess: Preprocess, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Normalised input of a batch: [B, S, S, 3] of 0..255 to [B, 3, S, S]."""
+    n_images, height, width, _ = batch.shape
+    scaled = np.empty((n_images, 3, height, width), np.float32)
+    for channel, (mean, std) in enumerate(zip(preprocess.mean, preprocess.std, strict=True)):
+        # In place and by channel: a third of the time of one expression over the batch.
+        plane = scaled[:, channel]
+        np.divide(batch[..., channel], np.float32(255), out=plane, dtype=np.float32)
+        plane -= np.float32(mean)
+        plane /= np.float32(std)
+    return scaled

@@ -11,8 +11,19 @@ Importing this package needs no torch, so that a cache can be asked for sizes an
 
 from __future__ import annotations
 
-from mlproject.multiscale.crops import cut, enlarge, split, tile
-from mlproject.multiscale.sizes import Layout, cost, crop_side, layouts, n_crops, n_splits, scaled_side
+from mlproject.multiscale.crops import (
+    Layout,
+    cost,
+    crop_side,
+    cut,
+    enlarge,
+    layouts,
+    n_crops,
+    n_splits,
+    scaled_side,
+    split,
+    tile,
+)
 from mlproject.multiscale.wrapper import embed, forward
 
 __all__ = [

@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlproject.errors import BadInput, WrongUse, unknown
-from mlproject.multiscale.crops import at_least_single, cut, enlarge, split, tile
-from mlproject.multiscale.sizes import Layout, Size, layouts
+from mlproject.multiscale.crops import Layout, Size, at_least_single, cut, enlarge, layouts, split, tile
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,9 +52,8 @@ def forward(
     _check_index(resize_output_to_idx, len(scaled))
     maps, prefixes = [], []
     for layout in scaled:
-        crops = cut(
-            enlarge(input, layout.height, layout.width, antialias=antialias), layout.rows, layout.columns
-        )
+        enlarged = enlarge(input, layout.height, layout.width, antialias=antialias)
+        crops = cut(enlarged, layout.rows, layout.columns)
         out = _outputs(model, crops, len(input) if split_forward else len(crops))
         _check_output(out, len(crops), output_shape, num_prefix_token)
         if output_shape == "bnc":

@@ -25,6 +25,8 @@ from mlproject.tuning import Tune, check_tunable, split_words, tune_of
 
 LISTS = ("model", "dataset_size", "seed")
 """Coordinates for which a command line may give several values, separated by commas."""
+COUNTS = ("dataset_size", "seed", "max_bad")
+"""Coordinates that count: as text they are written in digits."""
 
 DEFAULTS: dict[str, Any] = {
     name: field.default for name, field in Coordinates.model_fields.items() if not field.is_required()
@@ -165,6 +167,8 @@ def _values(name: str, value: Any) -> list[Any]:
     for item in values:
         if not isinstance(item, (str, int, float)):
             raise WrongUse(f"{name} must be text, a number or a truth value, not {item!r}")
+        if name in COUNTS and isinstance(item, str) and not item.lstrip("+-").isdecimal():
+            raise WrongUse(f"{name} must be a whole number, not {item!r}")
     return values
 
 

@@ -115,7 +115,7 @@ def _check_sizes(cell: Cell, images: ImageSet) -> None:
             f"dataset_size must be at most {pool:,}, not {cell.dataset_size:,}: {images.name} has"
             f" {len(images):,} images, of which {images.n_held_out:,} are held out for evaluation"
             + (f" and {cell.validation_size:,} for validation" if cell.validation_size else "")
-            + (" (eval_size=in-sample trains and judges on all)" if not cell.in_sample else "")
+            + (" (eval_size=in-sample trains and evaluates on all)" if not cell.in_sample else "")
         )
     if cell.eval_size > images.n_held_out:
         raise WrongUse(

@@ -6,6 +6,7 @@ give a row for each; every coordinate of a grid may also be a list.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field
@@ -19,9 +20,12 @@ def _numbers(value: Any) -> tuple[float, ...]:
     words = value.split(",") if isinstance(value, str) else value
     words = words if isinstance(words, (list, tuple)) else [words]
     try:
-        return tuple(float(word) for word in words)
+        scales = tuple(float(word) for word in words)
     except (TypeError, ValueError):
         raise ValueError("must be numbers such as 1,2 or 224,448") from None
+    if not all(math.isfinite(scale) and scale > 0 for scale in scales):
+        raise ValueError("must be positive and finite")
+    return scales
 
 
 class PlanTable(BaseModel):

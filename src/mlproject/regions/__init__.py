@@ -10,8 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from mlproject.regions.settings import NO_CHECKPOINT, RegionSettings, find_settings
-from mlproject.regions.transform import masked, settings_of
+from mlproject.regions.settings import NO_CHECKPOINT, RegionSettings, find_settings, masked, settings_of
 
 if TYPE_CHECKING:
     from mlproject.regions.blobs import find_blobs

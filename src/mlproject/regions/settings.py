@@ -1,7 +1,8 @@
-"""Settings of a region search: method, limits on blobs, SAM's checkpoint; everything that decides a mask.
+"""Settings of a region search, and image sets of which only the region is left.
 
-A checkpoint's name ends with 6 digits of its MD5, which torch's download check does not understand; here the
-whole SHA-256 is verified before the file is parsed. Checkpoints: Kirillov et al. 2023, arXiv 2304.02643,
+Settings are everything that decides a mask: method, limits on blobs, SAM's checkpoint. A checkpoint's name
+ends with 6 digits of its MD5, which torch's download check does not understand; here the whole SHA-256 is
+verified before the file is parsed. Checkpoints: Kirillov et al. 2023, arXiv 2304.02643,
 github.com/facebookresearch/segment-anything (Apache-2.0).
 """
 
@@ -10,10 +11,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
+from mlproject.cell import Region
+from mlproject.data import ImageSet
 from mlproject.errors import BadInput, DigestMismatch, WrongUse, unknown
 from mlproject.files import sha256_file
 
@@ -145,3 +151,64 @@ def find_settings(method: str, *, limits: str = "relative", checkpoint: str = ""
         raise unknown("method", method, get_args(Method))
     verified = None if method == "blobs" else find_checkpoint(checkpoint)
     return RegionSettings(method=method, limits=find_limits(limits), checkpoint=verified)
+
+
+Pixels = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+FILL = np.array([124, 116, 104], np.uint8)
+"""Colour of replaced pixels: ImageNet's mean, a constant, so that only the outline of what was removed is
+left."""
+
+
+def settings_of(region: str, checkpoint: str = "") -> RegionSettings | None:
+    """Settings for a cell's region; None for ``full``. A background is the complement of SAM's region where a
+    checkpoint is given, else of the blobs.
+
+    Raises: WrongUse for an unknown region, and what finding the checkpoint raises.
+    """
+    if region not in get_args(Region):
+        raise unknown("region", region, get_args(Region))
+    if region == "full":
+        return None
+    by_sam = region == "sam" or (region == "background" and bool(checkpoint))
+    return find_settings("sam" if by_sam else "blobs", checkpoint=checkpoint)
+
+
+def masked(images: ImageSet, region: str, settings: RegionSettings | None, root: Path) -> ImageSet:
+    """The same images with only the region left; ids, labels, split and draws stay.
+
+    An image in which nothing was found counts as all object. Blobs are found again at each reading (they
+    cost less than a file); regions that need a network are stored below ``root``.
+    """
+    if settings is None:
+        return images
+    from mlproject.regions.finder import RegionStore
+
+    store = RegionStore(root, settings)
+
+    def read(index: int) -> Pixels:
+        image = images.read(index)
+        if settings.checkpoint is None:
+            region_of_image = store.finder.find(image)
+        else:
+            region_of_image = store.region(images.digests[index], lambda: image)
+        return keep(image, region_of_image.mask, background=region == "background")
+
+    return replace(
+        images,
+        digests=tuple(_digest(digest, region, settings) for digest in images.digests),
+        ranks=images.ranks or images.digests,
+        read=read,
+    )
+
+
+def keep(image: Pixels, mask: Mask, *, background: bool) -> Pixels:
+    """The image, [H, W, 3], with ``FILL`` where it is not object (or, for the background, where it is)."""
+    objects = mask if mask.any() else np.ones_like(mask)
+    kept: Pixels = np.where((objects ^ background)[..., None], image, FILL)
+    return kept
+
+
+def _digest(digest: str, region: str, settings: RegionSettings) -> str:
+    return hashlib.sha256(f"{digest}:{region}:{settings.digest}".encode()).hexdigest()

@@ -162,4 +162,4 @@ def _write_artifacts(folder: Path, cell: Cell, outcome: Outcome) -> None:
 
 
 def _loss(outcome: Outcome) -> float:
-    return float(outcome.losses.select(outcome.losses.judged_split).loss.mean())
+    return float(outcome.losses.select(outcome.losses.evaluated_split).loss.mean())

@@ -11,8 +11,7 @@ from typing import Any
 
 from mlproject.errors import BadInput, NoRoom, StoreUnreachable, unknown
 from mlproject.files import locked, sha256, write_atomic
-from mlproject.tracking.store import Store
-from mlproject.tracking.store_errors import reaching
+from mlproject.tracking.store import Store, reaching
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 SETTINGS = {

@@ -13,10 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from mlproject.cell import Cell
-from mlproject.errors import DigestMismatch, Stopped, StoreUnreachable, one_line, stop_received
+from mlproject.errors import (
+    DigestMismatch,
+    MLProjectError,
+    NoRoom,
+    Stopped,
+    StoreUnreachable,
+    WrongUse,
+    is_disk_full,
+    masked,
+    one_line,
+    stop_received,
+)
 from mlproject.files import try_locked
 from mlproject.losses import Observation, PerImageLosses, read_columns, read_losses
-from mlproject.tracking.store_errors import reaching
 from mlproject.tracking.tracked_run import TrackedRun, context_tags
 
 COMPLETE = "cell.complete"
@@ -234,3 +244,30 @@ class Store:
                 f"losses of run {run_id} ({path}) differ from what was logged; delete that run"
             )
         return losses
+
+
+@contextlib.contextmanager
+def reaching(uri: str, *, clause: str = "") -> Iterator[None]:
+    """Raise errors of MLflow, databases and networks as MLProjectError; ``clause`` is the filter in use."""
+    try:
+        yield
+    except (MLProjectError, Stopped):
+        raise
+    except Exception as error:
+        module = type(error).__module__.partition(".")[0]
+        if module in {"mlflow", "sqlalchemy", "requests", "urllib3", "sqlite3", "alembic"}:
+            raise _problem(uri, error, clause) from error
+        raise
+
+
+def _problem(uri: str, error: Exception, clause: str) -> MLProjectError:
+    where = masked(uri)
+    if is_disk_full(error):
+        return NoRoom(f"no room in the tracking store {where}; free some space")
+    if clause and getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE":
+        return WrongUse(masked(f"MLflow refuses this: {one_line(error)}"))
+    if "Max retries exceeded" in str(error):
+        return StoreUnreachable(
+            f"no tracking server answers at {where}; start it, or set MLFLOW_TRACKING_URI"
+        )
+    return StoreUnreachable(masked(f"tracking store {where}: {one_line(error)}"))

@@ -13,7 +13,8 @@ from typing import Any
 
 from mlproject import __version__
 
-BATCH_METRICS = 900
+BATCH_METRICS = 800
+"""Metrics in a request: MLflow takes 1000 entries, of which 100 parameters and 100 tags at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,7 @@ class TrackedRun:
         tags: Mapping[str, str] | None = None,
         history: Sequence[tuple[int, Mapping[str, float]]] = (),
     ) -> None:
-        """Log everything in one request, and one more for each further 900 metrics."""
+        """Log everything in one request, and one more for each further 800 metrics."""
         from mlflow.entities import Metric, Param, RunTag
 
         now = int(time.time() * 1000)

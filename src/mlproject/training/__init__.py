@@ -40,12 +40,10 @@ if TYPE_CHECKING:
         statistics,
         train_head,
     )
-    from mlproject.training.networks.augment import build_augment
     from mlproject.training.networks.contrastive import collapsed, hinged, separation, signed, supcon
     from mlproject.training.networks.loop import Trained, train
-    from mlproject.training.networks.task import Examples, Measure, Task, Values, evaluate
-    from mlproject.training.optimizers import OPTIMIZERS, Diverged, build_optimizer
-    from mlproject.training.schedule import Schedule, generator, seeded
+    from mlproject.training.networks.task import Examples, Measure, Task, Values, build_augment, evaluate
+    from mlproject.training.schedule import OPTIMIZERS, Diverged, Schedule, build_optimizer, generator, seeded
 
 MODULES = {
     "heads.batched_heads": ("BatchedHeads",),
@@ -62,12 +60,10 @@ MODULES = {
         "statistics",
         "train_head",
     ),
-    "networks.augment": ("build_augment",),
     "networks.contrastive": ("collapsed", "hinged", "separation", "signed", "supcon"),
     "networks.loop": ("Trained", "train"),
-    "networks.task": ("Examples", "Measure", "Task", "Values", "evaluate"),
-    "optimizers": ("OPTIMIZERS", "Diverged", "build_optimizer"),
-    "schedule": ("Schedule", "generator", "seeded"),
+    "networks.task": ("Examples", "Measure", "Task", "Values", "build_augment", "evaluate"),
+    "schedule": ("OPTIMIZERS", "Diverged", "Schedule", "build_optimizer", "generator", "seeded"),
 }
 """Modules that need torch, and the names that they provide."""
 

@@ -1,9 +1,16 @@
 """Tuning: a search chooses the knobs of each coordinate by the validation losses of its trials."""
 
-from mlproject.tuning.coordinate import BORROWED, GFLOPS, Coordinate, coordinates, search_seconds
+from mlproject.tuning.coordinate import (
+    BORROWED,
+    GFLOPS,
+    Coordinate,
+    check_tunable,
+    coordinates,
+    search_seconds,
+    tune_of,
+)
 from mlproject.tuning.record import log_search
 from mlproject.tuning.search import Choices, Range, Tune, read_tune, split_words
-from mlproject.tuning.tunable import check_tunable, tune_of
 from mlproject.tuning.tuner import SearchResult, Tuner, open_tuner
 
 __all__ = [

@@ -28,7 +28,7 @@ from mlproject.recipes import (
     solve_ridge,
 )
 from mlproject.training import BatchedHeads, FullBatchDescent, HeadSettings, LinearHead, Schedule, generator
-from mlproject.tuning.tunable import LENGTHS
+from mlproject.tuning.coordinate import LENGTHS
 
 if TYPE_CHECKING:
     from mlproject.data import ImageSet

@@ -87,7 +87,7 @@ def test_training_everything_moves_everything():
     assert not [n for n, p in before.named_parameters() if np.array_equal(p.detach().numpy(), after[n])]
 
 
-def test_it_learns_and_judges_the_evaluation_images_once():
+def test_it_learns_and_evaluates_the_evaluation_images_once():
     report = Listener()
     found = outcome(report=report, epochs=25, lr=0.01)
     assert found.facts["accuracy"] > 0.7
@@ -246,7 +246,7 @@ def test_weights_that_changed_since_the_plan_are_refused():
         run_finetune(Finetune(**this.knobs), this, Images(200), Listener())
 
 
-def test_without_validation_images_the_last_epoch_is_judged():
+def test_without_validation_images_the_last_epoch_is_evaluated():
     found = outcome(validation_size=0)
     assert found.facts["best_epoch"] == 3
     columns = found.losses.select("eval").values

@@ -1,4 +1,4 @@
-"""Memorising: ln n before training, more bits with more width, and what has no class is not judged."""
+"""Memorising: ln n before training, more bits with more width, and what has no class is not evaluated."""
 
 from __future__ import annotations
 

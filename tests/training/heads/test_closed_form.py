@@ -71,15 +71,15 @@ def test_constant_features_predict_the_mean():
 def test_descent_in_closed_form_equals_descent_step_by_step():
     inputs, targets = examples("mse")
     start = initial_head(WIDTH, N_OUT, generator(0, "init"))
-    train, judged = (inputs[:30], targets[:30]), (inputs[30:], targets[30:])
+    train, evaluated = (inputs[:30], targets[:30]), (inputs[30:], targets[30:])
     rates, steps = [0.01, 0.1, 1.0], [1, 5, 40]
-    table = FullBatchDescent.of(start, train, judged).losses(rates, steps)
+    table = FullBatchDescent.of(start, train, evaluated).losses(rates, steps)
     for i, lr in enumerate(rates):
         for j, count in enumerate(steps):
             head = copy(start)
             every = [[torch.arange(30)] for _ in range(count)]
             train_head(head, *train, every, HeadSettings(loss="mse", optimizer="sgd", lr=lr))
-            expected = (head(judged[0]).double() - judged[1]).square().mean()
+            expected = (head(evaluated[0]).double() - evaluated[1]).square().mean()
             assert table[i, j].item() == pytest.approx(expected.item(), rel=1e-5)
 
 

@@ -33,7 +33,7 @@ def draw_histogram(losses: PerImageLosses, heading: str, path: Path) -> None:
     figure = _canvas()
     figure.clear()
     axes = figure.add_axes((0.11, 0.15, 0.86, 0.75))  # fixed margins: fitting them doubles the cost
-    evaluated = losses.select(losses.judged_split).loss
+    evaluated = losses.select(losses.evaluated_split).loss
     for split in sorted(set(losses.splits)):
         values = losses.select(split).loss
         axes.hist(values, bins=N_BINS, histtype="stepfilled", alpha=0.5, label=f"{split} ({len(values)})")

@@ -22,7 +22,7 @@ from mlproject.training.heads.linear import (
     blocks,
     loss_and_gradient,
 )
-from mlproject.training.optimizers import RowAdam
+from mlproject.training.schedule import RowAdam
 
 
 @dataclass(kw_only=True)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mlproject.training.optimizers import HEAD_UPDATES, Diverged
+from mlproject.training.schedule import HEAD_UPDATES, Diverged
 
 STD_FLOOR = 0.1
 """Least standard deviation of a feature, as a share of the median: features that hardly vary stay small."""

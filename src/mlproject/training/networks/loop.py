@@ -31,8 +31,7 @@ from mlproject.training.networks.state import (
     write_checkpoint,
 )
 from mlproject.training.networks.task import Examples, Task, evaluate
-from mlproject.training.optimizers import Diverged, build_optimizer
-from mlproject.training.schedule import seeded
+from mlproject.training.schedule import Diverged, build_optimizer, seeded
 from mlproject.training.settings import Settings
 
 SAVE_SECONDS = 30.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from mlproject.tuning.search.settings import Tune, read_tune, split_words
-from mlproject.tuning.search.space import Choices, Dimension, Range
+from mlproject.tuning.search.settings import Choices, Dimension, Range, Tune, read_tune, split_words
 
 __all__ = ["Choices", "Dimension", "Range", "Tune", "read_tune", "split_words"]

@@ -16,8 +16,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from mlproject.cell import Knob
 from mlproject.errors import WrongUse
-from mlproject.tuning.search.settings import Tune
-from mlproject.tuning.search.space import Choices, Dimension
+from mlproject.tuning.search.settings import Choices, Dimension, Tune
 
 BLOCK = 16
 """Trials suggested and trained together."""

@@ -20,8 +20,7 @@ from mlproject.cell import Knob
 from mlproject.errors import WrongUse
 from mlproject.files import locked, sha256
 from mlproject.tuning.search.sampling import BLOCK, INDEX, check_sampler, distributions, propose
-from mlproject.tuning.search.settings import Tune
-from mlproject.tuning.search.space import Choices, Dimension, read_space
+from mlproject.tuning.search.settings import Choices, Dimension, Tune, read_space
 from mlproject.tuning.search.storage import Storage, reaching
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mlproject.errors import WrongUse
 from mlproject.tuning.search import Choices, Range, read_tune, split_words
-from mlproject.tuning.search.space import read_space, words_of
+from mlproject.tuning.search.settings import read_space, words_of
 
 DEFAULTS = {"lr": 1e-3, "epochs": 5, "optimizer": "adam", "shuffle": True}
 
@@ -95,3 +95,22 @@ def test_a_range_widens_exactly_those_that_it_holds(low, factor, down, up, log):
     assert narrow.widens(wide) == (wide == narrow)
     assert all(wide.holds(end) for end in narrow.ends)
     assert (narrow.edge(narrow.low), narrow.edge(narrow.high)) == ("low", "high")
+
+
+@given(low=st.floats(1e-9, 1e6), factor=st.floats(1.001, 1e6), whole=st.booleans())
+def test_a_range_in_words_reads_back_as_the_range(low, factor, whole):
+    low, high = (max(1, int(low)), int(low * factor) + 2) if whole else (low, low * factor)
+    name = "epochs" if whole else "lr"
+    (dimension,) = read_space(words_of(f"{name}={low!r}..{high!r}"), DEFAULTS).values()
+    assert dimension.ends == (low, high)
+    again = {name: {"low": dimension.low, "high": dimension.high, "log": dimension.log}}
+    assert read_space(again, DEFAULTS) == {name: dimension}
+
+
+@given(words=st.dictionaries(st.text(max_size=5), st.text(max_size=5)))
+def test_the_words_of_a_command_line_are_split_without_losing_any(words):
+    tuning, others = split_words(words)
+    assert others.keys() <= words.keys()
+    assert not tuning.keys() & others.keys()
+    lost = words.keys() - tuning.keys() - others.keys()
+    assert lost <= {"tune"}

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from mlproject.models import Preprocess
-from mlproject.models.preprocess import normalise, prepare
+from mlproject.models.model import normalise, prepare
 
 SIZES = [(500, 375), (375, 500), (28, 28), (224, 224), (301, 300), (40, 900)]
 

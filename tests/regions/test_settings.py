@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from mlproject.data import load_images
 from mlproject.errors import WrongUse
 from mlproject.regions import masked, settings_of
-from mlproject.regions.transform import FILL, keep
+from mlproject.regions.settings import FILL, keep
 from tests.regions import tiny
 
 PAIRS = st.tuples(st.integers(1, 12), st.integers(1, 12)).flatmap(
