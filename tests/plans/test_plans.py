@@ -5,7 +5,7 @@ import pytest
 from mlproject.errors import BadInput, MLProjectError, WrongUse
 from mlproject.plans import Plan, plan_of, read_plan
 
-SWEEPS = sorted((Path(__file__).parents[1] / "sweeps").glob("*.toml"))
+SWEEPS = sorted((Path(__file__).parents[2] / "sweeps").glob("*.toml"))
 LITE = 'model = "efficientnet_lite0"\nweights = "imagenet"\n'
 
 
