@@ -27,7 +27,7 @@ def _workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Neither the developer's store nor their feature cache is touched by a test."""
     folder = tmp_path_factory.mktemp("work")
     kept = dict(os.environ)
-    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
+    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "COLUMNS"):
         os.environ.pop(name, None)
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
     os.environ["XDG_CACHE_HOME"] = str(folder / "cache")

@@ -6,6 +6,7 @@ import pytest
 from mlproject.analysis import Columns, assess_csv
 from mlproject.report import csv_document, render_markdown, terminal_text
 from mlproject.report.csv_report import MOST_GROUPS
+from mlproject.report.formats import ABSENT, interval
 
 SIZES = (100, 200, 400, 800, 1600, 3200)
 
@@ -55,3 +56,21 @@ def test_many_groups_have_a_row_each(folder):
     (table,) = section.tables
     assert [row[0] for row in table.texts] == names
     assert csv_document(study).answer == ()
+
+
+def test_a_parameter_that_is_not_identified_has_limits_alone_on_page_and_terminal(folder):
+    noise = np.exp(0.4 * np.random.default_rng(2).normal(size=len(SIZES)))
+    path = write(folder / "noisy.csv", [f"A,{n},{e}" for n, e in zip(SIZES, noise, strict=True)])
+    columns = Columns(x=("images",), y="loss", group=("model",))
+    study = assess_csv(path, columns, laws=("power", "power_floor"))
+    (group,) = study.groups
+    document = csv_document(study)
+    (table,) = document.sections[0].tables
+    for law, cells in zip(group.laws, table.texts, strict=True):
+        row = dict(zip(table.formats, cells, strict=True))
+        for name, head in (("alpha", "α"), ("E", "E")):
+            if name in law.parameters:
+                estimate = law.parameters[name]
+                assert row[head] == interval(estimate, identified=estimate.identified)
+    assert any(not e.identified for law in group.laws for e in law.parameters.values())
+    assert all(cell in render_markdown(document) for cell in (row["α"], row["E"]) if cell != ABSENT)

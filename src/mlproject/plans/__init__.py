@@ -109,6 +109,8 @@ def _merge(grid: Mapping[str, Any], overrides: Mapping[str, Any], *, named_weigh
     for key in flat:
         if named_weights and key not in Coordinates.model_fields:
             raise unknown("key", key, [*Coordinates.model_fields, "knobs"])
+    if twice := sorted(flat.keys() & knobs.keys()):
+        raise WrongUse(f"{twice[0]} is given twice: in the grid and in its knobs")
     merged: dict[str, Any] = {**DEFAULTS, **flat, **knobs, **overrides}
     if "model" not in merged:
         raise WrongUse("model is missing; name one, for example model=resnet50")

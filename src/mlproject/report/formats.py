@@ -45,8 +45,10 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def signed(value: float, decimals: int = 3) -> str:
-    """A difference with its sign; one that rounds to zero is positive."""
-    return f"{value + 0.0:+.{decimals}f}"
+    """A difference with its sign; one that rounds to zero is positive, an open end is an infinity."""
+    if not math.isfinite(value):
+        return f"+{number(value)}" if value > 0 else number(value)
+    return f"{round(value, decimals) + 0.0:+.{decimals}f}"
 
 
 def limits(low: float | None, high: float | None) -> str:

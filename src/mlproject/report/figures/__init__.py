@@ -108,9 +108,11 @@ def log_axis(ruler: Ruler, low: float, high: float) -> None:
     digits = next(digits for widest, digits in DIGITS if span < widest)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [d * 10.0**e for e in decades for d in digits if low <= d * 10.0**e <= high]
+    n_digits = 3
     if len(ticks) < 2:
-        ticks = [float(f"{low * (high / low) ** share:.2g}") for share in (0.1, 0.5, 0.9)]
-    _set_ticks(ruler, ticks)
+        n_digits = 2 + math.ceil(max(1.0, -math.log10(high / low - 1.0)))
+        ticks = [float(f"{low * (high / low) ** share:.{n_digits}g}") for share in (0.1, 0.5, 0.9)]
+    _set_ticks(ruler, ticks, n_digits)
 
 
 def point_axis(ruler: Ruler, values: Sequence[float]) -> None:
@@ -123,21 +125,22 @@ def point_axis(ruler: Ruler, values: Sequence[float]) -> None:
     _set_ticks(ruler, ticks)
 
 
-def _set_ticks(ruler: Ruler, ticks: Sequence[float]) -> None:
+def _set_ticks(ruler: Ruler, ticks: Sequence[float], n_digits: int = 3) -> None:
     ruler.set_major_locator(FixedLocator(list(ticks)))
-    ruler.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    ruler.set_major_formatter(FuncFormatter(lambda value, _: short(value, n_digits)))
     ruler.set_minor_locator(NullLocator())
     ruler.set_minor_formatter(NullFormatter())
 
 
-def short(value: float) -> str:
+def short(value: float, n_digits: int = 3) -> str:
     """1200 as ``1,200``, 4653000 as ``4.65M``."""
     for factor, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M")):
         if value >= factor:
-            return f"{value / factor:.3g}{unit}"
+            scaled = value / factor
+            return (f"{scaled:.{n_digits}g}" if scaled < 999.5 else f"{scaled:,.0f}") + unit
     if value >= 1000 or value == int(value):
         return f"{value:,.0f}"
-    return f"{value:.3g}" if value >= 1e-3 else f"{value:.0e}"
+    return f"{value:.{n_digits}g}" if value >= 1e-3 else f"{value:.{n_digits - 3}e}"
 
 
 def figure_text(text: str, longest: int = 48) -> str:

@@ -24,7 +24,11 @@ def plain(text: str) -> str:
 
 
 def csv_cell(text: str) -> str:
-    """Text that no spreadsheet takes for a formula: an apostrophe before ``= + - @``."""
+    """Text that no spreadsheet takes for a formula: an apostrophe before ``= + - @``.
+
+    Line breaks are line feeds: a bare carriage return ends a row for many readers and is not quoted.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     return "'" + text if text.startswith(FORMULA) else text
 
 

@@ -10,6 +10,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from mlproject.report.document import Document, Table
+from mlproject.report.renderers import plain
 
 STYLES = {
     "scaling": "green", "flat": "yellow", "not identifiable": "magenta",
@@ -24,9 +25,9 @@ def render_terminal(document: Document) -> Group:
     tables: list[RenderableType] = []
     for section in sections:
         tables += [_grid(table) for table in section.tables if table.formats and table.texts]
-        tables += [Text(paragraph) for paragraph in section.paragraphs]
+        tables += [Text(plain(paragraph)) for paragraph in section.paragraphs]
     lines = [*document.answer, *(line for section in sections for line in section.bullets)]
-    return Group(*tables, *(Text(f"• {line}") for line in lines))
+    return Group(*tables, *(Text(f"• {plain(line)}") for line in lines))
 
 
 def terminal_text(document: Document, *, width: int = 120) -> str:
@@ -37,11 +38,12 @@ def terminal_text(document: Document, *, width: int = 120) -> str:
 
 
 def _grid(table: Table) -> Grid:
-    """A Rich table; a first cell that repeats the one above it is left blank."""
-    grid = Grid(title=Text(table.caption), title_justify="left", box=SIMPLE, pad_edge=False)
+    """A Rich table of plain text; a first cell that repeats the one above it is left blank."""
+    title = Text("\n".join(map(plain, table.caption.split("\n"))))
+    grid = Grid(title=title, title_justify="left", box=SIMPLE, pad_edge=False)
     for i, (head, column) in enumerate(table.formats.items()):
         grid.add_column(
-            head,
+            Text(plain(head)),
             justify="right" if column.right else "left",
             overflow="fold",
             no_wrap=i > 0 and not column.wrap,
@@ -50,6 +52,6 @@ def _grid(table: Table) -> Grid:
     for i, row in enumerate(rows):
         first = "" if i and rows[i - 1][0] == row[0] else row[0]
         last = i + 1 == len(rows) or rows[i + 1][0] != row[0]
-        cells = [Text(text, style=STYLES.get(text, "")) for text in (first, *row[1:])]
+        cells = [Text(plain(text), style=STYLES.get(text, "")) for text in (first, *row[1:])]
         grid.add_row(*cells, end_section=last)
     return grid
