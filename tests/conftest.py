@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+os.environ.pop("COLUMNS", None)  # set in workers of parallel tests; consoles read it when they are imported
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy and torch: workers share the cores
 
@@ -27,7 +28,7 @@ def _workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Neither the developer's store nor their feature cache is touched by a test."""
     folder = tmp_path_factory.mktemp("work")
     kept = dict(os.environ)
-    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "COLUMNS"):
+    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
         os.environ.pop(name, None)
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
     os.environ["XDG_CACHE_HOME"] = str(folder / "cache")

@@ -48,7 +48,6 @@ def call(
     experiment: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Iterator[Call]:
     """Run ``mlproject`` with these words in this process, in an experiment of its own, without a network."""
-    monkeypatch.delenv("COLUMNS", raising=False)  # a worker of parallel tests has one; a pipe has none
     monkeypatch.setattr(cli, "raise_on_signals", lambda: None)
     monkeypatch.setattr(weights, "_answers", lambda url: False)
     weights._reachable.cache_clear()
