@@ -89,7 +89,7 @@ def python(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (["cell", *LITE, "--lr"], 2, "option --lr has no value"),
         (["cell", *LITE, "stray"], 2, "unexpected argument 'stray'"),
         (["cell", *LITE, "--dataset-size=9999"], 2, "dataset_size must be at most 3,200, not 9,999"),
-        (["cell", *LITE, "--dataset-size=1e3"], 2, "dataset_size must be a whole number, not '1e3'"),
+        (["cell", *LITE, "--dataset-size=1e3"], 2, "or all, not '1e3'"),
         (["cell", *LITE, "--dataset-size=10,,20"], 2, "dataset_size has an empty item"),
         (["cell", *LITE, "--image-scales=1e9"], 2, "image_scales must be at most 16"),
         (["cell", *LITE, "--image-scales=nan"], 2, "image_scales must be positive"),
@@ -322,6 +322,23 @@ def test_a_plan_runs_is_fitted_and_tells_a_partly_failed_one_apart(call: Call, t
     assert answer.status == 1
     assert "2 failed" in answer.out
     assert {row["status"] for row in json.loads(call("ls", "--json", "--all").out)} == {"done", "failed"}
+
+
+def test_a_plan_on_a_small_folder_says_what_it_reduces_and_leaves_out(call: Call, tmp_path: Path) -> None:
+    fill(tmp_path / "photos", [f"{i}.png" for i in range(10)])
+    fill(tmp_path / "few", [f"{i}.png" for i in range(4)])
+    grid = '[[grid]]\nmodel = "resnet18"\nweights = "random"\neval_size = '
+    (tmp_path / "p.toml").write_text(f'{grid}"in-sample"\n{grid}50\ndataset_size = 10\n')
+    answer = call("sweep", "--plan=p.toml", "--data=./photos", "--dry-run")
+    assert answer.status == 0
+    assert (
+        "note: photos has 10 images, 2 of them held out for evaluation: dataset_size 10 runs as 8 held-out; "
+        "eval_size 50 runs as 2"
+    ) in answer.err
+    answer = call("sweep", "--plan=p.toml", "--data=./few", "--dry-run")
+    assert answer.status == 1
+    assert "warning: left out, the other grids are run: p.toml, grid 2: eval_size must be in-" in answer.err
+    assert "1 cells: 0 done, 1 to do" in answer.out
 
 
 def test_a_server_that_is_away_and_a_store_of_rubbish_are_status_four(

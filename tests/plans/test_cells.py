@@ -46,7 +46,7 @@ def test_too_many_images_name_what_is_there_and_the_way_out() -> None:
     assert message(dataset_size=4000, validation_size=200) == (
         "dataset_size must be at most 3,000, not 4,000: fashion-mnist-subset has 4,200 images, of which "
         "1,000 are held out for evaluation and 200 for validation "
-        "(eval_size=in-sample trains and evaluates on all)"
+        "(eval_size=in-sample trains and evaluates on all; dataset_size=all takes the 3,000)"
     )
     assert message(eval_size=2000) == (
         "eval_size must be at most 1,000, not 2,000: fashion-mnist-subset holds out no more"

@@ -51,8 +51,8 @@ def test_an_override_replaces_a_value_in_every_grid(tmp_path: Path) -> None:
 def test_validation_images_are_taken_from_the_pool_before_the_draw(tmp_path: Path) -> None:
     cell = plan(tmp_path, f"[[grid]]\n{LITE}validation_size = 500\n").cells[0]
     assert (cell.validation_size, cell.eval_size) == (500, 1000)
-    with pytest.raises(WrongUse, match="and 500 for validation"):
-        plan(tmp_path, f"[[grid]]\n{LITE}validation_size = 500\ndataset_size = 100000\n")
+    (all_others,) = plan(tmp_path, f"[[grid]]\n{LITE}validation_size = 500\ndataset_size = 'all'\n").cells
+    assert (all_others.validation_size, all_others.dataset_size) == (500, 2700)
 
 
 def test_scales_in_pixels_are_multiples_of_the_input_side() -> None:
@@ -84,9 +84,11 @@ def test_native_pixels_are_a_coordinate(tmp_path: Path) -> None:
         ('[[grid]]\nmodel = "resnet18"', "weights is missing"),
         ('[[grid]]\nmodel = "resnet18"\nweights = "auto"', "must be imagenet, random or a path"),
         ('[[grid]]\nmodel = "resnet19"\nweights = "random"', "unknown model 'resnet19'; did you mean"),
-        (f"[[grid]]\n{LITE}dataset_size = 1000000", "dataset_size must be at most 3,200"),
         (f"[[grid]]\n{LITE}dataset_size = []", "must not be an empty list"),
-        (f'[[grid]]\n{LITE}dataset_size = "many"', "dataset_size must be a whole number, not 'many'"),
+        (
+            f'[[grid]]\n{LITE}dataset_size = "many"',
+            "dataset_size must be a whole number, a share such as 0.5, or all, not 'many'",
+        ),
         (f'[[grid]]\n{LITE}image_scales = "big"', "image_scales must be numbers"),
         (f"[[grid]]\n{LITE}image_scales = 1.1", "image scale 1.1 makes 246.4 pixels of 224"),
         (f'[[grid]]\n{LITE}data = "nowhere/at/all"', "nowhere/at/all"),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mlproject.errors import WrongUse
 from mlproject.plans import plan_of, read_plan
-from mlproject.plans.tables import Coordinates, PlanTable
+from mlproject.plans.tables import SIZE_RULE, Coordinates, PlanTable
 from mlproject.recipes import RECIPES, described, validated
 
 GRID = '[[grid]]\nmodel = "resnet18"\nweights = "random"\n'
@@ -71,8 +71,10 @@ def test_a_misspelt_knob_of_any_recipe_names_the_near_match(pair: tuple[str, tup
         (f"{GRID}knobs = {{ lr = nan }}", "plan.toml, grid 1: lr must be positive and finite, not nan"),
         (f"{GRID}knobs = {{ lr = inf }}", "plan.toml, grid 1: lr must be positive and finite, not inf"),
         (f"{GRID}seed = -1", "plan.toml, grid 1: seed must be 0 or more, not -1"),
-        (f"{GRID}dataset_size = 1.5", "plan.toml, grid 1: dataset_size must be a whole number, not 1.5"),
-        (f"{GRID}dataset_size = true", "plan.toml, grid 1: dataset_size must be a whole number, not True"),
+        (f"{GRID}dataset_size = 1.5", f"plan.toml, grid 1: dataset_size {SIZE_RULE}, not 1.5"),
+        (f"{GRID}dataset_size = true", f"plan.toml, grid 1: dataset_size {SIZE_RULE}, not True"),
+        (f"{GRID}dataset_size = 0.0", f"plan.toml, grid 1: dataset_size {SIZE_RULE}, not 0.0"),
+        (f"{GRID}dataset_size = 0", "plan.toml, grid 1: dataset_size must be at least 1, not 0"),
         (f"{GRID}seed = [[1]]", "plan.toml, grid 1: seed must be text, a number or a truth value, not [1]"),
         (f'{GRID}draw = "prefx"', "plan.toml, grid 1: unknown draw 'prefx'; did you mean prefix?"),
         (

@@ -79,7 +79,9 @@ def cell(
     knobs: Knobs = None,
     *,
     model: Annotated[str, typer.Option(help="Backbone, or a comma list: resnet18,resnet50.")],
-    dataset_size: Annotated[str, typer.Option(help="Training images, or a comma list: 100,200,300.")] = "",
+    dataset_size: Annotated[
+        str, typer.Option(help="Training images, a share (0.5) or all; or a comma list: 100,200,all.")
+    ] = "",
     data: Annotated[str, typer.Option(help="embedded, embedded:sneaker, mnist, cifar10 … or a folder.")] = "",
     weights: Annotated[str, typer.Option(help="auto, imagenet, random, random:7 or a checkpoint.")] = "",
     image_scales: Annotated[str, typer.Option(help="Multiples (1,2) or pixels (224,448) of the input.")] = "",
@@ -211,12 +213,13 @@ def plan_next(
     Along images, and along model size too where finished cells of the plan carry a law of both.
     """
     from mlproject.analysis import Aim
-    from mlproject.cli import listing
+    from mlproject.cli import console, listing
     from mlproject.plans import read_plan
     from mlproject.runs import choose, write_plan
     from mlproject.tracking import open_store
 
     given = read_plan(plan, {})
+    console.warn_of_plan(given)
     aim = Aim(target=target_images, budget=budget, unit=unit, params=target_params)
     choices = choose(given, open_store(experiment, create=False).observations(), aim)
     write_plan(out, given, aim, choices)

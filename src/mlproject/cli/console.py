@@ -208,6 +208,14 @@ def warn(text: str) -> None:
     err.print(Text.assemble(("warning: ", "yellow"), text), soft_wrap=True)
 
 
+def warn_of_plan(plan: Plan) -> None:
+    """Note which sizes of a plan its images reduce, and warn of the grids that are left out."""
+    for text in plan.notes:
+        err.print(Text.assemble(("note: ", "yellow"), text), soft_wrap=True)
+    for fault in plan.left_out:
+        warn(f"left out, the other grids are run: {fault}")
+
+
 def warn_of_cells(cells: Sequence[Cell]) -> None:
     """Note what limits the results of these cells: random features, in-sample losses."""
     random = sorted({cell.model for cell in cells if cell.random_features})

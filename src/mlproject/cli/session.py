@@ -21,13 +21,17 @@ UI = "http://127.0.0.1:5000/#/experiments"
 
 
 def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool) -> int:
-    """Run the missing cells of a plan, or list them; the exit status: 0, or 1 when a cell failed."""
+    """Run the missing cells of a plan, or list them; the exit status.
+
+    1 where a cell failed or a grid was left out, else 0.
+    """
+    console.warn_of_plan(plan)
     console.warn_of_cells(plan.cells)
     console.warn_of_skipped(plan.images.values())
     console.warn_of_tuning(plan)
     if dry_run:
         listing.print_plan(plan, experiment)
-        return 0
+        return int(bool(plan.left_out))
     from mlproject.runs import run_plan
     from mlproject.tracking import open_store
 
@@ -44,7 +48,7 @@ def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool) -> int
     for text in watcher.trials.warnings:
         console.warn(text)
     _summarise(results, plan.cells, store.experiment_id)
-    return int(bool(failed))
+    return int(bool(failed or plan.left_out))
 
 
 def find_regions(data: str, max_bad: int, method: str, limits: str, checkpoint: str, experiment: str) -> int:

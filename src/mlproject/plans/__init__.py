@@ -1,8 +1,9 @@
 """Plans: cells from a TOML file or from the words of a command line.
 
 A plan is a list of grids; a grid gives every coordinate a value or a list of values, and describes the cells
-of their product. Nothing runs before every cell of the plan can be built; all faults of a plan are reported
-together. ``plans.tables`` declares the keys.
+of their product. Nothing runs before every cell of the plan was built; all faults of a plan are reported
+together. Only a grid whose images or weights are not there is left out, and the others are run.
+``plans.tables`` declares the keys.
 """
 
 from __future__ import annotations
@@ -10,22 +11,23 @@ from __future__ import annotations
 import itertools
 import os
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mlproject.cell import Cell
 from mlproject.data import ImageSet
-from mlproject.errors import MLProjectError, WrongUse, unknown
-from mlproject.plans.cells import cell_at, drawn_from
-from mlproject.plans.tables import Coordinates, PlanTable
+from mlproject.errors import BadInput, MLProjectError, WrongUse, unknown
+from mlproject.plans.cells import PlannedCell, cell_at, drawn_from
+from mlproject.plans.sizes import Reduced, SizeRules, reduced_note
+from mlproject.plans.tables import Coordinates, PlanTable, Size, read_size
 from mlproject.recipes import RECIPES, validated
 from mlproject.tuning import Tune, check_tunable, split_words, tune_of
 
 LISTS = ("model", "dataset_size", "seed")
 """Coordinates for which a command line may give several values, separated by commas."""
-COUNTS = ("dataset_size", "seed", "max_bad")
+COUNTS = ("seed", "max_bad")
 """Coordinates that count: as text they are written in digits."""
 
 DEFAULTS: dict[str, Any] = {
@@ -37,13 +39,16 @@ DEFAULTS: dict[str, Any] = {
 class Plan:
     """Cells in the order in which they run, and their images by ``drawn_from``.
 
-    With ``tune`` the cells of each coordinate are run with the knobs that a search finds.
+    With ``tune`` the cells of each coordinate are run with the knobs that a search finds. ``notes`` say which
+    sizes the images reduce; ``left_out`` are the faults of grids that cannot be run here.
     """
 
     name: str
     cells: tuple[Cell, ...]
     images: Mapping[tuple[str, ...], ImageSet] = field(repr=False)
     tune: Tune | None = None
+    notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def images_of(self, cell: Cell) -> ImageSet:
         """The images that a cell of this plan draws from."""
@@ -81,23 +86,44 @@ def _build(
     where: str,
     tune: Tune | None,
 ) -> Plan:
-    images: dict[tuple[str, ...], ImageSet] = {}
-    cells: dict[str, Cell] = {}
+    planned: list[PlannedCell] = []
     faults: list[MLProjectError] = []
     for number, grid in enumerate(grids, 1):
         label = f"{where}, grid {number}" if where else ""
         try:
             merged = _merge(grid, overrides, named_weights=bool(where))
-            for cell, image_set in _cells(merged, tune):
-                images[drawn_from(cell)] = image_set
-                cells.setdefault(cell.key, cell)
+            planned += list(_cells(merged, tune, limits=bool(where)))
         except MLProjectError as fault:
             faults.append(_located(label, fault) if label else fault)
-    if len(faults) > 1:
-        raise type(faults[0])("\n".join(str(fault) for fault in faults))
-    if faults:
+    _raise(faults, n_grids=len(grids))
+    cells: dict[str, Cell] = {}
+    for item in planned:
+        cells.setdefault(item.cell.key, item.cell)
+    return Plan(
+        name=name,
+        cells=tuple(cells.values()),
+        images={drawn_from(item.cell): item.images for item in planned},
+        tune=tune,
+        notes=_notes(planned),
+        left_out=tuple(str(fault) for fault in faults),
+    )
+
+
+def _raise(faults: Sequence[MLProjectError], *, n_grids: int) -> None:
+    """Raise all faults together, unless they are missing inputs and a grid remains that can be run."""
+    if not faults or (len(faults) < n_grids and all(isinstance(fault, BadInput) for fault in faults)):
+        return
+    if len(faults) == 1:
         raise faults[0]
-    return Plan(name=name, cells=tuple(cells.values()), images=images, tune=tune)
+    raise type(faults[0])("\n".join(str(fault) for fault in faults))
+
+
+def _notes(planned: Iterable[PlannedCell]) -> tuple[str, ...]:
+    """A line for each data set that reduces sizes of the plan."""
+    reduced: dict[str, tuple[ImageSet, list[Reduced]]] = {}
+    for item in planned:
+        reduced.setdefault(item.cell.data_digest, (item.images, []))[1].extend(item.reduced)
+    return tuple(reduced_note(images, items) for images, items in reduced.values() if items)
 
 
 def _merge(grid: Mapping[str, Any], overrides: Mapping[str, Any], *, named_weights: bool) -> dict[str, Any]:
@@ -132,7 +158,7 @@ def _check_names(merged: Mapping[str, Any]) -> None:
             raise unknown(f"coordinate or knob of {merged['recipe']}", name, known)
 
 
-def _cells(merged: Mapping[str, Any], tune: Tune | None) -> Iterator[tuple[Cell, ImageSet]]:
+def _cells(merged: Mapping[str, Any], tune: Tune | None, *, limits: bool) -> Iterator[PlannedCell]:
     """Cells of the product: model varies slowest (its features are computed together), seed fastest."""
     _check_names(merged)
     for name in tune.space if tune else ():
@@ -145,13 +171,14 @@ def _cells(merged: Mapping[str, Any], tune: Tune | None) -> Iterator[tuple[Cell,
         validated(Coordinates, dict(zip(order, values, strict=True)), kind="coordinate")
         for values in itertools.product(*(coordinates[k] for k in order))
     ]
-    largest = max(point.dataset_size for point in points) if tune else 0
+    sizes = tuple(point.dataset_size for point in points)  # not a set, where 1 and 1.0 are the same
+    rules = SizeRules(planned=sizes, tuned=tune is not None, limits=limits)
     for knob_values in itertools.product(*knobs.values()):
         recipe_knobs = dict(zip(knobs, knob_values, strict=True))
         if tune:
             check_tunable(str(merged["recipe"]), recipe_knobs, tune)
         for point in points:
-            yield cell_at(point, recipe_knobs, largest)
+            yield cell_at(point, recipe_knobs, rules)
 
 
 def _values(name: str, value: Any) -> list[Any]:
@@ -171,7 +198,14 @@ def _values(name: str, value: Any) -> list[Any]:
             raise WrongUse(f"{name} must be text, a number or a truth value, not {item!r}")
         if name in COUNTS and isinstance(item, str) and not item.lstrip("+-").isdecimal():
             raise WrongUse(f"{name} must be a whole number, not {item!r}")
-    return values
+    return [_read_size(item) for item in values] if name == "dataset_size" else values
+
+
+def _read_size(item: Any) -> Size:
+    try:
+        return read_size(item)
+    except ValueError as error:
+        raise WrongUse(f"dataset_size {error}, not {item!r}") from None
 
 
 def _located(where: str, fault: MLProjectError) -> MLProjectError:

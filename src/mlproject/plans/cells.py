@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 
 from mlproject.cell import Cell, Knob
@@ -12,26 +13,32 @@ from mlproject.errors import WrongUse
 from mlproject.features import cache_folder
 from mlproject.models import SCRATCH, find_model, find_weights
 from mlproject.multiscale import layouts
+from mlproject.plans.sizes import Reduced, SizeRules, sizes_of
 from mlproject.plans.tables import Coordinates
 from mlproject.recipes import Recipe, build_recipe, full_knobs
 from mlproject.regions import masked, settings_of
 
-AUTO_EVAL_SIZE = 1000
-AUTO_VALIDATION_SIZE = 500
-"""At most this many, and at most a tenth of the pool (tuned cells: a fifth); none where nothing is chosen."""
 LARGEST_MULTIPLE = 16
 """An image scale above this is a side in pixels; up to it, a multiple of the model's input side."""
 
 
-def cell_at(at: Coordinates, knobs: Mapping[str, Knob], largest: int) -> tuple[Cell, ImageSet]:
-    """A cell and its images; ``largest`` is the largest size that is tuned along with it, 0 for none."""
+@dataclass(frozen=True, kw_only=True)
+class PlannedCell:
+    """A cell, the images that it draws from, and its sizes of the plan that these images reduce."""
+
+    cell: Cell
+    images: ImageSet
+    reduced: tuple[Reduced, ...]
+
+
+def cell_at(at: Coordinates, knobs: Mapping[str, Knob], rules: SizeRules) -> PlannedCell:
+    """The cell at these coordinates. Raises: WrongUse, BadInput for what cannot be run."""
     recipe = build_recipe(at.recipe, knobs)
     data = full_name(at.data)
     images, settings = _images(data, at.max_bad), _settings(at.region, at.checkpoint)
     model = find_model(at.model)
     weights = find_weights(model, _weights(at.weights, at.recipe, recipe))
-    eval_size = _eval_size(at.eval_size, images, at.recipe, recipe)
-    n_pool = images.n_pool(in_sample=eval_size == 0)
+    sizes = sizes_of(at, images, recipe, rules)
     cell = Cell(
         recipe=at.recipe,
         recipe_version=recipe.version,
@@ -40,9 +47,9 @@ def cell_at(at: Coordinates, knobs: Mapping[str, Knob], largest: int) -> tuple[C
         weights_digest=weights.digest,
         data=data,
         data_digest=images.digest,
-        dataset_size=at.dataset_size,
-        eval_size=eval_size,
-        validation_size=_validation_size(at.validation_size, recipe, n_pool, largest),
+        dataset_size=sizes.dataset,
+        eval_size=sizes.evaluation,
+        validation_size=sizes.validation,
         draw=at.draw,
         region=at.region,
         region_digest=settings.digest if settings else "",
@@ -54,8 +61,8 @@ def cell_at(at: Coordinates, knobs: Mapping[str, Knob], largest: int) -> tuple[C
     )
     if cell.large_images == "native" and recipe.from_scratch:
         raise WrongUse(f"large_images must be interpolated for recipe {cell.recipe}, not 'native'")
-    _check_sizes(cell, images)
-    return cell, _regions(data, at.max_bad, at.region, at.checkpoint)
+    shown = _regions(data, at.max_bad, at.region, at.checkpoint)
+    return PlannedCell(cell=cell, images=shown, reduced=sizes.reduced)
 
 
 def _weights(spec: str, name: str, recipe: Recipe) -> str:
@@ -84,44 +91,6 @@ def _regions(spec: str, max_bad: int, region: str, checkpoint: str) -> ImageSet:
 def drawn_from(cell: Cell) -> tuple[str, ...]:
     """The key of a cell's images: its data, and the region of each image."""
     return cell.data_digest, cell.region, cell.region_digest
-
-
-def _eval_size(value: int | str, images: ImageSet, name: str, recipe: Recipe) -> int:
-    if value == "auto":
-        return 0 if recipe.only_in_sample else min(AUTO_EVAL_SIZE, images.n_held_out)
-    size = value if isinstance(value, int) else 0
-    if size and recipe.only_in_sample:
-        raise WrongUse(f"eval_size must be in-sample for recipe {name}: only training images have a class")
-    return size
-
-
-def _validation_size(value: int | str, recipe: Recipe, n_pool: int, largest: int) -> int:
-    """Images kept from all draws.
-
-    When tuning, images that no dataset size needs are reserved; 0 holds out 20 % of each draw.
-    """
-    if isinstance(value, int):
-        return value
-    if largest and not recipe.validates:
-        spare = min(AUTO_VALIDATION_SIZE, n_pool // 5, n_pool - largest)
-        return spare if spare >= min(AUTO_VALIDATION_SIZE, n_pool // 10) else 0
-    return min(AUTO_VALIDATION_SIZE, n_pool // 10) if recipe.validates else 0
-
-
-def _check_sizes(cell: Cell, images: ImageSet) -> None:
-    pool = images.n_pool(in_sample=cell.in_sample) - cell.validation_size
-    if cell.dataset_size > pool:
-        raise WrongUse(
-            f"dataset_size must be at most {pool:,}, not {cell.dataset_size:,}: {images.name} has"
-            f" {len(images):,} images, of which {images.n_held_out:,} are held out for evaluation"
-            + (f" and {cell.validation_size:,} for validation" if cell.validation_size else "")
-            + (" (eval_size=in-sample trains and evaluates on all)" if not cell.in_sample else "")
-        )
-    if cell.eval_size > images.n_held_out:
-        raise WrongUse(
-            f"eval_size must be at most {images.n_held_out:,}, not {cell.eval_size:,}: {images.name}"
-            " holds out no more"
-        )
 
 
 def _image_scales(numbers: tuple[float, ...], side: int) -> tuple[float, ...]:

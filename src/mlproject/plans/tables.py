@@ -7,7 +7,7 @@ give a row for each; every coordinate of a grid may also be a list.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, BeforeValidator, Field
 
@@ -26,6 +26,43 @@ def _numbers(value: Any) -> tuple[float, ...]:
     if not all(math.isfinite(scale) and scale > 0 for scale in scales):
         raise ValueError("must be positive and finite")
     return scales
+
+
+Size = int | float | Literal["auto", "all"]
+"""A number of training images, a share of those that can be trained on, all of these, or the default."""
+SIZE_RULE = "must be a whole number, a share such as 0.5, or all"
+
+
+def read_size(value: Any) -> Size:
+    """A dataset size from a number or text; 1 is one image, and 1.0 all that there are.
+
+    Raises: ValueError with the rule.
+    """
+    if value in ("auto", "all"):
+        return cast(Size, value)
+    if isinstance(value, str):
+        word = value.strip()
+        value = int(word) if word.lstrip("+-").isdecimal() else _share(word)
+    if isinstance(value, float) and value > 1 and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(SIZE_RULE)
+    if isinstance(value, int) and value < 1:
+        raise ValueError("must be at least 1")
+    if isinstance(value, float) and not 0 < value <= 1:
+        raise ValueError(SIZE_RULE)
+    return value
+
+
+def _share(word: str) -> float:
+    """Text as a share: a number above 0 and at most 1."""
+    try:
+        share = float(word)
+    except ValueError:
+        raise ValueError(SIZE_RULE) from None
+    if not 0 < share <= 1:
+        raise ValueError(SIZE_RULE)
+    return share
 
 
 class PlanTable(BaseModel):
@@ -67,19 +104,27 @@ class Coordinates(BaseModel):
         Field(description="imagenet, random, scratch or a path; auto on the command line only."),
     ] = "auto"
     data: Annotated[str, Field(description="Data set by name, or a folder of images.")] = "embedded"
-    dataset_size: Annotated[int, Field(ge=1, description="Training images.")] = 200
+    dataset_size: Annotated[
+        Size,
+        BeforeValidator(read_size),
+        Field(
+            description="Training images: a number, a share of those that can be trained on (0.5), or all; "
+            "auto is all of a folder, and 200 of a set known by name. In a plan file an upper limit.",
+            json_schema_extra={"rule": "must be at least 1, or a share above 0 and at most 1.0"},
+        ),
+    ] = "auto"
     eval_size: Annotated[
         int | Literal["auto", "in-sample"],
         Field(
             description="Held-out images for evaluation; in-sample (or 0) evaluates the training images; "
-            "auto is at most 1,000."
+            "auto is at most 1,000. In a plan file an upper limit."
         ),
     ] = "auto"
     validation_size: Annotated[
         int | Literal["auto"],
         Field(
             description="Images of the training pool that no draw trains on, for choosing epochs and knobs; "
-            "auto is at most 500, and none where nothing is chosen."
+            "auto is at most 500, and none where nothing is chosen. In a plan file an upper limit."
         ),
     ] = "auto"
     draw: Annotated[

@@ -138,7 +138,7 @@ def _read(annotation: Any, value: Any) -> Any:
     kinds = _kinds(annotation)
     if isinstance(value, str) and bool in kinds:
         return TRUTH.get(value.lower(), value)
-    if isinstance(value, bool) or not {int, float} & set(kinds):
+    if isinstance(value, bool) or not {int, float} & set(kinds) or (isinstance(value, int) and int in kinds):
         return value
     try:
         if int in kinds and isinstance(value, str) and value.strip().lstrip("+-").isdecimal():
