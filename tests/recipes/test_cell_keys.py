@@ -85,6 +85,13 @@ KEYS: list[tuple[str, dict[str, Knob], str]] = [
     ),
 ]
 
+ADAM = [
+    ("finetune", "7a52bdf0e6a533f8"),
+    ("scratch", "4386edf43213c321"),
+    ("segment", "325441da844d8a95"),
+]
+"""Whole networks trained by Adam in version 0.2, whose default weight decay was 0.05."""
+
 PLANNED: list[tuple[dict[str, object], list[str]]] = [
     (
         {"model": "efficientnet_lite0,resnet18", "weights": "random", "seed": "0,1", "lr": "0.01"},
@@ -111,6 +118,12 @@ TUNED: list[tuple[dict[str, object], list[str]]] = [
 @pytest.mark.parametrize(("recipe", "knobs", "key"), KEYS)
 def test_a_cell_has_the_key_of_version_0_2(recipe: str, knobs: dict[str, Knob], key: str) -> None:
     assert cell_of(recipe, **knobs).key == key
+
+
+@pytest.mark.parametrize(("recipe", "key"), ADAM)
+def test_cells_of_adam_with_the_weight_decay_of_version_0_2_keep_their_key(recipe: str, key: str) -> None:
+    assert cell_of(recipe, optimizer="adam", weight_decay=0.05).key == key
+    assert cell_of(recipe, optimizer="adam") == cell_of(recipe, optimizer="adam", weight_decay=0)
 
 
 @pytest.mark.parametrize(("words", "keys"), PLANNED)

@@ -9,8 +9,9 @@ from pydantic import BaseModel, Field
 
 from mlproject.errors import WrongUse
 from mlproject.plans.tables import Coordinates, PlanTable
-from mlproject.recipes import RECIPES, STRICT, build_recipe, described, validated
+from mlproject.recipes import RECIPES, STRICT, build_recipe, described, optimizer_notes, validated
 from mlproject.tuning.search import Tune
+from tests.recipes.doubles import cell_of
 
 
 class Sample(BaseModel):
@@ -73,3 +74,27 @@ def test_a_number_of_steps_replaces_epochs(name: str) -> None:
     assert (recipe.steps, recipe.epochs) == (40, 0)
     with pytest.raises(WrongUse, match="epochs must be at least 1, not 0"):
         build_recipe(name, {"epochs": 0})
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_defaults_of_a_recipe_suit_its_default_optimiser(recipe: str) -> None:
+    assert optimizer_notes(cell_of(recipe)) == []
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_only_a_weight_decay_that_is_given_is_coupled_into_adam_and_noted(recipe: str) -> None:
+    assert cell_of(recipe, optimizer="adam").knobs["weight_decay"] == 0
+    solver = {"solver": "gradient"} if "solver" in RECIPES[recipe].model_fields else {}
+    (note,) = optimizer_notes(cell_of(recipe, optimizer="adam", weight_decay=0.05, **solver))
+    assert note.startswith("weight_decay=0.05 goes into Adam as an L2 term")
+    assert optimizer_notes(cell_of(recipe, optimizer="adamw", weight_decay=0.05, **solver)) == []
+
+
+def test_settings_that_do_not_suit_an_optimiser_are_noted() -> None:
+    (note,) = optimizer_notes(cell_of("scratch", momentum=0.5))
+    assert note == "momentum=0.5 changes nothing: optimizer=adamw has none, sgd has"
+    (note,) = optimizer_notes(cell_of("finetune", optimizer="sgd", momentum=0.5))
+    assert note == "lr=0.0003 is the default for adamw; sgd usually needs ten times as much or more"
+    assert optimizer_notes(cell_of("finetune", optimizer="sgd", lr=0.01)) == []
+    assert optimizer_notes(cell_of("memorise", momentum=0.9)) == []
+    assert optimizer_notes(cell_of("probe", solver="ridge")) == []

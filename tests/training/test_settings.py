@@ -90,3 +90,10 @@ def test_settings_are_made_without_torch() -> None:
     code = "import sys; from mlproject.training import Settings; Settings(); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(("optimizer", "decay"), [("adamw", 0.05), ("adam", 0.0), ("sgd", 0.05)])
+def test_the_weight_decay_of_adamw_does_not_go_into_adam_by_default(optimizer: str, decay: float) -> None:
+    assert Settings(optimizer=optimizer).weight_decay == decay  # type: ignore[arg-type]
+    given = Settings(optimizer=optimizer, weight_decay=0.05)  # type: ignore[arg-type]
+    assert given.weight_decay == 0.05

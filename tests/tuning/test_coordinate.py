@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mlproject.cell import Cell
 from mlproject.errors import WrongUse
+from mlproject.plans import plan_of
 from mlproject.recipes import build_recipe, full_knobs
 from mlproject.tuning import Coordinate, Tune, check_tunable, coordinates, read_tune, tune_of
 from tests.conftest import make_cell
@@ -121,3 +122,16 @@ def test_nothing_is_tuned_unless_it_is_asked_for() -> None:
     assert (asked.trials, set(asked.space)) == (9, {"lr", "epochs"})
     with pytest.raises(WrongUse, match="unknown recipe 'prob'; did you mean probe"):
         tune_of({}, {}, {"recipe": "prob"})
+
+
+def test_an_optimiser_is_not_tuned_where_another_default_depends_on_it() -> None:
+    words = {"trials": "3", "tune": "optimizer=adam|adamw"}
+    given = {"recipe": "scratch", "model": "resblock_w4_d1", **words}
+    with pytest.raises(WrongUse) as caught:
+        plan_of("x", given, tuned=True)
+    assert str(caught.value) == (
+        "tune: the default of weight_decay depends on optimizer (0.0 and 0.05): give weight_decay, or tune "
+        "it too"
+    )
+    assert plan_of("x", given | {"weight_decay": "0.01"}, tuned=True).cells
+    assert plan_of("x", given | {"tune": "optimizer=adam|adamw,weight_decay=0..0.1"}, tuned=True).cells

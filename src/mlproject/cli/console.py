@@ -209,8 +209,11 @@ def warn(text: str) -> None:
 
 
 def warn_of_plan(plan: Plan) -> None:
-    """Note which sizes of a plan its images reduce, and warn of the grids that are left out."""
-    for text in plan.notes:
+    """Note reduced sizes and knobs that do not suit their optimiser, and warn of grids that are left out."""
+    from mlproject.recipes import optimizer_notes
+
+    knobs = dict.fromkeys(note for cell in plan.cells for note in optimizer_notes(cell))
+    for text in (*plan.notes, *knobs):
         err.print(Text.assemble(("note: ", "yellow"), text), soft_wrap=True)
     for fault in plan.left_out:
         warn(f"left out, the other grids are run: {fault}")

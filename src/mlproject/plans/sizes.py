@@ -127,7 +127,7 @@ def _validation(at: Coordinates, recipe: Recipe, n_pool: int, rules: SizeRules) 
     """
     size = at.validation_size
     if isinstance(size, int):
-        needed = max((planned for planned in rules.planned if isinstance(planned, int)), default=1)
+        needed = max(_size(planned, n_pool, at.data, limit=rules.limits) for planned in rules.planned)
         return min(size, n_pool // 2) if rules.limits and needed + size > n_pool else size
     if rules.tuned and not recipe.validates:
         largest = max(_size(planned, n_pool, at.data, limit=rules.limits) for planned in rules.planned)

@@ -21,7 +21,7 @@ from mlproject.recipes.probe import Probe
 from mlproject.recipes.reconstruct import Reconstruct
 from mlproject.recipes.scratch import Scratch
 from mlproject.recipes.segment import Segment
-from mlproject.training import STRICT
+from mlproject.training import STRICT, Settings
 
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
@@ -41,6 +41,7 @@ __all__ = [
     "described",
     "full_knobs",
     "initial_probe_head",
+    "optimizer_notes",
     "probe_examples",
     "require",
     "solve_ridge",
@@ -92,6 +93,28 @@ def build_recipe(name: str, knobs: Mapping[str, Knob]) -> Recipe:
 def full_knobs(recipe: Recipe) -> dict[str, Knob]:
     """Every knob with the value that the recipe runs with, none left at ``auto``: the knobs of its cell."""
     return {name: getattr(recipe, name) for name in type(recipe).model_fields}  # type: ignore[attr-defined]
+
+
+def optimizer_notes(cell: Cell) -> list[str]:
+    """What to know about knobs of a cell that do not suit its optimiser, a line each; none where all do."""
+    knobs, optimizer = cell.knobs, cell.knobs.get("optimizer")
+    decay, momentum = knobs.get("weight_decay"), knobs.get("momentum")
+    notes = []
+    if optimizer == "adam" and decay and knobs.get("solver") != "ridge":
+        notes.append(
+            f"weight_decay={decay} goes into Adam as an L2 term of the gradient, which Adam divides by the"
+            " gradient's size; optimizer=adamw decays the weights themselves"
+        )
+    fields = RECIPES[cell.recipe].model_fields
+    if not issubclass(RECIPES[cell.recipe], Settings):  # the momentum of memorise is that of its memory
+        return notes
+    if optimizer != "sgd" and momentum != fields["momentum"].default:
+        notes.append(f"momentum={momentum} changes nothing: optimizer={optimizer} has none, sgd has")
+    if optimizer == "sgd" and knobs["lr"] == fields["lr"].default:
+        notes.append(
+            f"lr={knobs['lr']} is the default for adamw; sgd usually needs ten times as much or more"
+        )
+    return notes
 
 
 def __getattr__(name: str) -> Any:

@@ -48,14 +48,26 @@ PrecisionName = Annotated[
 
 
 class Settings(BaseModel):
-    """How a network is trained, whatever it learns."""
+    """How a network is trained, whatever it learns.
+
+    The defaults are those of AdamW. Its weight decay does not go into Adam by default: there it would be an
+    L2 term of a gradient that is divided by its own size, so that it is no decay of the weights any more
+    (Loshchilov & Hutter 2017, arXiv 1711.05101, section 2).
+    """
 
     model_config = STRICT
 
     optimizer: OptimizerName = "adamw"
     lr: LearningRate = 3e-3
     momentum: Annotated[float, Field(ge=0, lt=1, description="Momentum of sgd; of no other optimiser.")] = 0.9
-    weight_decay: WeightDecay = 0.05
+    weight_decay: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="Weight decay: decoupled with adamw, else an L2 term of the gradient. "
+            "adam has 0 where it is not given.",
+        ),
+    ] = 0.05
     batch_size: BatchSize = 64
     epochs: Epochs = 10
     steps: Steps = 0
@@ -90,6 +102,12 @@ class Settings(BaseModel):
     deterministic: Annotated[
         bool, Field(description="Use deterministic algorithms only; slower on a GPU.")
     ] = False
+
+    @model_validator(mode="after")
+    def _resolve_decay(self) -> Settings:
+        if self.optimizer == "adam" and "weight_decay" not in self.model_fields_set:
+            object.__setattr__(self, "weight_decay", 0.0)
+        return self
 
     @model_validator(mode="after")
     def _resolve_length(self) -> Settings:

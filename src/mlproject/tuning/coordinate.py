@@ -60,11 +60,23 @@ def check_tunable(name: str, knobs: Mapping[str, Knob], tune: Tune) -> None:
             raise WrongUse("tune: epochs changes nothing where steps are given; tune steps instead")
         if knob == SCALES:
             continue
+        built = []
         for value in dimension.ends:
             try:
-                build_recipe(name, {**knobs, knob: value})
+                built.append(full_knobs(build_recipe(name, {**knobs, knob: value})))
             except WrongUse as fault:
                 raise WrongUse(f"tune: {dimension}: {fault}") from None
+        _require_common_defaults(dimension, built, tune)
+
+
+def _require_common_defaults(dimension: Dimension, built: list[dict[str, Knob]], tune: Tune) -> None:
+    """Refuse a tuned knob on which the default of another one depends: all trials share that default."""
+    for knob in built[0]:
+        defaults = list(dict.fromkeys(knobs[knob] for knobs in built))
+        if len(defaults) > 1 and knob not in tune.space:
+            values = " and ".join(map(str, defaults))
+            rule = f"the default of {knob} depends on {dimension.name} ({values})"
+            raise WrongUse(f"tune: {rule}: give {knob}, or tune it too")
 
 
 N_LENGTHS = 24
