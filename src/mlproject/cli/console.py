@@ -34,7 +34,8 @@ WIDE = 200
 
 
 def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr)
+    # Names of folders and models are printed as they are, [brackets] and :colons: included.
+    console = Console(stderr=stderr, markup=False, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = WIDE
     return console
@@ -208,16 +209,21 @@ def warn(text: str) -> None:
     err.print(Text.assemble(("warning: ", "yellow"), text), soft_wrap=True)
 
 
+def note(text: str) -> None:
+    """Print a note on stderr."""
+    err.print(Text.assemble(("note: ", "yellow"), text), soft_wrap=True)
+
+
 def warn_of_cells(cells: Sequence[Cell]) -> None:
     """Note what limits the results of these cells: random features, in-sample losses."""
     random = sorted({cell.model for cell in cells if cell.random_features})
     if random:
-        err.print(
-            f"[yellow]note:[/] {', '.join(random)}: declared RANDOM weights, not pretrained ones; runs are"
+        note(
+            f"{', '.join(random)}: declared RANDOM weights, not pretrained ones; runs are"
             " named and tagged so, and never fitted together with pretrained ones"
         )
     if any(cell.in_sample for cell in cells):
-        err.print("[yellow]note:[/] in-sample losses, of the training images themselves: none are held out")
+        note("in-sample losses, of the training images themselves: none are held out")
 
 
 def warn_of_tuning(plan: Plan) -> None:
@@ -226,7 +232,7 @@ def warn_of_tuning(plan: Plan) -> None:
         from mlproject.tuning import BORROWED
 
         if any(cell.validation_size == 0 for cell in plan.cells):
-            err.print(f"[yellow]note:[/] {BORROWED}", soft_wrap=True)
+            note(BORROWED)
 
 
 def warn_of_skipped(image_sets: Iterable[ImageSet]) -> None:
@@ -238,7 +244,4 @@ def warn_of_skipped(image_sets: Iterable[ImageSet]) -> None:
         first = sorted(images.skipped, key=lambda skipped: not skipped.bad)[:N_NAMED]
         named = "; ".join(f"{skipped.id}: {skipped.reason}" for skipped in first)
         more = f"; and {n - N_NAMED} more" if (n := len(images.skipped)) > N_NAMED else ""
-        text = (
-            f" {images.name}: {n} left out, {n_bad} of them bad ({named}{more}); see skipped.csv of each run"
-        )
-        err.print(Text.assemble(("note:", "yellow"), text), soft_wrap=True)
+        note(f"{images.name}: {n} left out, {n_bad} of them bad ({named}{more}); see skipped.csv of each run")

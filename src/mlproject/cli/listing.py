@@ -115,7 +115,7 @@ def print_plan(plan: Plan, experiment: str) -> None:
     shared = {name for name in knobs[0] if len({row.get(name) for row in knobs}) == 1}
     table = Table("", "cell", "name", "knobs that differ", box=None)
     for cell, row in zip(plan.cells, knobs, strict=True):
-        mark = "[green]done[/]" if cell.key in done else "to do"
+        mark = Text("done", "green") if cell.key in done else "to do"
         table.add_row(
             mark, cell.key, Text(cell.label), _pairs({k: v for k, v in row.items() if k not in shared})
         )
