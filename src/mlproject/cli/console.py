@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -86,9 +87,9 @@ class Bars:
         self.cells = progress.add_task("cells", total=n_cells, unit="cells", visible=n_cells > 0)
         self.current = progress.add_task("", total=None, visible=False, unit="")
 
-    def begin(self, cell: Cell) -> None:
+    def begin(self, name: str) -> None:
         """Show the running cell."""
-        self.progress.update(self.cells, description=cell.label)
+        self.progress.update(self.cells, description=name)
 
     def end(self, result: CellRun) -> None:
         """Count the cell; a failure is printed above the bars."""
@@ -130,7 +131,7 @@ class Lines:
         self.n_done = 0
         self.start = time.monotonic()
 
-    def begin(self, cell: Cell) -> None:
+    def begin(self, name: str) -> None:
         """Nothing is printed before the end of the cell."""
 
     def end(self, result: CellRun) -> None:
@@ -189,10 +190,12 @@ class _Speed(ProgressColumn):
 
 
 def line(result: CellRun) -> Text:
-    """One line on a cell: status, name, loss or the reason of a failure."""
-    text = Text.assemble((result.status, STYLES[result.status]), "  ", result.cell.label)
+    """One line on a cell: status, name, loss and accuracy, or the reason of a failure."""
+    text = Text.assemble((result.status, STYLES[result.status]), "  ", result.name)
     if result.status == "done":
         text.append(f"  loss {result.loss:.4g}", "cyan")
+    if not math.isnan(result.accuracy):
+        text.append(f"  accuracy {result.accuracy:.1%}", "cyan")
     return text.append(f"  {result.reason}") if result.reason else text
 
 

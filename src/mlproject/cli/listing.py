@@ -82,7 +82,7 @@ def n_trials(plan: Plan) -> int:
     """Number of trials of all searches of a plan."""
     from mlproject.tuning import coordinates
 
-    return plan.tune.trials * len(coordinates(plan.cells, plan.tune)) if plan.tune else 0
+    return plan.tune.trials * len(coordinates(plan.cells, plan.tune, plan.naming)) if plan.tune else 0
 
 
 def print_tuned(plan: Plan, tune: Tune) -> None:
@@ -90,7 +90,7 @@ def print_tuned(plan: Plan, tune: Tune) -> None:
     from mlproject.tuning import GFLOPS, coordinates, search_seconds
 
     table = Table("study", "trials", "a trial trains on", "validates on", "about", box=None)
-    searches = coordinates(plan.cells, tune)
+    searches = coordinates(plan.cells, tune, plan.naming)
     costs = [search_seconds(coordinate, plan.images_of(coordinate.cells[0])) for coordinate in searches]
     for coordinate, cost in zip(searches, costs, strict=True):
         trial = coordinate.trial
@@ -117,7 +117,10 @@ def print_plan(plan: Plan, experiment: str) -> None:
     for cell, row in zip(plan.cells, knobs, strict=True):
         mark = Text("done", "green") if cell.key in done else "to do"
         table.add_row(
-            mark, cell.key, Text(cell.label), _pairs({k: v for k, v in row.items() if k not in shared})
+            mark,
+            cell.key,
+            Text(plan.naming.name(cell)),
+            _pairs({k: v for k, v in row.items() if k not in shared}),
         )
     out.print(table)
     out.print("all cells: " + _pairs({k: v for k, v in knobs[0].items() if k in shared}))

@@ -92,7 +92,7 @@ def _summarise(results: Sequence[CellRun], cells: Sequence[Cell], experiment_id:
     counts = [f"{sum(r.status == s for r in results)} {s}" for s in console.STYLES]
     console.out.print(f"Cells: {', '.join(counts)}.")
     if len(results) == 1 and results[0].run_id:
-        console.out.print(f"Run {results[0].run_id}: {results[0].cell.label}", markup=False)
+        console.out.print(f"Run {results[0].run_id}: {results[0].name}", markup=False)
     console.warn_of_cells(cells)
     console.out.print(
         f"Compare runs: mlflow ui, then {UI}/{experiment_id}/runs?workflowType=machine_learning"

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlproject.cell import Cell
+from mlproject.cell import Cell, Naming
 from mlproject.data import ImageSet
 from mlproject.errors import MLProjectError, WrongUse, unknown
 from mlproject.plans.cells import cell_at, drawn_from
@@ -37,13 +37,15 @@ DEFAULTS: dict[str, Any] = {
 class Plan:
     """Cells in the order in which they run, and their images by ``drawn_from``.
 
-    With ``tune`` the cells of each coordinate are run with the knobs that a search finds.
+    With ``tune`` the cells of each coordinate are run with the knobs that a search finds. ``naming`` names
+    cells by what differs within the plan and by what the command line says.
     """
 
     name: str
     cells: tuple[Cell, ...]
     images: Mapping[tuple[str, ...], ImageSet] = field(repr=False)
     tune: Tune | None = None
+    naming: Naming = field(default_factory=Naming)
 
     def images_of(self, cell: Cell) -> ImageSet:
         """The images that a cell of this plan draws from."""
@@ -97,7 +99,9 @@ def _build(
         raise type(faults[0])("\n".join(str(fault) for fault in faults))
     if faults:
         raise faults[0]
-    return Plan(name=name, cells=tuple(cells.values()), images=images, tune=tune)
+    said = [name for name, value in (overrides if where else grids[0]).items() if value != "auto"]
+    naming = Naming.of_cells(tuple(cells.values()), said)
+    return Plan(name=name, cells=tuple(cells.values()), images=images, tune=tune, naming=naming)
 
 
 def _merge(grid: Mapping[str, Any], overrides: Mapping[str, Any], *, named_weights: bool) -> dict[str, Any]:
