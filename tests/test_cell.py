@@ -151,8 +151,8 @@ def test_a_cell_cannot_be_changed_and_neither_can_its_knobs() -> None:
         cell.seed = 2  # type: ignore[misc]
 
 
-def names_of(*cells: Cell, said: tuple[str, ...] = ()) -> list[str]:
-    naming = Naming.of_cells(cells, said)
+def names_of(*cells: Cell, given: tuple[str, ...] = ()) -> list[str]:
+    naming = Naming.of_cells(cells, given)
     return [naming.name(cell).removeprefix("resnet18 (random) · 100 images · embedded · ") for cell in cells]
 
 
@@ -199,8 +199,8 @@ def test_arms_are_named_by_how_they_differ_from_the_baseline() -> None:
 
 
 def test_what_a_command_line_says_is_in_the_name_although_nothing_differs() -> None:
-    assert names_of(make_cell(), said=("lr", "model", "data")) == ["lr=0.001 · seed 0"]
-    assert names_of(make_cell(eval_size=0), said=("eval_size", "recipe")) == ["in-sample · probe · seed 0"]
+    assert names_of(make_cell(), given=("lr", "model", "data")) == ["lr=0.001 · seed 0"]
+    assert names_of(make_cell(eval_size=0), given=("eval_size", "recipe")) == ["in-sample · probe · seed 0"]
 
 
 @given(st.lists(st.tuples(st.sampled_from([0, 20, 30]), st.sampled_from(["a", "b"]), st.integers(0, 3))))

@@ -199,8 +199,8 @@ class Naming:
     usual: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of_cells(cls, cells: Sequence[Cell], said: Collection[str] = ()) -> Naming:
-        """The naming of these cells; fields and knobs in ``said`` are named although they may not differ."""
+    def of_cells(cls, cells: Sequence[Cell], given: Collection[str] = ()) -> Naming:
+        """The naming of these cells; fields and knobs in ``given`` are named although they may not differ."""
         values = [_values(cell) for cell in cells]
         alike: dict[str, list[dict[str, Any]]] = {}
         for cell, row in zip(cells, values, strict=True):
@@ -210,9 +210,11 @@ class Naming:
         for name in dict.fromkeys(name for row in values for name in row):
             among = "label" if name in DERIVED else "recipe" if name in knobs else ""
             groups = [rows for key, rows in alike.items() if key.startswith(among)] if among else [values]
-            if (name in said and name not in ("data", "checkpoint")) or any(_differ(name, g) for g in groups):
+            if (name in given and name not in ("data", "checkpoint")) or any(
+                _differ(name, g) for g in groups
+            ):
                 names.append(name)
-        differing = [name for name in names if name not in said]
+        differing = [name for name in names if name not in given]
         usual = {name: _majority(name, values) for name in differing} if len(differing) > FEW_DETAILS else {}
         return cls(details=tuple(names), usual={n: v for n, v in usual.items() if v is not None})
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import URL
 
 from mlproject.errors import BadInput, StoreUnreachable, WrongUse
-from mlproject.tracking import Store, done_keys, open_store, sqlite_path
+from mlproject.tracking import Store, done_keys, open_store, sqlite_path, ui_command
 from tests.tracking.test_store import log_cell
 
 SOURCE = str(Path(__file__).parents[2] / "src")
@@ -196,3 +196,35 @@ def test_a_deleted_experiment_is_refused_with_the_command_that_restores_it(store
         open_store(name)
     store.client.restore_experiment(store.experiment_id)
     assert open_store(name).experiment_id == store.experiment_id
+
+
+def test_the_command_of_the_ui_names_the_store_and_no_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
+    assert ui_command("sqlite:///mlflow.db") == "mlflow ui"
+    commands = {
+        "sqlite:///runs.db": f"sqlite:///{tmp_path}/runs.db",
+        "sqlite:////a/runs.db?timeout=7": "'sqlite:////a/runs.db?timeout=7'",
+        "sqlite:////a/run #2/runs.db": "'sqlite+pysqlite:////a/run %232/runs.db'",
+        "postgresql://host/runs": "postgresql://host/runs",
+        "postgresql://me:pass/word@host/runs": '"$MLFLOW_TRACKING_URI"',
+        "postgresql:///runs?password=x": '"$MLFLOW_TRACKING_URI"',
+    }
+    for uri, address in commands.items():
+        assert ui_command(uri) == f"mlflow ui --backend-store-uri {address}"
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert ui_command("postgresql://host/runs").startswith(str(Path(sys.executable).with_name("mlflow")))
+
+
+def test_a_run_that_a_launcher_began_and_nobody_adopted_is_listed(store: Store) -> None:
+    launched = {"mlflow.project.entryPoint": "main"}
+    begun = store.client.create_run(store.experiment_id, tags=launched).info.run_id
+    store.client.create_run(store.experiment_id, tags=launched | {"lock": "x"})
+    store.client.create_run(store.experiment_id)
+    ended = store.client.create_run(store.experiment_id, tags=launched).info.run_id
+    store.client.set_terminated(ended, "FAILED")
+    assert store.never_started() == [begun]
+    store.client.delete_run(begun)
+    assert store.never_started() == []

@@ -7,7 +7,7 @@ import importlib.metadata
 import shutil
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.text import Text
@@ -37,7 +37,7 @@ def _packages() -> Iterator[Finding]:
         try:
             yield True, name, importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            yield False, name, "not installed; run `pip install -e .`"
+            yield False, name, "not installed; run `pip install -e .` in this repository's checkout"
 
 
 def _device() -> Iterator[Finding]:
@@ -104,13 +104,25 @@ def _store() -> Iterator[Finding]:
     if path is not None:
         yield _integrity(path)
     try:
-        closed = open_store(create=False).reconcile()
+        store = open_store(create=False)
+        closed, waiting = store.reconcile(), store.never_started()
     except MLProjectError as problem:
         yield False, "tracking store", str(problem)
         return
     yield True, "tracking store", masked(uri)
     if closed:
         yield None, "dead runs", f"{len(closed)} runs whose process died were closed as KILLED"
+    if waiting:
+        yield None, "runs that never started", never_started(waiting)
+
+
+def never_started(run_ids: Sequence[str]) -> str:
+    """What to do about runs that ``mlflow run`` began and left RUNNING."""
+    return (
+        f"{len(run_ids)} begun by `mlflow run` whose program did not start (no conda? add `--env-manager"
+        " local`); unless their launcher is still at work, remove each: "
+        + "; ".join(f"mlflow runs delete --run-id {run_id}" for run_id in run_ids)
+    )
 
 
 def _integrity(path: Path) -> Finding:

@@ -65,7 +65,10 @@ def read_plan(path: Path, overrides: Mapping[str, Any]) -> Plan:
         raise WrongUse(f"{path} is not a TOML plan: {error}") from error
     table = validated(PlanTable, content, kind="key", prefix=f"{path.name}: ")
     words, rest = split_words(overrides)
-    tune = tune_of(table.tune, words, DEFAULTS | table.grid[0])
+    try:
+        tune = tune_of(table.tune, words, DEFAULTS | table.grid[0])
+    except MLProjectError as fault:
+        raise _located(path.name, fault) from fault
     return _build(table.name or path.stem, table.grid, rest, path.name, tune)
 
 
@@ -99,8 +102,8 @@ def _build(
         raise type(faults[0])("\n".join(str(fault) for fault in faults))
     if faults:
         raise faults[0]
-    said = [name for name, value in (overrides if where else grids[0]).items() if value != "auto"]
-    naming = Naming.of_cells(tuple(cells.values()), said)
+    given = [name for name, value in (overrides if where else grids[0]).items() if value != "auto"]
+    naming = Naming.of_cells(tuple(cells.values()), given)
     return Plan(name=name, cells=tuple(cells.values()), images=images, tune=tune, naming=naming)
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
+import shutil
 import sqlite3
+import sys
 import tempfile
 import uuid
 from pathlib import Path
 from typing import Any
 
-from mlproject.errors import BadInput, NoRoom, StoreUnreachable, WrongUse, unknown
+from mlproject.errors import BadInput, NoRoom, StoreUnreachable, WrongUse, masked, unknown
 from mlproject.files import database_file, database_url, lock_folder, locked, write_atomic
 from mlproject.tracking.store import Store, reaching
 
@@ -74,6 +77,20 @@ def done_keys(experiment: str | None = None) -> set[str]:
 def tracking_uri() -> str:
     """The address that MLflow's environment gives, or MLflow's default."""
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+
+
+def ui_command(uri: str) -> str:
+    """The command that shows the store at ``uri`` in MLflow's UI; a password is left in the environment."""
+    program = "mlflow" if shutil.which("mlflow") else str(Path(sys.executable).with_name("mlflow"))
+    words = [shlex.quote(program), "ui"]
+    if uri == DEFAULT_URI:
+        return " ".join(words)  # MLflow's default, too
+    if masked(uri) != uri:
+        return " ".join([*words, "--backend-store-uri", '"$MLFLOW_TRACKING_URI"'])
+    address = _address(uri)
+    if "%" not in address:  # MLflow makes no stray folder of an address without escapes
+        address = address.replace("sqlite+pysqlite:", "sqlite:", 1)
+    return " ".join([*words, "--backend-store-uri", shlex.quote(address)])
 
 
 def sqlite_path(uri: str) -> Path | None:

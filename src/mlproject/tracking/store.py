@@ -35,6 +35,8 @@ COMPLETE = "cell.complete"
 LOSSES_DIGEST = "losses.digest"
 PROVENANCE = "provenance."
 LOSSES_FILE = "losses.parquet"
+LAUNCHED = "mlflow.project.entryPoint"
+"""MLflow's tag of runs that ``mlflow run`` begins, before it makes their environment."""
 PAGE = 1000
 _FINISHED = f"attributes.status = 'FINISHED' and tags.`{COMPLETE}` = 'true'"
 
@@ -170,6 +172,11 @@ class Store:
                     self.client.set_terminated(run.info.run_id, "KILLED")
                     closed.append(run.info.run_id)
         return closed
+
+    def never_started(self) -> list[str]:
+        """Ids of runs that ``mlflow run`` began and no process has adopted; a launcher may still be busy."""
+        running = self._search("attributes.status = 'RUNNING'")
+        return [r.info.run_id for r in running if LAUNCHED in r.data.tags and "lock" not in r.data.tags]
 
     def _start(self, name: str, tags: dict[str, str], adopt: bool) -> TrackedRun:
         if not self._context:
