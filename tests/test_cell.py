@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlproject.cell import Cell
+from mlproject.cell import Cell, Naming
 from mlproject.errors import WrongUse
 from tests.conftest import make_cell
 
@@ -149,3 +149,62 @@ def test_a_cell_cannot_be_changed_and_neither_can_its_knobs() -> None:
         cell.knobs["lr"] = 1.0  # type: ignore[index]
     with pytest.raises(AttributeError):
         cell.seed = 2  # type: ignore[misc]
+
+
+def names_of(*cells: Cell, given: tuple[str, ...] = ()) -> list[str]:
+    naming = Naming.of_cells(cells, given)
+    return [naming.name(cell).removeprefix("resnet18 (random) · 100 images · embedded · ") for cell in cells]
+
+
+def test_cells_that_the_label_tells_apart_are_named_by_it() -> None:
+    cells = [make_cell(seed=0), make_cell(seed=1), make_cell(model="resnet50", eval_size=30)]
+    naming = Naming.of_cells(cells)
+    assert [naming.name(cell) for cell in cells] == [cell.label for cell in cells]
+
+
+def test_names_say_what_differs_within_the_plan() -> None:
+    knobs = {"lr": 0.001, "target": "labels", "steps": 0}
+    assert names_of(make_cell(eval_size=0), make_cell()) == ["in-sample · seed 0", "held-out · seed 0"]
+    assert names_of(make_cell(eval_size=20), make_cell(eval_size=30)) == [
+        "eval_size=20 · seed 0",
+        "eval_size=30 · seed 0",
+    ]
+    assert names_of(
+        make_cell(knobs=knobs), make_cell(knobs=knobs | {"target": "pixels"}), make_cell(recipe="finetune")
+    ) == [
+        "probe · target=labels · seed 0",
+        "probe · target=pixels · seed 0",
+        "finetune · target=labels · seed 0",
+    ]
+    assert names_of(make_cell(weights="random:0"), make_cell(weights="random:7")) == [
+        "seed 0",
+        "weights=random:7 · seed 0",
+    ]
+    assert names_of(make_cell(data="/a/photos"), make_cell(data="/b/photos"))[1].endswith(
+        "photos · data=/b/photos · seed 0"
+    )
+
+
+def test_arms_are_named_by_how_they_differ_from_the_baseline() -> None:
+    base = {"mixup": 0.0, "cutmix": 0.0, "dropout": 0.2, "norms": "frozen"}
+    arms = [{"mixup": 0.2}, {"cutmix": 1.0}, {"dropout": 0.0}, {"norms": "trained", "mixup": 0.2}]
+    cells = [make_cell(knobs=base), *(make_cell(knobs=base | arm) for arm in arms)]
+    assert names_of(*cells) == [
+        "seed 0",
+        "mixup=0.2 · seed 0",
+        "cutmix=1 · seed 0",
+        "dropout=0 · seed 0",
+        "mixup=0.2 · norms=trained · seed 0",
+    ]
+
+
+def test_what_a_command_line_says_is_in_the_name_although_nothing_differs() -> None:
+    assert names_of(make_cell(), given=("lr", "model", "data")) == ["lr=0.001 · seed 0"]
+    assert names_of(make_cell(eval_size=0), given=("eval_size", "recipe")) == ["in-sample · probe · seed 0"]
+
+
+@given(st.lists(st.tuples(st.sampled_from([0, 20, 30]), st.sampled_from(["a", "b"]), st.integers(0, 3))))
+def test_different_cells_have_different_names(points: list[tuple[int, str, int]]) -> None:
+    cells = [make_cell(eval_size=n, knobs={"target": t, "steps": s}) for n, t, s in dict.fromkeys(points)]
+    naming = Naming.of_cells(cells)
+    assert len({naming.name(cell) for cell in cells}) == len(cells)

@@ -142,5 +142,16 @@ def test_an_address_without_a_user_stays_as_it_is() -> None:
         assert masked(text) == text
 
 
+@pytest.mark.parametrize("secret", ["a/b", "a/b:c//d", "@/:"])
+def test_a_password_with_slashes_is_masked(secret: str) -> None:
+    assert masked(f"at postgresql://me:{secret}@host/runs now") == "at postgresql://***@host/runs now"
+
+
+def test_secrets_among_the_parameters_of_an_address_are_masked() -> None:
+    text = "postgresql:///runs?user=me&password=a/b@c&sslmode=require and ?api_token=x"
+    shown = "postgresql:///runs?user=me&password=***&sslmode=require and ?api_token=***"
+    assert masked(text) == shown
+
+
 def test_both_addresses_of_a_message_are_masked() -> None:
     assert masked("http://a:b@c then http://d:e@f/g") == "http://***@c then http://***@f/g"

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Literal, get_args
@@ -141,11 +142,15 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """A short readable name for runs and messages."""
+        """A short readable name; ``Naming`` adds what tells the cells of a plan apart."""
+        return self.label_with(())
+
+    def label_with(self, details: Iterable[str]) -> str:
+        """The label, with further details before the seed."""
         model = f"{self.model} (random)" if self.random_features else self.model
         data = self.data.rstrip("/").rpartition("/")[2]
         data = data if self.region == "full" else f"{data} ({self.region})"
-        parts = [model, f"{self.dataset_size} images", data, f"seed {self.seed}"]
+        parts = [model, f"{self.dataset_size} images", data, *details, f"seed {self.seed}"]
         if self.image_scales != (1.0,):
             parts.insert(1, "scales " + ",".join(f"{s:g}" for s in self.image_scales))
         if self.large_images != "interpolated":
@@ -170,6 +175,82 @@ class Cell:
         nested = {name: values.pop(name) for name in ("knobs", "tuning")}
         flat = values | {f"{field}.{n}": v for field, entries in nested.items() for n, v in entries.items()}
         return {PREFIX + name: _text(value) for name, value in flat.items()}
+
+
+HIDDEN = ("recipe_version", "tuning", "knobs")
+"""Fields that say nothing to a reader of names, as digests do, or whose entries are named one by one."""
+IN_LABEL: dict[str, Collection[str]] = dict.fromkeys(
+    ("model", "dataset_size", "region", "image_scales", "large_images", "seed"), ()
+) | {"weights": ("imagenet", "random:0", "scratch")}
+"""Fields of which the label says everything, or that it says where they have these values."""
+DERIVED = ("weights", "data", "checkpoint", "eval_size", "validation_size")
+"""Fields that follow from those of the label, as a rule: named where cells of one label differ in them."""
+FEW_DETAILS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Naming:
+    """Names of the cells of a plan: the label, and the fields and knobs that tell the cells apart.
+
+    Values in ``usual`` are left out: those of the baseline, where a plan has many arms.
+    """
+
+    details: tuple[str, ...] = ()
+    usual: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of_cells(cls, cells: Sequence[Cell], given: Collection[str] = ()) -> Naming:
+        """The naming of these cells; fields and knobs in ``given`` are named although they may not differ."""
+        values = [_values(cell) for cell in cells]
+        alike: dict[str, list[dict[str, Any]]] = {}
+        for cell, row in zip(cells, values, strict=True):
+            alike.setdefault(f"label {cell.label} {row['protocol']}", []).append(row)
+            alike.setdefault(f"recipe {cell.recipe}", []).append(row)
+        names, knobs = [], {name for cell in cells for name in cell.knobs}
+        for name in dict.fromkeys(name for row in values for name in row):
+            among = "label" if name in DERIVED else "recipe" if name in knobs else ""
+            groups = [rows for key, rows in alike.items() if key.startswith(among)] if among else [values]
+            if (name in given and name not in ("data", "checkpoint")) or any(
+                _differ(name, g) for g in groups
+            ):
+                names.append(name)
+        differing = [name for name in names if name not in given]
+        usual = {name: _majority(name, values) for name in differing} if len(differing) > FEW_DETAILS else {}
+        return cls(details=tuple(names), usual={n: v for n, v in usual.items() if v is not None})
+
+    def name(self, cell: Cell) -> str:
+        """A readable name of a cell, for its run and for messages."""
+        values = _values(cell)
+        shown = {n: values[n] for n in self.details if n in values and values[n] != self.usual.get(n)}
+        if cell.in_sample and "eval_size" in shown:
+            shown = {"protocol": "in-sample"} | {n: v for n, v in shown.items() if n != "eval_size"}
+        if shown.get("weights") in IN_LABEL["weights"]:
+            del shown["weights"]
+        plain = ("recipe", "protocol")
+        return cell.label_with(str(v) if n in plain else f"{n}={_shown(v)}" for n, v in shown.items())
+
+
+def _values(cell: Cell) -> dict[str, Any]:
+    """Recipe, protocol, and the fields and knobs that names may have to mention."""
+    first = {"recipe": cell.recipe, "protocol": "in-sample" if cell.in_sample else "held-out"}
+    hidden = {*HIDDEN, *(name for name, values in IN_LABEL.items() if not values)}
+    values = first | cell.to_dict() | dict(cell.knobs)
+    return {n: v for n, v in values.items() if n not in hidden and not n.endswith("_digest")}
+
+
+def _differ(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+    return len({str(row.get(name)) for row in rows}) > 1
+
+
+def _majority(name: str, rows: Sequence[Mapping[str, Any]]) -> Any:
+    """The value of more than half of the cells, if any."""
+    counts = Counter(row[name] for row in rows if name in row)
+    value, count = counts.most_common(1)[0]
+    return value if 2 * count > counts.total() else None
+
+
+def _shown(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _text(value: object) -> str:

@@ -126,5 +126,7 @@ def unknown(kind: str, value: object, known: Iterable[str]) -> WrongUse:
 
 
 def masked(text: str) -> str:
-    """The text without the users and passwords of its addresses."""
-    return re.sub(r"//[^/\s]*@", "//***@", text)  # to the last @ of an address: a password may hold one
+    """The text without the users and passwords of its addresses, and without secrets among parameters."""
+    # Up to the last @ of an address: a password may hold one, and slashes too.
+    text = re.sub(r"//[^/:\s]*(:\S*)?@", "//***@", text)
+    return re.sub(r"(?i)([?&][\w.-]*(?:pass|pwd|secret|token)[\w.-]*=)[^&\s]+", r"\1***", text)

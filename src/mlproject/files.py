@@ -1,4 +1,4 @@
-"""Atomic file writes, SHA-256 digests, and file locks.
+"""Atomic file writes, SHA-256 digests, file locks, and the files of databases.
 
 A file appears whole or not at all: temporary name in the same folder, flush, fsync, rename, fsync of
 the folder. A lock is an ``flock``: the kernel releases it when its owner dies for any reason.
@@ -13,10 +13,19 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
-from mlproject.errors import NoRoom, is_disk_full
+from mlproject.errors import NoRoom, WrongUse, is_disk_full
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+else:
+    URL = Any
 
 STUB_SUFFIX = ".part"
+MEMORY = ("", ":memory:")
+"""SQLite's names of a database that ends with its process."""
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -71,6 +80,42 @@ def try_locked(path: Path) -> Iterator[bool]:
             yield False
             return
         yield True
+
+
+def database_url(address: str) -> URL | None:
+    """The parts of a database's address (``dialect[+driver]://…``); None for a path or a server of runs."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(address)
+    except (ArgumentError, ValueError):  # no address, or a port that is no number
+        return None
+
+
+def database_file(address: str) -> Path | None:
+    """The file of a SQLite address, whatever characters and parameters it has; None for any other address.
+
+    Raises: WrongUse for a database in memory, which would end with the command.
+    """
+    url = database_url(address)
+    if url is None or url.get_backend_name() != "sqlite":
+        return None
+    name = url.database or ""
+    if name.startswith("file:") and "uri" in url.query:  # SQLite's own form, which is decoded once more
+        name = unquote(urlsplit(name).path)
+    if name in MEMORY or url.query.get("mode") == "memory":
+        raise WrongUse(f"{address} is a database in memory, which ends with the command; name a file")
+    return Path(name).absolute()
+
+
+def lock_folder(address: str | Path) -> Path:
+    """The folder for locks: beside a file; for a database server, a folder of this machine and user."""
+    path = address if isinstance(address, Path) else database_file(address)
+    if path is not None:
+        return path.with_name(path.name + ".locks")
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return root / "mlproject" / "locks" / sha256(str(address).encode())[:16]
 
 
 @contextlib.contextmanager

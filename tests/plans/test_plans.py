@@ -141,3 +141,13 @@ def test_images_without_a_held_out_split_are_declared_in_sample(tmp_path: Path) 
         "x", {"model": "resnet18", "weights": "random", "data": str(tmp_path), "dataset_size": 3}
     ).cells
     assert cell.in_sample
+
+
+@pytest.mark.parametrize(
+    "tune", ["trials = 0.5", 'sampler = "tpee"', "[tune.space]\nlr = { low = 1 }", "space = 3", "trails = 3"]
+)
+def test_a_fault_of_the_table_tune_names_the_file(tune: str, tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text(f'[tune]\n{tune}\n[[grid]]\nmodel = "resnet18"\nweights = "random"\n')
+    with pytest.raises(WrongUse, match=r"^study\.toml: [^\n]+$"):
+        read_plan(path, {})

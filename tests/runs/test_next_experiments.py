@@ -83,8 +83,12 @@ def test_a_budget_in_flops_follows_the_cost_of_the_finished_runs(capsys: pytest.
     aim = Aim(target=5000, budget=6000 * 4e8, unit="flops")
     by_flops = choose(plan, finished(plan.cells), aim)
     assert by_flops[0].runs == by_images[0].runs
-    print_next(by_flops, aim, Path("next.toml"))
-    assert "mlproject sweep --plan next.toml" in capsys.readouterr().out
+    print_next(by_flops, aim, Path("next.toml"), "")
+    hint = "mlproject sweep --plan next.toml; then fit all: mlproject aggregate\n"
+    assert hint in capsys.readouterr().out
+    print_next(by_flops, aim, Path("next plan.toml"), "my study")
+    hint = "sweep --plan 'next plan.toml' --experiment 'my study'; then fit all: mlproject aggregate"
+    assert f"{hint} --experiment 'my study'\n" in capsys.readouterr().out
 
 
 def test_what_cannot_be_chosen_is_refused(tmp_path: Path) -> None:
@@ -174,7 +178,7 @@ def test_a_joint_choice_is_shown_with_its_models(
 ) -> None:
     aim = Aim(target=3200, budget=20000)
     choices = choose(joint_plan, joint_runs(joint_plan), aim)
-    print_next(choices, aim, Path("next.toml"))
+    print_next(choices, aim, Path("next.toml"), "")
     said = capsys.readouterr().out
     assert "3 models" in said
     assert choices[0].runs[0].cell.model in said

@@ -66,7 +66,9 @@ def test_the_contract_of_a_cell_run_holds(store: Store) -> None:
     plan = small_plan(dataset_size="20", seed="0")
     (result,) = run_plan(plan, store, Lines(1), summary=False)
     run = store.client.get_run(result.run_id)
-    assert run.info.run_name == "efficientnet_lite0 · 20 images · embedded · seed 0"
+    assert run.info.run_name == result.name == plan.naming.name(result.cell)
+    assert result.name.endswith("embedded · eval_size=20 · epochs=5 · target=labels · seed 0")
+    assert result.accuracy == run.data.metrics["accuracy"]
     assert run.data.tags["kind"] == "cell"
     assert run.data.params["cell.knobs.lr"] == "0.001"
     names = {"eval.loss", "eval.loss_median", "eval.loss_max", "train.loss", "params", "params_trained"}

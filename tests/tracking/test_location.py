@@ -5,9 +5,10 @@ import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy import URL
 
-from mlproject.errors import StoreUnreachable
-from mlproject.tracking import Store, done_keys, open_store
+from mlproject.errors import BadInput, StoreUnreachable, WrongUse
+from mlproject.tracking import Store, done_keys, open_store, sqlite_path, ui_command
 from tests.tracking.test_store import log_cell
 
 SOURCE = str(Path(__file__).parents[2] / "src")
@@ -100,3 +101,130 @@ def test_three_first_starts_at_once_build_one_store(tmp_path: Path) -> None:
     assert [process.returncode for process in starts] == [0, 0, 0]
     assert len(answers) == 1
     assert not list(tmp_path.glob("*.part*"))
+
+
+@pytest.mark.parametrize("name", ["run #2", "50% a%41b", "what?x=1", "ünï {x}[1];&= ", "q'uo\"te@host"])
+def test_a_store_and_its_artifacts_lie_in_the_working_folder_whatever_its_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, files = tmp_path / name, tmp_path / "files"
+    folder.mkdir()
+    files.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    for store in (open_store(), open_store("named")):
+        run_id = log_cell(store, files)
+        losses = store.artifact(run_id, "losses.parquet")
+        assert losses.is_relative_to(folder / "mlruns")
+        assert losses.exists()
+        assert store.artifact_uri(run_id) == str(losses.parent)
+    assert done_keys() == set(store.done()) != set()
+    assert {path.name for path in folder.iterdir()} == {"mlflow.db", "mlflow.db.locks", "mlruns"}
+    assert set(tmp_path.iterdir()) == {folder, files}
+
+
+FORMS = {
+    "run #2": ("sqlite", {"timeout": "7"}),
+    "50% a%41b": ("sqlite+pysqlite", {}),
+    "what?x=1": ("sqlite", {"timeout": "7", "uri": "true", "vfs": "unix"}),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_every_form_of_an_address_opens_the_file_that_it_names_and_makes_no_other(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / name / "runs.db"
+    driver, query = FORMS[name]
+    url = URL.create(driver, database=file.as_uri() if "uri" in query else str(file), query=query)
+    uri = url.render_as_string(hide_password=False)
+    assert sqlite_path(uri) == file
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.chdir(tmp_path)
+    store = open_store("x")
+    assert open_store("x", create=False).file == file
+    assert store.uri == uri
+    assert {path.name for path in tmp_path.iterdir()} == {name}
+    assert {path.name for path in file.parent.iterdir()} == {"runs.db", "runs.db.locks"}
+
+
+@pytest.mark.parametrize("uri", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true"])
+def test_a_store_in_memory_is_refused(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(WrongUse, match="in memory"):
+        open_store()
+
+
+@pytest.mark.parametrize("uri", ["http://host:5000", "postgresql://u:p@host/runs", "./mlruns", "databricks"])
+def test_an_address_of_another_kind_has_no_file(uri: str) -> None:
+    assert sqlite_path(uri) is None
+
+
+def test_the_experiment_of_mlflows_variables_is_used_by_its_id_or_its_name(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log_cell(store, tmp_path)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", store.experiment_id)
+    for name in ("", name_of(store)):
+        monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", name)
+        assert open_store().experiment_id == store.experiment_id
+        assert open_store(create=False).experiment_id == store.experiment_id
+        assert done_keys() == set(store.done()) != set()
+    other = open_store("another")
+    assert other.experiment_id != store.experiment_id  # an option counts more than the environment
+    assert done_keys("another") == set()
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "another")
+    with pytest.raises(WrongUse, match=f"MLFLOW_EXPERIMENT_ID={store.experiment_id} is experiment 'test-"):
+        open_store()
+    with pytest.raises(WrongUse, match="unset one of them"):
+        done_keys()
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID")
+    assert open_store().experiment_id == other.experiment_id
+
+
+@pytest.mark.parametrize("given", ["987654", "no number", "-1"])
+def test_an_experiment_id_that_does_not_exist_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", given)
+    with pytest.raises(WrongUse, match=r"unknown MLFLOW_EXPERIMENT_ID .*; known: .*0 \(Default\)"):
+        open_store()
+
+
+def test_a_deleted_experiment_is_refused_with_the_command_that_restores_it(store: Store) -> None:
+    name = name_of(store)
+    store.client.delete_experiment(store.experiment_id)
+    with pytest.raises(BadInput, match=f"mlflow experiments restore --experiment-id {store.experiment_id}"):
+        open_store(name)
+    store.client.restore_experiment(store.experiment_id)
+    assert open_store(name).experiment_id == store.experiment_id
+
+
+def test_the_command_of_the_ui_names_the_store_and_no_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
+    assert ui_command("sqlite:///mlflow.db") == "mlflow ui"
+    commands = {
+        "sqlite:///runs.db": f"sqlite:///{tmp_path}/runs.db",
+        "sqlite:////a/runs.db?timeout=7": "'sqlite:////a/runs.db?timeout=7'",
+        "sqlite:////a/run #2/runs.db": "'sqlite+pysqlite:////a/run %232/runs.db'",
+        "postgresql://host/runs": "postgresql://host/runs",
+        "postgresql://me:pass/word@host/runs": '"$MLFLOW_TRACKING_URI"',
+        "postgresql:///runs?password=x": '"$MLFLOW_TRACKING_URI"',
+    }
+    for uri, address in commands.items():
+        assert ui_command(uri) == f"mlflow ui --backend-store-uri {address}"
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert ui_command("postgresql://host/runs").startswith(str(Path(sys.executable).with_name("mlflow")))
+
+
+def test_a_run_that_a_launcher_began_and_nobody_adopted_is_listed(store: Store) -> None:
+    launched = {"mlflow.project.entryPoint": "main"}
+    begun = store.client.create_run(store.experiment_id, tags=launched).info.run_id
+    store.client.create_run(store.experiment_id, tags=launched | {"lock": "x"})
+    store.client.create_run(store.experiment_id)
+    ended = store.client.create_run(store.experiment_id, tags=launched).info.run_id
+    store.client.set_terminated(ended, "FAILED")
+    assert store.never_started() == [begun]
+    store.client.delete_run(begun)
+    assert store.never_started() == []

@@ -1,6 +1,7 @@
 import pytest
 
 from mlproject.tracking import TrackedRun
+from mlproject.tracking.tracked_run import context_tags
 
 
 def test_a_data_set_that_another_process_logs_at_the_same_moment_is_logged_again():
@@ -73,3 +74,20 @@ def test_a_digest_is_cut_to_what_mlflow_stores_and_the_source_is_kept():
     assert client.dataset.digest == "d" * 36
     assert json.loads(client.dataset.source) == {"uri": "/data"}
     assert [(tag.key, tag.value) for tag in client.tags] == [("mlflow.data.context", "training")]
+
+
+def test_runs_record_who_ran_which_code_as_the_launcher_does():
+    import getpass
+    import re
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    tags = context_tags()
+    assert tags["mlflow.user"] == getpass.getuser()
+    assert (tags["mlflow.source.name"], tags["mlflow.source.type"]) == (sys.argv[0], "LOCAL")
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    assert tags.get("mlflow.source.git.commit", "") == commit
+    assert re.fullmatch(r"[\d.]+", tags["code.version"])
+    assert not commit or tags["code.dirty"] in ("true", "false")

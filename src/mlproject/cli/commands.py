@@ -223,7 +223,7 @@ def plan_next(
     aim = Aim(target=target_images, budget=budget, unit=unit, params=target_params)
     choices = choose(given, open_store(experiment, create=False).observations(), aim)
     write_plan(out, given, aim, choices)
-    listing.print_next(choices, aim, out)
+    listing.print_next(choices, aim, out, experiment)
 
 
 @app.command()
@@ -251,7 +251,7 @@ def show(
     from mlproject.cli import listing
     from mlproject.tracking import open_store
 
-    listing.print_one(open_store(experiment, create=False), name)
+    listing.print_one(open_store(experiment, create=False), name, experiment)
 
 
 @app.command()

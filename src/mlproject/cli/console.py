@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,7 +35,8 @@ WIDE = 200
 
 
 def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr)
+    # Names of folders and models are printed as they are, [brackets] and :colons: included.
+    console = Console(stderr=stderr, markup=False, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = WIDE
     return console
@@ -85,9 +87,9 @@ class Bars:
         self.cells = progress.add_task("cells", total=n_cells, unit="cells", visible=n_cells > 0)
         self.current = progress.add_task("", total=None, visible=False, unit="")
 
-    def begin(self, cell: Cell) -> None:
+    def begin(self, name: str) -> None:
         """Show the running cell."""
-        self.progress.update(self.cells, description=cell.label)
+        self.progress.update(self.cells, description=name)
 
     def end(self, result: CellRun) -> None:
         """Count the cell; a failure is printed above the bars."""
@@ -129,7 +131,7 @@ class Lines:
         self.n_done = 0
         self.start = time.monotonic()
 
-    def begin(self, cell: Cell) -> None:
+    def begin(self, name: str) -> None:
         """Nothing is printed before the end of the cell."""
 
     def end(self, result: CellRun) -> None:
@@ -188,10 +190,12 @@ class _Speed(ProgressColumn):
 
 
 def line(result: CellRun) -> Text:
-    """One line on a cell: status, name, loss or the reason of a failure."""
-    text = Text.assemble((result.status, STYLES[result.status]), "  ", result.cell.label)
+    """One line on a cell: status, name, loss and accuracy, or the reason of a failure."""
+    text = Text.assemble((result.status, STYLES[result.status]), "  ", result.name)
     if result.status == "done":
         text.append(f"  loss {result.loss:.4g}", "cyan")
+    if not math.isnan(result.accuracy):
+        text.append(f"  accuracy {result.accuracy:.1%}", "cyan")
     return text.append(f"  {result.reason}") if result.reason else text
 
 
@@ -208,13 +212,18 @@ def warn(text: str) -> None:
     err.print(Text.assemble(("warning: ", "yellow"), text), soft_wrap=True)
 
 
+def note(text: str) -> None:
+    """Print a note on stderr."""
+    err.print(Text.assemble(("note: ", "yellow"), text), soft_wrap=True)
+
+
 def warn_of_plan(plan: Plan) -> None:
     """Note reduced sizes and knobs that do not suit their optimiser, and warn of grids that are left out."""
     from mlproject.recipes import optimizer_notes
 
-    knobs = dict.fromkeys(note for cell in plan.cells for note in optimizer_notes(cell))
+    knobs = dict.fromkeys(line for cell in plan.cells for line in optimizer_notes(cell))
     for text in (*plan.notes, *knobs):
-        err.print(Text.assemble(("note: ", "yellow"), text), soft_wrap=True)
+        note(text)
     for fault in plan.left_out:
         warn(f"left out, the other grids are run: {fault}")
 
@@ -223,12 +232,12 @@ def warn_of_cells(cells: Sequence[Cell]) -> None:
     """Note what limits the results of these cells: random features, in-sample losses."""
     random = sorted({cell.model for cell in cells if cell.random_features})
     if random:
-        err.print(
-            f"[yellow]note:[/] {', '.join(random)}: declared RANDOM weights, not pretrained ones; runs are"
+        note(
+            f"{', '.join(random)}: declared RANDOM weights, not pretrained ones; runs are"
             " named and tagged so, and never fitted together with pretrained ones"
         )
     if any(cell.in_sample for cell in cells):
-        err.print("[yellow]note:[/] in-sample losses, of the training images themselves: none are held out")
+        note("in-sample losses, of the training images themselves: none are held out")
 
 
 def warn_of_tuning(plan: Plan) -> None:
@@ -237,7 +246,7 @@ def warn_of_tuning(plan: Plan) -> None:
         from mlproject.tuning import BORROWED
 
         if any(cell.validation_size == 0 for cell in plan.cells):
-            err.print(f"[yellow]note:[/] {BORROWED}", soft_wrap=True)
+            note(BORROWED)
 
 
 def warn_of_skipped(image_sets: Iterable[ImageSet]) -> None:
@@ -249,7 +258,4 @@ def warn_of_skipped(image_sets: Iterable[ImageSet]) -> None:
         first = sorted(images.skipped, key=lambda skipped: not skipped.bad)[:N_NAMED]
         named = "; ".join(f"{skipped.id}: {skipped.reason}" for skipped in first)
         more = f"; and {n - N_NAMED} more" if (n := len(images.skipped)) > N_NAMED else ""
-        text = (
-            f" {images.name}: {n} left out, {n_bad} of them bad ({named}{more}); see skipped.csv of each run"
-        )
-        err.print(Text.assemble(("note:", "yellow"), text), soft_wrap=True)
+        note(f"{images.name}: {n} left out, {n_bad} of them bad ({named}{more}); see skipped.csv of each run")

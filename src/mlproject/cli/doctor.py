@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import shutil
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from rich.text import Text
 
 from mlproject.cli.console import out
 from mlproject.errors import MLProjectError
 
 ROOM = 1 << 30
 PACKAGES = ("torch", "torchvision", "mlflow", "onnxruntime", "numpy", "opencv-python-headless")
+MARKS = {True: ("ok  ", "green"), None: ("note", "yellow"), False: ("bad ", "red")}
 
 Finding = tuple[bool | None, str, str]
 """Whether it works (None: with limits), what it is, and the detail."""
@@ -22,9 +26,8 @@ Finding = tuple[bool | None, str, str]
 def examine() -> int:
     """Print the findings; the exit status: 0, or 1 when something will not work."""
     findings = [*_packages(), *_device(), *_weights(), *_regions(), *_data(), *_cache(), *_store()]
-    marks = {True: "[green]ok  [/]", None: "[yellow]note[/]", False: "[red]bad [/]"}
     for works, what, detail in findings:
-        out.print(f"{marks[works]} {what}: {detail}", highlight=False, soft_wrap=True)
+        out.print(Text.assemble(MARKS[works], f" {what}: {detail}"), soft_wrap=True)
     return int(any(works is False for works, _, _ in findings))
 
 
@@ -34,7 +37,7 @@ def _packages() -> Iterator[Finding]:
         try:
             yield True, name, importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            yield False, name, "not installed; run `pip install -e .`"
+            yield False, name, "not installed; run `pip install -e .` in this repository's checkout"
 
 
 def _device() -> Iterator[Finding]:
@@ -101,18 +104,30 @@ def _store() -> Iterator[Finding]:
     if path is not None:
         yield _integrity(path)
     try:
-        closed = open_store(create=False).reconcile()
+        store = open_store(create=False)
+        closed, waiting = store.reconcile(), store.never_started()
     except MLProjectError as problem:
         yield False, "tracking store", str(problem)
         return
     yield True, "tracking store", masked(uri)
     if closed:
         yield None, "dead runs", f"{len(closed)} runs whose process died were closed as KILLED"
+    if waiting:
+        yield None, "runs that never started", never_started(waiting)
+
+
+def never_started(run_ids: Sequence[str]) -> str:
+    """What to do about runs that ``mlflow run`` began and left RUNNING."""
+    return (
+        f"{len(run_ids)} begun by `mlflow run` whose program did not start (no conda? add `--env-manager"
+        " local`); unless their launcher is still at work, remove each: "
+        + "; ".join(f"mlflow runs delete --run-id {run_id}" for run_id in run_ids)
+    )
 
 
 def _integrity(path: Path) -> Finding:
     try:
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
             verdict = str(connection.execute("pragma integrity_check").fetchone()[0])
     except sqlite3.Error as error:
         verdict = str(error)

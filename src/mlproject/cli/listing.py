@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -58,11 +59,12 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
     out.print(f"{len(rows)} cells")
 
 
-def print_one(store: Store, name: str) -> None:
+def print_one(store: Store, name: str, experiment: str) -> None:
     """Everything about the cell run whose key or run id begins with ``name``."""
     rows = [r for r in store.records() if r["cell"].startswith(name) or r["run_id"].startswith(name)]
     if not rows:
-        raise WrongUse(f"no cell or run begins with {name!r}; `mlproject ls --all` lists them")
+        lists = f"mlproject ls --all{_option(experiment)}"
+        raise WrongUse(f"no cell or run begins with {name!r}; `{lists}` lists them")
     row = next((r for r in rows if r["status"] == "done"), rows[0])
     table = Table(box=None, show_header=False)
     table.add_column(style="cyan")
@@ -82,7 +84,7 @@ def n_trials(plan: Plan) -> int:
     """Number of trials of all searches of a plan."""
     from mlproject.tuning import coordinates
 
-    return plan.tune.trials * len(coordinates(plan.cells, plan.tune)) if plan.tune else 0
+    return plan.tune.trials * len(coordinates(plan.cells, plan.tune, plan.naming)) if plan.tune else 0
 
 
 def print_tuned(plan: Plan, tune: Tune) -> None:
@@ -90,7 +92,7 @@ def print_tuned(plan: Plan, tune: Tune) -> None:
     from mlproject.tuning import GFLOPS, coordinates, search_seconds
 
     table = Table("study", "trials", "a trial trains on", "validates on", "about", box=None)
-    searches = coordinates(plan.cells, tune)
+    searches = coordinates(plan.cells, tune, plan.naming)
     costs = [search_seconds(coordinate, plan.images_of(coordinate.cells[0])) for coordinate in searches]
     for coordinate, cost in zip(searches, costs, strict=True):
         trial = coordinate.trial
@@ -115,9 +117,12 @@ def print_plan(plan: Plan, experiment: str) -> None:
     shared = {name for name in knobs[0] if len({row.get(name) for row in knobs}) == 1}
     table = Table("", "cell", "name", "knobs that differ", box=None)
     for cell, row in zip(plan.cells, knobs, strict=True):
-        mark = "[green]done[/]" if cell.key in done else "to do"
+        mark = Text("done", "green") if cell.key in done else "to do"
         table.add_row(
-            mark, cell.key, Text(cell.label), _pairs({k: v for k, v in row.items() if k not in shared})
+            mark,
+            cell.key,
+            Text(plan.naming.name(cell)),
+            _pairs({k: v for k, v in row.items() if k not in shared}),
         )
     out.print(table)
     out.print("all cells: " + _pairs({k: v for k, v in knobs[0].items() if k in shared}))
@@ -129,7 +134,12 @@ def _pairs(values: dict[str, Any]) -> str:
     return " ".join(f"{name}={value}" for name, value in values.items())
 
 
-def print_next(choices: Sequence[Choice], aim: Aim, plan: Path) -> None:
+def _option(experiment: str) -> str:
+    """The option that names the same experiment in a further command."""
+    return f" --experiment {shlex.quote(experiment)}" if experiment else ""
+
+
+def print_next(choices: Sequence[Choice], aim: Aim, plan: Path, experiment: str) -> None:
     """One line for each group: what to run, what it costs, and how far it narrows the prediction."""
     table = Table(box=None)
     for heading in ("group", "sizes × seeds", aim.unit, f"95 % interval at {aim.words}", "expected after"):
@@ -156,7 +166,9 @@ def print_next(choices: Sequence[Choice], aim: Aim, plan: Path) -> None:
         widths = [f"a factor of {math.exp(width):.3g}" for width in ends]
         table.add_row(Text(name), Text(runs or "nothing helps"), f"{next_plan.spent:.4g}", *widths)
     out.print(table)
-    hint = f"Run them: mlproject sweep --plan {plan}; then fit all: mlproject aggregate"
+    same = _option(experiment)
+    hint = f"Run them: mlproject sweep --plan {shlex.quote(str(plan))}{same}"
+    hint += f"; then fit all: mlproject aggregate{same}"
     out.print(hint, markup=False, soft_wrap=True)
 
 

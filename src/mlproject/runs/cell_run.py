@@ -27,38 +27,53 @@ Status = Literal["done", "was done", "busy", "failed"]
 
 @dataclass(frozen=True, kw_only=True)
 class CellRun:
-    """The result of a cell: its run, or that another process runs it, or why it failed."""
+    """The result of a cell: its run, or that another process runs it, or why it failed.
+
+    ``name`` is that of its run; ``accuracy`` is a share of the evaluated images, NaN where there is none.
+    """
 
     cell: Cell
+    name: str
     status: Status
     run_id: str = ""
     reason: str = ""
     loss: float = float("nan")
+    accuracy: float = float("nan")
 
 
 def run_cell(
-    cell: Cell, images: ImageSet, store: Store, *, report: Report, sweep: str = "", adopt: bool = False
+    cell: Cell,
+    images: ImageSet,
+    store: Store,
+    *,
+    report: Report,
+    name: str = "",
+    sweep: str = "",
+    adopt: bool = False,
 ) -> CellRun:
     """Run a cell under its lock, unless it is done already or another process runs it.
 
-    The same cell gives the same losses. Raises what the recipe raises, after the run was marked FAILED or
-    KILLED.
+    ``name`` is that of its run (default: the cell's label). The same cell gives the same losses. Raises
+    what the recipe raises, after the run was marked FAILED or KILLED.
     """
+    name = name or cell.label
     with try_locked(store.lock_path(cell.key)) as ours:
         if not ours:
-            return CellRun(cell=cell, status="busy", reason="another process is running it")
+            return CellRun(cell=cell, name=name, status="busy", reason="another process is running it")
         earlier = store.done([cell.key]).get(cell.key)
         if earlier:
-            return CellRun(cell=cell, status="was done", run_id=earlier)
-        with store.run(
-            kind="cell", name=cell.label, lock=cell.key, tags=_tags(cell, sweep), adopt=adopt
-        ) as run:
+            return CellRun(cell=cell, name=name, status="was done", run_id=earlier)
+        tags = _tags(cell, sweep)
+        with store.run(kind="cell", name=name, lock=cell.key, tags=tags, adopt=adopt) as run:
             timed = _Timer(report)
             outcome = build_recipe(cell.recipe, cell.knobs).run(cell, images, timed)
             timed.stop()
-            _log(run, cell, images, outcome, timed)
+            _log(run, cell, images, outcome, timed, name)
         shutil.rmtree(unfinished_folder(cell.key), ignore_errors=True)
-    return CellRun(cell=cell, status="done", run_id=run.run_id, loss=_loss(outcome))
+    accuracy = float(outcome.facts.get("accuracy", "nan"))
+    return CellRun(
+        cell=cell, name=name, status="done", run_id=run.run_id, loss=_loss(outcome), accuracy=accuracy
+    )
 
 
 @dataclass
@@ -99,7 +114,7 @@ def _tags(cell: Cell, sweep: str) -> dict[str, str]:
     return {name: value for name, value in tags.items() if value}
 
 
-def _log(run: TrackedRun, cell: Cell, images: ImageSet, outcome: Outcome, timed: _Timer) -> None:
+def _log(run: TrackedRun, cell: Cell, images: ImageSet, outcome: Outcome, timed: _Timer, name: str) -> None:
     losses = outcome.losses
     provenance = {f"provenance.{name}": value for name, value in outcome.provenance.items()}
     run.log(
@@ -111,7 +126,7 @@ def _log(run: TrackedRun, cell: Cell, images: ImageSet, outcome: Outcome, timed:
     context = "+".join(dict.fromkeys(losses.splits))
     run.log_dataset(name=images.name, digest=images.digest, source=images.source, context=context)
     with tempfile.TemporaryDirectory(prefix="mlproject-") as folder:
-        _write_artifacts(Path(folder), cell, outcome)
+        _write_artifacts(Path(folder), cell, outcome, name)
         if images.skipped:
             rows = [[skipped.id, skipped.reason, str(skipped.bad).lower()] for skipped in images.skipped]
             write_rows(Path(folder) / "skipped.csv", ["id", "reason", "bad"], rows)
@@ -143,7 +158,7 @@ def _metrics(cell: Cell, outcome: Outcome, seconds: Mapping[str, float]) -> dict
     return values | {name: float(value) for name, value in outcome.facts.items()}
 
 
-def _write_artifacts(folder: Path, cell: Cell, outcome: Outcome) -> None:
+def _write_artifacts(folder: Path, cell: Cell, outcome: Outcome, title: str) -> None:
     write_losses(outcome.losses, folder)
     content = json.dumps(cell.to_dict(), indent=2, allow_nan=False)
     (folder / "cell.json").write_text(content + "\n", "utf-8")
@@ -158,7 +173,7 @@ def _write_artifacts(folder: Path, cell: Cell, outcome: Outcome) -> None:
         write_rows(folder / f"{name}.csv", list(columns), rows)
     from mlproject.report import draw_histogram
 
-    draw_histogram(outcome.losses, cell.label, folder / "losses.png")
+    draw_histogram(outcome.losses, title, folder / "losses.png")
 
 
 def _loss(outcome: Outcome) -> float:

@@ -32,8 +32,8 @@ STUDIES = "optuna.log"
 class Watcher(Report, Protocol):
     """Progress callback of a plan, which also receives cells and searches."""
 
-    def begin(self, cell: Cell) -> None:
-        """A cell is started."""
+    def begin(self, name: str) -> None:
+        """A cell of this name is started."""
 
     def end(self, result: CellRun) -> None:
         """A cell is done, was done, is run by another process, or failed."""
@@ -78,7 +78,7 @@ def _sweep_run(plan: Plan, store: Store) -> Iterator[TrackedRun]:
 
 def _run_tuned(plan: Plan, tune: Tune, store: Store, watcher: Watcher) -> list[CellRun]:
     """Run each coordinate's search, then its cells with the best knobs; busy searches are tried again."""
-    waiting = coordinates(plan.cells, tune)
+    waiting = coordinates(plan.cells, tune, plan.naming)
     results: list[CellRun] = []
     with open_tuner(tune.storage, store.beside(STUDIES), watcher) as tuner, _sweep_run(plan, store) as run:
         while waiting:
@@ -88,7 +88,7 @@ def _run_tuned(plan: Plan, tune: Tune, store: Store, watcher: Watcher) -> list[C
                 if result is None:
                     busy.append(coordinate)
                 elif isinstance(result, str):
-                    results += _fail(coordinate, result, watcher)
+                    results += _fail(coordinate, result, plan, watcher)
                 else:
                     log_search(result, store, sweep=plan.name, parent=run.run_id)
                     watcher.end_search(result)
@@ -114,8 +114,11 @@ def _tune(coordinate: Coordinate, plan: Plan, tuner: Tuner) -> SearchResult | st
         return str(error) if isinstance(error, MLProjectError) else one_line(error)
 
 
-def _fail(coordinate: Coordinate, reason: str, watcher: Watcher) -> list[CellRun]:
-    failed = [CellRun(cell=cell, status="failed", reason=reason) for cell in coordinate.cells]
+def _fail(coordinate: Coordinate, reason: str, plan: Plan, watcher: Watcher) -> list[CellRun]:
+    failed = [
+        CellRun(cell=cell, name=plan.naming.name(cell), status="failed", reason=reason)
+        for cell in coordinate.cells
+    ]
     for cell_run in failed:
         watcher.end(cell_run)
     return failed
@@ -130,10 +133,11 @@ def _run_cells(
         for cell in plan.cells:
             if cell.key in results:
                 continue
+            name = plan.naming.name(cell)
             if cell.key in done:
-                result = CellRun(cell=cell, status="was done", run_id=done[cell.key])
+                result = CellRun(cell=cell, name=name, status="was done", run_id=done[cell.key])
             else:
-                watcher.begin(cell)
+                watcher.begin(name)
                 result = _run_one(cell, plan, store, watcher, adopt=adopt)
             if last or result.status != "busy":
                 results[cell.key] = result
@@ -142,30 +146,22 @@ def _run_cells(
 
 
 def _run_one(cell: Cell, plan: Plan, store: Store, watcher: Watcher, *, adopt: bool) -> CellRun:
+    images, name, sweep = plan.images_of(cell), plan.naming.name(cell), "" if adopt else plan.name
     try:
-        return run_cell(
-            cell, plan.images_of(cell), store, report=watcher, sweep="" if adopt else plan.name, adopt=adopt
-        )
+        return run_cell(cell, images, store, report=watcher, name=name, sweep=sweep, adopt=adopt)
     except FATAL:
         raise
-    except OSError as error:
-        if adopt or is_disk_full(error):
-            raise
-        return CellRun(cell=cell, status="failed", reason=one_line(error))
-    except MLProjectError as problem:
-        if adopt:
-            raise
-        return CellRun(cell=cell, status="failed", reason=str(problem))
     except Exception as error:  # a recipe may raise anything; the other cells go on
-        if adopt:
+        if adopt or (isinstance(error, OSError) and is_disk_full(error)):
             raise
-        return CellRun(cell=cell, status="failed", reason=one_line(error))
+        reason = str(error) if isinstance(error, MLProjectError) else one_line(error)
+        return CellRun(cell=cell, name=name, status="failed", reason=reason)
 
 
 def _log_summary(run: TrackedRun, results: Sequence[CellRun]) -> None:
     counts = {status: sum(r.status == status for r in results) for status in get_args(Status)}
     run.log(metrics={f"cells.{status.replace(' ', '_')}": n for status, n in counts.items()})
     with tempfile.TemporaryDirectory(prefix="mlproject-") as folder:
-        rows = [[r.cell.label, r.cell.key, r.status, r.run_id, r.reason] for r in results]
+        rows = [[r.name, r.cell.key, r.status, r.run_id, r.reason] for r in results]
         write_rows(Path(folder) / "cells.csv", ["name", "cell", "status", "run_id", "reason"], rows)
         run.log_files(Path(folder))

@@ -5,7 +5,7 @@ match their logged digest. An attempt is always a new run. The process that runs
 RUNNING run whose lock is free has lost its owner and is closed as KILLED.
 """
 
-from mlproject.tracking.location import done_keys, open_store, sqlite_path, tracking_uri
+from mlproject.tracking.location import done_keys, open_store, sqlite_path, tracking_uri, ui_command
 from mlproject.tracking.store import LOSSES_DIGEST, Store
 from mlproject.tracking.tracked_run import TrackedRun
 
@@ -17,4 +17,5 @@ __all__ = [
     "open_store",
     "sqlite_path",
     "tracking_uri",
+    "ui_command",
 ]

@@ -5,12 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
+import shutil
+import sqlite3
+import sys
+import tempfile
 import uuid
 from pathlib import Path
 from typing import Any
 
-from mlproject.errors import BadInput, NoRoom, StoreUnreachable, unknown
-from mlproject.files import locked, sha256, write_atomic
+from mlproject.errors import BadInput, NoRoom, StoreUnreachable, WrongUse, masked, unknown
+from mlproject.files import database_file, database_url, lock_folder, locked, write_atomic
 from mlproject.tracking.store import Store, reaching
 
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -24,6 +29,8 @@ SETTINGS = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 """Environment of MLflow, unless set already."""
+EXPERIMENT = ("MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID")
+"""Variables by which MLflow's environment names the experiment."""
 DONE_FILE = "done.json"
 SQLITE_HEADER = 100
 """Bytes of a SQLite file that hold, among others, its change counter."""
@@ -32,14 +39,15 @@ SQLITE_HEADER = 100
 def open_store(experiment: str | None = None, *, create: bool = True) -> Store:
     """The store that MLflow's environment names (default: ``mlflow.db`` here) and its experiment.
 
-    Raises: StoreUnreachable when it cannot be reached, or does not exist and ``create`` is false.
+    Raises: StoreUnreachable when it cannot be reached, or does not exist and ``create`` is false; WrongUse
+    for an experiment that does not exist and is not to be created, or that is named twice.
     """
     uri = tracking_uri()
     client = _connect(uri, create=create)
     with reaching(uri):
         launcher = os.environ.pop("MLFLOW_RUN_ID", None)
         experiment_id = client.get_run(launcher).info.experiment_id if launcher else None
-        experiment_id = experiment_id or _experiment_id(client, _name(experiment), create)
+        experiment_id = experiment_id or _experiment_id(client, experiment, create)
     return _store(uri, client, experiment_id, launcher)
 
 
@@ -48,18 +56,19 @@ def done_keys(experiment: str | None = None) -> set[str]:
 
     Importing MLflow takes seconds. The answer is kept beside a SQLite store and used until its file changes.
     """
-    uri, name = tracking_uri(), _name(experiment)
+    uri = tracking_uri()
     path = sqlite_path(uri)
     if path is None:
-        return _ask_done(uri, name)
+        return _ask_done(uri, experiment)
     if not path.exists():
         return set()
-    kept, question = _lock_folder(uri) / DONE_FILE, [name, _state(path)]
+    asked = [experiment or "", *(os.environ.get(name, "") for name in EXPERIMENT)]
+    kept, question = lock_folder(path) / DONE_FILE, [*asked, _state(path)]
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         answer = json.loads(kept.read_text("utf-8"))
         if answer["question"] == question:
             return set(answer["keys"])
-    keys = _ask_done(uri, name)
+    keys = _ask_done(uri, experiment)
     with contextlib.suppress(OSError, NoRoom):  # a folder that is read-only or full: asked again next time
         write_atomic(kept, json.dumps({"question": question, "keys": sorted(keys)}).encode())
     return keys
@@ -70,9 +79,23 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
 
 
+def ui_command(uri: str) -> str:
+    """The command that shows the store at ``uri`` in MLflow's UI; a password is left in the environment."""
+    program = "mlflow" if shutil.which("mlflow") else str(Path(sys.executable).with_name("mlflow"))
+    words = [shlex.quote(program), "ui"]
+    if uri == DEFAULT_URI:
+        return " ".join(words)  # MLflow's default, too
+    if masked(uri) != uri:
+        return " ".join([*words, "--backend-store-uri", '"$MLFLOW_TRACKING_URI"'])
+    address = _address(uri)
+    if "%" not in address:  # MLflow makes no stray folder of an address without escapes
+        address = address.replace("sqlite+pysqlite:", "sqlite:", 1)
+    return " ".join([*words, "--backend-store-uri", shlex.quote(address)])
+
+
 def sqlite_path(uri: str) -> Path | None:
-    """The file of a SQLite address; None for any other."""
-    return Path(uri.removeprefix("sqlite:///")).absolute() if uri.startswith("sqlite:///") else None
+    """The file of a SQLite address; None for any other. Raises: WrongUse for a database in memory."""
+    return database_file(uri)
 
 
 def _connect(uri: str, *, create: bool) -> Any:
@@ -85,29 +108,65 @@ def _connect(uri: str, *, create: bool) -> Any:
     import mlflow
 
     with reaching(uri):
+        address = _address(uri)
         if path is not None:
-            _build_sqlite(path)
-        client = mlflow.MlflowClient(tracking_uri=uri)
+            _build_sqlite(path, address)
+        client = mlflow.MlflowClient(tracking_uri=address)
     mlflow.set_tracking_uri(uri)
     return client
 
 
-def _build_sqlite(path: Path) -> None:
+def _address(uri: str, file: Path | None = None) -> str:
+    """The address as MLflow reads it rightly, of another ``file`` where given.
+
+    MLflow makes the folders of an address that begins with ``sqlite:///``, from its text as it is, escapes
+    and parameters included; with the driver's name it makes none. It keeps stores by their address, which
+    is therefore absolute.
+    """
+    url = database_url(uri)
+    if url is None or url.get_backend_name() != "sqlite":
+        return uri
+    if file is None and "uri" not in url.query:
+        file = database_file(uri)
+    if file is not None:
+        url = url.set(database=file.as_uri() if "uri" in url.query else str(file))
+    return url.set(drivername="sqlite+pysqlite").render_as_string(hide_password=False)
+
+
+def _build_sqlite(path: Path, address: str) -> None:
     """Build a new store under a temporary name, then link it: killed midway it leaves no half-built store."""
     if path.exists():
         return
-    from mlflow import MlflowClient
-
-    with locked(_lock_folder(f"sqlite:///{path}") / "store.lock"):
+    with locked(lock_folder(path) / "store.lock"):
         if path.exists():
             return
         stub = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
         try:
-            MlflowClient(tracking_uri=f"sqlite:///{stub}").search_experiments(max_results=1)
+            _build(stub, _address(address, stub), _artifact_root())
             os.link(stub, path)
         finally:
-            for leftover in path.parent.glob(f"{stub.name}*"):
-                leftover.unlink()
+            for leftover in path.parent.iterdir():
+                if leftover.name.startswith(stub.name):
+                    leftover.unlink()
+
+
+def _build(file: Path, address: str, root: str) -> None:
+    """Build a store whose first experiment keeps its artifacts below ``root`` (empty: MLflow's choice)."""
+    from mlflow import MlflowClient
+
+    with contextlib.ExitStack() as stack:
+        if root:  # MLflow writes the folder's name into SQL as it is
+            stack.enter_context(contextlib.chdir(stack.enter_context(tempfile.TemporaryDirectory())))
+        MlflowClient(tracking_uri=address).search_experiments(max_results=1)
+    if root:  # MLflow has no call that says where the artifacts of its first experiment lie
+        with contextlib.closing(sqlite3.connect(file)) as database, database:
+            database.execute("update experiments set artifact_location = ?", [f"{root}/0"])
+
+
+def _artifact_root() -> str:
+    """The address of ``mlruns`` here where MLflow would misread its path (``%41`` as A), else empty."""
+    root = Path.cwd() / "mlruns"
+    return "" if root.as_uri() == f"file://{root}" else root.as_uri()
 
 
 def _store(uri: str, client: Any, experiment_id: str, launcher: str | None) -> Store:
@@ -116,16 +175,16 @@ def _store(uri: str, client: Any, experiment_id: str, launcher: str | None) -> S
         experiment_id=experiment_id,
         client=client,
         file=sqlite_path(uri),
-        locks=_lock_folder(uri),
+        locks=lock_folder(uri),
         launcher_run=launcher,
     )
 
 
-def _ask_done(uri: str, name: str) -> set[str]:
+def _ask_done(uri: str, experiment: str | None) -> set[str]:
     client = _connect(uri, create=False)
     with reaching(uri):
-        experiment = client.get_experiment_by_name(name)
-    return set(_store(uri, client, experiment.experiment_id, None).done()) if experiment else set()
+        known = _find_experiment(client, experiment)
+    return set(_store(uri, client, known.experiment_id, None).done()) if known else set()
 
 
 def _state(path: Path) -> list[str | int]:
@@ -139,37 +198,54 @@ def _state(path: Path) -> list[str | int]:
     return state
 
 
-def _experiment_id(client: Any, name: str, create: bool) -> str:
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None and not create:
-        raise unknown("experiment", name, [known.name for known in client.search_experiments()])
+def _find_experiment(client: Any, name: str | None) -> Any:
+    """The experiment that is asked for by name, or by MLflow's environment; None where it is to be created.
+
+    Raises: WrongUse where the environment names an id that does not exist, or an id and another name.
+    """
+    from mlflow.exceptions import MlflowException
+
+    env_name, env_id = (os.environ.get(variable) for variable in EXPERIMENT)
+    if name or not env_id:
+        return client.get_experiment_by_name(name or env_name or "Default")
+    try:
+        experiment = client.get_experiment(env_id)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        known = [f"{each.experiment_id} ({each.name})" for each in client.search_experiments()]
+        raise unknown("MLFLOW_EXPERIMENT_ID", env_id, known) from error
+    if env_name and env_name != experiment.name:
+        raise WrongUse(
+            f"MLFLOW_EXPERIMENT_ID={env_id} is experiment {experiment.name!r}, but MLFLOW_EXPERIMENT_NAME is"
+            f" {env_name!r}; unset one of them, or name the experiment: --experiment NAME"
+        )
+    return experiment
+
+
+def _experiment_id(client: Any, name: str | None, create: bool) -> str:
+    experiment = _find_experiment(client, name)
     if experiment is None:
+        name = name or os.environ.get("MLFLOW_EXPERIMENT_NAME") or "Default"
+        if not create:
+            raise unknown("experiment", name, [known.name for known in client.search_experiments()])
         return _create_experiment(client, name)
     if experiment.lifecycle_stage != "active":
-        raise BadInput(f"experiment {name!r} was deleted; restore it or choose another name")
+        restore = f"mlflow experiments restore --experiment-id {experiment.experiment_id}"
+        raise BadInput(
+            f"experiment {experiment.name!r} was deleted; `{restore}` restores it, or choose another name"
+        )
     return str(experiment.experiment_id)
 
 
 def _create_experiment(client: Any, name: str) -> str:
     from mlflow.exceptions import MlflowException
 
+    root = "" if client.tracking_uri.startswith("http") else _artifact_root()
     try:
-        return str(client.create_experiment(name))
+        return str(client.create_experiment(name, f"{root}/{uuid.uuid4().hex}" if root else None))
     except MlflowException:
         experiment = client.get_experiment_by_name(name)  # another process may have created it
         if experiment is None:
             raise
         return str(experiment.experiment_id)
-
-
-def _name(experiment: str | None) -> str:
-    return experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or "Default"
-
-
-def _lock_folder(uri: str) -> Path:
-    """Beside a SQLite store; for a server, a folder of this machine and user."""
-    path = sqlite_path(uri)
-    if path is not None:
-        return path.with_name(path.name + ".locks")
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "mlproject" / "locks" / sha256(uri.encode())[:16]

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from mlproject.cell import Cell
 from mlproject.errors import (
@@ -33,6 +35,8 @@ COMPLETE = "cell.complete"
 LOSSES_DIGEST = "losses.digest"
 PROVENANCE = "provenance."
 LOSSES_FILE = "losses.parquet"
+LAUNCHED = "mlflow.project.entryPoint"
+"""MLflow's tag of runs that ``mlflow run`` begins, before it makes their environment."""
 PAGE = 1000
 _FINISHED = f"attributes.status = 'FINISHED' and tags.`{COMPLETE}` = 'true'"
 
@@ -135,9 +139,9 @@ class Store:
         return self._fetch(run_id, self.artifact_uri(run_id), name)
 
     def artifact_uri(self, run_id: str) -> str:
-        """The address of a run's artifacts."""
+        """The address of a run's artifacts; the path of those that lie on this machine."""
         with reaching(self.uri):
-            return str(self.client.get_run(run_id).info.artifact_uri)
+            return _readable(self.client.get_run(run_id).info.artifact_uri)
 
     def records(self) -> Iterator[dict[str, Any]]:
         """One plain record for every cell run of the experiment, finished or not."""
@@ -168,6 +172,11 @@ class Store:
                     self.client.set_terminated(run.info.run_id, "KILLED")
                     closed.append(run.info.run_id)
         return closed
+
+    def never_started(self) -> list[str]:
+        """Ids of runs that ``mlflow run`` began and no process has adopted; a launcher may still be busy."""
+        running = self._search("attributes.status = 'RUNNING'")
+        return [r.info.run_id for r in running if LAUNCHED in r.data.tags and "lock" not in r.data.tags]
 
     def _start(self, name: str, tags: dict[str, str], adopt: bool) -> TrackedRun:
         if not self._context:
@@ -220,7 +229,7 @@ class Store:
         )
 
     def _fetch(self, run_id: str, artifact_uri: str, name: str) -> Path:
-        local = Path(artifact_uri.removeprefix("file://")) / name
+        local = Path(_readable(artifact_uri)) / name
         if local.exists():
             return local
         with reaching(self.uri):
@@ -244,6 +253,10 @@ class Store:
                 f"losses of run {run_id} ({path}) differ from what was logged; delete that run"
             )
         return losses
+
+
+def _readable(uri: str) -> str:
+    return url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri
 
 
 @contextlib.contextmanager

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import getpass
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +18,8 @@ from mlproject import __version__
 
 BATCH_METRICS = 800
 """Metrics in a request: MLflow takes 1000 entries, of which 100 parameters and 100 tags at most."""
+COMMIT = "# branch.oid "
+"""Begins the line of ``git status`` that names the commit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,20 +76,24 @@ class TrackedRun:
 
 @cache
 def context_tags() -> dict[str, str]:
-    """User, source and git commit as MLflow records them, and the version of this code."""
-    from mlflow.tracking.context.registry import resolve_tags
-
-    tags = {name: str(value) for name, value in resolve_tags().items()}
+    """Who ran which code, as tags that MLflow's UI shows, and the version of this code."""
+    # MLflow's documented system tags; the call that sets them by itself keeps one active run a process.
+    tags = {"mlflow.source.name": sys.argv[0], "mlflow.source.type": "LOCAL"}
+    with contextlib.suppress(KeyError, OSError):  # a user id without a name, in a container
+        tags["mlflow.user"] = getpass.getuser()
     return tags | code_version()
 
 
 def code_version() -> dict[str, str]:
-    """The version of the running code, and whether its git tree has uncommitted changes."""
+    """The version of the running code, its git commit, and whether its tree has uncommitted changes."""
     folder = Path(__file__).resolve().parent
-    command = ["git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no"]
+    command = ["git", "-C", str(folder), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
     version = {"code.version": __version__}
     try:
         status = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return version
-    return version | {"code.dirty": "true" if status.stdout.strip() else "false"}
+    lines = status.stdout.splitlines()
+    version["code.dirty"] = "false" if all(line.startswith("#") for line in lines) else "true"
+    commit = next((line.removeprefix(COMMIT) for line in lines if line.startswith(COMMIT)), "")
+    return version | ({"mlflow.source.git.commit": commit} if commit.isalnum() else {})

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mlproject.cell import Cell, Knob
+from mlproject.cell import Cell, Knob, Naming
 from mlproject.data import ImageSet
 from mlproject.errors import WrongUse, unknown
 from mlproject.files import sha256
@@ -107,6 +107,7 @@ class Coordinate:
 
     cells: tuple[Cell, ...]
     tune: Tune
+    naming: Naming = field(default_factory=Naming)
 
     @property
     def borrowed(self) -> bool:
@@ -140,12 +141,15 @@ class Coordinate:
         scales = (1.0,) if SCALES in self.tune.space else trial.image_scales
         same = replace(trial, knobs=free, image_scales=scales).key
         digest = sha256(json.dumps([same, protocol]).encode())[:8]
-        return f"{self.label} · {','.join(self.tune.space)} · {digest}"
+        label = self.cells[0].label.partition(" · seed ")[
+            0
+        ]  # the same in every plan, so that trials are kept
+        return f"{label} · {','.join(self.tune.space)} · {digest}"
 
     @property
     def label(self) -> str:
         """A short readable name for runs and messages."""
-        return self.cells[0].label.partition(" · seed ")[0]
+        return self.naming.name(self.cells[0]).partition(" · seed ")[0]
 
     @property
     def length(self) -> str:
@@ -194,12 +198,12 @@ class Coordinate:
         return tuple(replace(self.placed(cell, knobs), tuning=record) for cell in self.cells)
 
 
-def coordinates(cells: Iterable[Cell], tune: Tune) -> list[Coordinate]:
+def coordinates(cells: Iterable[Cell], tune: Tune, naming: Naming | None = None) -> list[Coordinate]:
     """Group cells that differ in their seed only, in the order of the plan."""
     groups: dict[str, list[Cell]] = {}
     for cell in cells:
         groups.setdefault(replace(cell, seed=0).key, []).append(cell)
-    return [Coordinate(cells=tuple(members), tune=tune) for members in groups.values()]
+    return [Coordinate(cells=tuple(cells), tune=tune, naming=naming or Naming()) for cells in groups.values()]
 
 
 def search_seconds(coordinate: Coordinate, images: ImageSet) -> float:

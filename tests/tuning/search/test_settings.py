@@ -31,6 +31,24 @@ def test_a_command_line_says_the_same_as_a_plan():
     assert read_space(words, DEFAULTS) == read_space(plan, DEFAULTS)
 
 
+def test_choices_of_a_command_line_have_the_type_of_their_knob():
+    defaults = {
+        "batch_size": 32,
+        "weight_decay": 0.0,
+        "shuffle": True,
+        "image_scales": "1",
+        "optimizer": "adam",
+    }
+    words = "batch_size=8|16,weight_decay=0|1e-2,shuffle=true|false,image_scales=1|2,optimizer=adam|sgd"
+    plan = {
+        "batch_size": [8, 16], "weight_decay": [0, 0.01], "shuffle": [True, False],
+        "image_scales": ["1", "2"], "optimizer": ["adam", "sgd"],
+    }  # fmt: skip
+    from_words, from_plan = read_space(words_of(words), defaults), read_space(plan, defaults)
+    assert repr(from_words) == repr(from_plan)  # 8 and "8" differ, 1 and True too
+    assert read_space({"batch_size": ["8", "many"]}, defaults)["batch_size"].ends == (8, "many")
+
+
 @pytest.mark.parametrize(
     ("table", "said"),
     [

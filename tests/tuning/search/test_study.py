@@ -202,8 +202,29 @@ def test_a_changed_space_is_refused_or_widened_without_losing_trials(tmp_path: P
     assert table(after)[:20] == table(before)
     assert len(after) == 40
     monkeypatch.setitem(work.__globals__["SPACE"], "lr", "1e-4..1e-2")
-    with pytest.raises(WrongUse, match="does not hold all of it"):
+    with pytest.raises(WrongUse, match=r"ask for a range of lr that holds lr 1e-06\.\.1 log, or begin"):
         work(url, trials=40, widen="true")
+    monkeypatch.setitem(work.__globals__["SPACE"], "lr", {"low": 1e-6, "high": 10, "log": False})
+    with pytest.raises(WrongUse, match="a range keeps its scale: ask for log = true of lr, or begin"):
+        work(url, trials=40, widen="true")
+
+
+def test_choices_that_changed_are_refused_with_what_can_be_done(tmp_path: Path):
+    def begin(choices: list[str], seed: int = 0) -> None:
+        tune = read_tune({"space": {"optimizer": choices}, "seed": seed}, {}, {"optimizer": "adam"})
+        with open_storage(str(tmp_path / "log"), Path("unused")) as storage:
+            TrialStudy(storage=storage, name=f"s{seed}", tune=tune, space=tune.space)
+
+    begin(["adam", "sgd"])
+    begin(["adam", "sgd"])
+    for choices in (["adam", "sgd", "adamw"], ["adam", "adamw"]):
+        with pytest.raises(WrongUse) as refused:
+            begin(choices)
+        assert str(refused.value).endswith(
+            "choices stay those of a study's first trial: ask for optimizer adam|sgd, or begin another study"
+            " with another tune_seed than 0"
+        )
+    begin(["adam", "sgd", "adamw"], seed=1)
 
 
 def test_trials_without_a_loss_count_but_are_never_the_best(tmp_path: Path):

@@ -6,6 +6,7 @@ A space has a range or choices for each tuned knob. The keys of ``[tune]``, for 
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -153,7 +154,7 @@ def words_of(text: str) -> dict[str, Any]:
 def _dimension(name: str, value: Any, default: Knob) -> Dimension:
     numeric = isinstance(default, (int, float)) and not isinstance(default, bool)
     if isinstance(value, list):
-        return Choices(name=name, values=tuple(value))
+        return Choices(name=name, values=tuple(_choice(item, default) for item in value))
     if isinstance(value, str) and ".." in value:
         first, _, last = value.partition("..")
         value = {"low": first, "high": last}
@@ -170,6 +171,17 @@ def _dimension(name: str, value: Any, default: Knob) -> Dimension:
     if not isinstance(log, bool):
         raise WrongUse(f"tune: log of {name} must be true or false, not {log!r}")
     return Range(name=name, low=low, high=high, log=log, whole=isinstance(default, int))
+
+
+def _choice(value: Any, default: Knob) -> Any:
+    """A choice as a plan would give it: text of a knob that is a number or a truth value is read as such."""
+    if not isinstance(value, str) or isinstance(default, str):
+        return value
+    try:
+        read = json.loads(value)
+    except ValueError:
+        return value
+    return read if isinstance(read, (bool, int, float)) else value
 
 
 def _bound(name: str, key: str, table: Mapping[str, Any]) -> float:

@@ -22,9 +22,10 @@ from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
 from mlproject.errors import MLProjectError, NoRoom, Stopped, StoreUnreachable, is_disk_full, masked, one_line
-from mlproject.files import locked, sha256, try_locked
+from mlproject.files import database_url, lock_folder, locked, try_locked
 
-BUSY_SECONDS = 60
+WAITING = {"sqlite": {"timeout": 60}, "postgresql": {"connect_timeout": 10}}
+"""By dialect, the driver's parameter of how many seconds to wait for a lock or a connection."""
 JOURNAL = "journal:"
 
 
@@ -99,12 +100,17 @@ def _open(url: str) -> Any:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock: Any = _JournalLock(path)  # Optuna uses acquire() and release() alone
         return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+    parts = database_url(url)
+    if parts is None:
+        raise StoreUnreachable(
+            f"tuning storage {masked(url)} is no address of a database, such as"
+            " postgresql://user:password@host/name or sqlite:///studies.db, and no path of a file"
+        )
     options: dict[str, Any] = {"pool_pre_ping": True}
-    if url.startswith("sqlite"):
-        options["connect_args"] = {"timeout": BUSY_SECONDS}
-    elif url.startswith("postgresql"):
-        options["connect_args"] = {"connect_timeout": 10}
-    return RDBStorage(url, engine_kwargs=options)
+    seconds = WAITING.get(parts.get_backend_name(), {})  # those that the address gives count
+    options["connect_args"] = {name: value for name, value in seconds.items() if name not in parts.query}
+    address = parts.render_as_string(hide_password=False)  # Optuna reads braces of an address as a template
+    return RDBStorage(address, engine_kwargs=options)
 
 
 def _is_file(url: str) -> bool:
@@ -116,13 +122,7 @@ def _file(url: str) -> Path:
 
 
 def _lock_folder(url: str) -> Path:
-    """Beside a file; for a database, a folder of this machine and user."""
-    sqlite = url.partition("?")[0].removeprefix("sqlite:///") if url.startswith("sqlite:///") else ""
-    if sqlite or _is_file(url):
-        path = Path(sqlite).absolute() if sqlite else _file(url)
-        return path.with_name(path.name + ".locks")
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "mlproject" / "locks" / sha256(url.encode())[:16]
+    return lock_folder(_file(url) if _is_file(url) else url)
 
 
 class _JournalLock:

@@ -240,10 +240,10 @@ class TrialStudy:
         changed = [n for n, d in self.tune.space.items() if str(d) != str(old[n])]
         before = "; ".join(str(old[n]) for n in changed)
         now = "; ".join(str(self.tune.space[n]) for n in changed)
-        if not all(self.tune.space[n].widens(old[n]) for n in changed):
+        if refusal := self._refusal([(old[n], self.tune.space[n]) for n in changed]):
             raise WrongUse(
-                f"study {self.name!r} searched {before}, and {now} does not hold all of it;"
-                " take a wider range, or begin another study with another tune_seed"
+                f"study {self.name!r} searched {before}, now {now} is asked for; {refusal}, or begin another"
+                f" study with another tune_seed than {self.tune.seed}"
             )
         if not self.tune.widen:
             n = len(self.finished())
@@ -251,6 +251,18 @@ class TrialStudy:
                 f"study {self.name!r} searched {before}, now {now} is asked for;"
                 f" widen=true keeps its {n} trials and searches the wider range"
             )
+
+    @staticmethod
+    def _refusal(changes: Iterable[tuple[Dimension, Dimension]]) -> str:
+        """What to ask for instead, where a study cannot go on with its earlier trials; else empty."""
+        for earlier, later in changes:
+            if isinstance(earlier, Choices) or isinstance(later, Choices):
+                return f"choices stay those of a study's first trial: ask for {earlier}"
+            if (earlier.log, earlier.whole) != (later.log, later.whole):
+                return f"a range keeps its scale: ask for log = {str(earlier.log).lower()} of {earlier.name}"
+            if not later.widens(earlier):
+                return f"ask for a range of {earlier.name} that holds {earlier}"
+        return ""
 
 
 def _plain(dimension: Dimension) -> Any:

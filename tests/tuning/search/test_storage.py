@@ -1,0 +1,72 @@
+"""Storages of studies: every form of an address, whatever its folder is named, and no stray files."""
+
+from pathlib import Path
+
+import optuna
+import pytest
+from sqlalchemy import URL
+
+from mlproject.errors import StoreUnreachable, WrongUse
+from mlproject.tuning.search import storage as storages
+
+
+@pytest.mark.parametrize("name", ["run #2", "what?x=1", "a%41 {x}"])
+def test_a_storage_lies_in_its_folder_whatever_its_name_and_keeps_its_parameters(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    file = folder / "studies.db"
+    url = URL.create("sqlite", database=str(file), query={"timeout": "7"})
+    address = url.render_as_string(hide_password=False)
+    with storages.open_storage(address, folder / "unused") as storage:
+        optuna.create_study(storage=storage.optuna, study_name="s")
+        assert storage.locks == folder / "studies.db.locks"
+        assert storage.optuna.engine.dialect.create_connect_args(storage.optuna.engine.url)[1]["timeout"] == 7
+    with storages.open_storage(str(folder / "journal.log"), folder / "unused") as storage:
+        optuna.create_study(storage=storage.optuna, study_name="s")
+    assert {path.name for path in tmp_path.iterdir()} == {name}
+    made = {path.name for path in folder.iterdir()}
+    assert {"studies.db", "journal.log"} <= made
+    assert made <= {f"{n}{end}" for n in ("studies.db", "journal.log") for end in ("", ".locks", ".lock")}
+
+
+def test_a_time_to_wait_that_the_address_gives_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = []
+    monkeypatch.setattr(storages, "RDBStorage", lambda url, engine_kwargs: given.append(engine_kwargs))
+    for query in ("", "?timeout=7"):
+        with storages.open_storage(f"sqlite:///{tmp_path}/s.db{query}", tmp_path / "unused"):
+            pass
+    assert [options["connect_args"] for options in given] == [{"timeout": 60}, {}]
+
+
+def test_an_address_that_is_none_is_refused_with_examples(tmp_path: Path) -> None:
+    with (
+        pytest.raises(StoreUnreachable, match=r"is no address of a database, such as postgresql://"),
+        storages.open_storage("://nothing", tmp_path / "unused"),
+    ):
+        pass
+
+
+def test_a_storage_in_memory_is_refused(tmp_path: Path) -> None:
+    with (
+        pytest.raises(WrongUse, match="in memory"),
+        storages.open_storage("sqlite://", tmp_path / "unused"),
+    ):
+        pass
+
+
+def test_a_password_with_a_slash_is_masked_where_no_server_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    address = "postgresql://me:se/cret@127.0.0.1:9/studies?connect_timeout=1"
+    with (
+        pytest.raises(StoreUnreachable, match=r"postgresql://\*\*\*@127\.0\.0\.1:9") as caught,
+        storages.open_storage(address, tmp_path / "unused"),
+    ):
+        pass
+    assert "cret" not in str(caught.value)
