@@ -22,6 +22,7 @@ from tests.data.pictures import fill
 
 SOURCE = str(Path(__file__).parents[2] / "src")
 LITE = ["--model=efficientnet_lite0", "--weights=imagenet", "--eval-size=10", "--target=labels", "--epochs=2"]
+NEXT = ["--plan=good.toml", "--budget=9", "--target-images=9", "--out=next.toml"]
 VERBS = [[], ["cell"], ["sweep"], ["aggregate"], ["ls"], ["show"], ["doctor"], ["fetch"], ["cache"]]
 VERBS += [["regions"], ["cache", "ls"], ["cache", "prune"]]
 
@@ -111,6 +112,8 @@ def python(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (["sweep", "--plan=empty folder"], 2, "no plan at empty folder"),
         (["sweep", "--plan=bad.toml"], 2, "bad.toml is not a TOML plan"),
         (["sweep"], 2, "no plan at sweeps/embedded.toml"),
+        (["plan-next", *NEXT, "--data=./missing"], 3, "cannot read the folder"),
+        (["plan-next", *NEXT, "--lrr=1"], 2, "unknown coordinate or knob of probe 'lrr'; did you mean lr?"),
         (["ls", "--experiment=cli"], 2, "unknown experiment 'cli'"),
         (["ls", "--jsn"], 2, "No such option"),
         (["lst"], 2, "No such command 'lst'"),
@@ -124,6 +127,7 @@ def test_a_mistake_is_one_clear_line_and_its_exit_status(
 ) -> None:
     (tmp_path / "empty folder").mkdir()
     (tmp_path / "bad.toml").write_text("model = = 1")
+    (tmp_path / "good.toml").write_text('[[grid]]\nmodel = "resnet18"\nweights = "random"\n')
     open_store("Default")
     answer = call(*words)
     assert message in answer.err

@@ -165,6 +165,14 @@ def test_the_size_of_a_command_line_is_refused_where_it_does_not_fit(photos: dic
         cell(data=photos[200], dataset_size=201, eval_size="in-sample")
 
 
+def test_validation_images_leave_one_to_train_on(photos: dict[int, str]) -> None:
+    assert cell(data=photos[200], validation_size=159).dataset_size == 1
+    with pytest.raises(
+        WrongUse, match="validation_size must be at most 159, not 160: 200 has 200 images, 40"
+    ):
+        cell(data=photos[200], validation_size=160)
+
+
 @given(st.lists(st.integers(1, 2 * POOL), min_size=1, max_size=4), st.sampled_from(["auto", "in-sample"]))
 @settings(max_examples=20)
 def test_sizes_of_a_plan_stay_nested_and_only_those_that_do_not_fit_change(

@@ -195,8 +195,10 @@ def regions(
     raise typer.Exit(find_regions(data, max_bad, method, limits, checkpoint, experiment))
 
 
-@app.command("plan-next")
+@app.command("plan-next", context_settings=ANY_KNOB)
 def plan_next(
+    knobs: Knobs = None,
+    *,
     plan: Annotated[Path, typer.Option(help="The TOML plan whose cells are done.")],
     budget: Annotated[float, typer.Option(help="What the next cells may cost in all.")],
     target_images: Annotated[int, typer.Option(help="The size whose loss is to be predicted.")],
@@ -210,7 +212,8 @@ def plan_next(
 ) -> None:
     """Choose the cells whose losses would narrow a prediction the most, and write their plan.
 
-    Along images, and along model size too where finished cells of the plan carry a law of both.
+    Along images, and along model size too where finished cells of the plan carry a law of both. Coordinates
+    and knobs that the sweep replaced are given again: `--data /path/to/images`.
     """
     from mlproject.analysis import Aim
     from mlproject.cli import console, listing
@@ -218,7 +221,7 @@ def plan_next(
     from mlproject.runs import choose, write_plan
     from mlproject.tracking import open_store
 
-    given = read_plan(plan, {})
+    given = read_plan(plan, _extra(knobs or []))
     console.warn_of_plan(given)
     aim = Aim(target=target_images, budget=budget, unit=unit, params=target_params)
     choices = choose(given, open_store(experiment, create=False).observations(), aim)

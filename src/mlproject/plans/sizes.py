@@ -67,8 +67,13 @@ def sizes_of(at: Coordinates, images: ImageSet, recipe: Recipe, rules: SizeRules
     validation = _validation(at, recipe, n_pool, rules)
     pool = max(0, n_pool - validation)
     dataset = _size(at.dataset_size, pool, at.data, limit=rules.limits)
-    if not 1 <= dataset <= pool:
-        raise _too_many(at.dataset_size, pool, images, evaluation, validation)
+    if not pool and not isinstance(at.dataset_size, int):
+        raise WrongUse(
+            f"validation_size must be at most {n_pool - 1:,}, not {validation:,}: {_what_there_is(images)},"
+            " and at least one image is trained on"
+        )
+    if dataset > pool:
+        raise _too_many(dataset, pool, images, evaluation, validation)
     asked = {"dataset_size": at.dataset_size, "eval_size": at.eval_size}
     asked["validation_size"] = at.validation_size
     used = {"dataset_size": dataset, "eval_size": evaluation, "validation_size": validation}
@@ -146,14 +151,13 @@ def _size(size: Size, pool: int, data: str, *, limit: bool) -> int:
     return min(AUTO_DATASET_SIZE, pool) if size == "auto" and known else pool
 
 
-def _too_many(size: Size, pool: int, images: ImageSet, evaluation: int, validation: int) -> WrongUse:
-    shown = f"{size:,}" if isinstance(size, int) else repr(size)
+def _too_many(size: int, pool: int, images: ImageSet, evaluation: int, validation: int) -> WrongUse:
     remedies = ["eval_size=in-sample trains and evaluates on all"] if evaluation else []
     remedies += [f"dataset_size=all takes the {pool:,}"] if pool > 0 else []
     kept = [f"{images.n_held_out:,} are held out for evaluation"] if evaluation else []
     kept += [f"{validation:,} {'' if kept else 'are kept '}for validation"] if validation else []
     return WrongUse(
-        f"dataset_size must be at most {pool:,}, not {shown}: {images.name} has {len(images):,} images"
+        f"dataset_size must be at most {pool:,}, not {size:,}: {images.name} has {len(images):,} images"
         + (f", of which {' and '.join(kept)}" if kept else "")
         + (f" ({'; '.join(remedies)})" if remedies else "")
     )
