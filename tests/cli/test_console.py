@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from rich.progress import Progress
 
 from mlproject.cli import console, session
 from mlproject.cli.console import Bars, Trials
-from mlproject.tracking import Store
+from mlproject.plans import Plan
+from tests.conftest import make_cell
 
 
 def test_the_bar_of_trials_counts_all_studies_and_shows_the_best_so_far():
@@ -41,9 +43,7 @@ def test_a_finished_plan_ends_with_the_page_of_its_experiment(monkeypatch, tmp_p
             f"mlflow ui --backend-store-uri sqlite:///{tmp_path}/a.db, then http://127.0.0.1:5000/{page}"
         ),
     }.items():
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-        store = Store(uri=uri, experiment_id="7", client=None, file=None, locks=tmp_path)
-        assert session.where_to_compare(store) == shown
+        assert session.where_to_compare(uri, "7") == shown
 
 
 def test_names_with_brackets_and_colons_are_printed_as_they_are(capsys):
@@ -52,3 +52,22 @@ def test_names_with_brackets_and_colons_are_printed_as_they_are(capsys):
     printed = capsys.readouterr()
     assert printed.err == "warning: [red]x[/] :smile: [/nothing]\n"
     assert printed.out == "[bold]:cat:\n"
+
+
+def test_a_plan_whose_cells_are_all_done_is_reported_without_opening_the_store(monkeypatch, capsys):
+    cells = tuple(make_cell(seed=seed) for seed in (0, 1))
+    plan = Plan(name="p", cells=cells, images={})
+    done = {cell.key: f"run {cell.seed}" for cell in cells}
+    opened = []
+    monkeypatch.setattr("mlproject.tracking.done_runs", lambda experiment: ("7", done))
+    monkeypatch.setattr("mlproject.tracking.open_store", lambda experiment: opened.append(1) or 1 / 0)
+    assert session.run_session(plan, "", False, fit=False) == 0
+    assert "Cells: 0 done, 2 was done, 0 busy, 0 failed." in capsys.readouterr().out
+    assert opened == []
+    monkeypatch.setenv("MLFLOW_RUN_ID", "x")  # the launcher's run is to be adopted
+    with pytest.raises(ZeroDivisionError):
+        session.run_session(plan, "", False, fit=False)
+    monkeypatch.delenv("MLFLOW_RUN_ID")
+    del done[cells[1].key]
+    with pytest.raises(ZeroDivisionError):
+        session.run_session(plan, "", False, fit=False)

@@ -8,8 +8,13 @@ import pytest
 from sqlalchemy import URL
 
 from mlproject.errors import BadInput, StoreUnreachable, WrongUse
-from mlproject.tracking import Store, done_keys, open_store, sqlite_path, ui_command
+from mlproject.tracking import Store, done_runs, keep_done_runs, open_store, sqlite_path, ui_command
 from tests.tracking.test_store import log_cell
+
+
+def done_keys(experiment: str | None = None) -> set[str]:
+    return set(done_runs(experiment)[1])
+
 
 SOURCE = str(Path(__file__).parents[2] / "src")
 
@@ -40,8 +45,8 @@ def test_done_keys_follow_every_change_of_the_store(store: Store, tmp_path: Path
 def test_done_keys_are_asked_once_while_the_store_does_not_change(store: Store, tmp_path: Path) -> None:
     log_cell(store, tmp_path)
     code = (
-        "import sys; from mlproject.tracking import done_keys\n"
-        f"print(done_keys({name_of(store)!r}), 'mlflow' in sys.modules)"
+        "import sys; from mlproject.tracking import done_runs\n"
+        f"print(done_runs({name_of(store)!r}), 'mlflow' in sys.modules)"
     )
     command = [sys.executable, "-c", code]
     environment = os.environ | {"PYTHONPATH": SOURCE}
@@ -49,8 +54,13 @@ def test_done_keys_are_asked_once_while_the_store_does_not_change(store: Store, 
         subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
         for _ in range(2)
     ]
-    keys = set(store.done())
-    assert texts == [f"{keys} True", f"{keys} False"]
+    known = (store.experiment_id, store.done())
+    assert texts == [f"{known} True", f"{known} False"]
+    log_cell(store, tmp_path, seed=1)
+    known = (store.experiment_id, keep_done_runs(store, name_of(store)))
+    text = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert text.strip() == f"{known} False"
+    assert len(known[1]) == 2
 
 
 def test_a_damaged_record_of_done_keys_is_asked_again(store: Store, tmp_path: Path) -> None:

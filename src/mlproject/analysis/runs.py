@@ -136,7 +136,7 @@ def _require_same(first: Observation, second: Observation) -> None:
     if first.losses_digest != second.losses_digest:
         raise DigestMismatch(
             f"runs {first.run_id} and {second.run_id} are the same cell ({first.cell.label}) with different "
-            "losses; delete the one that is wrong, then aggregate again"
+            "losses; remove the one that is wrong (mlflow runs delete --run-id ID), then aggregate again"
         )
 
 

@@ -110,9 +110,9 @@ def print_plan(plan: Plan, experiment: str) -> None:
     """The cells of a plan and which of them are done."""
     if plan.tune:
         return print_tuned(plan, plan.tune)
-    from mlproject.tracking import done_keys
+    from mlproject.tracking import done_runs
 
-    done = done_keys(experiment)
+    _, done = done_runs(experiment)
     knobs = [dict(cell.knobs) | {"recipe": cell.recipe, "eval_size": cell.eval_size} for cell in plan.cells]
     shared = {name for name in knobs[0] if len({row.get(name) for row in knobs}) == 1}
     table = Table("", "cell", "name", "knobs that differ", box=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from mlproject.cell import Cell
     from mlproject.plans import Plan
     from mlproject.runs import CellRun, Fitted
-    from mlproject.tracking import Store
 
 UI = "http://127.0.0.1:5000"
 
@@ -34,8 +34,10 @@ def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool) -> int
     if dry_run:
         listing.print_plan(plan, experiment)
         return int(bool(plan.left_out))
+    if not fit and _was_done(plan, experiment):
+        return int(bool(plan.left_out))
     from mlproject.runs import run_plan
-    from mlproject.tracking import open_store
+    from mlproject.tracking import keep_done_runs, open_store
 
     store = open_store(experiment)
     n_trials = listing.n_trials(plan) if plan.tune else 0
@@ -49,8 +51,29 @@ def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool) -> int
         show_fit(fit_study(store, name=plan.name, keys=[r.cell.key for r in results]))
     for text in watcher.trials.warnings:
         console.warn(text)
-    _summarise(results, plan.cells, store)
+    _summarise(results, plan.cells, store.uri, store.experiment_id)
+    if store.file:  # a server is asked anew each time
+        keep_done_runs(store, experiment)
     return int(bool(failed or plan.left_out))
+
+
+def _was_done(plan: Plan, experiment: str) -> bool:
+    """Report a plan whose cells are all done already; whether it is one. MLflow is not even imported."""
+    from mlproject.runs import CellRun
+    from mlproject.tracking import done_runs, tracking_uri
+
+    # Knobs of a tuned plan are not known yet; a launcher's run is to be adopted.
+    if plan.tune or "MLFLOW_RUN_ID" in os.environ:
+        return False
+    experiment_id, done = done_runs(experiment)
+    if not all(cell.key in done for cell in plan.cells):
+        return False
+    results = [
+        CellRun(cell=cell, name=plan.naming.name(cell), status="was done", run_id=done[cell.key])
+        for cell in plan.cells
+    ]
+    _summarise(results, plan.cells, tracking_uri(), experiment_id)
+    return True
 
 
 def find_regions(data: str, max_bad: int, method: str, limits: str, checkpoint: str, experiment: str) -> int:
@@ -94,21 +117,21 @@ def show_csv_study(study: CsvStudy, path: Path | None) -> None:
         raise MLProjectError(f"{n} of the groups left out, the others fitted: {first}")
 
 
-def _summarise(results: Sequence[CellRun], cells: Sequence[Cell], store: Store) -> None:
+def _summarise(results: Sequence[CellRun], cells: Sequence[Cell], uri: str, experiment_id: str) -> None:
     counts = [f"{sum(r.status == s for r in results)} {s}" for s in console.STYLES]
     console.out.print(f"Cells: {', '.join(counts)}.")
     if len(results) == 1 and results[0].run_id:
         console.out.print(f"Run {results[0].run_id}: {results[0].name}", markup=False)
     console.warn_of_cells(cells)
-    console.out.print(f"Compare runs: {where_to_compare(store)}", soft_wrap=True)
+    console.out.print(f"Compare runs: {where_to_compare(uri, experiment_id)}", soft_wrap=True)
 
 
-def where_to_compare(store: Store) -> str:
+def where_to_compare(uri: str, experiment_id: str) -> str:
     """The page of the experiment: of the tracking server, or of the UI and the command that starts it."""
     from mlproject.tracking import ui_command
 
-    page = f"#/experiments/{store.experiment_id}/runs?workflowType=machine_learning"
-    address = urlsplit(store.uri)
+    page = f"#/experiments/{experiment_id}/runs?workflowType=machine_learning"
+    address = urlsplit(uri)
     if address.scheme in ("http", "https"):
         return f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path.rstrip('/')}/{page}"
-    return f"{ui_command(store.uri)}, then {UI}/{page}"
+    return f"{ui_command(uri)}, then {UI}/{page}"

@@ -5,7 +5,14 @@ match their logged digest. An attempt is always a new run. The process that runs
 RUNNING run whose lock is free has lost its owner and is closed as KILLED.
 """
 
-from mlproject.tracking.location import done_keys, open_store, sqlite_path, tracking_uri, ui_command
+from mlproject.tracking.location import (
+    done_runs,
+    keep_done_runs,
+    open_store,
+    sqlite_path,
+    tracking_uri,
+    ui_command,
+)
 from mlproject.tracking.store import LOSSES_DIGEST, Store
 from mlproject.tracking.tracked_run import TrackedRun
 
@@ -13,7 +20,8 @@ __all__ = [
     "LOSSES_DIGEST",
     "Store",
     "TrackedRun",
-    "done_keys",
+    "done_runs",
+    "keep_done_runs",
     "open_store",
     "sqlite_path",
     "tracking_uri",

@@ -51,27 +51,44 @@ def open_store(experiment: str | None = None, *, create: bool = True) -> Store:
     return _store(uri, client, experiment_id, launcher)
 
 
-def done_keys(experiment: str | None = None) -> set[str]:
-    """Keys of an experiment's finished cells, for display; ``Store.done`` decides which cells are run.
+def done_runs(experiment: str | None = None) -> tuple[str, dict[str, str]]:
+    """An experiment's id (empty where there is none yet) and the run ids of its finished cells by key.
 
     Importing MLflow takes seconds. The answer is kept beside a SQLite store and used until its file changes.
     """
     uri = tracking_uri()
     path = sqlite_path(uri)
-    if path is None:
-        return _ask_done(uri, experiment)
-    if not path.exists():
-        return set()
-    asked = [experiment or "", *(os.environ.get(name, "") for name in EXPERIMENT)]
-    kept, question = lock_folder(path) / DONE_FILE, [*asked, _state(path)]
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        answer = json.loads(kept.read_text("utf-8"))
-        if answer["question"] == question:
-            return set(answer["keys"])
-    keys = _ask_done(uri, experiment)
-    with contextlib.suppress(OSError, NoRoom):  # a folder that is read-only or full: asked again next time
-        write_atomic(kept, json.dumps({"question": question, "keys": sorted(keys)}).encode())
-    return keys
+    if path is not None and not path.exists():
+        return "", {}
+    if path is not None:
+        question = _question(path, experiment)
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            answer = json.loads((lock_folder(path) / DONE_FILE).read_text("utf-8"))
+            if answer["question"] == question:
+                return answer["experiment"], dict(answer["runs"])
+    client = _connect(uri, create=False)
+    with reaching(uri):
+        known = _find_experiment(client, experiment)
+    if known is None:
+        return "", {}
+    store = _store(uri, client, str(known.experiment_id), None)
+    return store.experiment_id, keep_done_runs(store, experiment)
+
+
+def keep_done_runs(store: Store, experiment: str | None = None) -> dict[str, str]:
+    """The run ids of a store's finished cells by key, kept for the next ``done_runs``."""
+    question = _question(store.file, experiment) if store.file else None
+    runs = store.done()
+    if store.file:
+        content = {"question": question, "experiment": store.experiment_id, "runs": runs}
+        with contextlib.suppress(OSError, NoRoom):  # a read-only or full folder: asked again next time
+            write_atomic(store.locks / DONE_FILE, json.dumps(content).encode())
+    return runs
+
+
+def _question(path: Path, experiment: str | None) -> list[Any]:
+    names = [experiment or "", *(os.environ.get(name, "") for name in EXPERIMENT)]
+    return [*names, _state(path)]
 
 
 def tracking_uri() -> str:
@@ -178,13 +195,6 @@ def _store(uri: str, client: Any, experiment_id: str, launcher: str | None) -> S
         locks=lock_folder(uri),
         launcher_run=launcher,
     )
-
-
-def _ask_done(uri: str, experiment: str | None) -> set[str]:
-    client = _connect(uri, create=False)
-    with reaching(uri):
-        known = _find_experiment(client, experiment)
-    return set(_store(uri, client, known.experiment_id, None).done()) if known else set()
 
 
 def _state(path: Path) -> list[str | int]:

@@ -250,7 +250,8 @@ class Store:
             raise DigestMismatch(f"losses of run {run_id} cannot be read: {error}") from error
         if losses.digest != digest:
             raise DigestMismatch(
-                f"losses of run {run_id} ({path}) differ from what was logged; delete that run"
+                f"losses of run {run_id} ({path}) differ from what was logged; remove it:"
+                f" mlflow runs delete --run-id {run_id}"
             )
         return losses
 

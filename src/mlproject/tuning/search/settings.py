@@ -135,7 +135,9 @@ def default_space(defaults: Mapping[str, Knob]) -> dict[str, Any]:
     if length in defaults:
         space[length] = {"low": 1, "high": max(10, 10 * int(defaults[length]))}
     if not space:
-        raise WrongUse("nothing to tune: the recipe has neither lr nor epochs; name ranges in [tune.space]")
+        raise WrongUse(
+            "nothing to tune: the recipe has neither lr nor epochs; name ranges in [tune.space] or --tune"
+        )
     return space
 
 
