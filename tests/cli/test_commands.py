@@ -188,7 +188,8 @@ def test_comma_lists_run_their_product_once_and_the_lists_show_it(call: Call, ex
     }  # fmt: skip
     table = call("ls")
     assert "4 cells" in table.out
-    assert "efficientnet_lite0 · 20 images · embedded · seed 1" in table.out, "a pipe gets whole names"
+    name = "efficientnet_lite0 · 20 images · embedded · eval_size=10 · epochs=2 · target=labels · seed 1"
+    assert name in table.out, "a pipe gets whole names"
     shown = call("show", rows[0]["cell"][:8])
     assert rows[0]["run_id"] in shown.out
     assert "eval.loss" in shown.out
