@@ -55,7 +55,7 @@ def write_atomic(path: Path, content: bytes) -> None:
 def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     """A table as CSV in UTF-8, formulas escaped; ``None`` is an empty cell."""
     lines: list[str] = []
-    # A writer whose lines end in CR LF also quotes cells that hold a bare CR, which ends a row for many readers.
+    # A writer whose lines end in CR LF also quotes a bare CR in a cell, which ends a row for many readers.
     writer = csv.writer(SimpleNamespace(write=lines.append), lineterminator="\r\n")
     writer.writerow([escape_formula(name) for name in header])
     writer.writerows([_csv_cell(value) for value in row] for row in rows)

@@ -107,7 +107,7 @@ def test_numbers_are_written_as_they_are_and_nothing_is_an_empty_cell(tmp_path: 
 )
 def test_a_damaged_table_is_refused_by_file_and_row(tmp_path: Path, content: bytes, fault: str) -> None:
     (tmp_path / "t.csv").write_bytes(content)
-    with pytest.raises(BadInput, match="t.csv is damaged: ") as caught:
+    with pytest.raises(BadInput, match=r"t\.csv is damaged: ") as caught:
         read_columns(tmp_path / "t.csv")
     assert fault in str(caught.value)
 
@@ -116,7 +116,10 @@ def test_names_of_images_that_look_like_formulas_are_escaped_in_the_csv(tmp_path
     losses = losses_of([("=cmd()|x!A1", "eval", 1.0, 2.0), ("@a\rb", "eval", -1.0, 2.0)])
     write_losses(losses, tmp_path)
     text = (tmp_path / "losses.csv").read_bytes()
-    assert text == b"image_name,split,loss,mse,mae\n'=cmd()|x!A1,eval,1.0,1.0,2.0\n\"'@a\rb\",eval,-1.0,-1.0,2.0\n"
+    assert (
+        text
+        == b"image_name,split,loss,mse,mae\n'=cmd()|x!A1,eval,1.0,1.0,2.0\n\"'@a\rb\",eval,-1.0,-1.0,2.0\n"
+    )
     assert read_losses(tmp_path / "losses.parquet").image_ids == losses.image_ids
 
 

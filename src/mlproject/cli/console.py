@@ -6,9 +6,10 @@ import contextlib
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -20,13 +21,17 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 from rich.text import Text
+
+from mlproject.errors import printable
 
 if TYPE_CHECKING:
     from mlproject.cell import Cell
     from mlproject.data import ImageSet
     from mlproject.plans import Plan
     from mlproject.runs import CellRun
+    from mlproject.tracking import Store
     from mlproject.tuning import SearchResult
 
 WIDE = 200
@@ -34,14 +39,36 @@ WIDE = 200
 
 
 def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr)
+    # Names of folders and models are printed as they are, [brackets] and :colons: included.
+    console = Console(stderr=stderr, markup=False, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = WIDE
     return console
 
 
+@dataclass(frozen=True)
+class _Escaped:
+    """A renderable whose text holds no unprintable character but line ends; Rich's control codes stay."""
+
+    renderable: ConsoleRenderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for segment in console.render(self.renderable, options):
+            text = segment.text if segment.control else printable(segment.text, keep="\n")
+            yield segment._replace(text=text)
+
+
+class _Escaping(RenderHook):
+    """Whatever is printed is escaped: names of files, runs and groups could hold codes of the terminal."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Escaped(renderable) for renderable in renderables]
+
+
 out = _console(stderr=False)
 err = _console(stderr=True)
+for _each in (out, err):
+    _each.push_render_hook(_Escaping())
 
 UNITS = {"features": "images", "head": "epochs", "training": "epochs"}
 UNITS |= {"regions": "images", "pictures": "images"}
@@ -208,16 +235,27 @@ def warn(text: str) -> None:
     err.print(Text.assemble(("warning: ", "yellow"), text), soft_wrap=True)
 
 
+def note(text: str) -> None:
+    """Print a note on stderr."""
+    err.print(Text.assemble(("note: ", "yellow"), text), soft_wrap=True)
+
+
+def warn_of_unreadable(store: Store) -> None:
+    """Warn of the runs that were left out since they cannot be read."""
+    for text in store.unreadable.values():
+        warn(text)
+
+
 def warn_of_cells(cells: Sequence[Cell]) -> None:
     """Note what limits the results of these cells: random features, in-sample losses."""
     random = sorted({cell.model for cell in cells if cell.random_features})
     if random:
-        err.print(
-            f"[yellow]note:[/] {', '.join(random)}: declared RANDOM weights, not pretrained ones; runs are"
+        note(
+            f"{', '.join(random)}: declared RANDOM weights, not pretrained ones; runs are"
             " named and tagged so, and never fitted together with pretrained ones"
         )
     if any(cell.in_sample for cell in cells):
-        err.print("[yellow]note:[/] in-sample losses, of the training images themselves: none are held out")
+        note("in-sample losses, of the training images themselves: none are held out")
 
 
 def warn_of_tuning(plan: Plan) -> None:
@@ -226,7 +264,7 @@ def warn_of_tuning(plan: Plan) -> None:
         from mlproject.tuning import BORROWED
 
         if any(cell.validation_size == 0 for cell in plan.cells):
-            err.print(f"[yellow]note:[/] {BORROWED}", soft_wrap=True)
+            note(BORROWED)
 
 
 def warn_of_skipped(image_sets: Iterable[ImageSet]) -> None:
@@ -238,7 +276,4 @@ def warn_of_skipped(image_sets: Iterable[ImageSet]) -> None:
         first = sorted(images.skipped, key=lambda skipped: not skipped.bad)[:N_NAMED]
         named = "; ".join(f"{skipped.id}: {skipped.reason}" for skipped in first)
         more = f"; and {n - N_NAMED} more" if (n := len(images.skipped)) > N_NAMED else ""
-        text = (
-            f" {images.name}: {n} left out, {n_bad} of them bad ({named}{more}); see skipped.csv of each run"
-        )
-        err.print(Text.assemble(("note:", "yellow"), text), soft_wrap=True)
+        note(f"{images.name}: {n} left out, {n_bad} of them bad ({named}{more}); see skipped.csv of each run")

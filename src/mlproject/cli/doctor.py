@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import shutil
 import sqlite3
@@ -9,11 +10,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from rich.text import Text
+
 from mlproject.cli.console import out
 from mlproject.errors import MLProjectError
 
 ROOM = 1 << 30
 PACKAGES = ("torch", "torchvision", "mlflow", "onnxruntime", "numpy", "opencv-python-headless")
+MARKS = {True: ("ok  ", "green"), None: ("note", "yellow"), False: ("bad ", "red")}
 
 Finding = tuple[bool | None, str, str]
 """Whether it works (None: with limits), what it is, and the detail."""
@@ -22,9 +26,8 @@ Finding = tuple[bool | None, str, str]
 def examine() -> int:
     """Print the findings; the exit status: 0, or 1 when something will not work."""
     findings = [*_packages(), *_device(), *_weights(), *_regions(), *_data(), *_cache(), *_store()]
-    marks = {True: "[green]ok  [/]", None: "[yellow]note[/]", False: "[red]bad [/]"}
     for works, what, detail in findings:
-        out.print(f"{marks[works]} {what}: {detail}", highlight=False, soft_wrap=True)
+        out.print(Text.assemble(MARKS[works], f" {what}: {detail}"), soft_wrap=True)
     return int(any(works is False for works, _, _ in findings))
 
 
@@ -112,7 +115,7 @@ def _store() -> Iterator[Finding]:
 
 def _integrity(path: Path) -> Finding:
     try:
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
             verdict = str(connection.execute("pragma integrity_check").fetchone()[0])
     except sqlite3.Error as error:
         verdict = str(error)

@@ -55,7 +55,9 @@ class PerImageLosses:
             raise ValueError(f"no values of the trained loss {self.kind!r}")
         reserved = [name for name in COLUMNS if name in self.values and not name == self.kind == "loss"]
         if reserved:
-            raise ValueError(f"a kind of loss cannot be named {reserved[0]!r}, as another column of the files")
+            raise ValueError(
+                f"a kind of loss cannot be named {reserved[0]!r}, as another column of the files"
+            )
         if set(self.splits) - set(get_args(Split)):
             raise ValueError(f"splits must be among {get_args(Split)}")
         if len(set(self.image_ids)) != n:
