@@ -14,17 +14,19 @@ import contextlib
 import csv
 import fcntl
 import hashlib
+import io
 import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from numbers import Number
 from pathlib import Path
-from types import SimpleNamespace
 
 from mlproject.errors import BadInput, NoRoom, is_disk_full
 
 STUB_SUFFIX = ".part"
+NUMBERS = {float, int, bool, type(None)}
+"""Types of cells that are never escaped; there are more, but columns of these need no look at each cell."""
 FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 """Beginning of a cell that a spreadsheet may take for a formula, or that was escaped as one."""
 
@@ -53,14 +55,29 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 
 def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
-    """A table as CSV in UTF-8, formulas escaped; ``None`` is an empty cell."""
-    lines: list[str] = []
-    # A writer whose lines end in CR LF also quotes a bare CR in a cell, which ends a row for many readers.
-    writer = csv.writer(SimpleNamespace(write=lines.append), lineterminator="\r\n")
-    writer.writerow([escape_formula(name) for name in header])
-    writer.writerows([_csv_cell(value) for value in row] for row in rows)
-    text = "".join(line.removesuffix("\r\n") + "\n" for line in lines)
+    """A table as CSV in UTF-8, formulas escaped; ``None`` is an empty cell.
+
+    Raises: ValueError on rows that differ in length.
+    """
+    columns = [_csv_cells(column) for column in zip(*rows, strict=True)]
+    table = [_csv_cells(header), *zip(*columns, strict=True)]
+    text = _csv_text(table, "\n")
+    if "\r" in text:  # the csv module quotes a cell with a bare CR only where lines end in CR too
+        text = "".join(_csv_text([row], "\r\n").removesuffix("\r\n") + "\n" for row in table)
     return text.encode("utf-8", "backslashreplace")
+
+
+def _csv_text(rows: Iterable[Iterable[object]], line_end: str) -> str:
+    file = io.StringIO(newline="")
+    csv.writer(file, lineterminator=line_end).writerows(rows)
+    return file.getvalue()
+
+
+def _csv_cells(cells: Sequence[object]) -> Sequence[object]:
+    """Numbers as they are, and text that a spreadsheet may take for a formula escaped."""
+    if set(map(type, cells)) <= NUMBERS:
+        return cells
+    return [c if c is None or isinstance(c, Number) else escape_formula(str(c)) for c in cells]
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -99,10 +116,6 @@ def escape_formula(text: str) -> str:
 def unescape_formula(text: str) -> str:
     """The text that ``escape_formula`` was given."""
     return text[1:] if text.startswith("'") and FORMULA.match(text) else text
-
-
-def _csv_cell(value: object) -> object:
-    return value if value is None or isinstance(value, Number) else escape_formula(str(value))
 
 
 def sha256(content: bytes | memoryview) -> str:

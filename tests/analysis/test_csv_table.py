@@ -166,18 +166,18 @@ def test_groups_are_listed_by_commas_quotes_or_the_option_again(
     assert all(name in ("a,b", "c", "d", "--e") for name in columns.group)
 
 
-def test_a_group_option_that_may_be_one_column_or_two_is_refused_with_what_to_write(tmp_path: Path) -> None:
+def test_a_group_option_that_may_be_one_column_or_two_is_refused_with_the_remedy(tmp_path: Path) -> None:
     text = '"a,b",a,b,images,loss\nx,y,z,100,1.5\nx,y,z,200,1.25\n'
     message = fault(tmp_path / "p.csv", text, replace(PLAIN, group=("a,b",)))
     assert message == (
-        "--group a,b may be one column or 2: write --group '\"a,b\"' for the one, --group a --group b for the "
-        "others"
+        "--group a,b may be one column or 2: write --group '\"a,b\"' for the one, "
+        "--group a --group b for the others"
     )
     for entries in (('"a,b"',), ("a", "b")):  # both remedies work
         assert read(tmp_path / "p.csv", text, replace(PLAIN, group=entries)) == POINTS
 
 
-def test_a_row_of_a_group_whose_name_begins_with_a_number_sign_is_never_dropped(tmp_path: Path) -> None:
+def test_a_row_of_a_group_whose_name_begins_with_a_number_sign_is_not_dropped(tmp_path: Path) -> None:
     columns = Columns(x=("images",), y="loss", group=("model",))
     message = fault(tmp_path / "p.csv", "model,images,loss\n#1,100,1.5\n#1,200,1.25\n", columns)
     assert message.startswith("p.csv, row 2: begins with # as a comment does, and holds numbers as data do")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,9 +104,8 @@ def group_name(key: Sequence[str]) -> str:
     """The values of group columns as a name that no other values have: several are written as a CSV row."""
     if len(key) < 2:
         return key[0] if key else ALL
-    line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(key)
-    return line.getvalue()
+    quoted = ['"' + text.replace('"', '""') + '"' if {",", '"'} & set(text) else text for text in key]
+    return ",".join(quoted)
 
 
 @dataclass(frozen=True, kw_only=True)

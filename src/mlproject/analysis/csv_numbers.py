@@ -31,11 +31,12 @@ def column_numbers(
 
     Raises: BadInput, naming row and column, with what is wrong with the cell and what to write.
     """
-    return [[_number(table, i, column, sign, zero=column in zero) for column in columns] for i in rows]
+    places = [(table.place(column), column, column in zero) for column in columns]
+    return [[_number(table, i, place, column, sign, zero) for place, column, zero in places] for i in rows]
 
 
-def _number(table: CsvTable, i: int, column: str, sign: str, *, zero: bool) -> float:
-    text = table.cell(i, column)
+def _number(table: CsvTable, i: int, place: int, column: str, sign: str, zero: bool) -> float:
+    text = table.rows[i][2][place].strip()
     try:
         value = read_number(text, sign)
         if value < 0 or (value == 0 and not zero):
@@ -48,16 +49,21 @@ def _number(table: CsvTable, i: int, column: str, sign: str, *, zero: bool) -> f
 
 
 def decimal_sign(table: CsvTable, columns: Sequence[str]) -> str:
-    """The decimal sign of the numbers in these columns, or "" where none shows it.
+    """The decimal sign of the numbers in these columns, or "" where none shows it: then it is a point.
 
     Raises: BadInput, with both cells, where some show a comma and some a point.
     """
+    places = [(table.place(column), column) for column in columns]
+    if not any(
+        "," in row[place] or row[place].count(".") > 1 for *_, row in table.rows for place, _ in places
+    ):
+        return ""
     seen: dict[str, str] = {}
-    for column in columns:
-        for i in range(len(table.rows)):
-            sign = sign_shown(table.cell(i, column))
+    for i, (*_, row) in enumerate(table.rows):
+        for place, column in places:
+            sign = sign_shown(row[place].strip())
             if sign and sign not in seen:
-                seen[sign] = f"{table.where(i, column)} ({table.cell(i, column)!r})"
+                seen[sign] = f"{table.where(i, column)} ({row[place].strip()!r})"
     if len(seen) > 1:
         raise BadInput(f"a decimal comma in {seen[',']}, a decimal point in {seen['.']}: write points only")
     return next(iter(seen), "")
@@ -84,6 +90,8 @@ def read_number(text: str, sign: str) -> float:
 
     Raises: ValueError that continues a sentence beginning with the cell.
     """
+    if sign != "," and DECIMAL.fullmatch(text):
+        return _finite(text)
     bare = NEVER_DECIMAL.sub("", text)
     point = bare.translate(SWAPPED) if sign == "," else bare
     if THOUSANDS.fullmatch(point):
@@ -95,7 +103,11 @@ def read_number(text: str, sign: str) -> float:
         point = point.replace(",", "")
     if not DECIMAL.fullmatch(point):
         raise ValueError(_fault(text))
-    value = float(point)
+    return _finite(point)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
     if not math.isfinite(value):
         raise ValueError("is beyond the numbers of double precision")
     return value

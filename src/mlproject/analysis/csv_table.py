@@ -61,10 +61,6 @@ class CsvTable:
         at = f"row {row}" if row == line else f"row {row} (line {line} of the file)"
         return f"{self.name}, {at}, column {column!r}"
 
-    def cell(self, i: int, column: str) -> str:
-        """The text of a cell, without blanks around it."""
-        return self.rows[i][2][self.place(column)].strip()
-
     def texts(self, columns: Sequence[str]) -> list[tuple[str, ...]]:
         """The words of some columns, row by row."""
         places = [self.place(column) for column in columns]

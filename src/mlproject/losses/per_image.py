@@ -170,7 +170,7 @@ def write_losses(losses: PerImageLosses, folder: Path) -> None:
     columns |= {"loss": losses.loss} | dict(losses.values)
     table = pyarrow.table(columns).replace_schema_metadata({"kind": losses.kind})
     pyarrow.parquet.write_table(table, folder / "losses.parquet")
-    write_rows(folder / "losses.csv", list(columns), zip(*map(list, columns.values()), strict=True))
+    write_rows(folder / "losses.csv", list(columns), zip(*table.to_pydict().values(), strict=True))
 
 
 def read_losses(path: Path) -> PerImageLosses:
