@@ -201,7 +201,7 @@ def accuracies(tmp_path, *, unit=1.0, name="score", values=ACCURACIES, header=No
 
 
 def predicted(tmp_path, path, columns):
-    at = write(tmp_path / "at.csv", [(10,), (12800,), (10**9,)], ("images",))
+    at = write(tmp_path / "at.csv", [(60,), (12800,), (10**9,)], ("images",))
     study = assess_csv(path, columns, laws=("power", "power_floor"), predict_at=at)
     return study, study.groups[0].predictions
 
@@ -221,7 +221,17 @@ def test_a_rising_column_within_0_and_1_or_100_is_asked_about_and_its_prediction
         assert ((getattr(predictions, name) >= 0) & (getattr(predictions, name) <= bound)).all()
     assert (predictions.low <= predictions.mean).all()
     assert (predictions.mean <= predictions.high).all()
-    assert predictions.high[1] > predictions.low[1]  # the interval is not cut to a point
+    assert (predictions.high > predictions.low).all()  # no interval is cut to a point
+
+
+def test_where_laws_of_errors_exceed_the_bound_altogether_nothing_is_predicted(tmp_path):
+    columns = Columns(x=("images",), y="score", accuracy=True)
+    at = write(tmp_path / "at.csv", [(1e-3,), (800,)], ("images",))
+    study = assess_csv(accuracies(tmp_path), columns, laws=("power",), predict_at=at)
+    first, second = csv_json(study)["groups"][0]["predictions"]
+    assert {first[name] for name in LIMITS} == {None}
+    assert None not in second.values()
+    assert "–" in terminal_text(csv_document(study))
 
 
 def test_declared_accuracies_are_fitted_as_errors_and_predicted_as_accuracies(tmp_path):

@@ -177,9 +177,14 @@ def _assess_group(
 
 
 def _below(bound: float, errors: Prediction) -> Prediction:
-    """Accuracies from predicted errors, which are above 0; an error cannot exceed the bound either."""
+    """Accuracies from predicted errors, which are above 0 and at most ``bound``.
+
+    NaN where the whole interval of the errors exceeds the bound: the laws do not hold there, and an interval
+    that is cut to a point would pretend to certainty.
+    """
+    outside = errors.low >= bound
     mean, low, high, run_low, run_high = (
-        np.maximum(bound - values, 0.0)
+        np.where(outside, np.nan, np.maximum(bound - values, 0.0))
         for values in (errors.mean, errors.high, errors.low, errors.new_run_high, errors.new_run_low)
     )
     return replace(errors, mean=mean, low=low, high=high, new_run_low=run_low, new_run_high=run_high)

@@ -169,7 +169,7 @@ class _CsvText:
     @cached_property
     def header(self) -> _Record:
         """The first row with its names, or a comment above it where only that holds the columns."""
-        commented = []
+        commented: list[_Record] = []
         for record in self._records():
             if not record.comment:
                 named = record._replace(cells=_names(record.cells))
