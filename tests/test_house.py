@@ -100,6 +100,13 @@ def test_variables_are_named_after_what_they_hold(path: Path) -> None:
     assert VAGUE.isdisjoint(names)
 
 
+def test_every_csv_file_is_written_in_one_place_which_escapes_formulas() -> None:
+    writers = r"csv\.(Dict)?[wW]riter\(|write_csv\(|\.to_csv\("
+    assert [relative(path) for path in SOURCES if re.search(writers, path.read_text("utf-8"))] == [
+        "src/mlproject/files.py"
+    ]
+
+
 def test_the_readme_shows_the_real_tree() -> None:
     sys.path.insert(0, str(ROOT / "scripts"))
     try:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -51,7 +52,8 @@ def load_study(experiment: str = "", *, tracking_uri: str | None = None, where: 
     """Load the finished cells of an MLflow experiment and analyse them.
 
     ``experiment`` and ``tracking_uri`` default to what MLflow's environment variables name; ``where`` is
-    MLflow's filter, such as ``tags.sweep = 'embedded'``.
+    MLflow's filter, such as ``tags.sweep = 'embedded'``. Runs that cannot be read are left out, with a
+    warning.
     Raises: StoreUnreachable, BadInput when no cell is finished.
     """
     import pandas
@@ -63,6 +65,8 @@ def load_study(experiment: str = "", *, tracking_uri: str | None = None, where: 
     with _tracked_at(tracking_uri):
         store = open_store(experiment or None, create=False)
         observations = list(store.observations(where=where))
+        for text in store.unreadable.values():
+            warnings.warn(text, stacklevel=2)
         study = analyse(observations)
         tables = {table.name: table for table in study_document(study).tables}
         return StudyTables(
@@ -85,8 +89,9 @@ def assess(
 ) -> Assessment:
     """Fit scaling laws to a table with one row per measured loss.
 
-    ``x`` names the column of the scale, or several for a law of two or three; ``y`` that of the loss; ``sd``
-    that of its standard deviation, where it is known. ``ceiling`` is the loss of an uninformed guess.
+    ``x`` names the column of the scale, or several for a law of two or three; ``y`` that of the loss (of
+    accuracies, give a column of 1 - accuracy); ``sd`` that of its standard deviation, where it is known.
+    ``ceiling`` is the loss of an uninformed guess.
     Raises: WrongUse for a law that does not exist, KeyError for a column that does not exist.
     """
     from mlproject import scaling

@@ -125,6 +125,19 @@ def unknown(kind: str, value: object, known: Iterable[str]) -> WrongUse:
     return WrongUse(f"unknown {kind} {str(value)!r}; {hint}")
 
 
+def printable(text: str, keep: str = "") -> str:
+    """Text with unprintable characters escaped, except those of ``keep``: they could control a terminal.
+
+    Names of files, groups and runs come from anywhere; everything that is printed passes through here.
+
+    >>> print(printable("a\x1b[2Jb"))
+    a\\x1b[2Jb
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else ascii(c)[1:-1] for c in text)
+
+
 def masked(text: str) -> str:
     """The text without the users and passwords of its addresses, and without secrets among parameters."""
     # Up to the last @ of an address: a password may hold one, and slashes too.

@@ -1,22 +1,30 @@
-"""Atomic file writes, SHA-256 digests, file locks, and the files of databases.
+"""Atomic file writes, CSV tables, SHA-256 digests, file locks, and the files of databases.
 
 A file appears whole or not at all: temporary name in the same folder, flush, fsync, rename, fsync of
 the folder. A lock is an ``flock``: the kernel releases it when its owner dies for any reason.
+
+Every CSV artifact is written here. Spreadsheets run a cell that begins with ``= + - @``, a tab or a line
+break as a formula (OWASP, "CSV injection"), and names come from anywhere: such text gets an apostrophe, which
+is taken off again when the file is read. Numbers are written as they are.
 """
 
 from __future__ import annotations
 
 import contextlib
+import csv
 import fcntl
 import hashlib
+import io
 import os
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from mlproject.errors import NoRoom, WrongUse, is_disk_full
+from mlproject.errors import BadInput, NoRoom, WrongUse, is_disk_full
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -26,6 +34,10 @@ else:
 STUB_SUFFIX = ".part"
 MEMORY = ("", ":memory:")
 """SQLite's names of a database that ends with its process."""
+NUMBERS = {float, int, bool, type(None)}
+"""Types of cells that are never escaped; there are more, but columns of these need no look at each cell."""
+FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+"""Beginning of a cell that a spreadsheet may take for a formula, or that was escaped as one."""
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -49,6 +61,70 @@ def write_atomic(path: Path, content: bytes) -> None:
             raise NoRoom(f"no room: {path} needs {len(content):,} bytes; free some space") from error
         raise
     _sync_folder(path.parent)
+
+
+def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
+    """A table as CSV in UTF-8, formulas escaped; ``None`` is an empty cell.
+
+    Raises: ValueError on rows that differ in length.
+    """
+    columns = [_csv_cells(column) for column in zip(*rows, strict=True)]
+    table = [_csv_cells(header), *zip(*columns, strict=True)]
+    text = _csv_text(table, "\n")
+    if "\r" in text:  # the csv module quotes a cell with a bare CR only where lines end in CR too
+        text = "".join(_csv_text([row], "\r\n").removesuffix("\r\n") + "\n" for row in table)
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _csv_text(rows: Iterable[Iterable[object]], line_end: str) -> str:
+    file = io.StringIO(newline="")
+    csv.writer(file, lineterminator=line_end).writerows(rows)
+    return file.getvalue()
+
+
+def _csv_cells(cells: Sequence[object]) -> Sequence[object]:
+    """Numbers as they are, and text that a spreadsheet may take for a formula escaped."""
+    if set(map(type, cells)) <= NUMBERS:
+        return cells
+    return [c if c is None or isinstance(c, Number) else escape_formula(str(c)) for c in cells]
+
+
+def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table as CSV; ``read_columns`` gives its text back."""
+    path.write_bytes(csv_bytes(header, rows))
+
+
+def read_columns(path: Path) -> dict[str, list[str]]:
+    """Read a CSV table that ``write_rows`` wrote, as columns of text.
+
+    Raises: OSError; BadInput, with file and row, for anything but a table with one name for each column.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file, strict=True))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise BadInput(f"{path.name} is damaged: {error}") from error
+    header, *cells = rows or [[]]
+    if not header or len(set(header)) < len(header):
+        raise BadInput(f"{path.name} is damaged: its first row must name every column once")
+    for number, row in enumerate(cells, 2):
+        if len(row) != len(header):
+            raise BadInput(f"{path.name} is damaged: row {number} has {len(row)} of {len(header)} cells")
+    texts = [[unescape_formula(text) for text in row] for row in cells]
+    return {unescape_formula(name): [row[i] for row in texts] for i, name in enumerate(header)}
+
+
+def escape_formula(text: str) -> str:
+    """Text with an apostrophe before it where a spreadsheet would take it for a formula.
+
+    Apostrophes before such a character count as escapes too, so that ``unescape_formula`` is the inverse.
+    """
+    return "'" + text if FORMULA.match(text) else text
+
+
+def unescape_formula(text: str) -> str:
+    """The text that ``escape_formula`` was given."""
+    return text[1:] if text.startswith("'") and FORMULA.match(text) else text
 
 
 def sha256(content: bytes | memoryview) -> str:

@@ -189,3 +189,120 @@ def test_a_law_that_does_not_exist_or_is_of_other_axes_is_refused(tmp_path):
         assess_csv(path, COLUMNS, laws=("powr",))
     with pytest.raises(BadInput, match=r"^law 'separable' has 2 axes and x has 1$"):
         assess_csv(path, COLUMNS, laws=("separable",))
+
+
+ACCURACIES = (0.42, 0.58, 0.70, 0.785, 0.846, 0.89, 0.921)
+LIMITS = ("mean", "low", "high", "new_run_low", "new_run_high")
+
+
+def accuracies(tmp_path, *, unit=1.0, name="score", values=ACCURACIES, header=None):
+    rows = [(n, y * unit) for n, y in zip(SIZES, values, strict=True)]
+    return write(tmp_path / "p.csv", rows, ("images", name))
+
+
+def predicted(tmp_path, path, columns):
+    at = write(tmp_path / "at.csv", [(60,), (12800,), (10**9,)], ("images",))
+    study = assess_csv(path, columns, laws=("power", "power_floor"), predict_at=at)
+    return study, study.groups[0].predictions
+
+
+@pytest.mark.parametrize(("unit", "bound"), [(1.0, 1), (100.0, 100)])
+def test_a_rising_column_within_0_and_1_or_100_is_asked_about_and_its_predictions_stay_there(
+    tmp_path, unit, bound
+):
+    path = accuracies(tmp_path, unit=unit)
+    study, predictions = predicted(tmp_path, path, Columns(x=("images",), y="score"))
+    question, *_ = csv_document(study).answer
+    assert question.startswith(
+        f"Is score an accuracy? It lies within 0 and {bound}. With --accuracy laws are"
+    )
+    assert question in csv_json(study)["question"]
+    for name in LIMITS:
+        assert ((getattr(predictions, name) >= 0) & (getattr(predictions, name) <= bound)).all()
+    assert (predictions.low <= predictions.mean).all()
+    assert (predictions.mean <= predictions.high).all()
+    assert (predictions.high > predictions.low).all()  # no interval is cut to a point
+
+
+def test_where_laws_of_errors_exceed_the_bound_altogether_nothing_is_predicted(tmp_path):
+    columns = Columns(x=("images",), y="score", accuracy=True)
+    at = write(tmp_path / "at.csv", [(1e-3,), (800,)], ("images",))
+    study = assess_csv(accuracies(tmp_path), columns, laws=("power",), predict_at=at)
+    first, second = csv_json(study)["groups"][0]["predictions"]
+    assert {first[name] for name in LIMITS} == {None}
+    assert None not in second.values()
+    assert "–" in terminal_text(csv_document(study))
+
+
+def test_declared_accuracies_are_fitted_as_errors_and_predicted_as_accuracies(tmp_path):
+    columns = Columns(x=("images",), y="score", accuracy=True)
+    study, predictions = predicted(tmp_path, accuracies(tmp_path), columns)
+    errors = write(
+        tmp_path / "e.csv", [(n, 1 - y) for n, y in zip(SIZES, ACCURACIES, strict=True)], ("images", "e")
+    )
+    as_errors, error_predictions = predicted(tmp_path, errors, Columns(x=("images",), y="e"))
+    assert study.groups[0].assessment.exponents == as_errors.groups[0].assessment.exponents
+    np.testing.assert_allclose(predictions.mean, np.maximum(1 - error_predictions.mean, 0))
+    np.testing.assert_allclose(predictions.low, np.maximum(1 - error_predictions.high, 0))
+    assert csv_json(study)["laws_of"] == "1 - score"
+    assert "question" not in csv_json(study)
+    assert "1 - score against images" in csv_document(study).title
+
+
+def test_a_column_that_is_said_to_be_a_loss_is_not_asked_about_and_not_bounded(tmp_path):
+    columns = Columns(x=("images",), y="score", accuracy=False)
+    study, predictions = predicted(tmp_path, accuracies(tmp_path), columns)
+    assert "question" not in csv_json(study)
+    assert predictions.mean[2] > 1
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "asked"),
+    [
+        ("loss", tuple(8 * SIZES**-0.5), False),
+        ("loss", (0.9, 0.7, 0.5, 0.4, 0.3, 0.25, 0.2), False),  # an error rate falls
+        ("loss", (2.1, 2.3, 2.5, 2.8, 3.0, 3.3, 3.5), False),  # a loss in nats may rise
+        ("loss", (0.7, 0.72, 0.69, 0.71, 0.7, 0.69, 0.71), False),
+        ("val_acc", (0.7, 0.72, 0.69, 0.71, 0.7, 0.69, 0.71), True),
+        ("top-1 (%)", (2.1, 2.3, 2.5, 2.8, 3.0, 3.3, 3.5), True),
+        ("accuracy", (0.7, 0.72, 0.69, 0.71, 0.7, 0.69, 1.71), True),
+        ("vaccines", (2.1, 2.3, 2.5, 2.8, 3.0, 3.3, 3.5), False),
+    ],
+)
+def test_only_a_column_that_looks_like_accuracies_is_asked_about(tmp_path, name, values, asked):
+    study = assess_csv(
+        accuracies(tmp_path, name=name, values=values), Columns(x=("images",), y=name), laws=("power",)
+    )
+    assert ("question" in csv_json(study)) == asked
+
+
+def test_an_accuracy_of_the_bound_or_beyond_it_is_refused_by_row(tmp_path):
+    columns = Columns(x=("images",), y="score", accuracy=True)
+    with pytest.raises(
+        BadInput, match=r"p.csv, row 8, column 'score': an accuracy of 1 leaves no error to fit"
+    ):
+        assess_csv(accuracies(tmp_path, values=(*ACCURACIES[:-1], 1.0)), columns)
+    with pytest.raises(
+        BadInput, match=r"p.csv, row 4, column 'score': 120 is no accuracy, which lies within"
+    ):
+        assess_csv(accuracies(tmp_path, values=(10, 20, 120, 30, 40, 50, 60)), columns)
+
+
+def test_an_accuracy_of_zero_is_an_error_of_one(tmp_path):
+    columns = Columns(x=("images",), y="score", accuracy=True)
+    (group,) = assess_csv(accuracies(tmp_path, values=(0, *ACCURACIES[1:])), columns, laws=("power",)).groups
+    assert not group.group.fault
+
+
+def test_a_value_that_is_not_identified_is_null_in_the_json(tmp_path):
+    noise = np.exp(0.4 * np.random.default_rng(2).normal(size=len(SIZES)))
+    path = write(tmp_path / "p.csv", list(zip(SIZES, noise, strict=True)), ("images", "loss"))
+    study = assess_csv(path, Columns(x=("images",), y="loss"), laws=("power", "power_floor"))
+    (group,) = study.groups
+    unknown = 0
+    for law, shown in zip(group.laws, csv_json(study)["groups"][0]["laws"], strict=True):
+        for name, estimate in law.parameters.items():
+            unknown += not estimate.identified
+            assert shown["parameters"][name]["value"] == (estimate.value if estimate.identified else None)
+            assert shown["parameters"][name]["low"] == estimate.low
+    assert unknown

@@ -50,7 +50,7 @@ def test_an_aim_that_cannot_be_is_refused_in_one_line(changes, message):
 
 def test_an_aim_is_said_in_words():
     assert Aim(target=12000, budget=1.0).words == "12,000 images"
-    assert Aim(target=12000, budget=1.0, params=2.5e7).words == "12,000 images and 2.5e+07 parameters"
+    assert Aim(target=12000, budget=1.0, params=2.5e7).words == "12,000 images and 25,000,000 parameters"
 
 
 def test_a_finished_run_has_its_loss_size_and_logged_cost():

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import math
 
 import pytest
+from rich.console import Console
 from rich.progress import Progress
+from rich.text import Text
 
-from mlproject.cli import console, session
-from mlproject.cli.console import Bars, Trials
+from mlproject.cli import console, doctor, listing, session
+from mlproject.cli.console import Bars, Trials, _Escaping, out, warn
 from mlproject.plans import Plan
 from tests.conftest import make_cell
 
@@ -71,3 +74,38 @@ def test_a_plan_whose_cells_are_all_done_is_reported_without_opening_the_store(m
     del done[cells[1].key]
     with pytest.raises(ZeroDivisionError):
         session.run_session(plan, "", False, fit=False)
+
+
+HOSTILE = "a\x1b[2J\x1b]0;t\x01[red]b[/] :smile: \u202ec"
+SHOWN = r"a\x1b[2J\x1b]0;t\x01[red]b[/] :smile: \u202ec"
+
+
+def test_names_reach_the_terminal_without_control_codes_and_are_no_markup(capsys):
+    rows = [{"cell": HOSTILE, "label": HOSTILE + "\n", "status": "done", "metrics": {}, "run_id": "1"}]
+    out.print(HOSTILE)
+    out.print(Text(HOSTILE, "bold"))
+    warn(HOSTILE)
+    listing.print_table(rows)
+    shown = capsys.readouterr()
+    assert shown.out.count(SHOWN) == 4
+    assert SHOWN in shown.err
+    assert (shown.out + shown.err).replace("\n", "").isprintable()
+    assert SHOWN + r"\n" in shown.out  # a line end in a name begins no line
+
+
+def test_colours_of_our_own_and_bars_are_kept_on_a_terminal():
+    file = io.StringIO()
+    terminal = Console(file=file, force_terminal=True, color_system="standard", width=80)
+    terminal.push_render_hook(_Escaping())
+    terminal.print(Text.assemble(("done", "green"), " \x1b[31mred"))
+    assert file.getvalue() == "\x1b[32mdone\x1b[0m \\x1b[31mred\n"
+
+
+def test_doctor_prints_paths_as_they_are(capsys, monkeypatch):
+    for name in ("_packages", "_device", "_weights", "_regions", "_data", "_cache"):
+        monkeypatch.setattr(doctor, name, lambda: iter(()))
+    monkeypatch.setattr(
+        doctor, "_store", lambda: iter([(True, "store file", f"/tmp/{HOSTILE}: integrity ok")])
+    )
+    assert doctor.examine() == 0
+    assert f"/tmp/{SHOWN}: integrity ok" in capsys.readouterr().out

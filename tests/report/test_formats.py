@@ -171,3 +171,21 @@ def test_a_sentence_ends_with_one_full_stop_and_stays_a_sentence(text):
 def test_the_unit_of_a_loss_stands_behind_its_name():
     assert kind_label("cross_entropy") == "cross entropy [nats]"
     assert kind_label("mse") == "mse"
+
+
+@pytest.mark.parametrize(
+    ("scale", "text"),
+    [
+        (4653000.0, "4,653,000"),
+        (12345678, "12,345,678"),
+        (86567656.0, "86,567,656"),
+        (12800, "12,800"),
+        (1234567.8, "1,234,568"),
+        (0.0625, "0.0625"),
+        (99.5, "99.5"),
+        (3.2e12, "3.2e+12"),
+    ],
+)
+def test_a_scale_is_written_in_full(scale, text):
+    assert as_scale("x").write({"x": scale}) == text
+    assert as_scale("x").write({"x": None}) == ABSENT

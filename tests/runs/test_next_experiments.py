@@ -155,7 +155,7 @@ def test_where_models_are_an_axis_cells_are_chosen_along_both(joint_plan: Plan, 
     written = {(cell.model, cell.dataset_size, cell.seed) for cell in after.cells}
     assert written == {(new.cell.model, new.size, seed) for new in choice.runs for seed in new.seeds}
     assert not {cell.key for cell in after.cells} & {cell.key for cell in joint_plan.cells}
-    assert "6.4e+06 parameters" in (tmp_path / "next.toml").read_text()
+    assert "6,400,000 parameters" in (tmp_path / "next.toml").read_text()
     with pytest.raises(
         BadInput, match="no cell within"
     ):  # runs of known models tell little of an unknown one

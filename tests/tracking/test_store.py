@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mlproject.errors import DigestMismatch, Stopped, WrongUse
+from mlproject.errors import BadInput, DigestMismatch, Stopped, WrongUse
 from mlproject.files import try_locked
 from mlproject.losses import NotFinite, write_losses
 from mlproject.tracking import LOSSES_DIGEST, Store
@@ -120,6 +120,42 @@ def test_records_tell_what_became_of_every_attempt(store: Store, tmp_path: Path)
     assert records[cell.key]["status"] == "failed"
     assert records[cell.key]["coordinates"] == cell.to_dict()
     assert records[cell.key]["digest"] == ""
+
+
+@pytest.mark.parametrize(
+    ("tag", "text", "fault"),
+    [
+        ("cell.json", "{", "its tag cell.json holds no cell (JSONDecodeError"),
+        ("cell.json", "[]", "its tag cell.json holds no cell"),
+        ("cell.json", "[" * 4000, "its tag cell.json holds no cell"),
+        ("cell.json", '{"image_scales": 1}', "its tag cell.json holds no cell"),
+        (
+            "cell.json",
+            json.dumps(make_cell(seed=1).to_dict() | {"seed": -1}),
+            "its tag cell.json holds no cell (WrongUse: seed",
+        ),
+        ("cell.key", "0" * 16, "its tags cell.json and cell.key are of different cells"),
+    ],
+)
+def test_a_run_with_a_damaged_cell_is_left_out_and_named_and_the_others_are_read(
+    store: Store, tmp_path: Path, tag: str, text: str, fault: str
+) -> None:
+    sound, damaged = log_cell(store, tmp_path), log_cell(store, tmp_path, seed=1)
+    store.client.set_tag(damaged, tag, text)
+    assert [seen.run_id for seen in store.observations()] == [sound]
+    assert {r["run_id"]: r["status"] for r in store.records()} == {sound: "done", damaged: "damaged"}
+    assert list(store.unreadable) == [damaged]
+    assert f"run {damaged} is left out: {fault}" in store.unreadable[damaged]
+    assert f"mlflow runs delete --run-id {damaged}" in store.unreadable[damaged]
+
+
+def test_a_damaged_table_of_a_run_is_refused_by_run_and_file(store: Store, tmp_path: Path) -> None:
+    run_id = log_cell(store, tmp_path)
+    path = store.artifact(run_id, "losses.csv")
+    path.write_text("a,b\n1\n")
+    (seen,) = store.observations()
+    with pytest.raises(BadInput, match=f"run {run_id}: losses.csv is damaged: row 2 has 1 of 2 cells"):
+        seen.load_table("losses")
 
 
 def test_the_launchers_run_is_adopted_once(store: Store) -> None:

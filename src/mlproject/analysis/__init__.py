@@ -9,7 +9,7 @@ from mlproject.analysis.ablations import (
 )
 from mlproject.analysis.axes import AXES, GRID_AXES, Axis
 from mlproject.analysis.comparable import comparison_key, shared_by_cells
-from mlproject.analysis.csv_points import Columns
+from mlproject.analysis.csv_groups import Columns
 from mlproject.analysis.csv_study import AssessedGroup, CsvStudy, GroupComparison, assess_csv
 from mlproject.analysis.curves import Curve
 from mlproject.analysis.design import Aim, Candidate, Design, finished_run

@@ -1,23 +1,53 @@
 """A CSV of points as a study: every group assessed and predicted, and the exponents of two groups compared.
 
+Accuracies are fitted as errors, 1 - accuracy, which laws with a floor describe and whose predictions stay
+within 0 and 1. A column that looks like accuracies and was not declared is fitted as it is, which is asked
+about; its predictions go through the errors all the same, since a rising power law leaves 0 to 1.
+
 Source of the interval of a difference: Zou and Donner 2008 (Statist. Med. 27, 1693).
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from mlproject.analysis.csv_points import Columns, CsvGroup, Floats, PredictionScales, read_at, read_groups
+from mlproject.analysis.csv_groups import (
+    BOUNDS,
+    Columns,
+    CsvGroup,
+    Floats,
+    PredictionScales,
+    read_at,
+    read_groups,
+)
 from mlproject.errors import BadInput, unknown
-from mlproject.scaling import Assessment, Difference, Estimate, LawFit, Prediction, assess, compare
+from mlproject.scaling import (
+    Assessment,
+    Difference,
+    Estimate,
+    LawFit,
+    Prediction,
+    assess,
+    compare,
+    rising_axes,
+)
 
 LEAST_WEIGHT = 0.1
 """Laws with less weight in either group are compared only where there is no other."""
+PER_CENT_ABOVE = 10.0
+"""A rising column that stays below this is not taken for per cent: losses in nats are as large."""
+LEAST_RISE = 1.05
+"""How many times the loss of the smallest scale a rise over few scales must reach to count."""
+ACCURACY = re.compile(
+    r"(?i)(?:^|[^a-z])(?:acc|accuracy|top.?[15]|m?iou|auc|auroc|f1|dice|precision|recall)(?:$|[^a-z])"
+)
+"""Names of quantities that lie between 0 and 1 and grow with quality."""
 EXPONENTS = ("alpha", "beta", "gamma")
 """Names of the parameters that are exponents of an axis."""
 
@@ -26,13 +56,15 @@ EXPONENTS = ("alpha", "beta", "gamma")
 class AssessedGroup:
     """A group of a file, its assessment, and the scales [n, axes] where its loss is predicted.
 
-    ``predictions`` is None where the group carries no law, or nothing is to be predicted.
+    ``predictions`` is None where the group carries no law, or nothing is to be predicted. ``asked`` is the
+    bound, 1 or 100, below which predictions are kept where a column looks like accuracies and nobody said.
     """
 
     group: CsvGroup
     assessment: Assessment
     scales: Floats
     predictions: Prediction | None
+    asked: float | None = None
 
     @property
     def name(self) -> str:
@@ -68,6 +100,12 @@ class CsvStudy:
     has_predictions: bool = False
     faults: tuple[str, ...] = ()
 
+    @property
+    def fitted(self) -> str:
+        """The quantity that laws describe: the column, or its distance from the largest accuracy."""
+        bound = next((group.group.bound for group in self.groups if group.group.bound), None)
+        return self.columns.y if bound is None else f"{bound:g} - {self.columns.y}"
+
 
 def assess_csv(
     path: Path,
@@ -83,10 +121,12 @@ def assess_csv(
     ``predict_at`` is a CSV of scales, ``ceiling`` the known uninformed loss, ``laws`` the laws to use (by
     default those that suit the number of scales), ``compared`` two groups whose exponents are compared.
     """
-    groups = read_groups(path, columns)
+    columns, groups = read_groups(path, columns)
     at = None if predict_at is None else read_at(predict_at, columns, groups)
     with np.errstate(over="ignore", invalid="ignore"):  # laws that overflow get no weight
         assessed = tuple(_assess_group(group, at, ceiling, laws) for group in groups)
+        if columns.accuracy is None:
+            assessed = tuple(_asked(group, columns.y, laws) for group in assessed)
     return CsvStudy(
         columns=columns,
         groups=assessed,
@@ -128,9 +168,61 @@ def _assess_group(
         refused = Assessment(verdict="not identifiable", reason=reason, n_points=0, n_scales=0)
         return AssessedGroup(group=group, assessment=refused, scales=scales, predictions=None)
     x = group.x[:, 0] if group.x.shape[1] == 1 else group.x
-    assessment = assess(x, group.y, sd=group.sd, ceiling=ceiling, laws=laws)
+    losses = group.y if group.bound is None else group.bound - group.y
+    assessment = assess(x, losses, sd=group.sd, ceiling=ceiling, laws=laws)
     predictions = assessment.predict(scales) if len(scales) else None
+    if predictions is not None and group.bound is not None:
+        predictions = _below(group.bound, predictions)
     return AssessedGroup(group=group, assessment=assessment, scales=scales, predictions=predictions)
+
+
+def _below(bound: float, errors: Prediction) -> Prediction:
+    """Accuracies from predicted errors, which are above 0 and at most ``bound``.
+
+    NaN where the whole interval of the errors exceeds the bound: the laws do not hold there, and an interval
+    that is cut to a point would pretend to certainty.
+    """
+    outside = errors.low >= bound
+    mean, low, high, run_low, run_high = (
+        np.where(outside, np.nan, np.maximum(bound - values, 0.0))
+        for values in (errors.mean, errors.high, errors.low, errors.new_run_high, errors.new_run_low)
+    )
+    return replace(errors, mean=mean, low=low, high=high, new_run_low=run_low, new_run_high=run_high)
+
+
+def _asked(assessed: AssessedGroup, y: str, laws: Sequence[str]) -> AssessedGroup:
+    """A group whose column looks like accuracies: marked, and predicted by laws of its errors."""
+    group = assessed.group
+    bound = None if group.fault else _likely_bound(group, y, assessed.assessment)
+    if bound is None:
+        return assessed
+    scales = PredictionScales(x=assessed.scales) if len(assessed.scales) else None
+    as_errors = _assess_group(replace(group, bound=bound), scales, None, laws)
+    return replace(assessed, predictions=as_errors.predictions, asked=bound)
+
+
+def _likely_bound(group: CsvGroup, y: str, assessment: Assessment) -> float | None:
+    """1 or 100 where all of y lies below it, and y rises with scale or is named like an accuracy."""
+    largest = float(group.y.max())
+    bound = next((bound for bound in BOUNDS if largest <= bound), None)
+    named = ACCURACY.search(y.replace("_", " ")) is not None
+    small = BOUNDS[0] < largest <= PER_CENT_ABOVE
+    return bound if named or (not small and _rises(group, assessment)) else None
+
+
+def _rises(group: CsvGroup, assessment: Assessment) -> bool:
+    """Whether y rises along an axis, or with every one of at least three scales where these are too few."""
+    if assessment.points is not None and rising_axes(assessment.points):
+        return True
+    scales = np.unique(group.x[:, 0])
+    means = [float(group.y[group.x[:, 0] == scale].mean()) for scale in scales]
+    steps = np.diff(means)
+    return (
+        group.x.shape[1] == 1
+        and len(steps) > 1
+        and bool((steps > 0).all())
+        and means[-1] > LEAST_RISE * means[0]
+    )
 
 
 def _shared_laws(a: AssessedGroup, b: AssessedGroup) -> list[tuple[LawFit, LawFit]]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mlproject.cell import Cell
 from mlproject.errors import BadInput, WrongUse, unknown
 from mlproject.losses import Observation
-from mlproject.scaling import NextPlan, average, fit_cost, plan_next
+from mlproject.scaling import NextPlan, average, fit_cost, plan_next, scale_text
 
 Floats = NDArray[np.float64]
 UNITS = {"images": "", "flops": "flops", "gmac": "flops", "seconds": "seconds"}
@@ -48,7 +48,9 @@ class Aim:
     @property
     def words(self) -> str:
         """The target as people say it."""
-        return f"{self.target:,} images" + (f" and {self.params:,.4g} parameters" if self.params else "")
+        return f"{self.target:,} images" + (
+            f" and {scale_text(self.params)} parameters" if self.params else ""
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ from mlproject.analysis.iterations import IterationLedger, iteration_ledger
 from mlproject.analysis.points import STATISTICS, replicates
 from mlproject.analysis.runs import image_pools, read_runs
 from mlproject.losses import Observation
-from mlproject.scaling import UNIDENTIFIABLE, Estimate
+from mlproject.scaling import UNIDENTIFIABLE, Estimate, scale_text
 
 DECADE = 10.0
 
@@ -236,7 +236,7 @@ def _regions(contrasts: Sequence[RegionContrast]) -> Iterator[str]:
         doubt = "" if contrast.identified else " (an exponent is not identifiable)"
         yield (
             f"Region, {contrast.first.series}: on {first} the loss is {_interval(contrast.loss_ratio)} times "
-            f"that on {second} at {contrast.scale:,.6g} {contrast.first.axis.unit}; α differs by "
+            f"that on {second} at {scale_text(contrast.scale)} {contrast.first.axis.unit}; α differs by "
             f"{_interval(contrast.difference.difference)} (k x^-α): {contrast.difference.verdict}{doubt}."
         )
 

@@ -16,6 +16,7 @@ from mlproject.errors import (
     WrongUse,
     is_disk_full,
     one_line,
+    printable,
     raise_on_signals,
     stop_received,
 )
@@ -57,6 +58,5 @@ def _message(error: Exception) -> tuple[str, int]:
 
 def _print_error(text: str) -> None:
     """Print to stderr, with unprintable characters escaped: they could control the terminal."""
-    shown = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
-    if shown:
-        print(shown, file=sys.stderr)
+    if text:
+        print(printable(text, keep="\n"), file=sys.stderr)

@@ -26,16 +26,10 @@ app.add_typer(cache_app, name="cache")
 @cache_app.command("ls")
 def cache_ls(debug: Debug = False) -> None:
     """List the feature tables: model, scale, images, size."""
-    from rich.table import Table
-
-    from mlproject.cli.console import out
+    from mlproject.cli.listing import print_cache
     from mlproject.features import list_tables
 
-    table = Table("table", "model", "weights", "scale", "engine", "precision", "MiB", box=None)
-    for row in list_tables():
-        words = (row.name, row.model, row.weights, f"{row.image_scale:g}", row.engine, row.precision)
-        table.add_row(*words, f"{row.n_bytes / MIB:.1f}")
-    out.print(table)
+    print_cache(list_tables())
 
 
 @cache_app.command("prune")
@@ -155,13 +149,19 @@ def fit(
     x: Annotated[list[str], typer.Option(help="Column of a scale; again for a law of two or three scales.")],
     y: Annotated[str, typer.Option(help="Column of the loss.")],
     sd: Annotated[str, typer.Option(help="Column of the loss' standard deviation, where it is known.")] = "",
-    group: Annotated[str, typer.Option(help="Columns that define the groups: task,model.")] = "",
+    group: Annotated[
+        list[str] | None, typer.Option(help="Columns of the groups: task,model (or the option again).")
+    ] = None,
     ceiling: Annotated[float | None, typer.Option(help="Loss of a guess: ln of the classes.")] = None,
     laws: Annotated[
         str, typer.Option(help="Laws to average: power,zhai (default: so marked in the table of laws).")
     ] = "",
     predict_at: Annotated[Path | None, typer.Option(help="A CSV of scales (and groups) to predict.")] = None,
     to_json: Annotated[Path | None, typer.Option("--json", help="Write laws and predictions here.")] = None,
+    accuracy: Annotated[
+        bool | None,
+        typer.Option("--accuracy/--no-accuracy", help="Fit 1 - y (100 - y): accuracies; or y: a loss."),
+    ] = None,
     compare: Annotated[tuple[str, str] | None, typer.Option(help="Two groups: which is steeper?")] = None,
     debug: Debug = False,
 ) -> None:
@@ -172,7 +172,7 @@ def fit(
     from mlproject.analysis import Columns, assess_csv
     from mlproject.cli.session import show_csv_study
 
-    columns = Columns(x=tuple(x), y=y, sd=sd, group=_words(group))
+    columns = Columns(x=tuple(x), y=y, sd=sd, group=tuple(group or ()), accuracy=accuracy)
     study = assess_csv(
         points, columns, predict_at=predict_at, ceiling=ceiling, laws=_words(laws), compared=compare
     )
@@ -224,9 +224,11 @@ def plan_next(
     given = read_plan(plan, _extra(knobs or []))
     console.warn_of_plan(given)
     aim = Aim(target=target_images, budget=budget, unit=unit, params=target_params)
-    choices = choose(given, open_store(experiment, create=False).observations(), aim)
+    store = open_store(experiment, create=False)
+    choices = choose(given, store.observations(), aim)
     write_plan(out, given, aim, choices)
     listing.print_next(choices, aim, out, experiment)
+    console.warn_of_unreadable(store)
 
 
 @app.command()
@@ -237,11 +239,13 @@ def ls(
     debug: Debug = False,
 ) -> None:
     """List the cells of the experiment."""
-    from mlproject.cli import listing
+    from mlproject.cli import console, listing
     from mlproject.tracking import open_store
 
-    rows = listing.list_runs(open_store(experiment, create=False), everything=everything)
+    store = open_store(experiment, create=False)
+    rows = listing.list_runs(store, everything=everything)
     listing.print_json(rows) if as_json else listing.print_table(rows)
+    console.warn_of_unreadable(store)
 
 
 @app.command()

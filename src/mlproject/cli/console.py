@@ -7,9 +7,10 @@ import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -21,13 +22,17 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 from rich.text import Text
+
+from mlproject.errors import printable
 
 if TYPE_CHECKING:
     from mlproject.cell import Cell
     from mlproject.data import ImageSet
     from mlproject.plans import Plan
     from mlproject.runs import CellRun
+    from mlproject.tracking import Store
     from mlproject.tuning import SearchResult
 
 WIDE = 200
@@ -42,8 +47,29 @@ def _console(*, stderr: bool) -> Console:
     return console
 
 
+@dataclass(frozen=True)
+class _Escaped:
+    """A renderable whose text holds no unprintable character but line ends; Rich's control codes stay."""
+
+    renderable: ConsoleRenderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for segment in console.render(self.renderable, options):
+            text = segment.text if segment.control else printable(segment.text, keep="\n")
+            yield segment._replace(text=text)
+
+
+class _Escaping(RenderHook):
+    """Whatever is printed is escaped: names of files, runs and groups could hold codes of the terminal."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Escaped(renderable) for renderable in renderables]
+
+
 out = _console(stderr=False)
 err = _console(stderr=True)
+for _each in (out, err):
+    _each.push_render_hook(_Escaping())
 
 UNITS = {"features": "images", "head": "epochs", "training": "epochs"}
 UNITS |= {"regions": "images", "pictures": "images"}
@@ -226,6 +252,12 @@ def warn_of_plan(plan: Plan) -> None:
         note(text)
     for fault in plan.left_out:
         warn(f"left out, the other grids are run: {fault}")
+
+
+def warn_of_unreadable(store: Store) -> None:
+    """Warn of the runs that were left out since they cannot be read."""
+    for text in store.unreadable.values():
+        warn(text)
 
 
 def warn_of_cells(cells: Sequence[Cell]) -> None:

@@ -12,18 +12,20 @@ from rich.table import Table
 from rich.text import Text
 
 from mlproject.cli.console import out
-from mlproject.errors import WrongUse
+from mlproject.errors import WrongUse, printable
 from mlproject.losses import cell_loss
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mlproject.analysis import Aim
+    from mlproject.features import TableInfo
     from mlproject.plans import Plan
     from mlproject.runs import Choice
     from mlproject.tracking import Store
     from mlproject.tuning import Tune
 
+MIB = 1 << 20
 PUBLIC = ("cell", "coordinates", "status", "run_id", "digest")
 
 
@@ -49,14 +51,20 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
     """One line for each cell."""
     table = Table("cell", "name", "status", "loss", "accuracy", "run", box=None)
     for row in rows:
-        metrics = row["metrics"]
-        loss = cell_loss(metrics)
-        table.add_row(
-            row["cell"], Text(row["label"]), row["status"], _number(loss), _number(metrics.get("accuracy")),
-            row["run_id"][:8],
-        )  # fmt: skip
+        names = map(printable, (row["cell"], row["label"], row["status"]))
+        numbers = map(_number, (cell_loss(row["metrics"]), row["metrics"].get("accuracy")))
+        table.add_row(*names, *numbers, row["run_id"][:8])
     out.print(table)
     out.print(f"{len(rows)} cells")
+
+
+def print_cache(tables: Iterable[TableInfo]) -> None:
+    """One line for each feature table."""
+    table = Table("table", "model", "weights", "scale", "engine", "precision", "MiB", box=None)
+    for row in tables:
+        words = (row.name, row.model, row.weights, f"{row.image_scale:g}", row.engine, row.precision)
+        table.add_row(*map(printable, words), f"{row.n_bytes / MIB:.1f}")
+    out.print(table)
 
 
 def print_one(store: Store, name: str, experiment: str) -> None:
@@ -69,11 +77,12 @@ def print_one(store: Store, name: str, experiment: str) -> None:
     table = Table(box=None, show_header=False)
     table.add_column(style="cyan")
     for key, value in row["coordinates"].items():
-        table.add_row(key, Text(json.dumps(value) if isinstance(value, (dict, list)) else str(value)))
+        text = json.dumps(value) if isinstance(value, (dict, list)) else str(value)
+        table.add_row(printable(key), printable(text))
     for key, value in sorted(row["metrics"].items()):
         table.add_row(key, _number(value))
     title = Text.assemble(
-        (row["label"], "bold"), f"  {row['status']}  cell {row['cell']}  run {row['run_id']}"
+        (printable(row["label"]), "bold"), f"  {row['status']}  cell {row['cell']}  run {row['run_id']}"
     )
     out.print(title)
     out.print(table)

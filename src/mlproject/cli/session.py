@@ -97,6 +97,8 @@ def show_fit(fitted: Fitted) -> None:
     """Print the exponents and the address of the artifacts."""
     console.out.print(fitted.text, markup=False, highlight=False, soft_wrap=True)
     console.out.print(f"Tables and figures: {fitted.where}", soft_wrap=True, markup=False)
+    for text in fitted.left_out:
+        console.warn(text)
 
 
 def show_csv_study(study: CsvStudy, path: Path | None) -> None:

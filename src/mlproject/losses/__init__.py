@@ -1,5 +1,6 @@
 """Per-image losses: the values that recipes return and analyses read, and their files."""
 
+from mlproject.files import read_columns, write_rows
 from mlproject.losses.per_image import (
     Floats,
     NotFinite,
@@ -8,10 +9,8 @@ from mlproject.losses.per_image import (
     PerImageLosses,
     Split,
     cell_loss,
-    read_columns,
     read_losses,
     write_losses,
-    write_rows,
 )
 
 __all__ = [

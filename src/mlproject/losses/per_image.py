@@ -6,9 +6,9 @@ stored as Parquet, and as CSV for people.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -18,9 +18,12 @@ from numpy.typing import NDArray
 
 from mlproject.cell import Cell
 from mlproject.errors import BadInput, MLProjectError
+from mlproject.files import write_rows
 
 Split = Literal["train", "validation", "eval"]
 Floats = NDArray[np.float64]
+COLUMNS = ("image_name", "split", "loss")
+"""Columns of every file of losses, before one for each kind."""
 
 
 class NotFinite(MLProjectError):
@@ -32,10 +35,11 @@ class PerImageLosses:
     """One row per image: id, split, and one float64 per kind of loss.
 
     ``kind`` names the loss that was minimised, which is the loss of the cell. Splits are disjoint; an
-    in-sample cell has rows of ``train`` only.
+    in-sample cell has rows of ``train`` only. No kind has the name of another column of the files: ``loss``
+    is the trained loss, so only that kind may be called so.
 
     Shapes: ``image_ids``, ``splits`` and every array of ``values`` have length n.
-    Raises: NotFinite (how many images, and the first one), ValueError on shapes that differ.
+    Raises: NotFinite (how many images, and the first one), ValueError on shapes that differ and on names.
     """
 
     kind: str
@@ -49,6 +53,11 @@ class PerImageLosses:
             raise ValueError("ids, splits and losses differ in length")
         if self.kind not in self.values:
             raise ValueError(f"no values of the trained loss {self.kind!r}")
+        reserved = [name for name in COLUMNS if name in self.values and not name == self.kind == "loss"]
+        if reserved:
+            raise ValueError(
+                f"a kind of loss cannot be named {reserved[0]!r}, as another column of the files"
+            )
         if set(self.splits) - set(get_args(Split)):
             raise ValueError(f"splits must be among {get_args(Split)}")
         if len(set(self.image_ids)) != n:
@@ -82,10 +91,21 @@ class PerImageLosses:
     def digest(self) -> str:
         """SHA-256 of ids, splits and values, independent of the file format."""
         sha = hashlib.sha256(self.kind.encode())
-        sha.update("\n".join(self.image_ids).encode() + b"\0" + "\n".join(self.splits).encode())
+        sha.update(_ids_bytes(self.image_ids) + b"\0" + "\n".join(self.splits).encode())
         for name in sorted(self.values):
             sha.update(name.encode() + np.ascontiguousarray(self.values[name], "<f8").tobytes())
         return sha.hexdigest()
+
+
+def _ids_bytes(ids: Sequence[str]) -> bytes:
+    """Ids as bytes that no other ids give.
+
+    Ids are separated by line ends, which digests of released versions depend on. Where an id itself holds a
+    line end or a NUL, all are JSON behind a mark that never occurs otherwise.
+    """
+    if any("\n" in name or "\0" in name for name in ids):
+        return b"\0\0" + json.dumps(ids).encode()
+    return "\n".join(ids).encode()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,27 +163,14 @@ def cell_loss(metrics: Mapping[str, float]) -> float | None:
 
 def write_losses(losses: PerImageLosses, folder: Path) -> None:
     """Write ``losses.parquet`` and ``losses.csv`` (image_name, split, loss, then every kind)."""
-    import pyarrow.csv
+    import pyarrow
     import pyarrow.parquet
 
     columns: dict[str, Any] = {"image_name": losses.image_ids, "split": losses.splits}
     columns |= {"loss": losses.loss} | dict(losses.values)
-    rows = pyarrow.table(columns).replace_schema_metadata({"kind": losses.kind})
-    pyarrow.parquet.write_table(rows, folder / "losses.parquet")
-    pyarrow.csv.write_csv(rows, folder / "losses.csv")
-
-
-def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a CSV table."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([header, *rows])
-
-
-def read_columns(path: Path) -> dict[str, list[str]]:
-    """Read a CSV table as columns of text. Raises: OSError."""
-    with path.open(newline="", encoding="utf-8") as file:
-        header, *rows = csv.reader(file)
-    return {name: [row[i] for row in rows] for i, name in enumerate(header)}
+    table = pyarrow.table(columns).replace_schema_metadata({"kind": losses.kind})
+    pyarrow.parquet.write_table(table, folder / "losses.parquet")
+    write_rows(folder / "losses.csv", list(columns), zip(*table.to_pydict().values(), strict=True))
 
 
 def read_losses(path: Path) -> PerImageLosses:
@@ -175,7 +182,7 @@ def read_losses(path: Path) -> PerImageLosses:
 
     rows = pyarrow.parquet.read_table(path)
     kind = (rows.schema.metadata or {}).get(b"kind", b"").decode()
-    names = [name for name in rows.column_names if name not in ("image_name", "split", "loss")]
+    names = [name for name in rows.column_names if name == kind or name not in COLUMNS]
     return PerImageLosses(
         kind=kind,
         image_ids=tuple(rows["image_name"].to_pylist()),

@@ -34,6 +34,7 @@ from mlproject.report.formats import (
     signed_interval,
     slug,
 )
+from mlproject.scaling import scale_text
 
 FEWEST_DRAWN = 3
 """Arms, with the baseline, from which a setting is drawn: a single difference is a line of a table."""
@@ -143,7 +144,7 @@ def _interactions_table(interactions: Sequence[Interaction]) -> Table:
         row |= _difference("loss_change_by_doubling", item.loss)
         row |= _difference("error_change_by_doubling", item.error)
         steps = zip(item.scales, item.steps, strict=True)
-        row["steps"] = "; ".join(f"{x:,.6g}: {signed_interval(step)}" for x, step in steps)
+        row["steps"] = "; ".join(f"{scale_text(x)}: {signed_interval(step)}" for x, step in steps)
         rows.append(row)
     formats = {"arm": as_text("arm"), "axis": as_text("axis"), "fixed": as_text("held")}
     formats |= {"difference of loss at each scale": as_text("steps")}

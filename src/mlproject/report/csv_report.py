@@ -41,19 +41,24 @@ def csv_document(study: CsvStudy) -> Document:
     """Laws by weight (or, of many groups, one row each), predictions, verdicts and the comparison."""
     few = len(study.groups) <= MOST_GROUPS
     columns = study.columns
-    quantities = f"{columns.y} against {' and '.join(columns.x)}"
+    quantities = f"{study.fitted} against {' and '.join(columns.x)}"
     laws = _laws_table(study, quantities) if few else _groups_table(study, quantities)
     sections = [Section(title="Laws", tables=(laws,))]
     if study.has_predictions:
         sections.append(_predictions(study))
-    answer = [_verdict(group) for group in study.groups] if few else []
+    asked = accuracy_question(study)
+    answer = [*([asked] if asked else []), *(_verdict(group) for group in study.groups if few)]
     if study.comparison is not None:
         answer.append(comparison_sentences(study.comparison))
     return Document(title=f"Scaling laws of {quantities}", answer=tuple(answer), sections=tuple(sections))
 
 
 def csv_json(study: CsvStudy) -> dict[str, Any]:
-    """``{"groups": [{"group", "verdict", "laws", "predictions"}]}``, and a comparison where there is one."""
+    """``{"groups": [{"group", "verdict", "laws", "predictions"}]}``, and a comparison where there is one.
+
+    ``laws_of`` says so where laws describe another quantity than the column, ``question`` is what is asked.
+    A value that the data do not determine is null beside its limits.
+    """
     groups = [
         {
             "group": group.name,
@@ -64,7 +69,24 @@ def csv_json(study: CsvStudy) -> dict[str, Any]:
         for group in study.groups
     ]
     comparison = {} if study.comparison is None else {"comparison": _comparison_json(study.comparison)}
-    return {"groups": groups, **comparison}
+    other = {"laws_of": study.fitted} if study.fitted != study.columns.y else {}
+    asked = accuracy_question(study)
+    return {"groups": groups, **comparison, **other, **({"question": asked} if asked else {})}
+
+
+def accuracy_question(study: CsvStudy) -> str:
+    """The question whether a column holds accuracies, what each answer does, and what is done until then."""
+    asked = [group for group in study.groups if group.asked is not None]
+    if not asked:
+        return ""
+    y, bound = study.columns.y, f"{asked[0].asked:g}"
+    names = [group.name for group in asked[:MOST_GROUPS]] + ["…"] * (len(asked) > MOST_GROUPS)
+    where = f" (in {', '.join(names)})" if study.columns.group else ""
+    return (
+        f"Is {y} an accuracy? It lies within 0 and {bound}{where}. With --accuracy laws are fitted to "
+        f"{bound} - {y}; with --no-accuracy it is a loss that may exceed {bound}. Until then laws are those "
+        f"of a loss, and predictions are made from {bound} - {y}, which keeps them below {bound}."
+    )
 
 
 def comparison_sentences(comparison: GroupComparison) -> str:
@@ -183,8 +205,9 @@ def _law_json(law: LawFit) -> dict[str, Any]:
     return {"law": law.law, "weight": law.weight, "parameters": parameters}
 
 
-def _estimate_json(estimate: Estimate) -> dict[str, float]:
-    return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+def _estimate_json(estimate: Estimate) -> dict[str, float | None]:
+    value = estimate.value if estimate.identified else None
+    return {"value": value, "low": estimate.low, "high": estimate.high}
 
 
 def _comparison_json(comparison: GroupComparison) -> Mapping[str, Any]:

@@ -41,14 +41,18 @@ class Table:
     caption: str = ""
     shown: Sequence[Row] | None = None
 
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The columns of a file: those that are named, or all that occur in rows."""
+        return self.columns or tuple(dict.fromkeys(name for row in self.rows for name in row))
+
     @cached_property
     def frame(self) -> pd.DataFrame:
         """The whole table as a DataFrame; whole numbers stay whole where some are missing."""
         import pandas as pd
 
-        columns = self.columns or tuple(dict.fromkeys(name for row in self.rows for name in row))
-        data = {name: _series([row.get(name) for row in self.rows]) for name in columns}
-        return pd.DataFrame(data, columns=list(columns))
+        data = {name: _series([row.get(name) for row in self.rows]) for name in self.header}
+        return pd.DataFrame(data, columns=list(self.header))
 
     @property
     def texts(self) -> list[tuple[str, ...]]:

@@ -7,6 +7,7 @@ import re
 from typing import Any, Protocol, runtime_checkable
 
 from mlproject.report.document import Format, Row
+from mlproject.scaling import scale_text
 
 ABSENT = "–"
 SYMBOLS = {"alpha": "α", "beta": "β", "gamma": "γ"}
@@ -115,9 +116,9 @@ def as_count(name: str) -> Format:
     return Format(write=lambda row: _absent(row, name) or f"{row[name]:,.0f}", right=True, wrap=False)
 
 
-def as_scale(name: str, digits: int = 6) -> Format:
+def as_scale(name: str) -> Format:
     """Column format: a scale such as images or parameters, with thousands separated."""
-    return Format(write=lambda row: _absent(row, name) or f"{row[name]:,.{digits}g}", right=True, wrap=False)
+    return Format(write=lambda row: _absent(row, name) or scale_text(row[name]), right=True, wrap=False)
 
 
 def as_fixed(name: str, decimals: int = 2) -> Format:

@@ -160,7 +160,7 @@ def _law_rows(grid: Grid) -> Iterator[Row]:
 
 
 def _predictions_table(grids: tuple[Grid, ...]) -> Table:
-    formats = {"group": as_text("group"), "N": as_scale("N", 4), "D": as_scale("D")}
+    formats = {"group": as_text("group"), "N": as_scale("N"), "D": as_scale("D")}
     formats |= {"beyond the data": as_times("horizon"), "loss": as_number("mean")}
     formats |= {"mean within": as_limits("low", "high")}
     formats |= {"new run within": as_limits("new_run_low", "new_run_high")}

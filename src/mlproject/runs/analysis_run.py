@@ -23,11 +23,15 @@ NOTE_LENGTH = 7900
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """The tracked run that holds a study, its table for a terminal, and where its artifacts lie."""
+    """The tracked run that holds a study, its table for a terminal, and where its artifacts lie.
+
+    ``left_out`` says which runs could not be read, and why.
+    """
 
     run_id: str
     text: str
     where: str
+    left_out: tuple[str, ...] = ()
 
 
 def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, where: str = "") -> Fitted:
@@ -38,17 +42,19 @@ def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, whe
     observations = list(store.observations(keys=keys, where=where))
     if not observations:
         matching = f" that matches {where}" if where else ""
-        raise BadInput(
+        nothing = (
             f"nothing to aggregate: the experiment holds no finished cell{matching}; run some cells first,"
             " or name another experiment (--experiment)"
         )
+        raise BadInput(next(iter(store.unreadable.values()), nothing))
     rows = sorted([run.cell.key, run.losses_digest, run.run_id] for run in observations)
     content = repr(([row[:2] for row in rows], __version__))
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]
     earlier = store.finished(kind="fit", tags={"fit.key": digest})
     if earlier and not store.launcher_run:
         text = store.artifact(earlier, BRIEF).read_text("utf-8")
-        return Fitted(run_id=earlier, text=text, where=store.artifact_uri(earlier))
+        where = store.artifact_uri(earlier)
+        return Fitted(run_id=earlier, text=text, where=where, left_out=tuple(store.unreadable.values()))
     lock = f"fit-{digest}"
     with (
         try_locked(store.lock_path(lock)),
@@ -62,7 +68,8 @@ def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, whe
         note = summary.read_text("utf-8")[:NOTE_LENGTH]
         run.log(metrics=_fit_metrics(study) | {"runs": len(rows)}, tags={"mlflow.note.content": note})
         run.log_files(Path(folder))
-    return Fitted(run_id=run.run_id, text=text, where=store.artifact_uri(run.run_id))
+    where = store.artifact_uri(run.run_id)
+    return Fitted(run_id=run.run_id, text=text, where=where, left_out=tuple(store.unreadable.values()))
 
 
 def _fit_metrics(study: Study) -> dict[str, float]:

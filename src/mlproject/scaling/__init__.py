@@ -16,8 +16,8 @@ from mlproject.scaling.averaging.average import Average, Standing, average
 from mlproject.scaling.fitting.compare import Difference, compare
 from mlproject.scaling.fitting.fit import Fit, fit
 from mlproject.scaling.fitting.intervals import Estimate, acceleration_of, bca, t_interval, t_quantile
-from mlproject.scaling.fitting.points import Points, Prediction, unshared_noise
-from mlproject.scaling.fitting.verdict import FLAT, SCALING, UNIDENTIFIABLE, grid_shortage
+from mlproject.scaling.fitting.points import Points, Prediction, scale_text, unshared_noise
+from mlproject.scaling.fitting.verdict import FLAT, SCALING, UNIDENTIFIABLE, grid_shortage, rising_axes
 from mlproject.scaling.information import Information, measure_information
 from mlproject.scaling.laws import LAWS
 from mlproject.scaling.laws.law import ScalingLaw
@@ -62,6 +62,8 @@ __all__ = [
     "image_exponents",
     "measure_information",
     "plan_next",
+    "rising_axes",
+    "scale_text",
     "t_interval",
     "t_quantile",
     "unshared_noise",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 import traceback
 import uuid
@@ -16,6 +15,7 @@ from urllib.request import url2pathname
 
 from mlproject.cell import Cell
 from mlproject.errors import (
+    BadInput,
     DigestMismatch,
     MLProjectError,
     NoRoom,
@@ -29,7 +29,7 @@ from mlproject.errors import (
 )
 from mlproject.files import try_locked
 from mlproject.losses import Observation, PerImageLosses, read_columns, read_losses
-from mlproject.tracking.tracked_run import TrackedRun, context_tags
+from mlproject.tracking.tracked_run import TrackedRun, context_tags, read_cell
 
 COMPLETE = "cell.complete"
 LOSSES_DIGEST = "losses.digest"
@@ -45,7 +45,8 @@ _FINISHED = f"attributes.status = 'FINISHED' and tags.`{COMPLETE}` = 'true'"
 class Store:
     """One experiment of one tracking store, whose location MLflow's environment decides.
 
-    ``file`` is that of a SQLite store; ``locks`` is the folder of the locks of running cells.
+    ``file`` is that of a SQLite store; ``locks`` is the folder of the locks of running cells. ``unreadable``
+    says, by run, why one that was listed or read cannot be used: it is left out, and the others are not.
     """
 
     uri: str
@@ -54,6 +55,7 @@ class Store:
     file: Path | None
     locks: Path
     launcher_run: str | None = None
+    unreadable: dict[str, str] = field(default_factory=dict)
     _context: dict[str, str] = field(default_factory=dict)
 
     def lock_path(self, name: str) -> Path:
@@ -126,7 +128,9 @@ class Store:
         clause = f" and {where}" if where else ""
         for run in self._search(f"tags.kind = 'cell' and {_FINISHED}{clause}"):
             if wanted is None or run.data.tags.get("cell.key") in wanted:
-                yield self._observation(run)
+                cell = self._cell(run)
+                if cell is not None:
+                    yield self._observation(run, cell)
 
     def finished(self, *, kind: str, tags: Mapping[str, str]) -> str | None:
         """The newest finished run of a kind that has these tags."""
@@ -148,11 +152,13 @@ class Store:
         for run in self._search("tags.kind = 'cell'"):
             tags = run.data.tags
             complete = run.info.status == "FINISHED" and tags.get(COMPLETE) == "true"
+            cell = self._cell(run)
+            status = "done" if complete else run.info.status.lower()
             yield {
                 "cell": tags.get("cell.key", ""),
                 "label": run.info.run_name,
-                "coordinates": json.loads(tags.get("cell.json", "{}")),
-                "status": "done" if complete else run.info.status.lower(),
+                "coordinates": {} if cell is None else cell.to_dict(),
+                "status": "damaged" if complete and cell is None else status,
                 "run_id": run.info.run_id,
                 "digest": tags.get(LOSSES_DIGEST, ""),
                 "metrics": dict(run.data.metrics),
@@ -211,11 +217,21 @@ class Store:
             if not token:
                 return
 
-    def _observation(self, run: Any) -> Observation:
+    def _cell(self, run: Any) -> Cell | None:
+        """The cell of a run, or None where its tags do not hold one, which ``unreadable`` then says."""
+        try:
+            return read_cell(run.data.tags)
+        except BadInput as error:
+            run_id, remedy = run.info.run_id, "lets its cell run again"
+            text = f"run {run_id} is left out: {error}; mlflow runs delete --run-id {run_id} {remedy}"
+            self.unreadable[run_id] = text
+            return None
+
+    def _observation(self, run: Any, cell: Cell) -> Observation:
         tags = run.data.tags
         digest = tags.get(LOSSES_DIGEST, "")
         return Observation(
-            cell=Cell.from_dict(json.loads(tags["cell.json"])),
+            cell=cell,
             run_id=run.info.run_id,
             metrics=dict(run.data.metrics),
             losses_digest=digest,
@@ -240,6 +256,8 @@ class Store:
             return read_columns(self._fetch(info.run_id, info.artifact_uri, f"{name}.csv"))
         except (OSError, StoreUnreachable):
             return {}
+        except BadInput as error:
+            raise BadInput(f"run {info.run_id}: {error}; delete that run, and its cell runs again") from error
 
     def _losses(self, info: Any, digest: str) -> PerImageLosses:
         run_id = info.run_id

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from mlproject import __version__
+from mlproject.cell import Cell
+from mlproject.errors import BadInput, MLProjectError, one_line
 
 BATCH_METRICS = 800
 """Metrics in a request: MLflow takes 1000 entries, of which 100 parameters and 100 tags at most."""
@@ -72,6 +74,17 @@ class TrackedRun:
         except MlflowException:
             # MLflow looks the dataset up, then inserts it: another process may have inserted it in between.
             self.client.log_inputs(self.run_id, inputs)
+
+
+def read_cell(tags: Mapping[str, str]) -> Cell:
+    """The cell that a run's tags hold. Raises: BadInput for tags that hold none, or that of another key."""
+    try:
+        cell = Cell.from_dict(json.loads(tags["cell.json"]))
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError, MLProjectError) as error:
+        raise BadInput(f"its tag cell.json holds no cell ({one_line(error)})") from error
+    if cell.key != tags.get("cell.key"):
+        raise BadInput("its tags cell.json and cell.key are of different cells")
+    return cell
 
 
 @cache

@@ -11,9 +11,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from mlproject.files import csv_bytes
 from mlproject.report.document import Table
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 """Control characters, line separators and marks that turn the direction of text."""
 
@@ -23,20 +23,10 @@ def plain(text: str) -> str:
     return CONTROL.sub(" ", text)
 
 
-def csv_cell(text: str) -> str:
-    """Text that no spreadsheet takes for a formula: an apostrophe before ``= + - @``.
-
-    Line breaks are line feeds: a bare carriage return ends a row for many readers and is not quoted.
-    """
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return "'" + text if text.startswith(FORMULA) else text
-
-
 def to_csv(table: Table) -> bytes:
     """A table as CSV in UTF-8; a missing or non-finite number is an empty cell."""
-    frame = table.frame.map(_csv_value)
-    text: str = frame.to_csv(index=False, lineterminator="\n")
-    return text.encode()
+    rows = ([_finite_or_none(row.get(name)) for name in table.header] for row in table.rows)
+    return csv_bytes(table.header, rows)
 
 
 def to_json(content: Any) -> bytes:
@@ -55,7 +45,5 @@ def finite(value: Any) -> Any:
     return value
 
 
-def _csv_value(value: Any) -> Any:
-    if isinstance(value, str):
-        return csv_cell(value)
+def _finite_or_none(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -15,7 +15,7 @@ import numpy as np
 
 from mlproject.scaling.fitting.intervals import LOSSES, Estimate, Noise, estimate_noise, t_interval
 from mlproject.scaling.fitting.least_squares import LeastSquares
-from mlproject.scaling.fitting.points import Points
+from mlproject.scaling.fitting.points import Points, scale_text
 from mlproject.scaling.fitting.profile_likelihood import Profile
 from mlproject.scaling.laws import scales_needed
 from mlproject.scaling.laws.law import Array, ScalingLaw
@@ -84,7 +84,7 @@ def too_few_scales(points: Points, law: ScalingLaw) -> str:
     if n >= needed:
         return ""
     more = "one more scale" if needed - n == 1 else f"{needed - n} more scales"
-    where = "" if law.axes > 1 else f", best above {points.x.max():,.4g}"
+    where = "" if law.axes > 1 else f", best above {scale_text(points.x.max())}"
     last = " (one degree of freedom is left: t = 12.7)" if n - n_parameters == 1 else ""
     text = f"{n} scales for the {n_parameters} parameters of {law.name}, at least {needed} needed"
     return f"{text}{last}; add {more}{where}"
@@ -244,7 +244,7 @@ def _exponents_text(fitted: Evidence) -> str:
 def _remedy(points: Points) -> str:
     if points.x.shape[1] > 1:
         return "add cells further apart on both axes, or more seeds and images"
-    return f"add two scales above {points.x.max():,.4g}, or more seeds and images"
+    return f"add two scales above {scale_text(points.x.max())}, or more seeds and images"
 
 
 def _show(estimate: Estimate) -> str:
