@@ -37,6 +37,7 @@ from mlproject.analysis.points import (
     correlations,
     influence,
     make_point,
+    noise_dof,
     over_seeds,
 )
 from mlproject.analysis.runs import EvaluatedRun, ImagePool
@@ -129,10 +130,11 @@ class Curve:
     def csv_points(self, statistic: Statistic) -> list[dict[str, float | None]]:
         """Scale, loss and sd of every point, which ``assess`` turns into the same verdicts as this curve.
 
-        ``sd`` is the noise that a point does not share with the others, None where it is not known.
+        ``sd`` is the noise that a point does not share with the others, None where it is not known, as where
+        a point has one seed.
         """
         values = self.values(statistic)
-        noise = unshared_noise(values, self.draws(statistic))
+        noise = unshared_noise(values, self.draws(statistic)) if self.n_seeds[0] > 1 else None
         sds = [None] * len(values) if noise is None else noise.tolist()
         rows = zip(self.x.tolist(), values.tolist(), sds, strict=True)
         return [{"x": x, "loss": loss, "sd": sd} for x, loss, sd in rows]
@@ -262,6 +264,7 @@ def _assess(curve: Curve) -> dict[Statistic, Assessment]:
             curve.values(statistic),
             draws=curve.draws(statistic),
             influence=influence(curve.losses) if statistic == "mean" else None,
+            noise_dof=noise_dof(curve.points, statistic),
             axes=(curve.axis.name,),
         )
         for statistic in STATISTICS

@@ -84,7 +84,8 @@ def _method(study: Study) -> str:
         f"{len(study.run_ids)} runs in {len(study.assessed)} groups with two or more scales. Loss L against "
         "scale x: L = k x^-α, and L = E + k x^-α with the irreducible loss E; a positive α means that the "
         f"loss falls. Intervals are 95 %, from {study.n_draws:,} bootstrap draws over images (paired where "
-        "scales share them) and seeds; an interval without a value is all that the data determine."
+        "scales share them) and seeds; an interval without a value is all that the data determine. Where a "
+        "scale has one seed, the noise of training is estimated from the residuals, with Student's t."
     )
 
 

@@ -22,7 +22,7 @@ from mlproject.scaling import LawFit, Prediction
 
 PARAMETERS = ("alpha", "k", "E")
 LIMITS = ("mean", "low", "high", "new_run_low", "new_run_high")
-ESTIMATOR = "least squares; bootstrap over images (paired where shared) and seeds"
+ESTIMATOR = "least squares{space}; bootstrap over images (paired where shared){rest}"
 HEAD = ("group", "axis", "statistic")
 STANDING = (*HEAD, "law", "weight", "prior", "rank_in_sample", "rank_out_of_sample", "score")
 PREDICTED = (*HEAD, "x", "horizon", *LIMITS, "x_max", "n_scales", "heaviest_law", "verdict")
@@ -72,7 +72,8 @@ def _exponent_row(curve: Curve, statistic: Statistic, law: LawFit, name: str) ->
     row |= {"n_seeds": range_text(*curve.n_seeds), "n_images": curve.n_images}
     row |= {"split": curve.split, "weights": curve.fixed["weights_kind"], "target": curve.target}
     space = f" in {fit.space}" if fit else ""
-    row |= {"loss": curve.fixed["kind"], "estimator": ESTIMATOR.replace(";", f"{space};", 1)}
+    rest = ", Student's t of the residuals" if curve.n_seeds[0] == 1 else " and seeds"
+    row |= {"loss": curve.fixed["kind"], "estimator": ESTIMATOR.format(space=space, rest=rest)}
     formula = FORMULAS[law.law].replace("x", curve.axis.symbol)
     refused = bool(curve.refusal) and statistic == "mean" and law is curve.reported_laws("mean")[0]
     page = {"name": name, "scale": f"{curve.axis.name} {curve.axis.symbol}", "formula": formula}

@@ -130,6 +130,7 @@ def assess(
     draws: ArrayLike | None = None,
     influence: ArrayLike | None = None,
     ceiling: float | None = None,
+    noise_dof: float = float("inf"),
     laws: Iterable[str] = (),
     axes: Sequence[str] = (),
     cost: Cost | None = None,
@@ -138,7 +139,8 @@ def assess(
 
     ``sd`` [m] is the known standard deviation of each y. ``draws`` [b, m] are replicates of y that share
     their resampled images; where ``sd`` is not given, it is then the part of their spread that the scales do
-    not share (``unshared_noise``). ``influence`` [n, m] is that of every image on each y. ``ceiling`` is the
+    not share (``unshared_noise``). ``noise_dof`` are the degrees of freedom behind either: infinite where the
+    noise is known, and 0 where they hold only part of it, as of one seed. ``influence`` [n, m] is that of every image on each y. ``ceiling`` is the
     uninformed loss, where it is known. ``laws`` names the laws to use, by default those that suit the number
     of axes. ``axes`` names the axes in messages. ``cost`` orders the cells of a grid by price for the
     held-out prediction (by default the product of their scales).
@@ -156,7 +158,7 @@ def assess(
         noise = sd
         if sd is None and draws is not None:
             noise = unshared_noise(np.asarray(y, dtype=np.float64), np.asarray(draws, dtype=np.float64))
-        points = read_points(scales, y, sd=noise, draws=draws, ceiling=ceiling)
+        points = read_points(scales, y, sd=noise, draws=draws, ceiling=ceiling, noise_dof=noise_dof)
         data = _Data(points=points, influence=read_influence(influence, points), laws=names, axes=labels)
     except BadInput as error:
         return _refused(scales, f"not fitted: {error}")

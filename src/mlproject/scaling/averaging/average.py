@@ -107,13 +107,14 @@ def average(
     sd: ArrayLike | None = None,
     draws: ArrayLike | None = None,
     ceiling: float | None = None,
+    noise_dof: float = float("inf"),
     laws: Iterable[str] | None = None,
 ) -> Average:
     """Average laws over points as ``fit`` takes them; ``laws`` names those to average.
 
     The result is deterministic. Raises: BadInput for fewer than three distinct scales.
     """
-    points = read_points(x, y, sd=sd, draws=draws, ceiling=ceiling)
+    points = read_points(x, y, sd=sd, draws=draws, ceiling=ceiling, noise_dof=noise_dof)
     axes = points.x.shape[1]
     if points.n_scales < 3:
         raise BadInput(f"averaging laws needs three distinct scales and got {points.n_scales}")
