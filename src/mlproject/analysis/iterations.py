@@ -267,7 +267,7 @@ def _gain(runs: Sequence[IterationRun], parent: IterationArm | None) -> tuple[fl
     if len(gains) == 1:
         return mean, math.nan, math.nan
     interval = t_interval(mean, float(np.std(gains, ddof=1)) / math.sqrt(len(gains)), len(gains) - 1)
-    return mean, interval.low, interval.high
+    return mean, max(interval.low, -1.0), min(interval.high, 1.0)  # as a difference of two shares
 
 
 def _notes(families: Sequence[IterationFamily]) -> Iterator[str]:

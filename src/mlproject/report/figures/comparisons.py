@@ -33,7 +33,8 @@ from mlproject.report.figures import (
 )
 from mlproject.report.formats import kind_label, range_text, signed_interval
 
-SHADES = {"better": PALETTE[2], "worse": PALETTE[1], "no difference seen": GREY}
+SHADES = {"better": PALETTE[2], "worse": PALETTE[1]}
+"""Colours of verdicts; all others are grey."""
 INK = "#222222"
 
 
@@ -63,9 +64,9 @@ def arms_figure(table: ArmTable) -> Figure:
 def _difference(ax: Axes, at: int, difference: PairedDifference | None, factor: float) -> None:
     if difference is None:
         return
-    effect, color = difference.effect, SHADES[difference.verdict]
+    effect, color = difference.effect, SHADES.get(difference.verdict, GREY)
     ax.plot([factor * effect.low, factor * effect.high], [at, at], color=color, linewidth=1.2)
-    face = "white" if difference.verdict == "no difference seen" else color
+    face = color if difference.verdict in SHADES else "white"
     ax.plot(factor * effect.value, at, "o", markersize=4, color=color, markerfacecolor=face)
 
 
