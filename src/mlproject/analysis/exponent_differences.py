@@ -59,7 +59,7 @@ class RegionContrast:
 
     @property
     def n_seeds(self) -> int:
-        """The fewest seeds that a point of either curve has; with one, the ratio's interval is over images."""
+        """The fewest seeds of a point of either curve; with one, the ratio's interval is over images."""
         return min(self.first.n_seeds[0], self.second.n_seeds[0])
 
     @property

@@ -261,17 +261,15 @@ def cost_of_cells(x: Floats, compute: Floats) -> CellCost:
 def _allocate(
     x: Floats, values: Floats, draws: Floats | None, cell_cost: CellCost, assessment: Assessment
 ) -> Allocation:
-    price = cell_cost.cost.of(x[:, 0], x[:, 1])
+    price = cell_cost.cost.of(*x.T)
     budgets = np.geomspace(price.min(), BEYOND * price.max(), N_BUDGETS)
     sums = [law for law in assessment.laws if law.law in SUMS and law.fit is not None]
     law, fitted = (sums[0].law, sums[0].fit) if sums else ("", None)
     best, refusals = _frontier(fitted, budgets, cell_cost.cost)
     heaviest = assessment.laws[0].law
     if best is not None and heaviest not in SUMS:
-        text = f"the heaviest law, {heaviest}, has no optimum inside; the closed form is that of {law}"
-        refusals.append(text)
-    noise = _noise(values, draws, fitted)
-    envelopes: list[Envelope] = []
+        refusals.append(f"closed form: of {law}, as the heaviest law, {heaviest}, has no optimum inside")
+    noise, envelopes = _noise(values, draws, fitted), list[Envelope]()
     for method in METHODS:
         try:
             envelopes.append(envelope(x, values, cost=cell_cost.cost, method=method, **noise))

@@ -199,9 +199,10 @@ def _ablation_figures(ablation: Ablation) -> Iterator[Figure]:
 
     for table in ablation.tables:
         if len(table.rows) >= FEWEST_DRAWN:
+            one_seed = " (none with one seed)" if table.over == "images" else ""
             caption = (
                 f"{table.label}: arm minus baseline, 95 % intervals over {table.over}; filled where "
-                f"p < 0.05 after Holm's correction{' (none with one seed)' if table.over == 'images' else ''}."
+                f"p < 0.05 after Holm's correction{one_seed}."
             )
             yield Figure(name=f"arms_{slug(table.label)}", draw=partial(arms_figure, table), caption=caption)
     for axis in AXES.values():

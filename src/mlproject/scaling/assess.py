@@ -140,10 +140,10 @@ def assess(
     ``sd`` [m] is the known standard deviation of each y. ``draws`` [b, m] are replicates of y that share
     their resampled images; where ``sd`` is not given, it is then the part of their spread that the scales do
     not share (``unshared_noise``). ``noise_dof`` are the degrees of freedom behind either: infinite where the
-    noise is known, and 0 where they hold only part of it, as of one seed. ``influence`` [n, m] is that of every image on each y. ``ceiling`` is the
-    uninformed loss, where it is known. ``laws`` names the laws to use, by default those that suit the number
-    of axes. ``axes`` names the axes in messages. ``cost`` orders the cells of a grid by price for the
-    held-out prediction (by default the product of their scales).
+    noise is known, 0 where they hold only part of it, as of one seed. ``influence`` [n, m] is that of every
+    image on each y. ``ceiling`` is the uninformed loss, where it is known. ``laws`` names the laws to use, by
+    default those that suit the number of axes. ``axes`` names the axes in messages. ``cost`` orders the cells
+    of a grid by price for the held-out prediction (by default the product of their scales).
 
     Points that cannot be used (a loss of zero, a single scale) give an assessment that says so.
     Raises: WrongUse for a law that does not exist, BadInput for a law of other axes.
@@ -189,7 +189,10 @@ class _Data:
             points = replace(points, sd=unshared_noise(points.y, points.draws))
         if points.n_scales < LEAST_AVERAGED or (not self.laws and rises(points)):
             return None
-        return average_points(points, {name: LAWS[name] for name in self.laws or default_laws(points)})
+        averaged = average_points(points, {name: LAWS[name] for name in self.laws or default_laws(points)})
+        if points.x.shape[1] > 1 or not too_few_scales(points, LAWS["power"]):
+            return averaged
+        return averaged.beside(fit_points(points, LAWS["power"], influence=None))
 
 
 def _not_fitted(data: _Data, law: str) -> str:

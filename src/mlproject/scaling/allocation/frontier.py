@@ -133,7 +133,7 @@ def _optimum(fitted: Fit, theta: Array, cost: Cost, budgets: Array) -> tuple[Arr
 
 
 def _limits(fitted: Fit, value: Array, quantities: Callable[[Array], Array]) -> tuple[Array, Array]:
-    """Limits [k] of quantities of the parameters: over refits, over profiles and by the delta method, or such that hold both.
+    """Limits [k] of quantities of the parameters: over refits, over profiles and by the delta method.
 
     The profiles of single parameters are too narrow for quantities that depend on several.
     """

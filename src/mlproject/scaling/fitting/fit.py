@@ -146,10 +146,10 @@ def fit(
 
     ``sd`` [m] is the known standard deviation of each y. ``draws`` [b, m] are bootstrap replicates of y
     from resampled images and seeds (Bayesian bootstrap); where given, intervals come from refits to them.
-    ``influence`` [n, m] is the influence of every image on each y and adds the acceleration of BCa
-    intervals. ``ceiling`` is the uninformed loss (ln of the number of classes) for laws that are bounded by
-    it. ``noise_dof`` are the degrees of freedom behind ``sd`` and ``draws``: 0 where they hold only part of
-    the noise, which is then estimated from the residuals (``Points``). ``space`` is "log" (relative errors) or "linear" (absolute errors). The result is deterministic.
+    ``influence`` [n, m] is the influence of every image on each y and adds the acceleration of BCa intervals.
+    ``ceiling`` is the uninformed loss (ln of the number of classes) for laws that are bounded by it.
+    ``noise_dof`` are the degrees of freedom behind ``sd`` and ``draws``: 0 where they hold only part of the
+    noise (see ``Points``). ``space`` is "log" (relative errors) or "linear" (absolute). No randomness.
 
     Raises: BadInput for values that no law can be fitted to.
     """

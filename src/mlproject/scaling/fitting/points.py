@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -166,6 +166,16 @@ class Prediction:
     new_run_low: Array
     new_run_high: Array
     horizon: Array
+
+    def united(self, other: Prediction) -> Prediction:
+        """The same means with limits that hold both intervals."""
+        return replace(
+            self,
+            low=np.minimum(self.low, other.low),
+            high=np.maximum(self.high, other.high),
+            new_run_low=np.minimum(self.new_run_low, other.new_run_low),
+            new_run_high=np.maximum(self.new_run_high, other.new_run_high),
+        )
 
 
 def read_scales(x: ArrayLike, axes: int) -> Array:
