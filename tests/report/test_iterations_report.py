@@ -38,11 +38,9 @@ def segmented(model, majority):
 
 def test_a_segmentation_shows_mean_intersection_and_the_majority_baseline_beside_its_accuracy():
     document = iterations_document(analyse([segmented("net1", 0.752), run("net2")], n_draws=20).iterations)
-    table = next(table for table in document.tables if table.name.startswith("ledger_tune"))
     page = render_markdown(document)
     assert "| mIoU | majority baseline |" in page
     assert "| 0.410 | 0.752 |" in page
-    assert len(table.rows) == 2
     with matplotlib.rc_context(RC):
         (figure,) = [one.draw() for one in document.figures]
     accuracy = figure.axes[2:]

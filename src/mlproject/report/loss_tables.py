@@ -38,6 +38,7 @@ def loss_kinds_table(study: Study) -> Table:
     rows = [
         _kind_row(curve, kind, study.name_of(curve))
         for curve in (*study.along("images"), *study.along("params"))
+        if len(curve.points) > 1
         for kind in curve.loss_kinds
     ]
     formats = {"group": as_text("name"), "axis": as_text("axis"), "loss": as_text("words")}
