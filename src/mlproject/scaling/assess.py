@@ -39,9 +39,7 @@ from mlproject.scaling.laws.law import Array
 
 LEAST_AVERAGED = 3  # distinct scales from which on laws are averaged
 DECADE = 10.0
-LEAST_HELD_OUT = (
-    4  # distinct scales of a curve before the largest is held out: the others must carry an average
-)
+LEAST_HELD_OUT = 4  # distinct scales before the largest is held out: the others must carry an average
 HELD_OUT_SHARE = 0.25  # share of the cells of a grid, most expensive first, that is held out
 LEAST_WEIGHT = 0.1  # the least weight at which a law may decide the verdict where the heaviest law cannot
 
@@ -190,9 +188,8 @@ class _Data:
         if points.n_scales < LEAST_AVERAGED or (not self.laws and rises(points)):
             return None
         averaged = average_points(points, {name: LAWS[name] for name in self.laws or default_laws(points)})
-        if points.x.shape[1] > 1 or not too_few_scales(points, LAWS["power"]):
-            return averaged
-        return averaged.beside(fit_points(points, LAWS["power"], influence=None))
+        few = points.x.shape[1] == 1 and too_few_scales(points, LAWS["power"])
+        return averaged.beside(fit_points(points, LAWS["power"])) if few else averaged
 
 
 def _not_fitted(data: _Data, law: str) -> str:
