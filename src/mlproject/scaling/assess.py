@@ -141,8 +141,7 @@ def assess(
     noise is known, 0 where they hold only part of it, as of one seed. ``influence`` [n, m] is that of every
     image on each y. ``ceiling`` is the uninformed loss, where it is known. ``laws`` names the laws to use, by
     default those that suit the number of axes. ``axes`` names the axes in messages. ``cost`` orders the cells
-    of a grid by price for the held-out prediction (by default the product of their scales).
-
+    of a grid by price for the held-out prediction (default: product of scales).
     Points that cannot be used (a loss of zero, a single scale) give an assessment that says so.
     Raises: WrongUse for a law that does not exist, BadInput for a law of other axes.
     """
