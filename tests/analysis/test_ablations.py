@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mlproject.analysis import analyse
+from mlproject.analysis.ablations import ONE_SEED, TWO_SEEDS
 from mlproject.cell import Cell
 from mlproject.losses import Observation, PerImageLosses
 
@@ -145,6 +146,38 @@ def test_one_seed_gives_an_interval_over_images():
     found = table.rows[1].loss_difference.effect
     assert found.n_seeds == 1
     assert found.low < 0.3 < found.high
+
+
+def test_one_seed_concludes_nothing_about_training_however_sure_its_images_are():
+    runs = [observe(cell()), observe(cell(dropout=0.7), gain=0.3), observe(cell(augmentation="flips"))]
+    (table,) = ablation(runs).tables
+    for row in table.rows[1:]:
+        for difference in (row.loss_difference, row.error_difference):
+            assert difference.verdict == ONE_SEED
+            assert np.isnan([difference.p, difference.holm]).all()
+            assert difference.effect.over == "images"
+    worse = next(row for row in table.rows if row.arm == "dropout=0.7")
+    assert worse.loss_difference.effect.p < 1e-6
+    assert table.over == "images"
+
+
+def test_two_seeds_that_disagree_are_inconclusive_and_not_equal():
+    runs = [observe(cell(seed=s)) for s in (0, 1)]
+    runs += [observe(cell(seed=s, dropout=0.7), gain=0.3 * (s + 1)) for s in (0, 1)]
+    (table,) = ablation(runs).tables
+    difference = table.rows[1].loss_difference
+    assert difference.effect.low < 0 < 0.45 < difference.effect.high
+    assert difference.verdict == TWO_SEEDS
+
+
+def test_another_target_and_equal_steps_are_protocols_and_no_arms():
+    def probe(**knobs):
+        return cell(recipe="probe", **({"target": "features", "epochs": 5, "steps": 0} | knobs))
+
+    runs = [observe(probe()), observe(probe(steps=20)), observe(probe(target="labels"))]
+    assert ablation(runs).tables == ()
+    (table,) = ablation([*runs, observe(probe(epochs=10))]).tables
+    assert [row.arm for row in table.rows[1:]] in (["epochs=10"], ["epochs=5"])
 
 
 def by_size(change):

@@ -156,3 +156,30 @@ def test_pixels_count_as_the_independent_trials_that_they_equal():
     assert effective_total(together, 400 * 1024) == pytest.approx(400, rel=0.01)
     assert effective_total(together, 400) == 400
     assert effective_total(np.zeros(10), 10 * 1024) == 10
+
+
+@pytest.mark.parametrize(("right", "value"), [([0, 1], 0.975), ([0, 0], 1.0), ([40, 38], 0.025)])
+def test_the_interval_of_a_share_stays_within_0_and_1(right, value):
+    errors = np.stack([np.arange(40) >= n for n in right]).astype(float)
+    found = effect(errors, n_draws=500, seed=0, within="share")
+    assert 0 <= found.low < found.high <= 1
+    if value == 1.0:
+        assert (found.low, found.high) == pytest.approx(wilson(40, 40))
+
+
+def test_the_interval_of_a_loss_with_two_seeds_stays_above_0():
+    losses = np.repeat([[0.2], [1.4]], 30, axis=1)
+    any_number, loss = (effect(losses, n_draws=200, seed=0, within=w) for w in ("any", "positive"))
+    assert any_number.low < 0 < loss.low < 0.2
+    assert loss.high > any_number.high
+
+
+def test_the_interval_of_a_difference_of_shares_ends_at_1():
+    differences = np.repeat([[-0.1], [0.9]], 30, axis=1)
+    found = effect(differences, n_draws=200, seed=0, within="difference of shares")
+    assert (found.low, found.high) == (-1.0, 1.0)
+
+
+def test_an_interval_says_what_it_is_over():
+    assert told(contrast(n_seeds=1)).over == "images"
+    assert told(contrast(n_seeds=2)).over == "images and seeds"

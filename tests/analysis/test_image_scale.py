@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mlproject.analysis import analyse
+from mlproject.report.comparison_sections import crossing_sentence
 from tests.studies import cell, observe
 
 GMAC = {"lite0": 0.4, "lite1": 0.8, "lite2": 1.6}
@@ -138,3 +139,11 @@ def test_intervals_without_what_all_points_share_are_narrower():
     for curve, intervals in zip(comparison.curves, unshared, strict=True):
         for point, (low, high) in zip(curve.points, intervals, strict=True):
             assert high - low < point.interval[1] - point.interval[0]
+
+
+def test_one_seed_decides_nothing_however_narrow_its_interval_over_images():
+    found = crossing(lambda gmac: 1.5, seeds=1)
+    assert found.gap_low > 0
+    assert found.n_seeds == 1
+    assert not found.decided
+    assert "not concluded, as one seed's interval is over images only" in crossing_sentence(found)

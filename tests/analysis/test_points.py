@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mlproject.analysis.points import average_losses, correlations, distribution, influence
+from mlproject.analysis import analyse
+from mlproject.analysis.points import average_losses, correlations, distribution, influence, noise_dof
 from mlproject.analysis.runs import image_pools, read_runs
 from tests.studies import cell, observe
 
@@ -46,3 +47,29 @@ def test_a_distribution_holds_mean_sd_extremes_and_quantiles():
     assert (described["min"], described["q05"], described["q95"], described["max"]) == (1.0, 6.0, 96.0, 101.0)
     assert described["sd"] == pytest.approx(np.arange(1.0, 102.0).std(ddof=1))
     assert distribution(np.array([3.0]))["sd"] == 0.0
+
+
+def points_of(sizes, seeds, noise=0.05, n=200):
+    """Points at sizes; each run's losses are off by its own factor."""
+    draw = np.random.default_rng(0)
+    runs = [(size, s) for size in sizes for s in range(seeds)]
+    made = [observe(cell(size=x, seed=s), np.exp(noise * draw.normal()) * np.ones(n)) for x, s in runs]
+    (curve,) = analyse(made, n_draws=200).along("images")
+    return curve.points
+
+
+def test_one_seed_leaves_the_noise_of_training_unknown():
+    assert noise_dof(points_of((100, 200, 400), seeds=1), "mean") == 0.0
+
+
+def test_seeds_alone_are_worth_one_degree_of_freedom_less_than_their_number_at_each_point():
+    points = points_of((100, 200), seeds=3)
+    variances = [np.var(point.seeds["mean"], ddof=1) / point.value("mean") ** 2 for point in points]
+    expected = sum(variances) ** 2 / sum(v**2 / 2 for v in variances)
+    # The noise in the draws, which the sum includes where it is larger, has the error of 200 draws.
+    assert noise_dof(points, "mean") == pytest.approx(expected, rel=0.5)
+    assert noise_dof(points, "mean") >= 2
+
+
+def test_seeds_that_agree_say_that_the_noise_is_that_of_images():
+    assert noise_dof(points_of((100, 200), seeds=2, noise=0.0), "mean") == math.inf

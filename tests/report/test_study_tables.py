@@ -11,6 +11,7 @@ import pytest
 
 from mlproject.analysis import HORIZONS, STATISTICS, Columns, analyse, assess_csv
 from mlproject.report import render_markdown, study_document, study_json, terminal_text, to_csv, to_json
+from mlproject.report.loss_tables import loss_tables
 from mlproject.report.study_tables import (
     LIMITS,
     curve_json,
@@ -38,7 +39,8 @@ def read(table):
 
 
 def file_of(study, name):
-    return read(next(table for table in data_tables(study) if table.name == name))
+    tables = (*loss_tables(study), *data_tables(study))
+    return read(next(table for table in tables if table.name == name))
 
 
 def test_the_exported_points_assessed_as_a_csv_give_the_exponents_of_the_study(study, tmp_path):

@@ -135,3 +135,18 @@ def test_laws_that_are_asked_for_are_the_only_ones():
         assess(SIZES, losses(), laws=("powr",))
     with pytest.raises(BadInput, match="has 2 axes"):
         assess(SIZES, losses(), laws=("separable",))
+
+
+def test_what_is_said_of_three_sizes_holds_the_t_interval_of_one_degree_of_freedom():
+    x = np.array([100.0, 200.0, 400.0])
+    y = 2.0 * x**-0.06 * np.exp(np.array([0.005, -0.01, 0.005]))
+    draws = y * np.exp(0.003 * np.random.default_rng(0).normal(size=(200, 3)))
+    for found in (assess(x, y, draws=draws, noise_dof=0), assess(x, y)):
+        alone = found.law("power").fit
+        for alpha in (alone.parameters["alpha"], found.exponents["alpha"]):
+            assert alpha.low < -0.05 < 0.2 < alpha.high
+        assert not found.exponents["alpha"].identified
+        ahead, least = found.predict([800.0]), alone.predict([800.0])
+        assert ahead.low[0] <= least.low[0] < least.high[0] <= ahead.high[0]
+    with_floor = found.law("power_floor")
+    assert not any(estimate.identified for estimate in with_floor.parameters.values())

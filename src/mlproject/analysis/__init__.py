@@ -26,6 +26,7 @@ from mlproject.analysis.iterations import (
     IterationRun,
 )
 from mlproject.analysis.lines import LawLine, LocalExponents, ModelLine, PredictedLine
+from mlproject.analysis.loss_kinds import LossKind
 from mlproject.analysis.points import HORIZONS, STATISTICS, Correlation, Point, Statistic
 from mlproject.analysis.study import Ablation, Study, analyse
 
@@ -66,6 +67,7 @@ __all__ = [
     "IterationRun",
     "LawLine",
     "LocalExponents",
+    "LossKind",
     "ModelLine",
     "PairedDifference",
     "Point",

@@ -6,6 +6,7 @@ Also how a difference changes along an axis (an interaction).
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 from mlproject.analysis.arms import BASELINE, ArmComparison, RunsBySeed, arm_comparisons
 from mlproject.analysis.axes import AXES, Axis
 from mlproject.analysis.comparable import comparison_key, data_name
-from mlproject.analysis.effects import Discordant, Effect, Floats, effect, holm, mcnemar
+from mlproject.analysis.effects import Discordant, Effect, Floats, Range, effect, holm, mcnemar
 from mlproject.analysis.runs import ERROR, EvaluatedRun, ImagePool
 
 ALPHA = 0.05
@@ -24,22 +25,40 @@ COLUMNS = ("validation", "final", "eval")
 evaluation images, and on them once under the chosen weights. Only the last is free of a choice."""
 PerImage = Mapping[str, Floats]
 """Values [images] by column."""
-Measure = Callable[[Floats], Effect]
+Measure = Callable[..., Effect]
+"""The effect of a contrast [seeds, images], and within what such a mean can be."""
+ONE_SEED = "not concluded (one seed)"
+TWO_SEEDS = "inconclusive (two seeds)"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairedDifference:
-    """An arm minus the baseline in one quantity; ``holm`` is p adjusted for all arms of the table."""
+    """An arm minus the baseline in one quantity; ``holm`` is p adjusted for all arms of the table.
+
+    One seed has no p: whatever its images tell, another training of the same arm may differ by as much.
+    """
 
     effect: Effect
-    holm: float
+    holm: float = math.nan
+
+    @property
+    def p(self) -> float:
+        """The p-value over images and seeds, not a number with one seed."""
+        return self.effect.p if self.effect.n_seeds > 1 else math.nan
 
     @property
     def verdict(self) -> str:
         """Which is lower, after the correction for many arms; losses and errors are better when lower."""
+        if self.effect.n_seeds == 1:
+            return ONE_SEED
         if self.holm >= ALPHA:
-            return "no difference seen"
+            return TWO_SEEDS if self.effect.n_seeds == 2 else "no difference seen"
         return "better" if self.effect.value < 0 else "worse"
+
+    @property
+    def change(self) -> str:
+        """The direction of a change along an axis, or the verdict that withholds it."""
+        return {"better": "falls", "worse": "rises"}.get(self.verdict, self.verdict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +78,11 @@ class ArmRow:
     error_difference: PairedDifference | None = None
     mcnemar: Discordant | None = None
 
+    @property
+    def over(self) -> str:
+        """What the intervals of the arm's losses are over."""
+        return "images" if self.n_seeds == 1 else "images and seeds"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ArmTable:
@@ -73,6 +97,12 @@ class ArmTable:
         """``resnet50 · 200 images · tench``."""
         data = data_name(str(self.setting["data"]))
         return f"{self.setting['model']} · {self.setting['dataset_size']:,} images · {data}"
+
+    @property
+    def over(self) -> str:
+        """What the intervals of differences are over, ``images`` where any is."""
+        rows = [row.loss_difference for row in self.rows if row.loss_difference is not None]
+        return min((row.effect.over for row in rows), default="images and seeds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,8 +156,8 @@ def ablate(pool: ImagePool, *, n_draws: int, seed: int) -> tuple[list[ArmTable],
     """Tables of arms and interactions of one pool; empty where no arm has a baseline."""
     comparisons = arm_comparisons(pool.runs)
 
-    def measure(contrast: Floats) -> Effect:
-        return effect(contrast, n_draws=n_draws, seed=seed)
+    def measure(contrast: Floats, within: Range = "any") -> Effect:
+        return effect(contrast, n_draws=n_draws, seed=seed, within=within)
 
     scorer = _Scorer(pool, measure)
     return [_table(comparison, scorer) for comparison in comparisons], _interactions(comparisons, scorer)
@@ -147,40 +177,38 @@ def _row(name: str, arm: RunsBySeed, baseline: RunsBySeed, scorer: _Scorer) -> A
         arm=name,
         n_seeds=len(arm),
         n_params=next(iter(arm.values())).observation.metrics.get("params", float("nan")),
-        loss=_means([score.loss for score in scores], scorer.measure),
-        error=_means([score.error for score in scores], scorer.measure),
+        loss=_means([score.loss for score in scores], scorer.measure, "positive"),
+        error=_means([score.error for score in scores], scorer.measure, "share"),
     )
     shared = sorted(set(arm) & set(baseline))
     if name == BASELINE or not shared:
         return row
     pairs = [(scorer(arm[seed]), scorer(baseline[seed])) for seed in shared]
     loss = scorer.measure(np.stack([a.loss["eval"] - b.loss["eval"] for a, b in pairs]))
-    row = replace(row, loss_difference=PairedDifference(effect=loss, holm=loss.p))
+    row = replace(row, loss_difference=PairedDifference(effect=loss))
     if not all("eval" in score.error for pair in pairs for score in pair):
         return row
     first, second = (np.stack([pair[i].error["eval"] for pair in pairs]) for i in (0, 1))
-    error = scorer.measure(first - second)
-    return replace(
-        row,
-        error_difference=PairedDifference(effect=error, holm=error.p),
-        mcnemar=mcnemar(first, second),
-    )
+    error = scorer.measure(first - second, "difference of shares")
+    return replace(row, error_difference=PairedDifference(effect=error), mcnemar=mcnemar(first, second))
 
 
-def _means(scores: Sequence[PerImage], measure: Measure) -> dict[str, Effect]:
+def _means(scores: Sequence[PerImage], measure: Measure, within: Range) -> dict[str, Effect]:
     """The mean of each column over seeds and images, where every run has it for as many images."""
     names = [name for name in COLUMNS if all(name in columns for columns in scores)]
     return {
-        name: measure(np.stack([columns[name] for columns in scores]))
+        name: measure(np.stack([columns[name] for columns in scores]), within)
         for name in names
         if len({len(columns[name]) for columns in scores}) == 1
     }
 
 
 def _corrected(differences: Sequence[PairedDifference | None]) -> list[PairedDifference | None]:
-    """Differences with p-values adjusted for their number; None stays."""
-    adjusted = iter(holm([difference.holm for difference in differences if difference]))
-    return [replace(difference, holm=next(adjusted)) if difference else None for difference in differences]
+    """Differences with p-values adjusted for their number; None and those of one seed stay."""
+    adjusted = iter(holm([d.p for d in differences if d and not math.isnan(d.p)]))
+    return [
+        replace(d, holm=next(adjusted)) if d is not None and not math.isnan(d.p) else d for d in differences
+    ]
 
 
 def _corrected_rows(rows: Sequence[ArmRow]) -> list[ArmRow]:
@@ -241,8 +269,8 @@ def _interaction(
         series=str(setting["model"]) if axis is AXES["images"] else f"{setting['dataset_size']:,} images",
         scales=tuple(scales),
         steps=tuple(scorer.measure(step) for step in losses),
-        loss=PairedDifference(effect=loss, holm=loss.p),
-        error=None if error is None else PairedDifference(effect=error, holm=error.p),
+        loss=PairedDifference(effect=loss),
+        error=None if error is None else PairedDifference(effect=error),
     )
 
 

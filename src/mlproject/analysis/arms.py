@@ -1,9 +1,10 @@
 """Arms: cells that differ from a baseline in a few knobs and are equal in everything else but the seed.
 
 Derived from the cells alone. A setting is all that arms must share: model, weights, data, sizes, the loss.
-An arm is the rest: recipe, knobs and image scales. The baseline is the arm that is closest to the others
-over all settings, and has the fewest options switched on where two are equally close. A model that was run
-with the baseline's knobs alone is an arm as well.
+An arm is the rest: recipe, knobs and image scales. Another target, and a length counted in steps and not in
+epochs, are another protocol, whose losses answer another question, and no arm. The baseline is the arm that
+is closest to the others over all settings, and has the fewest options switched on where two are equally
+close. A model that was run with the baseline's knobs alone is an arm as well.
 """
 
 from __future__ import annotations
@@ -56,8 +57,10 @@ def arm_comparisons(runs: Iterable[EvaluatedRun]) -> list[ArmComparison]:
 
 
 def setting_of(run: EvaluatedRun) -> dict[str, Any]:
-    """What arms must share: all of the cell but the fields of arms and the seed; the loss and the split."""
-    return shared_by_runs(run, ARM_FIELDS)
+    """What arms must share: all of the cell but the fields of arms and the seed; loss, split and protocol."""
+    knobs = run.cell.knobs
+    length = "steps" if knobs.get("steps") else "epochs"
+    return shared_by_runs(run, ARM_FIELDS) | {"target": knobs.get("target", ""), "length": length}
 
 
 def arm_of(shared: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from mlproject.analysis.lines import (
     law_line,
     local_exponents,
 )
+from mlproject.analysis.loss_kinds import LossKind, loss_kinds
 from mlproject.analysis.points import (
     HORIZONS,
     STATISTICS,
@@ -37,6 +38,7 @@ from mlproject.analysis.points import (
     correlations,
     influence,
     make_point,
+    noise_dof,
     over_seeds,
 )
 from mlproject.analysis.runs import EvaluatedRun, ImagePool
@@ -76,6 +78,7 @@ class Curve:
     assessments: Mapping[Statistic, Assessment] = field(default_factory=dict)
     correlations: tuple[Correlation, ...] = ()
     image_exponents: ImageExponents | None = None
+    loss_kinds: tuple[LossKind, ...] = ()
 
     @property
     def label(self) -> str:
@@ -129,10 +132,11 @@ class Curve:
     def csv_points(self, statistic: Statistic) -> list[dict[str, float | None]]:
         """Scale, loss and sd of every point, which ``assess`` turns into the same verdicts as this curve.
 
-        ``sd`` is the noise that a point does not share with the others, None where it is not known.
+        ``sd`` is the noise that a point does not share with the others, None where it is not known, as where
+        a point has one seed.
         """
         values = self.values(statistic)
-        noise = unshared_noise(values, self.draws(statistic))
+        noise = unshared_noise(values, self.draws(statistic)) if self.n_seeds[0] > 1 else None
         sds = [None] * len(values) if noise is None else noise.tolist()
         rows = zip(self.x.tolist(), values.tolist(), sds, strict=True)
         return [{"x": x, "loss": loss, "sd": sd} for x, loss, sd in rows]
@@ -175,26 +179,24 @@ class Curve:
 
     @cached_property
     def local_exponents(self) -> Mapping[Statistic, LocalExponents]:
-        """Slopes between neighbouring scales, where every loss is above zero."""
-        slopes = {s: local_exponents(self.x, self.values(s), self.draws(s)) for s in STATISTICS}
+        """Slopes between neighbouring scales, where losses are above zero; with one seed without limits."""
+        known = self.n_seeds[0] > 1
+        slopes = {s: local_exponents(self.x, self.values(s), self.draws(s), known=known) for s in STATISTICS}
         return {statistic: slope for statistic, slope in slopes.items() if slope is not None}
 
     @cached_property
     def law_lines(self) -> Mapping[Statistic, tuple[LawLine, ...]]:
         """The fitted laws along the axis, for drawing."""
         return {
-            statistic: tuple(
+            s: tuple(
                 law_line(
-                    law,
-                    self.x,
-                    self.values(statistic),
-                    preferred=law is self.preferred(statistic),
-                    beyond=statistic not in self.predictions,  # else all laws go on from the largest scale
+                    law, self.x, self.values(s), preferred=law is self.preferred(s),
+                    beyond=s not in self.predictions,  # else all laws go on from the largest scale
                 )
-                for law in self.fitted_laws(statistic)
+                for law in self.fitted_laws(s)
             )
-            for statistic in STATISTICS
-        }
+            for s in STATISTICS
+        }  # fmt: skip
 
     @cached_property
     def extrapolations(self) -> Mapping[Statistic, PredictedLine]:
@@ -204,8 +206,8 @@ class Curve:
         return {statistic: line for statistic, line in lines.items() if line is not None}
 
 
-def _not_fitted(name: str, assessment: Assessment) -> LawFit:
-    return LawFit(law=name, weight=0.0, verdict=assessment.verdict, reason=assessment.reason, parameters={})
+def _not_fitted(name: str, why: Assessment) -> LawFit:
+    return LawFit(law=name, weight=0.0, verdict=why.verdict, reason=why.reason, parameters={})
 
 
 def make_curves(
@@ -248,6 +250,7 @@ def _curve(group: ComparableRuns, pool: ImagePool, drawn: Mapping[str, Replicate
         image_ids=pool.image_ids,
         losses=losses,
         correlations=correlations(tuple(point.name for point in points), losses),
+        loss_kinds=loss_kinds(list(scales.values()), [p.x for p in points], len(pool.image_ids)),
     )
     exponents = _image_exponents(curve) if group.axis is AXES["images"] else None
     return replace(curve, assessments=_assess(curve), image_exponents=exponents)
@@ -262,6 +265,7 @@ def _assess(curve: Curve) -> dict[Statistic, Assessment]:
             curve.values(statistic),
             draws=curve.draws(statistic),
             influence=influence(curve.losses) if statistic == "mean" else None,
+            noise_dof=noise_dof(curve.points, statistic),
             axes=(curve.axis.name,),
         )
         for statistic in STATISTICS

@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 Floats = NDArray[np.float64]
 CHUNK = 8_000_000
@@ -20,9 +21,19 @@ Z95 = 1.959963984540054
 """The 97.5 % quantile of the normal distribution."""
 
 
+Range = Literal["any", "positive", "share", "difference of shares"]
+"""What a mean can be: any number, above 0 (a loss), within 0 and 1 (errors), within -1 and 1."""
+EDGE = 1e-9
+"""Shares of bootstrap draws stay so far from 0 and 1, where their logits are infinite."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Effect:
-    """A mean with its 95 % interval and the p-value of the mean being 0."""
+    """A mean with its 95 % interval and the p-value of the mean being 0.
+
+    The interval of one seed is over images alone: it concerns the networks that were trained, and says
+    nothing about training them again.
+    """
 
     value: float
     low: float
@@ -30,6 +41,11 @@ class Effect:
     p: float
     n_seeds: int
     n_images: int
+
+    @property
+    def over(self) -> str:
+        """What the interval is over: ``images``, or ``images and seeds``."""
+        return "images" if self.n_seeds == 1 else "images and seeds"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,30 +57,52 @@ class Discordant:
     p: float
 
 
-def effect(contrast: Floats, *, n_draws: int, seed: int) -> Effect:
+def effect(contrast: Floats, *, n_draws: int, seed: int, within: Range = "any") -> Effect:
     """The mean of a contrast [seeds, images]; NaN marks an image that was not evaluated with a seed.
 
     Interval: bootstrap percentiles over images (Bayesian, Rubin 1981) and seeds (n - 1 of n, Rao and Wu
     1988), drawn independently (Owen 2007, Annals of Applied Statistics 1, 386), their distance from the
     mean stretched by t / 1.96. The degrees of freedom of t are Satterthwaite's for a sum of two variances,
     that of the seeds' means and that of the images' means; the p-value is that of the same t. One seed
-    has no variance: the interval then covers images only.
+    has no variance: the interval then covers images only. Intervals stay ``within`` what a mean can be:
+    those of losses are stretched as logarithms, those of shares as logits (Wilson's where every image is
+    alike), those of differences of shares end at -1 and 1.
     """
     contrast = contrast[:, ~np.isnan(contrast).all(axis=0)]
     value = float(np.nanmean(contrast, axis=1).mean())
     error, freedom = _standard_error(contrast)
     draws = _draws(contrast, n_draws, np.random.default_rng([seed, 2]))
     stretch = float(stats.t.ppf(0.975, freedom)) / 1.959964
-    low, high = np.percentile(draws, (2.5, 97.5))
+    quantiles = np.percentile(draws, (2.5, 97.5))
+    low, high = _ends(value, quantiles, stretch, within, contrast.shape[1])
     p = 2 * float(stats.t.sf(abs(value) / error, freedom)) if error > 0 else float(value == 0)
     return Effect(
         value=value,
-        low=min(value, value + stretch * float(low - value)),
-        high=max(value, value + stretch * float(high - value)),
+        low=min(value, low),
+        high=max(value, high),
         p=p,
         n_seeds=contrast.shape[0],
         n_images=contrast.shape[1],
     )
+
+
+def _ends(
+    value: float, quantiles: Floats, stretch: float, within: Range, n_images: int
+) -> tuple[float, float]:
+    """Quantiles [2] of the draws, their distance from the mean stretched, within what a mean can be."""
+    if within == "positive" and min(value, *quantiles) > 0:
+        low, high = value * np.exp(stretch * np.log(quantiles / value))
+    elif within == "share" and 0 < value < 1:
+        at = float(special.logit(value))
+        away = special.logit(np.clip(quantiles, EDGE, 1 - EDGE)) - at
+        low, high = special.expit(at + stretch * away)
+    elif within == "share":
+        low, high = wilson(value * n_images, n_images)
+    else:
+        low, high = value + stretch * (quantiles - value)
+    bounds = {"positive": (0.0, math.inf), "difference of shares": (-1.0, 1.0)}
+    least, most = bounds.get(within, (-math.inf, math.inf))
+    return max(float(low), least), min(float(high), most)
 
 
 def _standard_error(contrast: Floats) -> tuple[float, float]:

@@ -58,6 +58,11 @@ class RegionContrast:
     loss_ratio: Estimate
 
     @property
+    def n_seeds(self) -> int:
+        """The fewest seeds of a point of either curve; with one, the ratio's interval is over images."""
+        return min(self.first.n_seeds[0], self.second.n_seeds[0])
+
+    @property
     def regions(self) -> tuple[str, str]:
         """The region of either curve."""
         return str(self.first.fixed["region"]), str(self.second.fixed["region"])

@@ -22,6 +22,7 @@ from mlproject.analysis.points import (
     average_losses,
     influence,
     make_point,
+    noise_dof,
     over_seeds,
 )
 from mlproject.analysis.runs import EvaluatedRun, ImagePool
@@ -39,6 +40,7 @@ from mlproject.scaling import (
     envelope,
     fit_cost,
     frontier,
+    t_quantile,
     unshared_noise,
 )
 
@@ -199,12 +201,13 @@ def _grid(group: ComparableRuns, pool: ImagePool, drawn: Mapping[str, Replicates
     )
     values = np.array([point.value("mean") for point in points])
     draws_of_cells = np.stack([point.draws["mean"] for point in points], axis=1)
-    cell_cost = cost_of_cells(x, compute)
+    cell_cost, freedom = cost_of_cells(x, compute), noise_dof(points, "mean")
     assessment = assess(
         x,
         values,
         draws=draws_of_cells,
         influence=influence(losses),
+        noise_dof=freedom,
         axes=("model size", "data size"),
         cost=cell_cost.cost,
     )
@@ -219,7 +222,7 @@ def _grid(group: ComparableRuns, pool: ImagePool, drawn: Mapping[str, Replicates
         assessment=assessment,
         allocation=None
         if assessment.average is None
-        else _allocate(x, values, draws_of_cells, cell_cost, assessment),
+        else _allocate(x, values, draws_of_cells if freedom > 0 else None, cell_cost, assessment),
     )
 
 
@@ -256,28 +259,34 @@ def cost_of_cells(x: Floats, compute: Floats) -> CellCost:
 
 
 def _allocate(
-    x: Floats, values: Floats, draws: Floats, cell_cost: CellCost, assessment: Assessment
+    x: Floats, values: Floats, draws: Floats | None, cell_cost: CellCost, assessment: Assessment
 ) -> Allocation:
-    price = cell_cost.cost.of(x[:, 0], x[:, 1])
+    price = cell_cost.cost.of(*x.T)
     budgets = np.geomspace(price.min(), BEYOND * price.max(), N_BUDGETS)
     sums = [law for law in assessment.laws if law.law in SUMS and law.fit is not None]
-    law = sums[0].law if sums else ""
-    best, refusals = _frontier(sums[0].fit if sums else None, budgets, cell_cost.cost)
+    law, fitted = (sums[0].law, sums[0].fit) if sums else ("", None)
+    best, refusals = _frontier(fitted, budgets, cell_cost.cost)
     heaviest = assessment.laws[0].law
     if best is not None and heaviest not in SUMS:
-        refusals.append(
-            f"the heaviest law, {heaviest}, has no optimum inside; the closed form is that of {law}"
-        )
-    sd = unshared_noise(values, draws)
-    envelopes: list[Envelope] = []
+        refusals.append(f"closed form: of {law}, as the heaviest law, {heaviest}, has no optimum inside")
+    noise, envelopes = _noise(values, draws, fitted), list[Envelope]()
     for method in METHODS:
         try:
-            envelopes.append(envelope(x, values, cost=cell_cost.cost, method=method, sd=sd, draws=draws))
+            envelopes.append(envelope(x, values, cost=cell_cost.cost, method=method, **noise))
         except MLProjectError as error:
             refusals.append(f"{method}: {error}")
     return Allocation(
         cell_cost=cell_cost, law=law, frontier=best, envelopes=tuple(envelopes), refusals=tuple(refusals)
     )
+
+
+def _noise(values: Floats, draws: Floats | None, fitted: Fit | None) -> dict[str, Floats | None]:
+    """The noise of cells: replicates, or without those of seeds the residuals of a law with their t."""
+    if draws is not None:
+        return {"sd": unshared_noise(values, draws), "draws": draws}
+    if fitted is None or fitted.dof <= 0:
+        return {}
+    return {"sd": values * fitted.residual_sd * t_quantile(fitted.dof) / t_quantile(math.inf)}
 
 
 def _frontier(fitted: Fit | None, budgets: Floats, cost: Cost) -> tuple[Frontier | None, list[str]]:

@@ -74,7 +74,8 @@ class Crossing:
     ``gmac`` is the largest at which they cross, None for none in range; its interval goes from 0 or to
     infinity where it leaves the range. ``ahead`` has the lower loss at the upper end of the range, by ``gap``
     (relative difference of losses there, image scale over model size minus 1, with its interval). ``share``
-    is the share of bootstrap draws that agree on whether there is a crossing.
+    is the share of bootstrap draws that agree on whether there is a crossing. Where a point has one seed
+    (``n_seeds``, the fewest), the intervals are over images alone.
     """
 
     name: str
@@ -87,11 +88,12 @@ class Crossing:
     gap_low: float
     gap_high: float
     reach: tuple[float, float]
+    n_seeds: int
 
     @property
     def decided(self) -> bool:
-        """Whether the interval of the gap excludes zero."""
-        return self.gap_low > 0 or self.gap_high < 0
+        """Whether the interval of the gap, over images and seeds, excludes zero; never with one seed."""
+        return self.n_seeds > 1 and (self.gap_low > 0 or self.gap_high < 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,6 +236,7 @@ def _crossing(models: ComputeCurve, scales: ComputeCurve) -> Crossing | None:
         gap_low=float(gap_low),
         gap_high=float(gap_high),
         reach=(float(low), float(high)),
+        n_seeds=min(point.n_seeds for point in (*models.points, *scales.points)),
     )
 
 

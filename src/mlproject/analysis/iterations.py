@@ -107,6 +107,11 @@ class IterationArm:
         low, high = np.mean([run.interval for run in self.runs], axis=0)
         return float(low), float(high)
 
+    @property
+    def baseline(self) -> float:
+        """The accuracy of guessing the most common class, NaN where no run logged it."""
+        return self.mean_sd("majority_accuracy")[0]
+
     def mean_sd(self, metric: str) -> tuple[float, float]:
         """Mean and standard deviation (n - 1) over seeds; the deviation of one seed is not known."""
         values = [run.metric(metric) for run in self.runs]
@@ -195,13 +200,8 @@ def _family(runs: Sequence[IterationRun]) -> IterationFamily:
 
 
 def _order(run: IterationRun) -> tuple[float, int, float, str, int]:
-    return (
-        run.metric("params"),
-        run.cell.dataset_size,
-        run.metric("epochs"),
-        _arm_key(run.cell),
-        run.cell.seed,
-    )
+    cell = run.cell
+    return run.metric("params"), cell.dataset_size, run.metric("epochs"), _arm_key(cell), cell.seed
 
 
 def _at_equal_amounts(
@@ -263,11 +263,11 @@ def _gain(runs: Sequence[IterationRun], parent: IterationArm | None) -> tuple[fl
     gains = [r.metric("accuracy") - before[r.cell.seed] for r in runs if r.cell.seed in before]
     if not gains:
         return math.nan, math.nan, math.nan
-    mean = float(np.mean(gains))
     if len(gains) == 1:
-        return mean, math.nan, math.nan
+        return gains[0], math.nan, math.nan
+    mean = float(np.mean(gains))
     interval = t_interval(mean, float(np.std(gains, ddof=1)) / math.sqrt(len(gains)), len(gains) - 1)
-    return mean, interval.low, interval.high
+    return mean, max(interval.low, -1.0), min(interval.high, 1.0)  # as a difference of two shares
 
 
 def _notes(families: Sequence[IterationFamily]) -> Iterator[str]:

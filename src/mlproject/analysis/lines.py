@@ -100,8 +100,11 @@ def law_slopes(fitted: Fit, x: Floats) -> Floats:
     return np.asarray((ends[0] - ends[1]) / (2.0 * STEP))
 
 
-def local_exponents(x: Floats, values: Floats, draws: Floats) -> LocalExponents | None:
+def local_exponents(x: Floats, values: Floats, draws: Floats, *, known: bool = True) -> LocalExponents | None:
     """Slopes between neighbouring scales x [m] of values [m] and draws [b, m].
+
+    Two points leave no residual to estimate noise from, so the limits are not numbers where draws do not hold
+    all of it (``known``).
 
     Scales that hold several points (two models of one size) are averaged first. None where a loss is not
     above zero, or there is one scale.
@@ -113,6 +116,7 @@ def local_exponents(x: Floats, values: Floats, draws: Floats) -> LocalExponents 
     steps = np.diff(np.log(scales))
     value = -np.diff(np.log(values) @ mean) / steps
     low, high = bca(value, -np.diff(np.log(draws) @ mean, axis=1) / steps)
+    low, high = (low, high) if known else (np.full_like(low, np.nan), np.full_like(high, np.nan))
     return LocalExponents(x=np.sqrt(scales[1:] * scales[:-1]), value=value, low=low, high=high)
 
 

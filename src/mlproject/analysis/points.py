@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from mlproject.analysis.runs import EvaluatedRun, ImagePool
-from mlproject.scaling import Estimate, acceleration_of, bca
+from mlproject.scaling import Estimate, acceleration_of, bca, unshared_noise
 
 Floats = NDArray[np.float64]
 Statistic = Literal["mean", "median"]
@@ -160,6 +160,24 @@ def make_point(name: str, x: float, runs: Sequence[EvaluatedRun], losses: Floats
         distribution=distribution(evaluated),
         acceleration=float(skew[0]),
     )
+
+
+def noise_dof(points: Sequence[Point], statistic: Statistic) -> float:
+    """Degrees of freedom behind the noise of points: 0 where a point has one seed, and seeds are not in it.
+
+    Else Satterthwaite's (1946, Biometrics Bulletin 2, 110) for the summed variances, of which those of the
+    images are known and those of the seeds have n - 1 each.
+    """
+    n_seeds = np.array([point.n_seeds for point in points])
+    values = np.array([point.value(statistic) for point in points])
+    noise = unshared_noise(values, np.stack([point.draws[statistic] for point in points], axis=1))
+    if n_seeds.min() < 2 or noise is None:
+        return 0.0
+    spread = np.array([np.var(point.seeds[statistic], ddof=1) for point in points])
+    seeds = spread / n_seeds / values**2
+    total = np.maximum((noise / values) ** 2, seeds)
+    estimated = float(np.sum(seeds**2 / (n_seeds - 1)))
+    return float(total.sum() ** 2) / estimated if estimated > 0 else float("inf")
 
 
 def influence(losses: Floats) -> Floats:

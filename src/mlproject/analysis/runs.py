@@ -20,6 +20,8 @@ Floats = NDArray[np.float64]
 Column = NDArray[Any]
 """Values of images: float64, or truth values where all are 0 or 1."""
 ERROR = "error"
+LOSS_KINDS = ("mse", "mae", "huber", "cross_entropy", "brier")
+"""Losses that recipes may log beside the one that is trained."""
 NOTHING = (
     "nothing to aggregate: no finished cell was found; run some cells first "
     "(a plan with at least two dataset sizes or two models gives a curve)"
@@ -32,7 +34,7 @@ class EvaluatedRun:
 
     ``columns`` holds further values of the same images, and ``validation`` those of the validation images in
     the order of their ids, both by name: the loss, ``error``, and either under the last weights as
-    ``final_<name>``.
+    ``final_<name>``; ``columns`` has the other kinds of loss (``LOSS_KINDS``) too.
     """
 
     observation: Observation
@@ -104,7 +106,7 @@ def _load(observation: Observation, known_ids: dict[tuple[str, ...], tuple[str, 
     if not evaluated.image_ids:
         raise BadInput(f"run {observation.run_id} holds no losses of its {losses.evaluated_split} split")
     ids = known_ids.setdefault(evaluated.image_ids, evaluated.image_ids)
-    further = (ERROR, f"final_{evaluated.kind}", f"final_{ERROR}")
+    further = {ERROR, f"final_{evaluated.kind}", f"final_{ERROR}", *LOSS_KINDS} - {evaluated.kind}
     validation = {} if observation.cell.in_sample else _sorted_columns(losses.select("validation"))
     return EvaluatedRun(
         observation=observation,
@@ -113,7 +115,7 @@ def _load(observation: Observation, known_ids: dict[tuple[str, ...], tuple[str, 
         image_ids=ids,
         losses=np.array(evaluated.loss, dtype=np.float64),
         rows=np.arange(len(ids)),
-        columns={name: _compact(evaluated.values[name]) for name in further if name in evaluated.values},
+        columns={name: _compact(v) for name, v in evaluated.values.items() if name in further},
         validation=validation,
     )
 

@@ -234,6 +234,8 @@ def _regions(contrasts: Sequence[RegionContrast]) -> Iterator[str]:
             continue
         first, second = contrast.regions
         doubt = "" if contrast.identified else " (an exponent is not identifiable)"
+        if contrast.n_seeds == 1:
+            doubt += "; one seed: the interval of the ratio is over images only"
         yield (
             f"Region, {contrast.first.series}: on {first} the loss is {_interval(contrast.loss_ratio)} times "
             f"that on {second} at {scale_text(contrast.scale)} {contrast.first.axis.unit}; α differs by "
@@ -252,7 +254,8 @@ def _design(curves: Sequence[Curve]) -> Iterator[str]:
         "have fewer than 5 sizes": sum(curve.n_scales < 5 for curve in sizes),
         "span less than a decade of sizes": sum(curve.x[-1] / curve.x[0] < DECADE for curve in sizes),
         "have fewer than 3 seeds at some size": sum(curve.n_seeds[0] < 3 for curve in sizes),
-        "have a size with one seed, whose interval covers images only": sum(c.n_seeds[0] == 1 for c in sizes),
+        "have a size with one seed, so that the noise of training is estimated from how far the sizes lie "
+        "from the law, with Student's t": sum(curve.n_seeds[0] == 1 for curve in sizes),
     }
     for what, n in lacks.items():
         if n:

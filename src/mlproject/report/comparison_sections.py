@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -41,8 +42,11 @@ FEWEST_DRAWN = 3
 HEADINGS = ("best on validation", "final", "evaluation")
 """Where an arm is evaluated, in the order of ``COLUMNS``."""
 ARMS = (
-    "Differences are arm minus baseline on the same evaluation images and seeds, with 95 % intervals over "
-    "images and seeds, one at a time; the verdict is after Holm's correction for all arms of a group. Best "
+    "Differences are arm minus baseline on the same evaluation images and seeds, with 95 % intervals, one at "
+    "a time; the verdict is after Holm's correction for all arms of a group. *Interval over* says what an "
+    "interval covers: that of one seed is over images alone and concerns the networks that were trained; "
+    "trained again they may differ by more, so no verdict and no p are given. With two seeds one degree of "
+    "freedom is left for the seeds (t = 12.7), so most differences stay inconclusive. Best "
     "on validation: on the images that chose the epoch, which is optimistic. Final: under the last weights. "
     "Evaluation: the chosen epoch on the evaluation images, used once."
 )
@@ -83,7 +87,7 @@ def arms_table(ablation: Ablation) -> Table:
         formats[f"loss, {heading}"] = as_interval(f"loss_{heading.replace(' ', '_')}")
     formats["accuracy, evaluation [%]"] = as_interval("accuracy")
     formats |= brief_arm_formats()
-    formats |= {"p (Holm)": as_number("loss_difference_p_holm")}
+    formats |= {"interval over": as_text("interval_over"), "p (Holm)": as_number("loss_difference_p_holm")}
     formats["wrong alone, arm : baseline (McNemar p)"] = Format(write=_mcnemar)
     kinds = ", ".join(
         dict.fromkeys(str(table.setting["kind"]).replace("_", " ") for table in ablation.tables)
@@ -109,6 +113,8 @@ def _arm_row(table: ArmTable, row: ArmRow) -> dict[str, Any]:
     for name, heading in zip(COLUMNS, HEADINGS, strict=True):
         column = heading.replace(" ", "_")
         values |= ends(f"loss_{column}", row.loss.get(name)) | ends(f"error_{column}", row.error.get(name))
+    compared = row.loss_difference
+    values["interval_over"] = compared.effect.over if compared else row.over
     for quantity, difference in (("loss", row.loss_difference), ("error", row.error_difference)):
         values |= _difference(f"{quantity}_difference", difference)
     values |= {"only_arm_wrong": row.mcnemar.first_only if row.mcnemar else None}
@@ -143,14 +149,17 @@ def _interactions_table(interactions: Sequence[Interaction]) -> Table:
         row |= {"scales": " ".join(f"{x:.6g}" for x in item.scales)}
         row |= _difference("loss_change_by_doubling", item.loss)
         row |= _difference("error_change_by_doubling", item.error)
+        row["change"] = item.loss.change
         steps = zip(item.scales, item.steps, strict=True)
+        row["interval_over"] = item.loss.effect.over
         row["steps"] = "; ".join(f"{scale_text(x)}: {signed_interval(step)}" for x, step in steps)
         rows.append(row)
     formats = {"arm": as_text("arm"), "axis": as_text("axis"), "fixed": as_text("held")}
     formats |= {"difference of loss at each scale": as_text("steps")}
     formats |= {"change by doubling [95 %]": as_signed("loss_change_by_doubling")}
+    formats |= {"interval over": as_text("interval_over"), "change is": as_text("change")}
     formats |= {"p (Holm)": as_number("loss_change_by_doubling_p_holm")}
-    columns = tuple(name for name in rows[0] if name != "steps")
+    columns = tuple(name for name in rows[0] if name not in ("steps", "change"))
     return Table(name="interactions", rows=rows, columns=columns, formats=formats)
 
 
@@ -181,7 +190,8 @@ def _exponents_table(differences: Sequence[ExponentDifference]) -> Table:
 def _difference(name: str, difference: PairedDifference | None) -> dict[str, Any]:
     if difference is None:
         return ends(name, None) | dict.fromkeys((f"{name}_p", f"{name}_p_holm", f"{name}_verdict"))
-    tests = {f"{name}_p": difference.effect.p, f"{name}_p_holm": difference.holm}
+    p_values = {f"{name}_p": difference.p, f"{name}_p_holm": difference.holm}
+    tests = {key: None if math.isnan(p) else p for key, p in p_values.items()}
     return ends(name, difference.effect) | tests | {f"{name}_verdict": difference.verdict}
 
 
@@ -190,9 +200,10 @@ def _ablation_figures(ablation: Ablation) -> Iterator[Figure]:
 
     for table in ablation.tables:
         if len(table.rows) >= FEWEST_DRAWN:
+            one_seed = " (none with one seed)" if table.over == "images" else ""
             caption = (
-                f"{table.label}: arm minus baseline, 95 % intervals over images and seeds; filled where "
-                "p < 0.05 after Holm's correction."
+                f"{table.label}: arm minus baseline, 95 % intervals over {table.over}; filled where "
+                f"p < 0.05 after Holm's correction{one_seed}."
             )
             yield Figure(name=f"arms_{slug(table.label)}", draw=partial(arms_figure, table), caption=caption)
     for axis in AXES.values():
@@ -234,6 +245,8 @@ def crossing_sentence(crossing: Crossing) -> str:
     where = f"between {low} and {high} GMAC an image"
     gap = f"{crossing.gap:+.1%} [{crossing.gap_low:+.1%}, {crossing.gap_high:+.1%}] loss at {high} GMAC"
     end = f"{crossing.ahead} ahead" if crossing.decided else "neither ahead beyond its interval"
+    if crossing.n_seeds == 1:
+        end = "not concluded, as one seed's interval is over images only"
     if crossing.gmac is None:
         text = f"none in range ({where}; {crossing.share:.0%} of draws agree)"
     else:

@@ -33,9 +33,10 @@ METRICS = ("miou", "majority_accuracy", "out_of_memory")
 LEGEND = (
     "Accuracy (mean ± standard deviation over seeds) at the epoch of the least validation loss; its interval "
     "is Wilson's 95 % over the evaluated images (pixels: the number of independent trials that they equal), "
-    "averaged over seeds. Gain: over the parent, by shared seeds, with a 95 % t interval. Equal epochs, "
-    "samples and seconds: the largest amount that all arms of the same dataset size reached. Every run is in "
-    "ledger.csv."
+    "averaged over seeds. Majority baseline: the accuracy of guessing the most common class everywhere, "
+    "against which an accuracy has to be read. mIoU: mean intersection over union of the classes. Gain: over "
+    "the parent, by shared seeds, with a 95 % t interval. Equal epochs, samples and seconds: the largest "
+    "amount that all arms of the same dataset size reached. Every run is in ledger.csv."
 )
 
 
@@ -67,6 +68,10 @@ def _family(family: IterationFamily) -> Section:
         "accuracy": Format(write=_accuracy),
         "interval": as_limits("accuracy_cell_low", "accuracy_cell_high"),
     }
+    if any(not math.isnan(arm.mean_sd("miou")[0]) for arm in family.arms):
+        formats |= {"mIoU": as_fixed("miou_mean", 3)}
+    if any(not math.isnan(arm.baseline) for arm in family.arms):
+        formats |= {"majority baseline": as_fixed("majority_accuracy", 3)}
     formats |= {"final": as_fixed("final_mean", 3), "gain": as_signed("gain")}
     for budget, name in zip(BUDGETS, ("epochs", "samples", "seconds"), strict=True):
         formats[f"equal {name}"] = as_fixed(f"accuracy_at_equal_{budget}", 3)
@@ -114,6 +119,8 @@ def _arm_row(family: IterationFamily, arm: IterationArm) -> dict[str, Any]:
         row[f"{name}_mean"], row[f"{name}_sd"] = arm.mean_sd(metric)
     row |= dict(zip(("gain", "gain_low", "gain_high"), arm.gain, strict=True))
     row |= dict(zip(("accuracy_cell_low", "accuracy_cell_high"), arm.interval, strict=True))
+    row["miou_mean"], row["miou_sd"] = arm.mean_sd("miou")
+    row["majority_accuracy"] = arm.baseline
     row["final_mean"] = arm.mean_sd("accuracy_final")[0]
     size = arm.runs[0].cell.dataset_size
     for budget in BUDGETS:

@@ -26,7 +26,13 @@ from mlproject.report.formats import (
     slug,
 )
 from mlproject.report.grid_sections import grid_answers, grid_json, grids_section
-from mlproject.report.study_tables import curve_json, data_tables, exponents_table, predictions_table
+from mlproject.report.loss_tables import loss_kinds_table, loss_tables
+from mlproject.report.study_tables import (
+    curve_json,
+    data_tables,
+    exponents_table,
+    predictions_table,
+)
 
 MOST_CURVES = {"params": 9}
 """Curves that a figure holds before the next one begins, where it is not 6: shades of sizes are more than
@@ -36,6 +42,7 @@ hues of models."""
 def study_document(study: Study) -> Document:
     """Everything that is reported of a study."""
     exponents = exponents_table(study)
+    files = (regions_table(study.region_contrasts), *loss_tables(study), *data_tables(study))
     sections = [
         Section(title="Exponents", paragraphs=(_method(study),), tables=(exponents,)),
         Section(title="Predictions beyond the data", tables=(predictions_table(study),)),
@@ -44,8 +51,9 @@ def study_document(study: Study) -> Document:
         Section(title="Not fitted", bullets=tuple(_refusals(study))),
         Section(title="Verdicts", bullets=tuple(_verdicts(study))),
         *ablation_sections(study.ablation),
+        Section(title="Kinds of loss", tables=(loss_kinds_table(study),)),
         Section(title="Read with this in mind", bullets=study.notes),
-        Section(title="Data", tables=(regions_table(study.region_contrasts), *data_tables(study))),
+        Section(title="Data", tables=files),
         Section(title="Curves", figures=tuple(_figures(study))),
     ]
     return Document(
@@ -84,7 +92,8 @@ def _method(study: Study) -> str:
         f"{len(study.run_ids)} runs in {len(study.assessed)} groups with two or more scales. Loss L against "
         "scale x: L = k x^-α, and L = E + k x^-α with the irreducible loss E; a positive α means that the "
         f"loss falls. Intervals are 95 %, from {study.n_draws:,} bootstrap draws over images (paired where "
-        "scales share them) and seeds; an interval without a value is all that the data determine."
+        "scales share them) and seeds; an interval without a value is all that the data determine. Where a "
+        "scale has one seed, the noise of training is estimated from the residuals, with Student's t."
     )
 
 
@@ -150,7 +159,11 @@ def _figures(study: Study) -> Iterator[Figure]:
 def _kinds(key: str, family: Sequence[Curve]) -> dict[str, tuple[Any, Sequence[Curve], str]]:
     """What is drawn of a family, of which of its curves, and the caption."""
     from mlproject.report.figures.curves import scaling_figure
-    from mlproject.report.figures.distributions import correlation_figure, distribution_figure
+    from mlproject.report.figures.distributions import (
+        correlation_figure,
+        distribution_figure,
+        loss_kinds_figure,
+    )
 
     axis, several = AXES[key], [curve for curve in family if len(curve.points) > 1]
     kinds: dict[str, tuple[Any, Sequence[Curve], str]] = {}
@@ -166,6 +179,9 @@ def _kinds(key: str, family: Sequence[Curve]) -> dict[str, tuple[Any, Sequence[C
         correlated = [curve for curve in several if curve.correlations]
         text = f"Correlation of per-image losses between scales of {axis.name}."
         kinds[f"correlation_{axis.slug}"] = (correlation_figure, correlated, text)
+        compared = [curve for curve in several if curve.loss_kinds]
+        text = f"Kinds of loss by {axis.name}: means, spread over images, agreement at the largest scale."
+        kinds[f"loss_kinds_{axis.slug}"] = (loss_kinds_figure, compared, text)
     return kinds
 
 

@@ -1,12 +1,11 @@
-"""Tables of curves: exponents, laws, predictions, losses, correlations, distributions; all fits as JSON."""
+"""Tables of curves: exponents, laws, predictions, points; all fits as JSON."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
-from mlproject.analysis import AXES, HORIZONS, STATISTICS, Curve, Point, Statistic, Study
+from mlproject.analysis import HORIZONS, STATISTICS, Curve, Point, Statistic, Study
 from mlproject.report.document import Row, Table
 from mlproject.report.formats import (
     FORMULAS,
@@ -22,13 +21,11 @@ from mlproject.scaling import LawFit, Prediction
 
 PARAMETERS = ("alpha", "k", "E")
 LIMITS = ("mean", "low", "high", "new_run_low", "new_run_high")
-ESTIMATOR = "least squares; bootstrap over images (paired where shared) and seeds"
+ESTIMATOR = "least squares{space}; bootstrap over images (paired where shared){rest}"
 HEAD = ("group", "axis", "statistic")
 STANDING = (*HEAD, "law", "weight", "prior", "rank_in_sample", "rank_out_of_sample", "score")
 PREDICTED = (*HEAD, "x", "horizon", *LIMITS, "x_max", "n_scales", "heaviest_law", "verdict")
 LOCAL = (*HEAD, "x", "exponent", "low", "high")
-CORRELATION = ("group", "first", "second", "n_images", "pearson", "spearman")
-IMAGES = ("image_name", "group", "exponent", "standard_error", "shrunk", "q_value", "scales", "rises")
 POINTS = (*HEAD, "scale", "x", "loss", "low", "high", "sd", "n_seeds", "n_images")
 EXPONENTS = (
     *HEAD, "law", "verdict", "reason", *(f"{p}{end}" for p in PARAMETERS for end in ("", "_low", "_high")),
@@ -72,7 +69,8 @@ def _exponent_row(curve: Curve, statistic: Statistic, law: LawFit, name: str) ->
     row |= {"n_seeds": range_text(*curve.n_seeds), "n_images": curve.n_images}
     row |= {"split": curve.split, "weights": curve.fixed["weights_kind"], "target": curve.target}
     space = f" in {fit.space}" if fit else ""
-    row |= {"loss": curve.fixed["kind"], "estimator": ESTIMATOR.replace(";", f"{space};", 1)}
+    rest = ", Student's t of the residuals" if curve.n_seeds[0] == 1 else " and seeds"
+    row |= {"loss": curve.fixed["kind"], "estimator": ESTIMATOR.format(space=space, rest=rest)}
     formula = FORMULAS[law.law].replace("x", curve.axis.symbol)
     refused = bool(curve.refusal) and statistic == "mean" and law is curve.reported_laws("mean")[0]
     page = {"name": name, "scale": f"{curve.axis.name} {curve.axis.symbol}", "formula": formula}
@@ -131,19 +129,14 @@ def limits_at(predicted: Prediction, i: int) -> dict[str, float]:
 
 
 def data_tables(study: Study) -> tuple[Table, ...]:
-    """The tables that are files only."""
-    sizes, models = study.along("images"), study.along("params")
+    """The tables of laws and slopes that are files only; those of losses are in ``loss_tables``."""
     pairs = [(curve, statistic) for curve in study.curves for statistic in STATISTICS]
-    tables = {
-        "laws": ([row for pair in pairs for row in _law_rows(*pair)], STANDING),
-        "local_exponents": ([row for pair in pairs for row in _local_rows(*pair)], LOCAL),
-        "correlations_by_size": ([row for curve in sizes for row in _correlation_rows(curve)], CORRELATION),
-        "correlations_by_model": ([row for curve in models for row in _correlation_rows(curve)], CORRELATION),
-        "distributions": ([row for curve in study.curves for row in _distribution_rows(curve)], ()),
-        "image_exponents": ([row for curve in sizes for row in _image_rows(curve)], IMAGES),
-    }
-    files = [Table(name=name, rows=rows, columns=columns) for name, (rows, columns) in tables.items()]
-    return (_losses_table("losses_by_size", sizes), _losses_table("losses_by_model", models), *files)
+    laws = [row for pair in pairs for row in _law_rows(*pair)]
+    slopes = [row for pair in pairs for row in _local_rows(*pair)]
+    return (
+        Table(name="laws", rows=laws, columns=STANDING),
+        Table(name="local_exponents", rows=slopes, columns=LOCAL),
+    )
 
 
 def points_table(study: Study) -> Table:
@@ -162,21 +155,6 @@ def _point_rows(curve: Curve, statistic: Statistic) -> Iterator[Row]:
         counts = {"n_seeds": point.n_seeds, "n_images": point.n_images}
         names = {"scale": point.name, "low": loss.low, "high": loss.high}
         yield _head(curve, statistic) | names | row | counts
-
-
-def _losses_table(name: str, curves: Sequence[Curve]) -> Table:
-    """One row for each group and image; one column ``loss_<size or model>`` for each scale, ascending."""
-    scales = {point.name: point.x for curve in curves for point in curve.points}
-    columns = tuple(f"loss_{scale}" for scale in sorted(scales, key=lambda n: (scales[n], n)))
-    rows = [row for curve in curves for row in _loss_rows(curve)]
-    return Table(name=name, rows=rows, columns=("image_name", "group", *columns))
-
-
-def _loss_rows(curve: Curve) -> Iterable[Row]:
-    columns = [f"loss_{point.name}" for point in curve.points]
-    for image, losses in zip(curve.image_ids, curve.losses.tolist(), strict=True):
-        if not all(math.isnan(loss) for loss in losses):
-            yield {"image_name": image, "group": curve.label, **dict(zip(columns, losses, strict=True))}
 
 
 def _law_rows(curve: Curve, statistic: Statistic) -> Iterator[Row]:
@@ -198,29 +176,6 @@ def _local_rows(curve: Curve, statistic: Statistic) -> Iterator[Row]:
     if slopes is not None:
         for row in zip(slopes.x, slopes.value, slopes.low, slopes.high, strict=True):
             yield _head(curve, statistic) | dict(zip(LOCAL[3:], map(float, row), strict=True))
-
-
-def _correlation_rows(curve: Curve) -> Iterator[Row]:
-    for pair in curve.correlations:
-        yield {"group": curve.label, **{name: getattr(pair, name) for name in CORRELATION[1:]}}
-
-
-def _distribution_rows(curve: Curve) -> Iterator[Row]:
-    if curve.axis is not AXES["flops"]:
-        for point in curve.points:
-            row: dict[str, Any] = {"group": curve.label, "axis": curve.axis.name, "scale": point.name}
-            counts = {"n_images": point.n_images, "n_seeds": point.n_seeds}
-            yield row | {"x": point.x} | counts | dict(point.distribution)
-
-
-def _image_rows(curve: Curve) -> Iterator[Row]:
-    """Images that every size evaluated with a positive loss; the others have no exponent."""
-    exponents = curve.image_exponents
-    if exponents is not None:
-        columns = {name: getattr(exponents, name).tolist() for name in IMAGES[2:]}
-        for i in exponents.valid.nonzero()[0].tolist():
-            row: dict[str, Any] = {"image_name": curve.image_ids[i], "group": curve.label}
-            yield row | {name: values[i] for name, values in columns.items()}
 
 
 def _head(curve: Curve, statistic: Statistic) -> dict[str, Any]:

@@ -39,9 +39,7 @@ from mlproject.scaling.laws.law import Array
 
 LEAST_AVERAGED = 3  # distinct scales from which on laws are averaged
 DECADE = 10.0
-LEAST_HELD_OUT = (
-    4  # distinct scales of a curve before the largest is held out: the others must carry an average
-)
+LEAST_HELD_OUT = 4  # distinct scales before the largest is held out: the others must carry an average
 HELD_OUT_SHARE = 0.25  # share of the cells of a grid, most expensive first, that is held out
 LEAST_WEIGHT = 0.1  # the least weight at which a law may decide the verdict where the heaviest law cannot
 
@@ -130,6 +128,7 @@ def assess(
     draws: ArrayLike | None = None,
     influence: ArrayLike | None = None,
     ceiling: float | None = None,
+    noise_dof: float = float("inf"),
     laws: Iterable[str] = (),
     axes: Sequence[str] = (),
     cost: Cost | None = None,
@@ -138,11 +137,11 @@ def assess(
 
     ``sd`` [m] is the known standard deviation of each y. ``draws`` [b, m] are replicates of y that share
     their resampled images; where ``sd`` is not given, it is then the part of their spread that the scales do
-    not share (``unshared_noise``). ``influence`` [n, m] is that of every image on each y. ``ceiling`` is the
-    uninformed loss, where it is known. ``laws`` names the laws to use, by default those that suit the number
-    of axes. ``axes`` names the axes in messages. ``cost`` orders the cells of a grid by price for the
-    held-out prediction (by default the product of their scales).
-
+    not share (``unshared_noise``). ``noise_dof`` are the degrees of freedom behind either: infinite where the
+    noise is known, 0 where they hold only part of it, as of one seed. ``influence`` [n, m] is that of every
+    image on each y. ``ceiling`` is the uninformed loss, where it is known. ``laws`` names the laws to use, by
+    default those that suit the number of axes. ``axes`` names the axes in messages. ``cost`` orders the cells
+    of a grid by price for the held-out prediction (default: product of scales).
     Points that cannot be used (a loss of zero, a single scale) give an assessment that says so.
     Raises: WrongUse for a law that does not exist, BadInput for a law of other axes.
     """
@@ -156,7 +155,7 @@ def assess(
         noise = sd
         if sd is None and draws is not None:
             noise = unshared_noise(np.asarray(y, dtype=np.float64), np.asarray(draws, dtype=np.float64))
-        points = read_points(scales, y, sd=noise, draws=draws, ceiling=ceiling)
+        points = read_points(scales, y, sd=noise, draws=draws, ceiling=ceiling, noise_dof=noise_dof)
         data = _Data(points=points, influence=read_influence(influence, points), laws=names, axes=labels)
     except BadInput as error:
         return _refused(scales, f"not fitted: {error}")
@@ -187,7 +186,9 @@ class _Data:
             points = replace(points, sd=unshared_noise(points.y, points.draws))
         if points.n_scales < LEAST_AVERAGED or (not self.laws and rises(points)):
             return None
-        return average_points(points, {name: LAWS[name] for name in self.laws or default_laws(points)})
+        averaged = average_points(points, {name: LAWS[name] for name in self.laws or default_laws(points)})
+        few = points.x.shape[1] == 1 and too_few_scales(points, LAWS["power"])
+        return averaged.beside(fit_points(points, LAWS["power"])) if few else averaged
 
 
 def _not_fitted(data: _Data, law: str) -> str:

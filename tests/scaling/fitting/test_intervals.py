@@ -6,6 +6,7 @@ from scipy import stats
 
 from mlproject.errors import BadInput
 from mlproject.scaling import acceleration_of, bca, fit
+from mlproject.scaling.fitting.intervals import estimate_noise
 
 
 def bayesian(sample, n=8000, seed=0):
@@ -95,3 +96,76 @@ def test_influence_needs_draws_of_the_same_points():
         fit(x, y, influence=moved)
     with pytest.raises(BadInput, match="influence"):
         fit(x, y, draws=draws, influence=moved[:, :3])
+
+
+def three_sizes():
+    """Means of three sizes with one seed each: exponent 0.0595, standard error 0.0121, t = 12.7."""
+    x = np.array([100.0, 200.0, 400.0])
+    wave = 0.01208 * np.sqrt(np.sum((np.log(x) - np.log(x).mean()) ** 2)) * np.array([1, -2, 1]) / np.sqrt(6)
+    y = 2.0 * x**-0.0595 * np.exp(wave)
+    return x, y, y * np.exp(0.008 * np.random.default_rng(0).normal(size=(400, 3)))
+
+
+def test_an_interval_beside_one_degree_of_freedom_is_the_t_interval_of_the_means():
+    x, y, draws = three_sizes()
+    line = stats.linregress(np.log(x), np.log(y))
+    half = stats.t.ppf(0.975, 1) * line.stderr
+    found = fit(x, y, law="power", sd=0.008 * y, draws=draws, noise_dof=0)
+    alpha = found.parameters["alpha"]
+    assert "one degree of freedom is left: t = 12.7" in found.reason
+    assert (alpha.low, alpha.high) == pytest.approx((-line.slope - half, -line.slope + half), rel=1e-3)
+    assert (alpha.low, alpha.high) == pytest.approx((-0.094, 0.213), abs=5e-4)
+    assert alpha.holds(0.0)
+    images_only = fit(x, y, law="power", sd=0.008 * y, draws=draws).parameters["alpha"]
+    assert images_only.width < alpha.width
+
+
+def test_a_prediction_of_partly_known_noise_is_as_wide_as_the_t_interval_and_as_the_draws():
+    x, y, draws = three_sizes()
+    shared = np.exp(0.5 * np.random.default_rng(1).normal(size=(400, 1)))
+    ahead = fit(x, y, law="power", sd=0.008 * y, draws=draws * shared, noise_dof=0).predict([800.0])
+    design = np.stack([np.ones(3), np.log(x)], axis=1)
+    at = np.array([1.0, np.log(800.0)])
+    residual = np.log(y) - design @ np.linalg.lstsq(design, np.log(y), rcond=None)[0]
+    error = np.sqrt(np.sum(residual**2) * at @ np.linalg.inv(design.T @ design) @ at)
+    half = max(stats.t.ppf(0.975, 1) * error, 1.96 * 0.5)
+    assert np.log(ahead.high[0] / ahead.mean[0]) >= 0.8 * half  # less the bias correction of 400 draws
+    assert np.log(ahead.mean[0] / ahead.low[0]) >= 0.8 * half  # less the bias correction of 400 draws
+
+
+@pytest.mark.parametrize(
+    ("cost", "dof", "noise_dof", "factor", "variance"),
+    [
+        (1.0, 3, np.inf, 1.96, 1.0),  # known
+        (1.0, 3, 4.0, 2.776, 1.0),  # estimated from five runs
+        (1.0, 3, 0.0, 3.182, 1.0),  # in part, and the residuals show no more
+        (12.0, 3, 0.0, 3.182, 4.0),  # in part, and the residuals show more
+        (12.0, 3, np.inf, 3.182, 4.0),  # rejected: chi-square of 3 exceeds 7.8 in 5 %
+        (12.0, 3, 4.0, 2.776, 1.0),  # not rejected: F of 3 and 4 exceeds 6.6 in 5 %
+        (0.0, 0, 4.0, 2.776, 1.0),
+        (0.0, 0, 0.0, np.inf, 1.0),
+    ],
+)
+def test_noise_has_the_t_of_what_is_known_of_it(cost, dof, noise_dof, factor, variance):
+    noise = estimate_noise(cost, dof, known=True, noise_dof=noise_dof)
+    assert noise.factor == pytest.approx(factor, abs=1e-3)
+    assert noise.variance == pytest.approx(variance)
+
+
+@pytest.mark.parametrize(("n_scales", "least"), [(3, 0.85), (5, 0.85)])
+def test_one_seed_covers_the_exponent_although_its_replicates_know_images_only(n_scales, least):
+    rng = np.random.default_rng(n_scales)
+    x, held, images_only = 100.0 * 2.0 ** np.arange(n_scales), [], []
+    for _ in range(40):
+        y = 3 * x**-0.4 * np.exp(rng.normal(0, np.hypot(0.01, 0.02), n_scales))
+        draws = y * np.exp(rng.normal(0, 0.01, (100, n_scales)))
+        for held_by, dof in ((held, 0.0), (images_only, np.inf)):
+            found = fit(x, y, law="power", sd=0.01 * y, draws=draws, noise_dof=dof)
+            held_by.append(found.parameters["alpha"].holds(0.4))
+    assert np.mean(held) >= least
+    assert np.mean(held) > np.mean(images_only)
+
+
+def test_degrees_of_freedom_of_noise_are_not_negative():
+    with pytest.raises(BadInput, match="noise_dof"):
+        fit([1.0, 2.0], [2.0, 1.0], law="power", noise_dof=-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,7 +34,8 @@ from mlproject.report.figures import (
 )
 from mlproject.report.formats import kind_label, range_text, signed_interval
 
-SHADES = {"better": PALETTE[2], "worse": PALETTE[1], "no difference seen": GREY}
+SHADES = {"better": PALETTE[2], "worse": PALETTE[1]}
+"""Colours of verdicts; all others are grey."""
 INK = "#222222"
 
 
@@ -63,9 +65,9 @@ def arms_figure(table: ArmTable) -> Figure:
 def _difference(ax: Axes, at: int, difference: PairedDifference | None, factor: float) -> None:
     if difference is None:
         return
-    effect, color = difference.effect, SHADES[difference.verdict]
+    effect, color = difference.effect, SHADES.get(difference.verdict, GREY)
     ax.plot([factor * effect.low, factor * effect.high], [at, at], color=color, linewidth=1.2)
-    face = "white" if difference.verdict == "no difference seen" else color
+    face = color if difference.verdict in SHADES else "white"
     ax.plot(factor * effect.value, at, "o", markersize=4, color=color, markerfacecolor=face)
 
 
@@ -150,7 +152,7 @@ def _compute_curve(ax: Axes, curve: ComputeCurve, unshared: Any, i: int) -> None
 def history_figure(heading: str, arms: Sequence[IterationArm]) -> Figure:
     """Loss and accuracy (rows) by epoch and time (columns), a line for each seed.
 
-    Solid: evaluated images, dashed: training images.
+    Solid: evaluated images, dashed: training images, dotted: the accuracy of guessing the majority class.
     """
     figure = Figure(figsize=(PAGE, 4.6), layout="constrained")
     grid = figure.subplots(2, 2, sharey="row", sharex="col")
@@ -161,6 +163,7 @@ def history_figure(heading: str, arms: Sequence[IterationArm]) -> Figure:
                 _history(ax, arm, quantity, budget, i)
             faint_grid(ax)
             if row:
+                _baselines(ax, arms)
                 ax.xaxis.set_major_locator(MaxNLocator(integer=True))
                 ax.set_xlabel("epoch" if budget == "epoch" else "training time [s]")
             if budget == "seconds":
@@ -171,10 +174,18 @@ def history_figure(heading: str, arms: Sequence[IterationArm]) -> Figure:
                 log_axis(ax.yaxis, *ax.get_ylim())
             if not column:
                 ax.set_ylabel("mean loss" if quantity == "loss" else "accuracy")
-    title(figure, f"{heading} (solid: evaluation, dashed: training)")
+    dotted = any(not math.isnan(arm.baseline) for arm in arms)
+    lines = f"solid: evaluation, dashed: training{', dotted: guessing the majority class' if dotted else ''}"
+    title(figure, f"{heading} ({lines})")
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(3, len(arms)))
     return figure
+
+
+def _baselines(ax: Axes, arms: Sequence[IterationArm]) -> None:
+    """A dotted line at each accuracy that guessing the most common class reaches."""
+    for accuracy in sorted({round(arm.baseline, 6) for arm in arms if not math.isnan(arm.baseline)}):
+        ax.axhline(accuracy, color="#333333", linewidth=0.8, linestyle=":", zorder=1)
 
 
 def _history(ax: Axes, arm: IterationArm, quantity: str, budget: str, i: int) -> None:

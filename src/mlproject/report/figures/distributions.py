@@ -13,7 +13,9 @@ from matplotlib.figure import Figure
 from mlproject.analysis import AXES, Curve
 from mlproject.report.figures import (
     COLUMN,
+    MARKERS,
     PAGE,
+    PALETTE,
     faint_grid,
     figure_text,
     log_axis,
@@ -81,6 +83,50 @@ def correlation_figure(curves: Sequence[Curve]) -> Figure:
     bar.outline.set_visible(False)
     title(figure, curves[0].family)
     return figure
+
+
+def loss_kinds_figure(curves: Sequence[Curve]) -> Figure:
+    """Kinds of loss, a row for each curve: means relative to the first, spread, and rank correlations."""
+    figure = Figure(figsize=(PAGE, 0.9 + 1.75 * len(curves)), layout="constrained")
+    grid = figure.subplots(len(curves), 3, squeeze=False, width_ratios=(1.2, 1.2, 1.0))
+    for row, curve in zip(grid, curves, strict=True):
+        places = np.arange(len(curve.points))
+        for i, kind in enumerate(curve.loss_kinds):
+            name = kind.kind.replace("_", " ") + (" (trained)" if kind.trained else "")
+            style: dict[str, Any] = {"color": PALETTE[i % len(PALETTE)], "marker": MARKERS[i % len(MARKERS)]}
+            style |= {"markersize": 3.5, "linewidth": 1.4 if kind.trained else 0.9}
+            row[0].plot(places, kind.mean / kind.mean[0], label=name, **style)
+            row[1].plot(places, kind.spread, **style)
+        for ax in row[:2]:
+            ax.set_xticks(places, point_labels(curve))
+            ax.set_yscale("log")
+            log_axis(ax.yaxis, *ax.get_ylim())
+            faint_grid(ax)
+        row[0].set_title(figure_text(curve.series, 28), loc="left", fontsize=7.5)
+        row[0].set_ylabel("mean / first mean")
+        row[1].set_ylabel("sd over images / mean")
+        _agreement(row[2], curve)
+    for ax in grid[-1, :2]:
+        ax.set_xlabel(scale_label(curves[0]))
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower left", ncols=5, fontsize=7)
+    title(figure, curves[0].family)
+    return figure
+
+
+def _agreement(ax: Axes, curve: Curve) -> None:
+    """Rank correlations between kinds over images at the largest scale."""
+    import seaborn as sns
+
+    names = [kind.kind.replace("_", " ") for kind in curve.loss_kinds]
+    values = np.array([list(kind.agreement.values()) for kind in curve.loss_kinds])
+    colors = matplotlib.colormaps["cividis"].with_extremes(bad="#eeeeee")
+    sns.heatmap(
+        values, ax=ax, vmin=0.0, vmax=1.0, cmap=colors, annot=True, fmt=".2f", annot_kws={"fontsize": 6},
+        cbar=False, square=True, xticklabels=names, yticklabels=names,
+    )  # fmt: skip
+    ax.tick_params(axis="x", rotation=30, length=0)
+    ax.tick_params(axis="y", rotation=0, length=0)
+    ax.set_title("rank correlation, largest scale", loc="left", fontsize=7)
 
 
 def point_labels(curve: Curve) -> list[str]:

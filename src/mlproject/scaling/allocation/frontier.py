@@ -133,7 +133,7 @@ def _optimum(fitted: Fit, theta: Array, cost: Cost, budgets: Array) -> tuple[Arr
 
 
 def _limits(fitted: Fit, value: Array, quantities: Callable[[Array], Array]) -> tuple[Array, Array]:
-    """Limits [k] of quantities of the parameters: over refits, or over profiles and by the delta method.
+    """Limits [k] of quantities of the parameters: over refits, over profiles and by the delta method.
 
     The profiles of single parameters are too narrow for quantities that depend on several.
     """
@@ -143,10 +143,15 @@ def _limits(fitted: Fit, value: Array, quantities: Callable[[Array], Array]) -> 
     samples = samples[np.all(np.isfinite(samples), axis=1)]
     if fitted.from_draws:
         return bca(value, samples, stretch=fitted.stretch)
+    low, high = samples.min(axis=0), samples.max(axis=0)
+    if fitted.refits is not None:  # replicates with part of the noise: the interval holds both
+        drawn = quantities(fitted.refits.draws)
+        ends = bca(value, drawn[np.all(np.isfinite(drawn), axis=1)])
+        low, high = np.minimum(low, ends[0]), np.maximum(high, ends[1])
     gradients = gradients_of(quantities, fitted.theta)
     half = np.zeros_like(value)
     if np.all(np.isfinite(gradients)):  # at the edge of parameters with an optimum there are profiles only
         problem = fitted.points.problem(find_law(fitted.law), linear=fitted.space == LINEAR)
         error = derived_errors(problem, fitted.theta, gradients)
         half = fitted.noise.factor * np.sqrt(fitted.noise.variance) * error
-    return np.minimum(samples.min(axis=0), value - half), np.maximum(samples.max(axis=0), value + half)
+    return np.minimum(low, value - half), np.maximum(high, value + half)

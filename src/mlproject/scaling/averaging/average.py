@@ -10,7 +10,7 @@ rank on small grids, so weights never come from R2, AIC or evidence alone (see `
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,6 +20,7 @@ from mlproject.errors import BadInput
 from mlproject.scaling.averaging.averaged_points import average_repeats
 from mlproject.scaling.averaging.posterior import Posterior, condition_all, log_mean, posterior
 from mlproject.scaling.averaging.weights import prior_weights, rolling_scores, weigh
+from mlproject.scaling.fitting.fit import Fit
 from mlproject.scaling.fitting.intervals import TAIL, Estimate
 from mlproject.scaling.fitting.least_squares import one_thread
 from mlproject.scaling.fitting.points import Points, Prediction, horizon, read_points, read_scales
@@ -52,7 +53,12 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True)
 class Average:
-    """Laws with their weights, and predictions that allow for a discrepancy of all of them."""
+    """Laws with their weights, and predictions that allow for a discrepancy of all of them.
+
+    Points of too few scales for a verdict leave so few degrees of freedom that the priors of laws would
+    decide the intervals. They then hold the interval of the power law as well (``least``, see ``beside``),
+    and the exponents are not identified.
+    """
 
     standings: Mapping[str, Standing]
     parameters: Mapping[str, Estimate]
@@ -60,6 +66,7 @@ class Average:
     flags: tuple[str, ...]
     points: Points = field(repr=False)
     posteriors: Mapping[str, Posterior] = field(repr=False)
+    least: Fit | None = field(default=None, repr=False)
 
     @property
     def weights(self) -> dict[str, float]:
@@ -71,7 +78,7 @@ class Average:
         at = read_scales(x, self.points.x.shape[1])
         log_at, unit = self.points.scaled(at), self.points.loss_unit
         mean, low, high, run_low, run_high = unit * np.exp(self._quantiles(log_at))
-        return Prediction(
+        averaged = Prediction(
             mean=mean,
             low=low,
             high=high,
@@ -79,6 +86,17 @@ class Average:
             new_run_high=run_high,
             horizon=horizon(self.points, at),
         )
+        return averaged if self.least is None else averaged.united(self.least.predict(at))
+
+    def beside(self, least: Fit) -> Average:
+        """This average with intervals that hold those of a fitted law too."""
+        parameters = {
+            name: replace(estimate.united(least.parameters[name]), identified=False)
+            if name in least.parameters
+            else estimate
+            for name, estimate in self.parameters.items()
+        }
+        return replace(self, parameters=parameters, least=least)
 
     def law_parameters(self, name: str) -> dict[str, Estimate]:
         """Parameters of one law in the units of the data: medians and 95 % intervals of its posterior.
@@ -92,7 +110,8 @@ class Average:
         values = post.law.physical(theta, self.points.log_unit, self.points.loss_unit)
         limits = {key: np.quantile(value, LEVELS) for key, value in values.items()}
         return {
-            key: Estimate(value=float(v[1]), low=float(v[0]), high=float(v[2])) for key, v in limits.items()
+            key: Estimate(value=float(v[1]), low=float(v[0]), high=float(v[2]), identified=self.least is None)
+            for key, v in limits.items()
         }
 
     def _quantiles(self, log_at: Array) -> Array:
@@ -107,13 +126,14 @@ def average(
     sd: ArrayLike | None = None,
     draws: ArrayLike | None = None,
     ceiling: float | None = None,
+    noise_dof: float = float("inf"),
     laws: Iterable[str] | None = None,
 ) -> Average:
     """Average laws over points as ``fit`` takes them; ``laws`` names those to average.
 
     The result is deterministic. Raises: BadInput for fewer than three distinct scales.
     """
-    points = read_points(x, y, sd=sd, draws=draws, ceiling=ceiling)
+    points = read_points(x, y, sd=sd, draws=draws, ceiling=ceiling, noise_dof=noise_dof)
     axes = points.x.shape[1]
     if points.n_scales < 3:
         raise BadInput(f"averaging laws needs three distinct scales and got {points.n_scales}")

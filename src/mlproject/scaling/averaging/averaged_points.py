@@ -19,6 +19,7 @@ LEAST_RUNS = 20  # from which on a run can be an outlier
 MOST_POINTS = 20  # along one axis: denser curves are averaged within equal steps of ln x
 NOISE_DOF = 4.0  # residuals that the guess of the noise is worth
 KNOWN_DOF = 10.0  # residuals that noise given by the caller is worth
+PARTIAL_DOF = 1.0  # the same where only part of the noise is given, so that it is mostly estimated
 ENOUGH_REPEATS = 5  # additional runs at repeated scales from which on the noise is known
 LEAST_NOISE = 1e-4  # relative, however well repeated scales agree
 GUESS = 0.005  # relative noise where nothing is known
@@ -31,7 +32,8 @@ class AveragedPoints:
 
     The noise covariance is sigma^2 times ``noise`` [m, m]. The prior of sigma^2 is a sum of squares
     ``prior_squares`` worth ``dof`` residuals. ``noise_known`` marks noise that is known independently of any
-    law, from repeated scales or from the caller.
+    law, from repeated scales or from the caller. ``shared`` is the relative variance of a factor that all
+    losses share, which is no part of ``noise``.
     """
 
     log_x: Array
@@ -40,6 +42,7 @@ class AveragedPoints:
     prior_squares: float
     dof: float
     noise_known: bool = False
+    shared: float = 0.0
 
 
 def average_repeats(points: Points) -> AveragedPoints:
@@ -93,25 +96,37 @@ def robust_weights(points: Points) -> Array:
 
 
 def _with_known_noise(points: Points, group: Index, mean: Array, level: Array) -> AveragedPoints:
-    """Noise as given; replicates also give the correlation of points by shared images."""
+    """Noise as given; replicates also give the correlation of points by shared images.
+
+    Noise that is given in part is scaled by the residuals, which do not show the factor that all points
+    share: that is kept apart (``shared``), so that it is not scaled with the rest.
+    """
+    partial = points.noise_dof == 0.0
     relative = np.asarray(points.sd) / points.y
     share = (group[:, None] == np.arange(len(level))).astype(float)
     share /= share.sum(axis=0)
     covariance = np.diag(relative**2)
-    if points.draws is not None and len(points.draws) >= 5 * len(relative):
+    if points.draws is not None and not partial and len(points.draws) >= 5 * len(relative):
         observed = np.cov(np.log(points.draws), rowvar=False)
         covariance = 0.9 * np.atleast_2d(observed) + 0.1 * covariance
     noise = share.T @ covariance @ share
     typical = float(np.mean(np.diag(noise)))
     noise = noise / typical + 1e-6 * np.eye(len(level))
+    dof = PARTIAL_DOF if partial else min(KNOWN_DOF, points.noise_dof)
     return AveragedPoints(
         log_x=mean,
         log_y=level,
         noise=noise,
-        prior_squares=KNOWN_DOF * typical,
-        dof=KNOWN_DOF,
-        noise_known=True,
+        prior_squares=dof * typical,
+        dof=dof,
+        noise_known=not partial,
+        shared=_shared_variance(points.draws) if partial else 0.0,
     )
+
+
+def _shared_variance(draws: Array | None) -> float:
+    """Variance of the mean over points of ln draws [b, m]: of the factor that all points share."""
+    return 0.0 if draws is None else float(np.var(np.log(draws).mean(axis=1)))
 
 
 def _same_scale(log_x: Array) -> Index:

@@ -70,7 +70,8 @@ class Posterior:
             mean, factor, variance = predict_points(
                 self.points, self.given[h], fitted[rows], at, new[rows], self.level
             )
-            means[rows], spread[rows], run[rows] = mean, variance[:, None] * factor, variance
+            means[rows], run[rows] = mean, variance
+            spread[rows] = variance[:, None] * factor + self.points.shared
         dof = self.points.dof + len(self.points.log_y) - (1.0 if self.level is None else 0.0)
         return means, spread, run, dof
 
@@ -89,7 +90,7 @@ class Posterior:
             middle = white @ given.ones / given.weight
             white = white - middle[:, None] * given.ones
             variance = (np.sum(white**2, axis=1) + self.points.prior_squares) / dof
-            levels[rows] = middle + offsets[rows] * np.sqrt(variance / given.weight)
+            levels[rows] = middle + offsets[rows] * np.sqrt(variance / given.weight + self.points.shared)
         return levels
 
     def joint(self, at: Array, n: int) -> tuple[Array, Array, float]:
@@ -104,7 +105,7 @@ class Posterior:
             means[rows] = mean
             within += variance.sum() * predictive_covariance(self.points, given, at, self.level)
             run += float(variance.sum())
-        return means, within / n, run / n
+        return means, within / n + self.points.shared, run / n
 
 
 def posterior(

@@ -80,12 +80,12 @@ class Fit:
 
     @property
     def from_draws(self) -> bool:
-        """Whether intervals are those of replicates of the losses."""
-        return self.refits is not None
+        """Whether intervals are those of replicates of the losses, which then hold all of the noise."""
+        return self.refits is not None and not self.noise.partial
 
     @property
     def stretch(self) -> float:
-        """The factor on intervals of refits: 1 unless the residuals reject the noise of the replicates."""
+        """The factor on intervals of refits, as ``Noise.stretch``."""
         return self.noise.stretch
 
     def predict(self, x: ArrayLike) -> Prediction:
@@ -95,12 +95,8 @@ class Fit:
         mean = self._log_mean(self.theta[None], log_x)[0]
         if not np.isfinite(self.noise.factor):
             low, high = np.full(len(at), -np.inf), np.full(len(at), np.inf)
-        elif self.refits is not None:
-            low, high = self.refits.interval(
-                self.theta, lambda theta: self._log_mean(theta, log_x), self.stretch
-            )
         else:
-            low, high = self._profile_limits(log_x)
+            low, high = self._limits(log_x)
         run = self.noise.factor * self.residual_sd
         return Prediction(
             mean=np.exp(mean),
@@ -110,6 +106,15 @@ class Fit:
             new_run_high=np.exp(mean + np.hypot(high - mean, run)),
             horizon=horizon(self.points, at),
         )
+
+    def _limits(self, log_x: Array) -> tuple[Array, Array]:
+        """Limits of ln L [n]: of refits, of profiles, or those that hold both for partly known noise."""
+        ends = [] if self.from_draws else [self._profile_limits(log_x)]
+        if self.refits is not None:
+            ends.append(
+                self.refits.interval(self.theta, lambda theta: self._log_mean(theta, log_x), self.stretch)
+            )
+        return np.min([low for low, _ in ends], axis=0), np.max([high for _, high in ends], axis=0)
 
     def _profile_limits(self, log_x: Array) -> tuple[Array, Array]:
         """Lowest and highest ln L [n] inside the 95 % region: over all profiles, and of the prediction."""
@@ -134,20 +139,22 @@ def fit(
     draws: ArrayLike | None = None,
     influence: ArrayLike | None = None,
     ceiling: float | None = None,
+    noise_dof: float = float("inf"),
     space: str = "log",
 ) -> Fit:
     """Fit a law by name to losses y [m] at scales x [m] or [m, axes].
 
     ``sd`` [m] is the known standard deviation of each y. ``draws`` [b, m] are bootstrap replicates of y
     from resampled images and seeds (Bayesian bootstrap); where given, intervals come from refits to them.
-    ``influence`` [n, m] is the influence of every image on each y and adds the acceleration of BCa
-    intervals. ``ceiling`` is the uninformed loss (ln of the number of classes) for laws that are bounded by
-    it. ``space`` is "log" (relative errors) or "linear" (absolute errors). The result is deterministic.
+    ``influence`` [n, m] is the influence of every image on each y and adds the acceleration of BCa intervals.
+    ``ceiling`` is the uninformed loss (ln of the number of classes) for laws that are bounded by it.
+    ``noise_dof`` are the degrees of freedom behind ``sd`` and ``draws``: 0 where they hold only part of the
+    noise (see ``Points``). ``space`` is "log" (relative errors) or "linear" (absolute). No randomness.
 
     Raises: BadInput for values that no law can be fitted to.
     """
     form = find_law(law)
-    points = read_points(x, y, sd=sd, draws=draws, ceiling=ceiling)
+    points = read_points(x, y, sd=sd, draws=draws, ceiling=ceiling, noise_dof=noise_dof)
     if points.x.shape[1] != form.axes:
         raise BadInput(f"law {law!r} has {form.axes} axes and x has {points.x.shape[1]}")
     if space not in ("log", "linear"):
@@ -174,16 +181,15 @@ def fit_points(
     theta = solve(problem)[0]
     n_free = law.n_free(points.ceiling)
     dof = len(points.y) - n_free
-    noise = estimate_noise(float(problem.cost(theta[None])[0]), dof, known=points.noise_known)
+    cost = float(problem.cost(theta[None])[0])
+    noise = estimate_noise(cost, dof, known=points.noise_known, noise_dof=points.noise_dof)
     profiles = _profile_or_point(problem, theta, noise)
     refits = None
     if points.draws is not None:
         refitted = refit(points.problem(law, linear=linear, draws=True), theta)
         on_parameters = None if influence is None else parameter_influence(problem, theta, influence)
         refits = Refits(draws=refitted, influence=on_parameters)
-    parameters = estimate_parameters(points, law, theta, profiles, noise, refits)
-    if refits is None:
-        parameters = widen_amplitudes(points, problem, theta, noise, parameters)
+    parameters = _parameters(problem, points, theta, profiles, noise, refits)
     robust = _robust_refit(problem, theta) if dof >= 2 else theta
     fitted = Evidence(
         points=points,
@@ -196,6 +202,30 @@ def fit_points(
         robust=physical_values(points, law, robust),
     )
     return _report(fitted, find_verdict(fitted), dof=dof, linear=linear, refits=refits)
+
+
+def _parameters(
+    problem: LeastSquares,
+    points: Points,
+    theta: Array,
+    profiles: Profile,
+    noise: Noise,
+    refits: Refits | None,
+) -> dict[str, Estimate]:
+    """Parameters with intervals of the refits, of the profiles, or such that hold both.
+
+    Refits to replicates without all of the noise are too alike: profiles with the residuals' t add the rest.
+    """
+    drawn = None
+    if refits is not None:
+        drawn = estimate_parameters(points, problem.law, theta, profiles, noise, refits)
+        if not noise.partial:
+            return drawn
+    profiled = estimate_parameters(points, problem.law, theta, profiles, noise, None)
+    profiled = widen_amplitudes(points, problem, theta, noise, profiled)
+    if drawn is None:
+        return profiled
+    return {name: estimate.united(drawn[name]) for name, estimate in profiled.items()}
 
 
 def physical_values(points: Points, law: ScalingLaw, theta: Array) -> dict[str, float]:
@@ -238,7 +268,7 @@ def _report(fitted: Evidence, verdict: FitVerdict, *, dof: int, linear: bool, re
         ceiling=points.ceiling,
         points=points,
         theta=theta,
-        spread=fitted.profiles.paths if refits is None else refits.draws,
+        spread=fitted.profiles.paths if refits is None or fitted.noise.partial else refits.draws,
         refits=refits,
         noise=fitted.noise,
     )

@@ -12,7 +12,7 @@ skewed losses lie too high.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -27,6 +27,7 @@ LEVEL = 0.95
 TAIL = 0.5 + LEVEL / 2.0
 NORMAL = float(special.ndtri(TAIL))
 LEAST_UNITS = 20  # images; the skewness of fewer is too uncertain for a correction
+REJECTED = 0.05  # probability of the residuals below which known noise is rejected
 MOST_SHIFT = 0.8  # of the median of the replicates, in standard normal units
 LOSSES = {"E", "L0"}  # amplitudes that the search carries unchanged
 
@@ -52,6 +53,10 @@ class Estimate:
         """Whether the interval contains a value."""
         return self.low <= value <= self.high
 
+    def united(self, other: Estimate) -> Estimate:
+        """The same value with limits that hold both intervals."""
+        return replace(self, low=min(self.low, other.low), high=max(self.high, other.high))
+
 
 def t_quantile(dof: float) -> float:
     """The factor of a two-sided 95 % interval: 12.7 at one degree of freedom, 1.96 at infinity."""
@@ -68,15 +73,17 @@ def t_interval(value: float, standard_error: float, dof: float) -> Estimate:
 class Noise:
     """The variance of weighted residuals, and the factor of a 95 % interval for it.
 
-    Known noise has variance 1 and the normal factor, unless the residuals reject it at 5 % (chi-square):
-    then the law or the noise is wrong, and the variance is estimated from the residuals with the factor of
-    Student's t.
+    Known noise has variance 1 and the normal factor, or that of Student's t where it was itself estimated
+    with few degrees of freedom, unless the residuals reject it at 5 % (chi-square or F): then the law or the
+    noise is wrong, and the variance is estimated from the residuals with the factor of Student's t. Noise of
+    which only a ``partial`` source is known has the variance of the residuals, at least 1, and that t.
     """
 
     variance: float
     factor: float
     dof: float
     rejected: bool = False
+    partial: bool = False
 
     @property
     def limit(self) -> float:
@@ -85,20 +92,39 @@ class Noise:
 
     @property
     def stretch(self) -> float:
-        """The factor on intervals of refits: 1 unless the residuals reject the noise of the replicates."""
-        return float(self.factor * np.sqrt(self.variance) / NORMAL)
+        """The factor on intervals of refits, which are those of normal replicates of variance 1.
+
+        It is 1 for partial noise, where they are one of two sources of the interval.
+        """
+        return 1.0 if self.partial else float(self.factor * np.sqrt(self.variance) / NORMAL)
 
 
-def estimate_noise(cost: float, dof: int, *, known: bool) -> Noise:
-    """Noise from the sum of squared weighted residuals and its degrees of freedom."""
+def estimate_noise(cost: float, dof: int, *, known: bool, noise_dof: float = float("inf")) -> Noise:
+    """Noise from the sum of squared weighted residuals and its degrees of freedom.
+
+    ``noise_dof`` are those behind known noise (``Points``).
+    """
+    partial = known and noise_dof == 0.0
     if dof <= 0:
-        return Noise(
-            variance=1.0, factor=NORMAL if known else float("inf"), dof=float("inf") if known else 0.0
-        )
-    rejected = known and bool(special.chdtrc(dof, cost) < 0.05)
+        given = noise_dof if known else 0.0
+        return Noise(variance=1.0, factor=_factor(given), dof=given, partial=partial)
+    if partial:
+        return Noise(variance=max(1.0, cost / dof), factor=t_quantile(dof), dof=dof, partial=True)
+    rejected = known and _excess(cost, dof, noise_dof) < REJECTED
     if known and not rejected:
-        return Noise(variance=1.0, factor=NORMAL, dof=float("inf"))
+        return Noise(variance=1.0, factor=_factor(noise_dof), dof=noise_dof)
     return Noise(variance=cost / dof, factor=t_quantile(dof), dof=dof, rejected=rejected)
+
+
+def _factor(dof: float) -> float:
+    return NORMAL if np.isinf(dof) else t_quantile(dof)
+
+
+def _excess(cost: float, dof: int, noise_dof: float) -> float:
+    """The probability of residuals as large: of chi-square, or of F where the noise is an estimate."""
+    if np.isinf(noise_dof):
+        return float(special.chdtrc(dof, cost))
+    return float(special.fdtrc(dof, noise_dof, cost / dof))
 
 
 def bca_levels(

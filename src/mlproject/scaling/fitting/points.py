@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,7 +17,9 @@ class Points:
     """Losses y [m] at scales x [m, axes], in the units of the data.
 
     ``sd`` [m] is the standard deviation of y where it is known, ``draws`` [b, m] are replicates of y, and
-    ``ceiling`` is the uninformed loss where it is known.
+    ``ceiling`` is the uninformed loss where it is known. ``noise_dof`` are the degrees of freedom behind
+    ``sd``: infinite where it is known, those of repeated runs where it was estimated from them, 0 where it
+    is only part of the noise (images, but not seeds).
     """
 
     x: Array
@@ -25,6 +27,7 @@ class Points:
     sd: Array | None = None
     draws: Array | None = None
     ceiling: float | None = None
+    noise_dof: float = float("inf")
 
     @property
     def log_unit(self) -> Array:
@@ -73,6 +76,7 @@ class Points:
             sd=None if self.sd is None else self.sd[rows],
             draws=None if self.draws is None else self.draws[:, rows],
             ceiling=self.ceiling,
+            noise_dof=self.noise_dof,
         )
 
 
@@ -83,11 +87,14 @@ def read_points(
     sd: ArrayLike | None = None,
     draws: ArrayLike | None = None,
     ceiling: float | None = None,
+    noise_dof: float = float("inf"),
 ) -> Points:
     """Check the arguments of a fit.
 
     Raises: BadInput for values that are not positive and finite, shapes that differ, fewer than two rows.
     """
+    if not noise_dof >= 0:
+        raise BadInput(f"noise_dof must be 0 or more degrees of freedom and is {noise_dof}")
     losses = _positive("y", y)
     scales = _positive("x", x)
     scales = scales[:, None] if scales.ndim == 1 else scales
@@ -109,7 +116,7 @@ def read_points(
         raise BadInput(f"sd {noise.shape} must have one value per loss, {losses.shape}")
     if noise is None and replicates is not None:
         noise = np.maximum(np.std(np.log(replicates), axis=0, ddof=1), 1e-9) * losses
-    return Points(x=scales, y=losses, sd=noise, draws=replicates, ceiling=ceiling)
+    return Points(x=scales, y=losses, sd=noise, draws=replicates, ceiling=ceiling, noise_dof=noise_dof)
 
 
 def _positive(name: str, values: ArrayLike) -> Array:
@@ -165,6 +172,16 @@ class Prediction:
     new_run_low: Array
     new_run_high: Array
     horizon: Array
+
+    def united(self, other: Prediction) -> Prediction:
+        """The same means with limits that hold both intervals."""
+        return replace(
+            self,
+            low=np.minimum(self.low, other.low),
+            high=np.maximum(self.high, other.high),
+            new_run_low=np.minimum(self.new_run_low, other.new_run_low),
+            new_run_high=np.maximum(self.new_run_high, other.new_run_high),
+        )
 
 
 def read_scales(x: ArrayLike, axes: int) -> Array:

@@ -59,7 +59,7 @@ def find_verdict(fitted: Evidence) -> FitVerdict:
     flags = tuple(find_flags(fitted) + sensitive_to_outliers(fitted))
     slopes = average_slopes(fitted.points)
     slope = slopes[0] if len(slopes) == 1 else None
-    shortage = too_few_scales(fitted.points, fitted.law)
+    shortage = too_few_scales(fitted.points, fitted.law, fitted.noise)
     if slopes and all(map(is_flat, slopes)):
         steepest = ", ".join(map(_show, slopes))
         text = f"slope {steepest} includes" if slope else f"slopes {steepest} include"
@@ -77,15 +77,20 @@ def find_verdict(fitted: Evidence) -> FitVerdict:
     return FitVerdict(verdict=UNIDENTIFIABLE, reason=reason, flags=flags, identified=identified)
 
 
-def too_few_scales(points: Points, law: ScalingLaw) -> str:
-    """Why the points have too few distinct scales for a law, with the remedy; empty where they suffice."""
+def too_few_scales(points: Points, law: ScalingLaw, noise: Noise | None = None) -> str:
+    """Why the points have too few distinct scales for a law, with the remedy; empty where they suffice.
+
+    Where ``noise``, that of a fit (by default estimated from the residuals), has a single degree of freedom,
+    the reason says so.
+    """
     n, n_parameters = points.n_scales, law.n_free(points.ceiling)
     needed = scales_needed(law.axes, n_parameters)
     if n >= needed:
         return ""
     more = "one more scale" if needed - n == 1 else f"{needed - n} more scales"
     where = "" if law.axes > 1 else f", best above {scale_text(points.x.max())}"
-    last = " (one degree of freedom is left: t = 12.7)" if n - n_parameters == 1 else ""
+    single = (len(points.y) - n_parameters if noise is None else noise.dof) == 1
+    last = " (one degree of freedom is left: t = 12.7)" if single else ""
     text = f"{n} scales for the {n_parameters} parameters of {law.name}, at least {needed} needed"
     return f"{text}{last}; add {more}{where}"
 
@@ -125,7 +130,10 @@ def average_slopes(points: Points) -> tuple[Estimate, ...]:
     coefficients = inverse @ target
     dof = len(points.y) - int(np.linalg.matrix_rank(design))
     noise = estimate_noise(
-        float(np.sum((target - design @ coefficients) ** 2)), dof, known=points.noise_known
+        float(np.sum((target - design @ coefficients) ** 2)),
+        dof,
+        known=points.noise_known,
+        noise_dof=points.noise_dof,
     )
     if not np.isfinite(noise.factor):
         return ()
