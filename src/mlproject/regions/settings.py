@@ -25,6 +25,8 @@ from mlproject.files import sha256_file
 
 Method = Literal["blobs", "sam", "sam-auto"]
 LimitsName = Literal["relative", "seed"]
+Paths = Literal["grey-first", "grey", "colour", "both", "best"]
+Refine = Literal["none", "grabcut"]
 
 VERSION = 1
 """To be increased whenever the same settings give other masks."""
@@ -122,35 +124,64 @@ def find_checkpoint(spec: str) -> Checkpoint:
 @dataclass(frozen=True, kw_only=True)
 class RegionSettings:
     """How regions are found: ``blobs`` alone; ``sam`` with the blobs' points as prompts; ``sam-auto``, where
-    masks of the automatic mask generator are selected by the blobs' points."""
+    masks of the automatic mask generator are selected by the blobs' points.
+
+    ``paths`` says which blobs: by brightness and, where that gives none, by colour (``grey-first``, as in
+    0.2); by ``grey`` or ``colour`` alone; by ``both``; or the ``best`` of grey, colour, both and saliency by
+    score. ``refine`` is what follows: nothing, or GrabCut.
+    """
 
     method: str
     limits: BlobLimits
     checkpoint: Checkpoint | None = None
+    paths: str = "grey-first"
+    refine: str = "none"
 
     @property
     def digest(self) -> str:
         """SHA-256 of everything that decides a mask."""
         checkpoint = self.checkpoint.sha256 if self.checkpoint else ""
         content = {"version": VERSION, "method": self.method, "limits": asdict(self.limits)}
-        text = json.dumps({**content, "checkpoint": checkpoint}, sort_keys=True)
+        text = json.dumps({**content, "checkpoint": checkpoint, **self._later()}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def _later(self) -> dict[str, str]:
+        """Settings added after 0.2, where they differ from what 0.2 did: its digests stay."""
+        added = {"paths": (self.paths, "grey-first"), "refine": (self.refine, "none")}
+        return {name: value for name, (value, default) in added.items() if value != default}
 
     @property
     def label(self) -> str:
-        """The method, with the network's name where one is used."""
-        return f"{self.method} {self.checkpoint.model}" if self.checkpoint else self.method
+        """The method, with the network's name and the settings that differ from the defaults."""
+        network = [self.checkpoint.model] if self.checkpoint else []
+        limits = [] if self.limits == LIMITS["relative"] else ["seed limits"]
+        return " ".join([self.method, *network, *limits, *self._later().values()])
 
 
-def find_settings(method: str, *, limits: str = "relative", checkpoint: str = "") -> RegionSettings:
+def find_settings(
+    method: str,
+    *,
+    limits: str = "relative",
+    checkpoint: str = "",
+    paths: str = "grey-first",
+    refine: str = "none",
+) -> RegionSettings:
     """The settings of these names; ``checkpoint`` is a path, read only where a network is needed.
 
     Raises: WrongUse, BadInput, DigestMismatch (see ``find_checkpoint``).
     """
-    if method not in get_args(Method):
-        raise unknown("method", method, get_args(Method))
+    for name, value, known in (
+        ("method", method, Method),
+        ("paths", paths, Paths),
+        ("refine", refine, Refine),
+    ):
+        if value not in get_args(known):
+            raise unknown(name, value, get_args(known))
+    if refine != "none" and method != "blobs":
+        raise WrongUse(f"refine={refine} is for method=blobs, not {method}: SAM's masks are not refined")
     verified = None if method == "blobs" else find_checkpoint(checkpoint)
-    return RegionSettings(method=method, limits=find_limits(limits), checkpoint=verified)
+    bounds = find_limits(limits)
+    return RegionSettings(method=method, limits=bounds, checkpoint=verified, paths=paths, refine=refine)
 
 
 Pixels = NDArray[np.uint8]
