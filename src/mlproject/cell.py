@@ -24,7 +24,7 @@ LargeImages = Literal["interpolated", "native"]
 NAMES = {"draw": get_args(Draw), "region": get_args(Region), "large_images": get_args(LargeImages)}
 """Fields with a closed set of values."""
 PREFIX = "cell."
-LABELS_ONLY = ("data", "weights", "checkpoint")
+LABELS_ONLY = ("data", "weights", "checkpoint", "region_paths", "region_refine")
 """Fields that name something whose digest is another field: recorded for people, not part of the key."""
 LATER: dict[str, Any] = {
     "validation_size": 0,
@@ -46,7 +46,8 @@ class Cell:
     (natural order). Both are nested: a larger size contains the smaller ones.
     ``region`` is the visible part of each image: ``full``, the object found by ``blobs`` or ``sam``, or the
     ``background`` (its complement). ``region_digest`` hashes everything that determines the mask;
-    ``checkpoint`` is SAM's file.
+    ``checkpoint`` is SAM's file; ``region_paths`` and ``region_refine`` say how blobs were found where it was
+    not by the defaults.
     ``image_scales`` are multiples of the model's input side (S2, arXiv 2403.13043). ``large_images`` is the
     source of scales other than 1: ``interpolated`` from the image at scale 1, so that no scale has more
     information than another (the paper's fair protocol), or ``native`` pixels of the original image.
@@ -70,6 +71,8 @@ class Cell:
     region: str = "full"
     region_digest: str = ""
     checkpoint: str = ""
+    region_paths: str = ""
+    region_refine: str = ""
     image_scales: tuple[float, ...] = (1.0,)
     large_images: str = "interpolated"
     seed: int = 0

@@ -104,7 +104,7 @@ def test_grabcut_completes_an_object_from_a_part_of_it() -> None:
 
 
 def test_a_refined_mask_that_scores_far_less_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    def lose(image, labels, *rest):
+    def lose(image, labels, *rest, **more):
         labels[:] = cv2.GC_BGD
 
     monkeypatch.setattr(cv2, "grabCut", lose)

@@ -63,6 +63,16 @@ def test_reading_gives_the_object_or_its_complement(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir()), "blobs cost less than a file"
 
 
+def test_refined_regions_are_stored_and_object_and_background_share_them(tmp_path: Path) -> None:
+    images = load_images("embedded")
+    settings = settings_of("blobs", paths="best", refine="grabcut")
+    assert settings == settings_of("background", paths="best", refine="grabcut") != settings_of("blobs")
+    front, back = (masked(images, r, settings, tmp_path).read(7) for r in ("blobs", "background"))
+    (kept,) = tmp_path.glob("regions-blobs-*/*.json")
+    assert kept.stem == images.digests[7]
+    assert np.array_equal(np.where((front == FILL).all(-1, keepdims=True), back, front), images.read(7))
+
+
 def test_sams_regions_are_kept_and_its_background_is_their_complement(tmp_path, monkeypatch) -> None:
     path = str(tiny.install(tmp_path, monkeypatch))
     images = load_images("embedded")

@@ -14,7 +14,7 @@ from mlproject.models import SCRATCH, find_model, find_weights
 from mlproject.multiscale import layouts
 from mlproject.plans.tables import Coordinates
 from mlproject.recipes import Recipe, build_recipe, full_knobs
-from mlproject.regions import masked, settings_of
+from mlproject.regions import RegionSettings, masked, settings_of
 
 AUTO_EVAL_SIZE = 1000
 AUTO_VALIDATION_SIZE = 500
@@ -27,7 +27,7 @@ def cell_at(at: Coordinates, knobs: Mapping[str, Knob], largest: int) -> tuple[C
     """A cell and its images; ``largest`` is the largest size that is tuned along with it, 0 for none."""
     recipe = build_recipe(at.recipe, knobs)
     data = full_name(at.data)
-    images, settings = _images(data, at.max_bad), _settings(at.region, at.checkpoint)
+    images, settings = _images(data, at.max_bad), _region_settings(at)
     model = find_model(at.model)
     weights = find_weights(model, _weights(at.weights, at.recipe, recipe))
     eval_size = _eval_size(at.eval_size, images, at.recipe, recipe)
@@ -47,6 +47,8 @@ def cell_at(at: Coordinates, knobs: Mapping[str, Knob], largest: int) -> tuple[C
         region=at.region,
         region_digest=settings.digest if settings else "",
         checkpoint=str(settings.checkpoint.path) if settings and settings.checkpoint else "",
+        region_paths=settings.paths if settings and settings.paths != "grey-first" else "",
+        region_refine=settings.refine if settings and settings.refine != "none" else "",
         image_scales=_image_scales(at.image_scales, model.side),
         large_images=at.large_images,
         seed=at.seed,
@@ -55,7 +57,7 @@ def cell_at(at: Coordinates, knobs: Mapping[str, Knob], largest: int) -> tuple[C
     if cell.large_images == "native" and recipe.from_scratch:
         raise WrongUse(f"large_images must be interpolated for recipe {cell.recipe}, not 'native'")
     _check_sizes(cell, images)
-    return cell, _regions(data, at.max_bad, at.region, at.checkpoint)
+    return cell, _regions(data, at.max_bad, at.region, settings)
 
 
 def _weights(spec: str, name: str, recipe: Recipe) -> str:
@@ -76,9 +78,13 @@ def _images(spec: str, max_bad: int) -> ImageSet:
 _settings = cache(settings_of)
 
 
+def _region_settings(at: Coordinates) -> RegionSettings | None:
+    return _settings(at.region, at.checkpoint, paths=at.region_paths, refine=at.region_refine)
+
+
 @cache
-def _regions(spec: str, max_bad: int, region: str, checkpoint: str) -> ImageSet:
-    return masked(_images(spec, max_bad), region, _settings(region, checkpoint), cache_folder())
+def _regions(spec: str, max_bad: int, region: str, settings: RegionSettings | None) -> ImageSet:
+    return masked(_images(spec, max_bad), region, settings, cache_folder())
 
 
 def drawn_from(cell: Cell) -> tuple[str, ...]:

@@ -123,9 +123,10 @@ def grabcut(image: Pixels, start: Mask, limits: BlobLimits) -> Mask:
     if not probable.any() or probable.all():
         return start
     labels = np.where(probable, cv2.GC_PR_FGD, np.where(inside, cv2.GC_PR_BGD, cv2.GC_BGD)).astype(np.uint8)
-    models = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.setRNGSeed(0)
-    cv2.grabCut(small, labels, None, *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    nowhere = (0, 0, 0, 0)  # the labels are the start, not a rectangle
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(small, labels, nowhere, *models, iterCount=ITERATIONS, mode=cv2.GC_INIT_WITH_MASK)
     is_object = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
     refined = _without_specks(_enlarge(is_object, start.shape), limits)
     return refined if score(image, refined).value >= WORSE * score(image, start).value else start

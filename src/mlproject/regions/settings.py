@@ -142,20 +142,26 @@ class RegionSettings:
         """SHA-256 of everything that decides a mask."""
         checkpoint = self.checkpoint.sha256 if self.checkpoint else ""
         content = {"version": VERSION, "method": self.method, "limits": asdict(self.limits)}
-        text = json.dumps({**content, "checkpoint": checkpoint, **self._later()}, sort_keys=True)
+        text = json.dumps({**content, "checkpoint": checkpoint, **self._added}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def _later(self) -> dict[str, str]:
+    @property
+    def _added(self) -> dict[str, str]:
         """Settings added after 0.2, where they differ from what 0.2 did: its digests stay."""
         added = {"paths": (self.paths, "grey-first"), "refine": (self.refine, "none")}
         return {name: value for name, (value, default) in added.items() if value != default}
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether masks are kept on disk for cells: blobs alone cost less than a file."""
+        return self.checkpoint is not None or bool(self._added)
 
     @property
     def label(self) -> str:
         """The method, with the network's name and the settings that differ from the defaults."""
         network = [self.checkpoint.model] if self.checkpoint else []
         limits = [] if self.limits == LIMITS["relative"] else ["seed limits"]
-        return " ".join([self.method, *network, *limits, *self._later().values()])
+        return " ".join([self.method, *network, *limits, *self._added.values()])
 
 
 def find_settings(
@@ -192,25 +198,28 @@ FILL = np.array([124, 116, 104], np.uint8)
 left."""
 
 
-def settings_of(region: str, checkpoint: str = "") -> RegionSettings | None:
+def settings_of(
+    region: str, checkpoint: str = "", *, paths: str = "grey-first", refine: str = "none"
+) -> RegionSettings | None:
     """Settings for a cell's region; None for ``full``. A background is the complement of SAM's region where a
     checkpoint is given, else of the blobs.
 
-    Raises: WrongUse for an unknown region, and what finding the checkpoint raises.
+    Raises: WrongUse for an unknown region, and what ``find_settings`` raises.
     """
     if region not in get_args(Region):
         raise unknown("region", region, get_args(Region))
     if region == "full":
         return None
     by_sam = region == "sam" or (region == "background" and bool(checkpoint))
-    return find_settings("sam" if by_sam else "blobs", checkpoint=checkpoint)
+    method = "sam" if by_sam else "blobs"
+    return find_settings(method, checkpoint=checkpoint, paths=paths, refine=refine)
 
 
 def masked(images: ImageSet, region: str, settings: RegionSettings | None, root: Path) -> ImageSet:
     """The same images with only the region left; ids, labels, split and draws stay.
 
     An image in which nothing was found counts as all object. Blobs are found again at each reading (they
-    cost less than a file); regions that need a network are stored below ``root``.
+    cost less than a file); other regions are stored below ``root``.
     """
     if settings is None:
         return images
@@ -220,10 +229,10 @@ def masked(images: ImageSet, region: str, settings: RegionSettings | None, root:
 
     def read(index: int) -> Pixels:
         image = images.read(index)
-        if settings.checkpoint is None:
-            region_of_image = store.finder.find(image)
-        else:
+        if settings.is_stored:
             region_of_image = store.region(images.digests[index], lambda: image)
+        else:
+            region_of_image = store.finder.find(image)
         return keep(image, region_of_image.mask, background=region == "background")
 
     return replace(
