@@ -40,15 +40,9 @@ DOUBTFUL_BELOW = 0.25
 """A region that scores less is not to be trusted: on the photographs of known outline that it was chosen on,
 85 % of the masks above had an IoU of at least 0.5, and 19 % of those below (EXPERIMENTS.md)."""
 MEASURED = {
-    "blobs": 0.29,
-    "blobs seed limits": 0.03,
-    "blobs grey": 0.33,
-    "blobs colour": 0.04,
-    "blobs both": 0.23,
-    "blobs best": 0.63,
-    "blobs grabcut": 0.23,
-    "blobs best grabcut": 0.71,
-}
+    "blobs": 0.29, "blobs seed limits": 0.03, "blobs grey": 0.33, "blobs colour": 0.04, "blobs both": 0.23,
+    "blobs best": 0.63, "blobs grabcut": 0.23, "blobs best grabcut": 0.71,
+}  # fmt: skip
 """Median IoU by settings on the photographs that were kept for the final check."""
 BEST, CHANCE = "blobs best grabcut", 0.45
 """The settings with the highest IoU there, and the IoU of a centred box of half the image's sides."""
@@ -78,22 +72,15 @@ def region_document(rows: Sequence[Row], title: str) -> Document:
         for name, label in AGREEMENT.items()
         if f"mean_{name}" in numbers
     ]
-    tables = {
-        "funnel": Table(
-            name="funnel", rows=funnel, formats={"step": as_text("step"), "contours": as_count("contours")}
-        ),
-        "agreement": Table(
-            name="agreement",
-            rows=agreement,
-            formats={"masks": as_text("masks"), "mean IoU": as_fixed("iou", 3), "images": as_count("images")},
-            caption="Intersection over union, over images in which either mask has a pixel.",
-        ),
-    }
+    steps = {"step": as_text("step"), "contours": as_count("contours")}
+    pairs = {"masks": as_text("masks"), "mean IoU": as_fixed("iou", 3), "images": as_count("images")}
+    rule = "Intersection over union, over images in which either mask has a pixel."
+    agreed = Table(name="agreement", rows=agreement, formats=pairs, caption=rule)
     sections = (
         Section(title="Paths", tables=(_paths(rows),)),
-        Section(title="Funnel", tables=(tables["funnel"],)),
+        Section(title="Funnel", tables=(Table(name="funnel", rows=funnel, formats=steps),)),
         Section(title="Fallback", paragraphs=(_fallbacks(numbers),)),
-        Section(title="Agreement", tables=(tables["agreement"],)),
+        Section(title="Agreement", tables=(agreed,)),
         Section(title="Images", tables=(Table(name="regions", rows=[*marked]),)),
     )
     return Document(title=title, answer=(_trust(rows, numbers), _masks(numbers)), sections=sections)
