@@ -26,6 +26,8 @@ NAMES = {"draw": get_args(Draw), "region": get_args(Region), "large_images": get
 PREFIX = "cell."
 LABELS_ONLY = ("data", "weights", "checkpoint", "region_paths", "region_refine")
 """Fields that name something whose digest is another field: recorded for people, not part of the key."""
+WHERE_SET = ("region_paths", "region_refine")
+"""Fields that are recorded only where they are set, so that records of cells of 0.2 stay as they are."""
 LATER: dict[str, Any] = {
     "validation_size": 0,
     "region_digest": "",
@@ -157,7 +159,8 @@ class Cell:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain JSON values; ``Cell.from_dict`` is the inverse."""
-        shallow = {f.name: getattr(self, f.name) for f in fields(self)}
+        named = {f.name: getattr(self, f.name) for f in fields(self)}
+        shallow = {name: value for name, value in named.items() if value or name not in WHERE_SET}
         mappings = {"knobs": dict(self.knobs), "tuning": dict(self.tuning)}
         return shallow | mappings | {"image_scales": list(self.image_scales)}
 

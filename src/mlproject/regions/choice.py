@@ -44,7 +44,8 @@ def choose(image: Pixels, blobs: Blobs, limits: BlobLimits, paths: str) -> Blobs
     candidates["saliency"] = trace("saliency", _salient(image), limits).largest
     size = blobs.mask.shape
     scores = {
-        name: score(image, union(found, size)).value if found else 0.0 for name, found in candidates.items()
+        name: score(image, union(traced, size)).value if traced else 0.0
+        for name, traced in candidates.items()
     }
     best = max(scores, key=lambda name: scores[name])
     return _taken(blobs, best, candidates[best], scores)
@@ -54,8 +55,8 @@ def _largest(blobs: Sequence[Blob]) -> tuple[Blob, ...]:
     return tuple(sorted(blobs, key=lambda blob: -blob.polygon_area)[:MOST_BLOBS])
 
 
-def _taken(blobs: Blobs, path: str, found: tuple[Blob, ...], scores: Mapping[str, float]) -> Blobs:
-    chosen = found or (blobs.spare,)
+def _taken(blobs: Blobs, path: str, traced: tuple[Blob, ...], scores: Mapping[str, float]) -> Blobs:
+    chosen = traced or (blobs.spare,)
     return replace(
         blobs,
         blobs=chosen,
