@@ -25,8 +25,10 @@ LargeImages = Literal["interpolated", "native"]
 NAMES = {"draw": get_args(Draw), "region": get_args(Region), "large_images": get_args(LargeImages)}
 """Fields with a closed set of values."""
 PREFIX = "cell."
-LABELS_ONLY = ("data", "weights", "checkpoint")
+LABELS_ONLY = ("data", "weights", "checkpoint", "region_paths", "region_refine")
 """Fields that name something whose digest is another field: recorded for people, not part of the key."""
+WHERE_SET = ("region_paths", "region_refine")
+"""Fields that are recorded only where they are set, so that records of cells of 0.2 stay as they are."""
 LATER: dict[str, Any] = {
     "validation_size": 0,
     "region_digest": "",
@@ -47,7 +49,8 @@ class Cell:
     (natural order). Both are nested: a larger size contains the smaller ones.
     ``region`` is the visible part of each image: ``full``, the object found by ``blobs`` or ``sam``, or the
     ``background`` (its complement). ``region_digest`` hashes everything that determines the mask;
-    ``checkpoint`` is SAM's file.
+    ``checkpoint`` is SAM's file; ``region_paths`` and ``region_refine`` say how blobs were found where it was
+    not by the defaults.
     ``image_scales`` are multiples of the model's input side (S2, arXiv 2403.13043). ``large_images`` is the
     source of scales other than 1: ``interpolated`` from the image at scale 1, so that no scale has more
     information than another (the paper's fair protocol), or ``native`` pixels of the original image.
@@ -71,6 +74,8 @@ class Cell:
     region: str = "full"
     region_digest: str = ""
     checkpoint: str = ""
+    region_paths: str = ""
+    region_refine: str = ""
     image_scales: tuple[float, ...] = (1.0,)
     large_images: str = "interpolated"
     seed: int = 0
@@ -159,7 +164,8 @@ class Cell:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain JSON values; ``Cell.from_dict`` is the inverse."""
-        shallow = {f.name: getattr(self, f.name) for f in fields(self)}
+        named = {f.name: getattr(self, f.name) for f in fields(self)}
+        shallow = {name: value for name, value in named.items() if value or name not in WHERE_SET}
         mappings = {"knobs": dict(self.knobs), "tuning": dict(self.tuning)}
         return shallow | mappings | {"image_scales": list(self.image_scales)}
 

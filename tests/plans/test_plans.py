@@ -116,6 +116,18 @@ def test_a_plan_that_is_not_there_says_where_plans_are(tmp_path: Path) -> None:
         read_plan(tmp_path / "none.toml", {})
 
 
+def test_how_blobs_are_found_is_part_of_a_cell_only_where_it_differs_from_the_default(tmp_path: Path) -> None:
+    regions = f'[[grid]]\n{LITE}region = ["full", "blobs", "background"]\ndataset_size = 50\n'
+    named = 'region_paths = "{}"\nregion_refine = "{}"\n'
+    texts = (regions, regions + named.format("grey-first", "none"), regions + named.format("best", "grabcut"))
+    bare, default, refined = ({cell.region: cell for cell in plan(tmp_path, text).cells} for text in texts)
+    assert bare == default
+    assert bare["full"].key == refined["full"].key
+    assert all(bare[region].key != refined[region].key for region in ("blobs", "background"))
+    assert (refined["blobs"].region_paths, refined["blobs"].region_refine) == ("best", "grabcut")
+    assert (bare["blobs"].region_paths, refined["full"].region_refine) == ("", "")
+
+
 def test_a_region_is_a_coordinate_whose_images_pair_with_the_whole_ones(tmp_path: Path) -> None:
     text = f'[[grid]]\n{LITE}region = ["full", "blobs", "background"]\ndataset_size = 50\n'
     found = plan(tmp_path, text)

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from mlproject.data import load_images
 from mlproject.errors import WrongUse
-from mlproject.regions import masked, settings_of
+from mlproject.regions import find_settings, masked, settings_of
 from mlproject.regions.settings import FILL, keep
 from tests.regions import tiny
 
@@ -63,6 +63,16 @@ def test_reading_gives_the_object_or_its_complement(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir()), "blobs cost less than a file"
 
 
+def test_refined_regions_are_stored_and_object_and_background_share_them(tmp_path: Path) -> None:
+    images = load_images("embedded")
+    settings = settings_of("blobs", paths="best", refine="grabcut")
+    assert settings == settings_of("background", paths="best", refine="grabcut") != settings_of("blobs")
+    front, back = (masked(images, r, settings, tmp_path).read(7) for r in ("blobs", "background"))
+    (kept,) = tmp_path.glob("regions-blobs-*/*.json")
+    assert kept.stem == images.digests[7]
+    assert np.array_equal(np.where((front == FILL).all(-1, keepdims=True), back, front), images.read(7))
+
+
 def test_sams_regions_are_kept_and_its_background_is_their_complement(tmp_path, monkeypatch) -> None:
     path = str(tiny.install(tmp_path, monkeypatch))
     images = load_images("embedded")
@@ -73,6 +83,30 @@ def test_sams_regions_are_kept_and_its_background_is_their_complement(tmp_path, 
     (kept,) = tmp_path.glob("regions-sam-*/*.json")
     assert kept.stem == images.digests[7]
     assert np.array_equal(np.where((front == FILL).all(-1, keepdims=True), back, front), images.read(7))
+
+
+def test_digests_of_the_settings_of_0_2_stay() -> None:
+    digests = [find_settings("blobs", limits=limits).digest[:16] for limits in ("relative", "seed")]
+    assert digests == ["892482e7bc90d71b", "107f6d1e036c084b"]
+
+
+def test_labels_name_what_differs_from_the_defaults() -> None:
+    assert find_settings("blobs").label == "blobs"
+    assert find_settings("blobs", limits="seed", paths="both").label == "blobs seed limits both"
+    assert find_settings("blobs", paths="best", refine="grabcut").label == "blobs best grabcut"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ({"paths": "gray"}, "unknown paths 'gray'; did you mean grey"),
+        ({"refine": "grab-cut"}, "unknown refine 'grab-cut'; did you mean grabcut"),
+        ({"method": "sam", "refine": "grabcut"}, "refine=grabcut is for method=blobs, not sam"),
+    ],
+)
+def test_unknown_settings_and_combinations_are_refused(words: dict[str, str], says: str) -> None:
+    with pytest.raises(WrongUse, match=says):
+        find_settings(**{"method": "blobs", **words})
 
 
 def test_an_unknown_region_is_refused_and_sam_asks_for_its_checkpoint() -> None:

@@ -1,10 +1,12 @@
 """Regions on disk: found once, whole or absent, the same value back."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from mlproject.features import list_tables, prune
+from mlproject.files import sha256
 from mlproject.regions import RegionResult, RegionStore, find_settings
 from tests.regions.drawn import disc, paint, rectangle
 
@@ -37,9 +39,20 @@ def test_a_damaged_region_is_found_again(store: RegionStore, damage) -> None:
     assert store.finder.n_found == 2
 
 
+def test_a_region_that_0_2_stored_without_a_score_is_found_again(store: RegionStore) -> None:
+    first = store.region(DIGEST, lambda: IMAGE)
+    (path,) = store.folder.glob("*.json")
+    facts = {name: value for name, value in first.facts.items() if name != "score"}
+    content = json.dumps({**first.to_dict(), "facts": facts})
+    path.write_text(json.dumps([sha256(content.encode()), content]))
+    assert store.kept(DIGEST) is None
+    assert store.region(DIGEST, lambda: IMAGE).facts["score"] == first.facts["score"]
+
+
 def test_settings_never_share_a_folder(tmp_path: Path) -> None:
-    stores = [RegionStore(tmp_path, find_settings("blobs", limits=limits)) for limits in ("relative", "seed")]
-    assert stores[0].folder != stores[1].folder
+    changes = [{}, {"limits": "seed"}, {"paths": "best"}, {"refine": "grabcut"}]
+    folders = {RegionStore(tmp_path, find_settings("blobs", **change)).folder for change in changes}
+    assert len(folders) == len(changes)
 
 
 def test_regions_are_listed_and_pruned_with_the_cache_they_lie_in(store: RegionStore) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,10 +12,12 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 from pycocotools import mask as coco
 
-from mlproject.regions import RegionObject, RegionResult
+from mlproject.regions import RegionObject, RegionResult, find_settings
 from mlproject.regions.masks import encode, measure
+from mlproject.regions.settings import LIMITS, Paths, Refine
 from mlproject.report import (
     TILE,
+    caption,
     coco_json,
     contact_sheet,
     overlay,
@@ -24,7 +27,7 @@ from mlproject.report import (
     render_markdown,
     terminal_text,
 )
-from mlproject.report.regions import AGREEMENT, FUNNEL
+from mlproject.report.regions import AGREEMENT, BEST, FUNNEL, MEASURED
 
 MASKS = hnp.arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12)))
 
@@ -33,12 +36,13 @@ def row(**changes):
     counts = dict.fromkeys(FUNNEL, 2)
     shares = dict.fromkeys(AGREEMENT, "")
     facts = {"fallback": "", "empty": False, "polarity": "bright", "fraction": 0.25, "seconds": 0.5}
+    facts |= {"path": "grey-first", "score": 0.5, "method": "blobs"}
     return counts | shares | facts | {"predicted_iou": "", "stability_score": ""} | changes
 
 
-def result(mask, *, prompts=(), scores=()):
+def result(mask, *, prompts=(), scores=(), **facts):
     shape = measure(mask)
-    facts = {name: getattr(shape, name) for name in ("area", "x", "y", "width", "height")}
+    facts |= {name: getattr(shape, name) for name in ("area", "x", "y", "width", "height")}
     item = RegionObject(
         source="otsu", point=(0, 0), counts=encode(mask), shape=shape, scores=scores, stability=0.9
     )
@@ -79,8 +83,49 @@ def test_the_page_and_the_terminal_give_the_same_shares():
 
 
 def test_scores_of_sam_are_reported_where_it_was_used():
-    (answer,) = region_document([row(predicted_iou=0.9, stability_score=0.8)], "Regions").answer
-    assert answer.endswith("SAM's mean predicted IoU is 0.900, its mean stability score 0.800.")
+    answer = region_document([row(predicted_iou=0.9, stability_score=0.8)], "Regions").answer
+    assert answer[-1].endswith("SAM's mean predicted IoU is 0.900, its mean stability score 0.800.")
+
+
+def test_the_summary_says_first_how_many_regions_are_not_to_be_trusted_and_what_was_measured():
+    rows = [row(score=0.24), row(score=0.0, empty=True), row(score=0.25, path="colour"), row()]
+    document = region_document(rows, "Regions")
+    assert document.answer[0].startswith(
+        "2 of 4 regions (50.0%) are not to be trusted: they score below 0.25"
+    )
+    assert (
+        "gave a median IoU of 0.29 (a centred box: 0.45). With paths=best and refine=grabcut"
+        in document.answer[0]
+    )
+    assert [table["doubtful"] for table in document.tables[0].rows] == [0, 2]
+    assert [table["path"] for table in document.tables[0].rows] == ["colour", "grey-first"]
+    (images,) = (table for table in document.tables if table.name == "regions")
+    assert [image["doubtful"] for image in images.rows] == [True, True, False, False]
+    assert region_summary(rows)["doubtful_share"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("method", "says"),
+    [
+        ("blobs best grabcut", "median IoU of 0.71 (a centred box: 0.45). A high"),
+        ("sam vit_b", "were not measured"),
+    ],
+)
+def test_other_settings_are_recommended_only_where_they_were_measured_to_be_better(method, says):
+    text = region_document([row(score=0.1, method=method)], "Regions").answer[0]
+    assert says in text
+    assert "With paths=best" not in text
+
+
+def test_every_setting_whose_figure_is_given_exists():
+    labels = {
+        find_settings("blobs", paths=paths, refine=refine, limits=limits).label
+        for paths in get_args(Paths)
+        for refine in get_args(Refine)
+        for limits in LIMITS
+    }
+    assert set(MEASURED) <= labels
+    assert max(MEASURED, key=MEASURED.__getitem__) == BEST
 
 
 @settings(max_examples=40)
@@ -131,6 +176,17 @@ def test_pixels_outside_the_region_are_darker_and_prompts_have_their_colour():
     assert picture[50, 20].tolist() == [140, 140, 140]
     assert picture[50, 290].tolist() == [200, 200, 200]
     assert picture[100, 220].tolist() == [86, 180, 233]
+
+
+@pytest.mark.parametrize(("score", "outline"), [(0.1, (213, 94, 0)), (0.5, (255, 255, 255))])
+def test_regions_not_to_be_trusted_have_an_outline_of_their_own_and_captions_say_so(score, outline):
+    mask = np.zeros((300, 300), bool)
+    mask[100:200, 100:200] = True
+    region = result(mask, score=score)
+    picture = overlay(np.full((300, 300, 3), 120, np.uint8), region)
+    assert tuple(picture[150, 100]) == outline
+    assert (picture[290, :20] == 0).all(1).any(), "the score is written into the lower left corner"
+    assert caption("a.png", region) == {0.1: "a.png · 0.10 doubtful", 0.5: "a.png · 0.50"}[score]
 
 
 def test_a_sheet_has_a_tile_for_each_image_six_in_a_row():

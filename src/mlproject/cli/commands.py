@@ -185,14 +185,18 @@ def regions(
     method: Annotated[str, typer.Option(help="blobs, sam (blobs as prompts) or sam-auto.")] = "blobs",
     checkpoint: Annotated[str, typer.Option(help="SAM's checkpoint: sam_vit_b_01ec64.pth or -l, -h.")] = "",
     limits: Annotated[str, typer.Option(help="Of blobs: relative to the image, or the seed's.")] = "relative",
+    paths: Annotated[str, typer.Option(help="grey-first, grey, colour, both or best.")] = "grey-first",
+    refine: Annotated[str, typer.Option(help="none or grabcut; best with grabcut for photographs.")] = "none",
     max_bad: Annotated[int, typer.Option(help="Bad images of a folder that may be left out.")] = 0,
     experiment: Experiment = "",
     debug: Debug = False,
 ) -> None:
     """Find the object of every image: masks, overlays and a table of what was decided, as a tracked run."""
     from mlproject.cli.session import find_regions
+    from mlproject.regions import find_settings
 
-    raise typer.Exit(find_regions(data, max_bad, method, limits, checkpoint, experiment))
+    settings = find_settings(method, limits=limits, checkpoint=checkpoint, paths=paths, refine=refine)
+    raise typer.Exit(find_regions(data, max_bad, settings, experiment))
 
 
 @app.command("plan-next", context_settings=ANY_KNOB)

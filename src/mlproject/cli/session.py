@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlproject.analysis import CsvStudy
     from mlproject.cell import Cell
     from mlproject.plans import Plan
+    from mlproject.regions import RegionSettings
     from mlproject.runs import CellRun, Fitted
 
 UI = "http://127.0.0.1:5000"
@@ -76,14 +77,12 @@ def _was_done(plan: Plan, experiment: str) -> bool:
     return True
 
 
-def find_regions(data: str, max_bad: int, method: str, limits: str, checkpoint: str, experiment: str) -> int:
+def find_regions(data: str, max_bad: int, settings: RegionSettings, experiment: str) -> int:
     """Find the regions of a data set as a tracked run; the exit status."""
     from mlproject.data import load_images
-    from mlproject.regions import find_settings
     from mlproject.runs import mask_images
     from mlproject.tracking import open_store
 
-    settings = find_settings(method, limits=limits, checkpoint=checkpoint)
     images = load_images(data, max_bad=max_bad)
     console.warn_of_skipped([images])
     with console.watching(0) as watcher:

@@ -16,7 +16,7 @@ from mlproject.multiscale import layouts
 from mlproject.plans.sizes import Reduced, SizeRules, sizes_of
 from mlproject.plans.tables import Coordinates
 from mlproject.recipes import Recipe, build_recipe, full_knobs
-from mlproject.regions import masked, settings_of
+from mlproject.regions import RegionSettings, masked, settings_of
 
 LARGEST_MULTIPLE = 16
 """An image scale above this is a side in pixels; up to it, a multiple of the model's input side."""
@@ -35,7 +35,7 @@ def cell_at(at: Coordinates, knobs: Mapping[str, Knob], rules: SizeRules) -> Pla
     """The cell at these coordinates. Raises: WrongUse, BadInput for what cannot be run."""
     recipe = build_recipe(at.recipe, knobs)
     data = full_name(at.data)
-    images, settings = _images(data, at.max_bad), _settings(at.region, at.checkpoint)
+    images, settings = _images(data, at.max_bad), _region_settings(at)
     model = find_model(at.model)
     weights = find_weights(model, _weights(at.weights, at.recipe, recipe))
     sizes = sizes_of(at, images, recipe, rules)
@@ -54,6 +54,8 @@ def cell_at(at: Coordinates, knobs: Mapping[str, Knob], rules: SizeRules) -> Pla
         region=at.region,
         region_digest=settings.digest if settings else "",
         checkpoint=str(settings.checkpoint.path) if settings and settings.checkpoint else "",
+        region_paths=settings.paths if settings and settings.paths != "grey-first" else "",
+        region_refine=settings.refine if settings and settings.refine != "none" else "",
         image_scales=_image_scales(at.image_scales, model.side),
         large_images=at.large_images,
         seed=at.seed,
@@ -61,7 +63,7 @@ def cell_at(at: Coordinates, knobs: Mapping[str, Knob], rules: SizeRules) -> Pla
     )
     if cell.large_images == "native" and recipe.from_scratch:
         raise WrongUse(f"large_images must be interpolated for recipe {cell.recipe}, not 'native'")
-    shown = _regions(data, at.max_bad, at.region, at.checkpoint)
+    shown = _regions(data, at.max_bad, at.region, settings)
     return PlannedCell(cell=cell, images=shown, reduced=sizes.reduced)
 
 
@@ -83,9 +85,13 @@ def _images(spec: str, max_bad: int) -> ImageSet:
 _settings = cache(settings_of)
 
 
+def _region_settings(at: Coordinates) -> RegionSettings | None:
+    return _settings(at.region, at.checkpoint, paths=at.region_paths, refine=at.region_refine)
+
+
 @cache
-def _regions(spec: str, max_bad: int, region: str, checkpoint: str) -> ImageSet:
-    return masked(_images(spec, max_bad), region, _settings(region, checkpoint), cache_folder())
+def _regions(spec: str, max_bad: int, region: str, settings: RegionSettings | None) -> ImageSet:
+    return masked(_images(spec, max_bad), region, settings, cache_folder())
 
 
 def drawn_from(cell: Cell) -> tuple[str, ...]:

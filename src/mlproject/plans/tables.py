@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from mlproject.cell import Draw, LargeImages, Region
 from mlproject.recipes import STRICT
+from mlproject.regions import Paths, Refine
 
 
 def _numbers(value: Any) -> tuple[float, ...]:
@@ -138,6 +139,10 @@ class Coordinates(BaseModel):
         Region, Field(description="Part of each image: all of it, the object, or the background.")
     ] = "full"
     checkpoint: Annotated[str, Field(description="File of SAM's weights, for region sam.")] = ""
+    region_paths: Annotated[
+        Paths, Field(description="How blobs are found: by grey, colour, both, or the best of them by score.")
+    ] = "grey-first"
+    region_refine: Annotated[Refine, Field(description="What refines the blobs' masks.")] = "none"
     image_scales: Annotated[
         tuple[float, ...],
         BeforeValidator(_numbers),

@@ -1,6 +1,6 @@
 """Regions: the object of an image, found by blobs or by SAM, and image sets of which only a region is left.
 
-    image -> blobs (Otsu, HSV, fallback) -> points -> SAM where chosen -> mask -> measures
+    image -> blobs (Otsu, HSV, saliency, fallback) -> GrabCut, or points -> SAM, where chosen -> mask -> score
 
 Importing this package needs neither OpenCV nor torch.
 """
@@ -10,7 +10,15 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from mlproject.regions.settings import NO_CHECKPOINT, RegionSettings, find_settings, masked, settings_of
+from mlproject.regions.settings import (
+    NO_CHECKPOINT,
+    Paths,
+    Refine,
+    RegionSettings,
+    find_settings,
+    masked,
+    settings_of,
+)
 
 if TYPE_CHECKING:
     from mlproject.regions.blobs import find_blobs
@@ -21,6 +29,8 @@ __all__ = [
     "NO_CHECKPOINT",
     "Fact",
     "MaskShape",
+    "Paths",
+    "Refine",
     "RegionFinder",
     "RegionObject",
     "RegionResult",

@@ -5,16 +5,16 @@ circularity -> centroids; HSV -> saturated and bright -> open -> outer contours 
 Four things are added. Polarity: the class that holds most of the image's border is background, so bright
 objects are found as well as dark ones (on a tie the object is the dark class, as in the seed). A blob that
 holds more than half of the border is background whatever its source. A centroid that falls off its own blob
-is replaced by the peak of the blob's distance transform. And colour is used only where grey gives no blob,
-since saturated backgrounds (leaves, sky) are blobs in HSV too.
+is replaced by the peak of the blob's distance transform. And colour is used only where grey gives no blob:
+this is the path ``grey-first`` of 0.2. ``choice.py`` has the others.
 
 Source: Otsu 1979, IEEE Trans. SMC 9, 62; contours: Suzuki and Abe 1985, CVGIP 30, 32, as in OpenCV.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import cv2
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from mlproject.errors import BadInput
 from mlproject.regions.settings import MOST_BLOBS, BlobLimits
 
-Source = Literal["otsu", "hsv", "fallback"]
+Source = Literal["otsu", "hsv", "saliency", "fallback"]
 Fallback = Literal["none", "shape", "centre"]
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -61,7 +61,9 @@ class Blobs:
     ``polarity`` says whether the object is brighter or darker than its background, ``border_share`` how much
     of the border the background's class holds. ``fallback`` is ``none``; ``shape`` where the largest contour
     failed on circularity only, and is taken; ``centre`` where there was no contour to take.
-    ``otsu`` and ``hsv`` are the masks of each method alone, ``mask`` the union of ``blobs``.
+    ``grey`` and ``colour`` are the blobs of each method alone, largest first, ``otsu`` and ``hsv`` the masks
+    of all that passed; ``mask`` is the union of ``blobs``. ``spare`` is taken where a method has no blob.
+    ``path`` says which of them ``blobs`` are, ``scores`` how candidates scored where they were compared.
     Shapes: masks are [H, W].
     """
 
@@ -74,10 +76,15 @@ class Blobs:
     otsu: Mask
     hsv: Mask
     mask: Mask
+    grey: tuple[Blob, ...]
+    colour: tuple[Blob, ...]
+    spare: Blob
+    path: str
+    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class _TracedContours:
+class TracedContours:
     """Contours of one method: those that passed all filters, those too long or jagged only, and counts."""
 
     source: Source
@@ -86,12 +93,21 @@ class _TracedContours:
     refused_shapes: list[Blob]
     counts: dict[str, int]
 
-    def mask_of(self, blobs: Sequence[Blob]) -> Mask:
-        chosen = np.zeros(int(self.labels.max(initial=0)) + 1, np.bool_)
-        chosen[[blob.label for blob in blobs]] = True
+    @property
+    def largest(self) -> tuple[Blob, ...]:
+        """The blobs that passed all filters, largest first, at most ``MOST_BLOBS``."""
+        return tuple(sorted(self.kept, key=lambda blob: -blob.polygon_area)[:MOST_BLOBS])
+
+
+def union(blobs: Sequence[Blob], size: tuple[int, int]) -> Mask:
+    """The pixels of all blobs of an image of ``size`` (H, W)."""
+    mask = np.zeros(size, np.bool_)
+    for labels in {id(blob.labels): blob.labels for blob in blobs}.values():
+        chosen = np.zeros(int(labels.max(initial=0)) + 1, np.bool_)
+        chosen[[blob.label for blob in blobs if blob.labels is labels]] = True
         chosen[0] = False
-        mask: Mask = chosen[self.labels]
-        return mask
+        mask |= chosen[labels]
+    return mask
 
 
 def find_blobs(image: NDArray[Any], limits: BlobLimits) -> Blobs:
@@ -100,25 +116,34 @@ def find_blobs(image: NDArray[Any], limits: BlobLimits) -> Blobs:
     Raises: BadInput for anything but uint8 RGB: a float image would be misread silently.
     """
     require_rgb(image)
+    size = (image.shape[0], image.shape[1])
     thresholded, threshold, bright, share = _otsu_class(image)
-    otsu = _trace("otsu", _opened(thresholded, limits, OTSU_STEPS, close=True), limits)
-    hsv = _trace("hsv", _opened(_hsv_class(image), limits, HSV_STEPS, close=False), limits)
-    blobs = sorted(otsu.kept or hsv.kept, key=lambda blob: -blob.polygon_area)[:MOST_BLOBS]
-    fallback: Fallback = "none"
-    if not blobs:
-        blobs = [_fallback(otsu)]
-        fallback = "shape" if blobs[0].label else "centre"
+    otsu = trace("otsu", _opened(thresholded, limits, OTSU_STEPS, close=True), limits)
+    hsv = trace("hsv", _opened(_hsv_class(image), limits, HSV_STEPS, close=False), limits)
+    spare = _fallback(otsu)
+    blobs = otsu.largest or hsv.largest or (spare,)
     return Blobs(
-        blobs=tuple(blobs),
+        blobs=blobs,
         funnel={**otsu.counts, **hsv.counts, "points": len(blobs)},
         otsu_threshold=threshold,
         polarity="bright" if bright else "dark",
         border_share=share,
-        fallback=fallback,
-        otsu=otsu.mask_of(otsu.kept),
-        hsv=hsv.mask_of(hsv.kept),
-        mask=(otsu if otsu.kept or not hsv.kept else hsv).mask_of(blobs),
+        fallback=fallback_of(blobs),
+        otsu=union(otsu.kept, size),
+        hsv=union(hsv.kept, size),
+        mask=union(blobs, size),
+        grey=otsu.largest,
+        colour=hsv.largest,
+        spare=spare,
+        path="grey-first",
     )
+
+
+def fallback_of(blobs: Sequence[Blob]) -> Fallback:
+    """Which fallback the blobs of an image are, if any."""
+    if blobs[0].source != "fallback":
+        return "none"
+    return "shape" if blobs[0].label else "centre"
 
 
 def require_rgb(image: NDArray[Any]) -> None:
@@ -160,7 +185,7 @@ def _opened(mask: Pixels, limits: BlobLimits, seed_steps: int, *, close: bool) -
     return opened.astype(np.uint8, copy=False)
 
 
-def _trace(source: Source, mask: Pixels, limits: BlobLimits) -> _TracedContours:
+def trace(source: Source, mask: Pixels, limits: BlobLimits) -> TracedContours:
     """Apply all filters to the outer contours; regions inside a hole of another one are not traced."""
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     least, most = limits.area_bounds(mask.size)
@@ -182,7 +207,7 @@ def _trace(source: Source, mask: Pixels, limits: BlobLimits) -> _TracedContours:
         (kept if low < circularity(line) < high else refused).append(blob)
     if source == "otsu":
         counts["otsu_round"] = len(kept)
-    return _TracedContours(source, labels, kept, refused, counts)
+    return TracedContours(source, labels, kept, refused, counts)
 
 
 def circularity(contour: NDArray[np.int32]) -> float:
@@ -209,15 +234,21 @@ def _blob(source: Source, labels: NDArray[np.int32], contour: NDArray[np.int32],
 
 
 def _deepest(labels: NDArray[np.int32], label: int, contour: NDArray[np.int32]) -> tuple[int, int]:
-    """The pixel of a region farthest from its outside (other pixels, and the image's border)."""
+    """The deepest pixel of a region whose outer contour is known."""
     x, y, width, height = cv2.boundingRect(contour)
-    pixels = (labels[y : y + height, x : x + width] == label).astype(np.uint8)
-    depth = cv2.distanceTransform(np.pad(pixels, 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    column, row = deepest(labels[y : y + height, x : x + width] == label)
+    return x + column, y + row
+
+
+def deepest(mask: Mask) -> tuple[int, int]:
+    """The pixel (x, y) of a mask farthest from its outside (other pixels, and the image's border)."""
+    padded = np.pad(mask, 1).astype(np.uint8)
+    depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     row, column = np.unravel_index(int(np.argmax(depth)), depth.shape)
-    return x + int(column) - 1, y + int(row) - 1
+    return int(column) - 1, int(row) - 1
 
 
-def _fallback(otsu: _TracedContours) -> Blob:
+def _fallback(otsu: TracedContours) -> Blob:
     """The largest region that failed on circularity only, else the image's centre."""
     largest = max(otsu.refused_shapes, key=lambda blob: blob.polygon_area, default=None)
     if largest is not None:

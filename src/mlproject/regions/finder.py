@@ -12,17 +12,19 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mlproject.device import find_device
 from mlproject.files import STUB_SUFFIX, locked, sha256, write_atomic
-from mlproject.regions.blobs import Blobs, Mask, Pixels, find_blobs
-from mlproject.regions.masks import Fact, RegionObject, RegionResult, encode, measure, overlap
+from mlproject.regions.blobs import Blobs, Mask, Pixels, deepest, find_blobs
+from mlproject.regions.choice import choose, grabcut
+from mlproject.regions.masks import Fact, RegionObject, RegionResult, encode, measure, overlap, score
 from mlproject.regions.settings import RegionSettings
 
 if TYPE_CHECKING:
@@ -49,11 +51,16 @@ class RegionFinder:
     def find(self, image: NDArray[Any]) -> RegionResult:
         """The region of an RGB image, [H, W, 3] uint8. Raises: BadInput for any other array."""
         start = time.monotonic()
-        blobs = find_blobs(image, self.settings.limits)
-        mask, objects = (
-            _from_blobs(blobs) if self.settings.checkpoint is None else self._from_sam(image, blobs)
-        )
-        facts = _facts(blobs, mask, objects, self.settings)
+        limits = self.settings.limits
+        blobs = choose(image, find_blobs(image, limits), limits, self.settings.paths)
+        if self.settings.checkpoint is not None:
+            mask, objects = self._from_sam(image, blobs)
+        elif self.settings.refine == "grabcut":
+            mask = grabcut(image, blobs.mask, limits)
+            objects = _components(mask)
+        else:
+            mask, objects = blobs.mask, _from_blobs(blobs)
+        facts = _facts(blobs, mask, objects, self.settings) | _quality(image, mask, blobs)
         self.n_found += 1
         return RegionResult(
             size=(mask.shape[0], mask.shape[1]),
@@ -89,7 +96,7 @@ class RegionFinder:
         return mask, tuple(objects)
 
 
-def _from_blobs(blobs: Blobs) -> tuple[Mask, tuple[RegionObject, ...]]:
+def _from_blobs(blobs: Blobs) -> tuple[RegionObject, ...]:
     objects = []
     for blob in blobs.blobs:
         pixels = blob.mask
@@ -99,7 +106,29 @@ def _from_blobs(blobs: Blobs) -> tuple[Mask, tuple[RegionObject, ...]]:
                     source=blob.source, point=blob.point, counts=encode(pixels), shape=measure(pixels)
                 )
             )
-    return blobs.mask, tuple(objects)
+    return tuple(objects)
+
+
+def _components(mask: Mask) -> tuple[RegionObject, ...]:
+    """The connected parts of a refined mask, largest first, each with its deepest point."""
+    n_labels, labels = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
+    parts = sorted((labels == label for label in range(1, n_labels)), key=lambda part: -int(part.sum()))
+    return tuple(
+        RegionObject(source="grabcut", point=deepest(part), counts=encode(part), shape=measure(part))
+        for part in parts
+    )
+
+
+def _quality(image: Pixels, mask: Mask, blobs: Blobs) -> dict[str, Fact]:
+    """The path taken, the scores of all that were compared, the score of the mask and its parts."""
+    rated = score(image, mask)
+    return {
+        "path": blobs.path,
+        **{f"score_{name}": round(value, DIGITS) for name, value in blobs.scores.items()},
+        "iou_refined": _agreement(blobs.mask, mask),
+        **{name: round(value, DIGITS) for name, value in asdict(rated).items()},
+        "score": round(rated.value, DIGITS),
+    }
 
 
 def _facts(
@@ -171,8 +200,10 @@ class RegionStore:
         """The stored region of an image; None where there is none, or it is damaged."""
         try:
             expected, content = json.loads(self._path(digest).read_bytes())
-            whole = sha256(content.encode()) == expected
-            return RegionResult.from_dict(json.loads(content)) if whole else None
+            if sha256(content.encode()) != expected:
+                return None
+            region = RegionResult.from_dict(json.loads(content))
+            return region if "score" in region.facts else None  # 0.2 stored no score
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 

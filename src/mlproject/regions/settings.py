@@ -25,6 +25,8 @@ from mlproject.files import sha256_file
 
 Method = Literal["blobs", "sam", "sam-auto"]
 LimitsName = Literal["relative", "seed"]
+Paths = Literal["grey-first", "grey", "colour", "both", "best"]
+Refine = Literal["none", "grabcut"]
 
 VERSION = 1
 """To be increased whenever the same settings give other masks."""
@@ -122,35 +124,70 @@ def find_checkpoint(spec: str) -> Checkpoint:
 @dataclass(frozen=True, kw_only=True)
 class RegionSettings:
     """How regions are found: ``blobs`` alone; ``sam`` with the blobs' points as prompts; ``sam-auto``, where
-    masks of the automatic mask generator are selected by the blobs' points."""
+    masks of the automatic mask generator are selected by the blobs' points.
+
+    ``paths`` says which blobs: by brightness and, where that gives none, by colour (``grey-first``, as in
+    0.2); by ``grey`` or ``colour`` alone; by ``both``; or the ``best`` of grey, colour, both and saliency by
+    score. ``refine`` is what follows: nothing, or GrabCut.
+    """
 
     method: str
     limits: BlobLimits
     checkpoint: Checkpoint | None = None
+    paths: str = "grey-first"
+    refine: str = "none"
 
     @property
     def digest(self) -> str:
         """SHA-256 of everything that decides a mask."""
         checkpoint = self.checkpoint.sha256 if self.checkpoint else ""
         content = {"version": VERSION, "method": self.method, "limits": asdict(self.limits)}
-        text = json.dumps({**content, "checkpoint": checkpoint}, sort_keys=True)
+        text = json.dumps({**content, "checkpoint": checkpoint, **self._added}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
+    def _added(self) -> dict[str, str]:
+        """Settings added after 0.2, where they differ from what 0.2 did: its digests stay."""
+        added = {"paths": (self.paths, "grey-first"), "refine": (self.refine, "none")}
+        return {name: value for name, (value, default) in added.items() if value != default}
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether masks are kept on disk for cells: blobs alone cost less than a file."""
+        return self.checkpoint is not None or bool(self._added)
+
+    @property
     def label(self) -> str:
-        """The method, with the network's name where one is used."""
-        return f"{self.method} {self.checkpoint.model}" if self.checkpoint else self.method
+        """The method, with the network's name and the settings that differ from the defaults."""
+        network = [self.checkpoint.model] if self.checkpoint else []
+        limits = [] if self.limits == LIMITS["relative"] else ["seed limits"]
+        return " ".join([self.method, *network, *limits, *self._added.values()])
 
 
-def find_settings(method: str, *, limits: str = "relative", checkpoint: str = "") -> RegionSettings:
+def find_settings(
+    method: str,
+    *,
+    limits: str = "relative",
+    checkpoint: str = "",
+    paths: str = "grey-first",
+    refine: str = "none",
+) -> RegionSettings:
     """The settings of these names; ``checkpoint`` is a path, read only where a network is needed.
 
     Raises: WrongUse, BadInput, DigestMismatch (see ``find_checkpoint``).
     """
-    if method not in get_args(Method):
-        raise unknown("method", method, get_args(Method))
+    for name, value, known in (
+        ("method", method, Method),
+        ("paths", paths, Paths),
+        ("refine", refine, Refine),
+    ):
+        if value not in get_args(known):
+            raise unknown(name, value, get_args(known))
+    if refine != "none" and method != "blobs":
+        raise WrongUse(f"refine={refine} is for method=blobs, not {method}: SAM's masks are not refined")
     verified = None if method == "blobs" else find_checkpoint(checkpoint)
-    return RegionSettings(method=method, limits=find_limits(limits), checkpoint=verified)
+    bounds = find_limits(limits)
+    return RegionSettings(method=method, limits=bounds, checkpoint=verified, paths=paths, refine=refine)
 
 
 Pixels = NDArray[np.uint8]
@@ -161,25 +198,28 @@ FILL = np.array([124, 116, 104], np.uint8)
 left."""
 
 
-def settings_of(region: str, checkpoint: str = "") -> RegionSettings | None:
+def settings_of(
+    region: str, checkpoint: str = "", *, paths: str = "grey-first", refine: str = "none"
+) -> RegionSettings | None:
     """Settings for a cell's region; None for ``full``. A background is the complement of SAM's region where a
     checkpoint is given, else of the blobs.
 
-    Raises: WrongUse for an unknown region, and what finding the checkpoint raises.
+    Raises: WrongUse for an unknown region, and what ``find_settings`` raises.
     """
     if region not in get_args(Region):
         raise unknown("region", region, get_args(Region))
     if region == "full":
         return None
     by_sam = region == "sam" or (region == "background" and bool(checkpoint))
-    return find_settings("sam" if by_sam else "blobs", checkpoint=checkpoint)
+    method = "sam" if by_sam else "blobs"
+    return find_settings(method, checkpoint=checkpoint, paths=paths, refine=refine)
 
 
 def masked(images: ImageSet, region: str, settings: RegionSettings | None, root: Path) -> ImageSet:
     """The same images with only the region left; ids, labels, split and draws stay.
 
     An image in which nothing was found counts as all object. Blobs are found again at each reading (they
-    cost less than a file); regions that need a network are stored below ``root``.
+    cost less than a file); other regions are stored below ``root``.
     """
     if settings is None:
         return images
@@ -189,10 +229,10 @@ def masked(images: ImageSet, region: str, settings: RegionSettings | None, root:
 
     def read(index: int) -> Pixels:
         image = images.read(index)
-        if settings.checkpoint is None:
-            region_of_image = store.finder.find(image)
-        else:
+        if settings.is_stored:
             region_of_image = store.region(images.digests[index], lambda: image)
+        else:
+            region_of_image = store.finder.find(image)
         return keep(image, region_of_image.mask, background=region == "background")
 
     return replace(

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from mlproject.report.figures.runs import TrialColumns, draw_histogram, draw_trials
     from mlproject.report.iterations_report import iterations_document
     from mlproject.report.regions import (
+        DOUBTFUL_BELOW,
         N_SHEET,
         TILE,
+        caption,
         coco_json,
         contact_sheet,
         overlay,
@@ -45,8 +47,10 @@ _HOMES = {
     "figures.runs": ("TrialColumns", "draw_histogram", "draw_trials"),
     "iterations_report": ("iterations_document",),
     "regions": (
+        "DOUBTFUL_BELOW",
         "N_SHEET",
         "TILE",
+        "caption",
         "coco_json",
         "contact_sheet",
         "overlay",
@@ -66,6 +70,7 @@ BRIEF = "exponents.txt"
 
 __all__ = [
     "BRIEF",
+    "DOUBTFUL_BELOW",
     "N_SHEET",
     "RC",
     "TILE",
@@ -75,6 +80,7 @@ __all__ = [
     "Section",
     "Table",
     "TrialColumns",
+    "caption",
     "coco_json",
     "contact_sheet",
     "csv_document",

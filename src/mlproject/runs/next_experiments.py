@@ -166,6 +166,8 @@ def _grid(cell: Cell, sizes: Sequence[int], seeds: Sequence[int]) -> list[str]:
         "draw": cell.draw,
         "region": cell.region,
         "checkpoint": cell.checkpoint,
+        **({"region_paths": cell.region_paths} if cell.region_paths else {}),
+        **({"region_refine": cell.region_refine} if cell.region_refine else {}),
         "image_scales": list(cell.image_scales),
         "large_images": cell.large_images,
     }

@@ -30,6 +30,7 @@ from mlproject.regions import RegionResult, RegionSettings, RegionStore
 from mlproject.report import (
     N_SHEET,
     TILE,
+    caption,
     coco_json,
     contact_sheet,
     overlay,
@@ -85,6 +86,7 @@ def _run(run: TrackedRun, images: ImageSet, settings: RegionSettings, title: str
         n_found = regions.finder.n_found
         text, numbers = _write(Path(folder), images, regions, title, report)
         params = {"regions.method": settings.method, "regions.data": images.name}
+        params |= {"regions.paths": settings.paths, "regions.refine": settings.refine}
         params["regions.checkpoint"] = str(settings.checkpoint.path) if settings.checkpoint else ""
         provenance = {"regions.settings": settings.digest, "regions.opencv": cv2.__version__}
         run.log(
@@ -117,7 +119,7 @@ def _write(
         rows.append({**known, **region.facts})
         results.append(region)
         if len(tiles) < N_SHEET:
-            tiles.append((name, overlay(image, region, TILE[0])))
+            tiles.append((caption(name, region), overlay(image, region, TILE[0])))
         report.advance(1)
     return _write_tables(folder, images.ids, results, rows, tiles, title)
 
