@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from mlproject.errors import WrongUse
 from mlproject.training import Settings
 
 STEPS = st.integers(1, 400)
@@ -90,3 +91,10 @@ def test_settings_are_made_without_torch() -> None:
     code = "import sys; from mlproject.training import Settings; Settings(); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(("batch", "n", "name"), [(1, 8, "batch_size"), (4, 1, "dataset_size")])
+def test_batches_and_data_below_the_fewest_images_of_a_network_are_refused_by_name(batch, n, name):
+    assert Settings(batch_size=batch).plan(n).n_images == n
+    with pytest.raises(WrongUse, match=f"{name} must be at least 2 for this network, not 1: its BatchNorm"):
+        Settings(batch_size=batch).plan(n, fewest=2)

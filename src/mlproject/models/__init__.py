@@ -35,7 +35,17 @@ if TYPE_CHECKING:
 
     from mlproject.models.layers import Copies, FeatureEncoding, PixelEncoding, SamePad, fourier
     from mlproject.models.loading import weights_sha256
-    from mlproject.models.structure import Count, count, freeze_norms, plain_attention, stages, train_last
+    from mlproject.models.structure import (
+        Count,
+        count,
+        fewest_images,
+        fitting_inputs,
+        freeze_norms,
+        plain_attention,
+        set_train_mode,
+        stages,
+        train_last,
+    )
 else:
     Module = Any
 
@@ -55,8 +65,10 @@ __all__ = [
     "Weights",
     "count",
     "fetch_weights",
+    "fewest_images",
     "find_model",
     "find_weights",
+    "fitting_inputs",
     "fourier",
     "freeze_norms",
     "load_backbone",
@@ -64,6 +76,7 @@ __all__ = [
     "plain_attention",
     "prepare",
     "prepare_map",
+    "set_train_mode",
     "stages",
     "train_last",
     "weights_folder",
@@ -80,7 +93,17 @@ MODELS: dict[str, Model] = {
 _DEFERRED = {
     "layers": ("Copies", "FeatureEncoding", "PixelEncoding", "SamePad", "fourier"),
     "loading": ("weights_sha256",),
-    "structure": ("Count", "count", "freeze_norms", "plain_attention", "stages", "train_last"),
+    "structure": (
+        "Count",
+        "count",
+        "fewest_images",
+        "fitting_inputs",
+        "freeze_norms",
+        "plain_attention",
+        "set_train_mode",
+        "stages",
+        "train_last",
+    ),
 }
 """Modules that need torch, and their names: imported when first used."""
 
