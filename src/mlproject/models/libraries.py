@@ -125,7 +125,7 @@ def _last_layer(name: str, net: Module) -> tuple[str, int]:
     raise BadInput(f"{name} ends in no layer of {N_CLASSES} classes, so there are no features to take")
 
 
-def _cut(net: Module, path: str) -> Module:
+def _cut(net: Any, path: str) -> Module:
     """The network without its last layer and without auxiliary classifiers."""
     from torch import nn
 
@@ -135,7 +135,8 @@ def _cut(net: Module, path: str) -> Module:
         if hasattr(net, part):
             setattr(net, part, None)
             net.aux_logits = False  # with them a network in training returns a tuple
-    return net
+    body: Module = net
+    return body
 
 
 def _published(name: str) -> tuple[Pinned | None, Preprocess]:
