@@ -33,8 +33,9 @@ from mlproject.models.weights import (
 if TYPE_CHECKING:
     from torch.nn import Module
 
+    from mlproject.models.checkpoint import read_state_dict
     from mlproject.models.layers import Copies, FeatureEncoding, PixelEncoding, SamePad, fourier
-    from mlproject.models.loading import weights_sha256
+    from mlproject.models.loading import fit_state_dict, weights_sha256
     from mlproject.models.structure import (
         Count,
         count,
@@ -68,6 +69,7 @@ __all__ = [
     "fewest_images",
     "find_model",
     "find_weights",
+    "fit_state_dict",
     "fitting_inputs",
     "fourier",
     "freeze_norms",
@@ -76,6 +78,7 @@ __all__ = [
     "plain_attention",
     "prepare",
     "prepare_map",
+    "read_state_dict",
     "set_train_mode",
     "stages",
     "train_last",
@@ -92,7 +95,8 @@ MODELS: dict[str, Model] = {
 
 _DEFERRED = {
     "layers": ("Copies", "FeatureEncoding", "PixelEncoding", "SamePad", "fourier"),
-    "loading": ("weights_sha256",),
+    "checkpoint": ("read_state_dict",),
+    "loading": ("fit_state_dict", "weights_sha256"),
     "structure": (
         "Count",
         "count",

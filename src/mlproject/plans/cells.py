@@ -46,7 +46,7 @@ def cell_at(at: Coordinates, knobs: Mapping[str, Knob], largest: int) -> tuple[C
         draw=at.draw,
         region=at.region,
         region_digest=settings.digest if settings else "",
-        checkpoint=str(settings.checkpoint.path) if settings and settings.checkpoint else "",
+        checkpoint=settings.checkpoint.spec if settings and settings.checkpoint else "",
         image_scales=_image_scales(at.image_scales, model.side),
         large_images=at.large_images,
         seed=at.seed,

@@ -92,7 +92,9 @@ class Coordinates(BaseModel):
     region: Annotated[
         Region, Field(description="Part of each image: all of it, the object, or the background.")
     ] = "full"
-    checkpoint: Annotated[str, Field(description="File of SAM's weights, for region sam.")] = ""
+    checkpoint: Annotated[
+        str, Field(description="SAM's checkpoint, for region sam: a path, or NETWORK:PATH for your own.")
+    ] = ""
     image_scales: Annotated[
         tuple[float, ...],
         BeforeValidator(_numbers),
