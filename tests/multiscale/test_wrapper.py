@@ -233,6 +233,58 @@ def test_a_model_that_loses_images_is_told():
         forward(lambda x: TokenModel()(x)[:1], image(), [2])
 
 
+class Wrapped:
+    """An output as libraries of transformers give it."""
+
+    def __init__(self, tokens):
+        self.loss, self.last_hidden_state = None, tokens
+
+
+@pytest.mark.parametrize("split_forward", [False, True])
+@pytest.mark.parametrize(
+    ("wrap", "parts"),
+    [
+        (lambda x: (x.mean(1), x), ["not a tuple with the tensors [0]: ", "pass lambda x: model(x)[1]"]),
+        (lambda x: [x, None], ["not a list", "pass lambda x: model(x)[0]"]),
+        (lambda x: {"cls": x[:, 0], "patches": x}, ["not a dict", "pass lambda x: model(x)['patches']"]),
+        (Wrapped, ["not a Wrapped", "pass lambda x: model(x).last_hidden_state"]),
+        (lambda x: ((x, x),), ["not a tuple without a tensor; pass a function that returns its features"]),
+        (lambda x: None, ["not a NoneType without a tensor"]),
+        (lambda x: "features", ["not a str without a tensor"]),
+        (lambda x: x.detach().numpy(), ["not a ndarray without a tensor"]),
+        (lambda x: x.argmax(2, keepdim=True), ["floating-point features, not torch.int64"]),
+    ],
+    ids=["tuple", "list", "dict", "object", "nested", "none", "text", "array", "integers"],
+)
+def test_outputs_that_are_no_tensor_are_described_with_the_remedy(wrap, parts, split_forward):
+    model = TokenModel()
+    with pytest.raises(BadInput) as caught:
+        forward(lambda x: wrap(model(x)), image(), [1, 2], split_forward=split_forward)
+    text = str(caught.value)
+    assert "\n" not in text
+    for part in parts:
+        assert part in text
+    if "pass lambda" in text:
+        again = eval(text.partition("pass ")[2], {"model": lambda x: wrap(model(x))})
+        assert torch.equal(forward(again, image(), [1, 2]), forward(model, image(), [1, 2]))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "part"),
+    [
+        (lambda x: (x.mean((2, 3)), x), "pass lambda x: model(x)[0]"),
+        (lambda x: x, "gives [B, D] for 2 crops, not [2, 3, 32, 32]; maps and tokens go through"),
+        (lambda x: x.mean((1, 2, 3)), "gives [B, D] for 2 crops, not [2]"),
+        (lambda x: x.mean((2, 3))[:1], "gives [B, D] for 2 crops, not [1, 3]"),
+    ],
+    ids=["tuple", "maps", "numbers", "fewer"],
+)
+def test_pooled_features_of_another_shape_are_refused(backbone, part):
+    with pytest.raises(BadInput) as caught:
+        embed(backbone, image(), [1, 2])
+    assert part in str(caught.value)
+
+
 def test_nothing_else_is_a_wrong_use():
     with pytest.raises(WrongUse):
         forward(TokenModel(), image())

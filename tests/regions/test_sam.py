@@ -9,10 +9,11 @@ import torch
 from segment_anything import SamAutomaticMaskGenerator, SamPredictor
 
 from mlproject.errors import BadInput, DigestMismatch, WrongUse
+from mlproject.files import sha256_file
 from mlproject.regions import RegionFinder, find_settings
 from mlproject.regions.masks import encode
-from mlproject.regions.sam import Sam, load_sam
-from mlproject.regions.settings import CHECKPOINTS, find_checkpoint
+from mlproject.regions.sam import Sam, _network_of, load_sam
+from mlproject.regions.settings import CHECKPOINTS, Checkpoint, find_checkpoint
 from tests.regions import tiny
 from tests.regions.drawn import disc, paint, plain, rectangle
 
@@ -129,7 +130,7 @@ def test_a_checkpoint_that_changed_by_a_bit_is_refused(checkpoint: Path) -> None
     content = bytearray(checkpoint.read_bytes())
     content[len(content) // 2] ^= 1
     checkpoint.write_bytes(content)
-    with pytest.raises(DigestMismatch, match="none of vit_b, vit_l, vit_h, tiny: delete it and download"):
+    with pytest.raises(DigestMismatch, match=r"none of vit_b, vit_l, vit_h, tiny: download .*vit_b:"):
         find_checkpoint(str(checkpoint))
 
 
@@ -145,7 +146,7 @@ def test_without_a_checkpoint_one_line_says_where_to_get_it() -> None:
 
 def test_a_known_file_that_does_not_fit_is_refused(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = find_checkpoint(str(checkpoint))
-    monkeypatch.setitem(segment_anything.sam_model_registry, "tiny", lambda: torch.nn.Linear(2, 2))
+    monkeypatch.setitem(segment_anything.sam_model_registry, "tiny", other_network)
     with pytest.raises(BadInput, match="does not fit tiny"):
         load_sam(found)
 
@@ -167,3 +168,85 @@ def test_the_published_networks_have_the_published_sizes(name: str, expected: in
     file, digest = CHECKPOINTS[name]
     assert file.startswith(f"sam_{name}_")
     assert len(digest) == 64
+
+
+def other_network() -> torch.nn.Module:
+    return torch.nn.ParameterDict({"another": torch.nn.Parameter(torch.ones(1))})
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    """The weights of a small SAM that no table knows."""
+    torch.manual_seed(1)
+    path = tmp_path / "trained.pth"
+    torch.save({"state_dict": {f"module.{n}": v for n, v in tiny.build().state_dict().items()}}, path)
+    return path
+
+
+def test_a_small_network_is_built_from_the_sizes_in_its_checkpoint(trained: Path, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    predictor = SamPredictor(tiny.build())
+    predictor.set_image(IMAGE)
+    sam = Sam(checkpoint=find_checkpoint(f"custom/2:{trained}"), root=tmp_path / "cache")
+    for answer, point in zip(sam.masks(IMAGE, POINTS), POINTS, strict=True):
+        masks, scores, _ = predictor.predict(np.array([point]), np.array([1]))
+        assert answer.scores == pytest.approx(scores.tolist(), abs=1e-5)
+        assert np.mean(answer.mask != masks[scores.argmax()]) < 0.001
+
+
+def test_the_sizes_of_the_published_network_are_read_from_its_tensors() -> None:
+    with torch.device("meta"):
+        published = segment_anything.sam_model_registry["vit_b"]()
+        checkpoint = Checkpoint(path=Path("x"), model="custom", sha256="0", published=False)
+        built = _network_of(published.state_dict(), checkpoint)
+    assert repr(built) == repr(published)
+    windows = [[block.window_size for block in net.image_encoder.blocks] for net in (built, published)]
+    heads = [[block.attn.num_heads for block in net.image_encoder.blocks] for net in (built, published)]
+    assert windows[0] == windows[1]
+    assert heads[0] == heads[1]
+
+
+def test_a_checkpoint_of_ones_own_is_identified_by_digest_and_heads(checkpoint: Path, trained: Path) -> None:
+    named = [find_checkpoint(f"{network}:{trained}") for network in ("vit_b", "custom", "custom/2")]
+    assert [item.sha256 for item in named] == [sha256_file(trained)] * 3
+    assert len({item.identity for item in named[1:]}) == 2
+    for item in named:
+        assert find_checkpoint(item.spec) == item  # a cell keeps this text
+        assert item.sha256[:8] in item.label
+    methods = [find_settings("sam", checkpoint=spec) for spec in (str(checkpoint), f"custom/2:{trained}")]
+    assert len({settings.digest for settings in methods}) == 2
+
+
+def test_a_published_checkpoint_stays_published_under_its_networks_name(checkpoint: Path) -> None:
+    assert find_checkpoint(f"tiny:{checkpoint}") == find_checkpoint(str(checkpoint))
+    with pytest.raises(BadInput, match="is the published tiny, not vit_b"):
+        find_checkpoint(f"vit_b:{checkpoint}")
+
+
+def test_masks_of_a_checkpoint_of_ones_own_name_it(trained: Path, tmp_path: Path) -> None:
+    settings = find_settings("sam", checkpoint=f"custom/2:{trained}")
+    facts = RegionFinder(settings=settings, root=tmp_path).find(IMAGE).facts
+    assert facts["checkpoint_sha256"] == sha256_file(trained)
+    assert facts["method"] == f"sam custom {sha256_file(trained)[:8]}"
+
+
+@pytest.mark.parametrize(
+    ("spec", "content", "message"),
+    [
+        ("custom/3", tiny.build().state_dict(), "has these sizes with 3 attention heads"),
+        ("custom", {"weight": torch.ones(2)}, "is no network of segment_anything: it has no 'image_encoder"),
+        ("custom", torch.nn.Linear(2, 2), "holds a whole object .*save its state_dict alone"),
+        ("custom/2", {"model": tiny.build().state_dict(), "x": Path("x")}, "'model' .*its state_dict"),
+    ],
+)  # fmt: skip
+def test_what_is_no_network_of_ones_own_is_refused_in_one_line(tmp_path, spec, content, message) -> None:
+    torch.save(content, tmp_path / "w.pth")
+    with pytest.raises(BadInput, match=message) as caught:
+        load_sam(find_checkpoint(f"{spec}:{tmp_path / 'w.pth'}"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_of_another_size_does_not_fit_the_network_it_is_named_for(trained, monkeypatch) -> None:
+    monkeypatch.setitem(segment_anything.sam_model_registry, "vit_b", other_network)
+    with pytest.raises(BadInput, match=r"does not fit vit_b .*: 1 of its 1 tensors are missing"):
+        load_sam(find_checkpoint(f"vit_b:{trained}"))

@@ -94,3 +94,16 @@ def test_seeding_leaves_the_random_numbers_of_others_alone():
     assert torch.equal(torch.rand(2), expected)
     with seeded(0, "init"):
         assert torch.equal(torch.rand(2), inside)
+
+
+@given(n=st.integers(2, 60), batch=st.integers(2, 33), steps=st.sampled_from([0, 7]), seed=st.integers(0, 9))
+def test_a_last_image_by_itself_joins_the_batch_before_it_where_two_are_needed(n, batch, steps, seed):
+    schedule = Schedule(n_images=n, batch_size=batch, epochs=2, steps=steps, fewest=2)
+    usual = Schedule(n_images=n, batch_size=batch, epochs=2, steps=steps)
+    epochs = [schedule.epoch(number, seed) for number in range(schedule.n_epochs)]
+    assert sum(map(len, epochs)) == schedule.n_steps
+    assert all(len(rows) >= 2 for batches in epochs for rows in batches)
+    assert sorted(torch.cat(epochs[0]).tolist()) == list(range(n)) or steps
+    if n % batch != 1:  # nothing else changes
+        for batches, others in zip(epochs, map(usual.epoch, range(usual.n_epochs), [seed] * 9), strict=False):
+            assert all(torch.equal(a, b) for a, b in zip(batches, others, strict=True))

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from mlproject.errors import WrongUse
 from mlproject.training import Settings
 
 STEPS = st.integers(1, 400)
@@ -97,3 +98,10 @@ def test_the_weight_decay_of_adamw_does_not_go_into_adam_by_default(optimizer: s
     assert Settings(optimizer=optimizer).weight_decay == decay  # type: ignore[arg-type]
     given = Settings(optimizer=optimizer, weight_decay=0.05)  # type: ignore[arg-type]
     assert given.weight_decay == 0.05
+
+
+@pytest.mark.parametrize(("batch", "n", "name"), [(1, 8, "batch_size"), (4, 1, "dataset_size")])
+def test_batches_and_data_below_the_fewest_images_of_a_network_are_refused_by_name(batch, n, name):
+    assert Settings(batch_size=batch).plan(n).n_images == n
+    with pytest.raises(WrongUse, match=f"{name} must be at least 2 for this network, not 1: its BatchNorm"):
+        Settings(batch_size=batch).plan(n, fewest=2)

@@ -183,7 +183,9 @@ def fit(
 def regions(
     data: Annotated[str, typer.Option(help="embedded, embedded:sneaker, mnist, cifar10 … or a folder.")],
     method: Annotated[str, typer.Option(help="blobs, sam (blobs as prompts) or sam-auto.")] = "blobs",
-    checkpoint: Annotated[str, typer.Option(help="SAM's checkpoint: sam_vit_b_01ec64.pth or -l, -h.")] = "",
+    checkpoint: Annotated[
+        str, typer.Option(help="SAM's checkpoint: sam_vit_b_01ec64.pth or -l, -h; NETWORK:PATH for your own.")
+    ] = "",
     limits: Annotated[str, typer.Option(help="Of blobs: relative to the image, or the seed's.")] = "relative",
     paths: Annotated[str, typer.Option(help="grey-first, grey, colour, both or best.")] = "grey-first",
     refine: Annotated[str, typer.Option(help="none or grabcut; best with grabcut for photographs.")] = "none",

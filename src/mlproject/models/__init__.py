@@ -33,9 +33,20 @@ from mlproject.models.weights import (
 if TYPE_CHECKING:
     from torch.nn import Module
 
+    from mlproject.models.checkpoint import read_state_dict
     from mlproject.models.layers import Copies, FeatureEncoding, PixelEncoding, SamePad, fourier
-    from mlproject.models.loading import weights_sha256
-    from mlproject.models.structure import Count, count, freeze_norms, plain_attention, stages, train_last
+    from mlproject.models.loading import fit_state_dict, weights_sha256
+    from mlproject.models.structure import (
+        Count,
+        count,
+        fewest_images,
+        fitting_inputs,
+        freeze_norms,
+        plain_attention,
+        set_train_mode,
+        stages,
+        train_last,
+    )
 else:
     Module = Any
 
@@ -55,8 +66,11 @@ __all__ = [
     "Weights",
     "count",
     "fetch_weights",
+    "fewest_images",
     "find_model",
     "find_weights",
+    "fit_state_dict",
+    "fitting_inputs",
     "fourier",
     "freeze_norms",
     "load_backbone",
@@ -64,6 +78,8 @@ __all__ = [
     "plain_attention",
     "prepare",
     "prepare_map",
+    "read_state_dict",
+    "set_train_mode",
     "stages",
     "train_last",
     "weights_folder",
@@ -79,8 +95,19 @@ MODELS: dict[str, Model] = {
 
 _DEFERRED = {
     "layers": ("Copies", "FeatureEncoding", "PixelEncoding", "SamePad", "fourier"),
-    "loading": ("weights_sha256",),
-    "structure": ("Count", "count", "freeze_norms", "plain_attention", "stages", "train_last"),
+    "checkpoint": ("read_state_dict",),
+    "loading": ("fit_state_dict", "weights_sha256"),
+    "structure": (
+        "Count",
+        "count",
+        "fewest_images",
+        "fitting_inputs",
+        "freeze_norms",
+        "plain_attention",
+        "set_train_mode",
+        "stages",
+        "train_last",
+    ),
 }
 """Modules that need torch, and their names: imported when first used."""
 

@@ -24,6 +24,8 @@ else:
     Module = Any
 
 N_CLASSES = 1000
+AUXILIARY = ("aux1", "aux2", "AuxLogits")
+"""Second classifiers of GoogLeNet and Inception v3, which see the middle of the network in training alone."""
 # Their published weights were trained with other means, which these networks undo themselves.
 EXTRA_ARGUMENTS: dict[str, dict[str, bool]] = {
     "googlenet": {"transform_input": True, "init_weights": True},
@@ -60,6 +62,7 @@ def torchvision_model(name: str) -> Model:
         n_params_body=sum(p.numel() for p in body.parameters()),
         imagenet=pinned,
         classifier=classifier + ".",
+        left_out=tuple(f"{part}." for part in AUXILIARY if hasattr(full, part)),
         fixed_side=name.startswith(("vit", "maxvit")),
         build=lambda: _cut(_full(name), classifier),
     )
@@ -122,12 +125,18 @@ def _last_layer(name: str, net: Module) -> tuple[str, int]:
     raise BadInput(f"{name} ends in no layer of {N_CLASSES} classes, so there are no features to take")
 
 
-def _cut(net: Module, path: str) -> Module:
+def _cut(net: Any, path: str) -> Module:
+    """The network without its last layer and without auxiliary classifiers."""
     from torch import nn
 
     parent, _, child = path.rpartition(".")
     setattr(net.get_submodule(parent), child, nn.Identity())
-    return net
+    for part in AUXILIARY:
+        if hasattr(net, part):
+            setattr(net, part, None)
+            net.aux_logits = False  # with them a network in training returns a tuple
+    body: Module = net
+    return body
 
 
 def _published(name: str) -> tuple[Pinned | None, Preprocess]:

@@ -88,9 +88,9 @@ class Model:
 
     ``build`` makes the network (on the current torch device, with its own initial weights); called on
     [B, 3, side, side] it gives [B, width]. ``classifier`` is the prefix of the keys that a full
-    classifier's state dict has in addition. ``fixed_side``: no other input side is accepted; ``maps``: it
-    gives a feature for every pixel, [B, width, side, side]. ``parent`` is the model that it was grown from,
-    ``change`` what was added.
+    classifier's state dict has in addition, ``left_out`` are those of other parts that are not built.
+    ``fixed_side``: no other input side is accepted; ``maps``: it gives a feature for every pixel, [B, width,
+    side, side]. ``parent`` is the model that it was grown from, ``change`` what was added.
     """
 
     name: str
@@ -101,6 +101,7 @@ class Model:
     n_params_body: int
     imagenet: Pinned | None
     classifier: str
+    left_out: tuple[str, ...] = ()
     fixed_side: bool = False
     maps: bool = False
     parent: str = ""

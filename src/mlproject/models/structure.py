@@ -1,20 +1,23 @@
-"""The structure of a network: parameters, FLOPs, and the stages that can be frozen from the bottom up."""
+"""The structure of a network: parameters, FLOPs, stages that can be frozen from the bottom up, BatchNorm."""
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from mlproject.errors import WrongUse
 from mlproject.models.model import Model
 
 LARGE_PART = 0.8
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,13 @@ def count(model: Model, side: int) -> Count:
 
     torch's FlopCounterMode counts matrix products and convolutions. Attention is counted in its plain form,
     as fused kernels hide their products: 17.56 GMAC for ViT-B/16, where the fast path reads 11.27.
+
+    Raises: WrongUse where the network cannot take inputs of that side.
     """
     with torch.device("meta"):
         net = model.build().eval()
         counter = FlopCounterMode(display=False)
-        with torch.no_grad(), plain_attention(), counter:
+        with torch.no_grad(), plain_attention(), counter, fitting_inputs(side):
             net(torch.empty(1, 3, side, side))
     return Count(sum(p.numel() for p in net.parameters()), counter.get_total_flops())
 
@@ -97,5 +102,61 @@ def train_last(net: nn.Module, k: int) -> int:
 def freeze_norms(net: nn.Module) -> None:
     """Freeze every BatchNorm; where nothing in one is trained, its running statistics stay too."""
     for module in net.modules():
-        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)):
+        if isinstance(module, NORMS):
             module.requires_grad_(False)
+
+
+def set_train_mode(net: nn.Module) -> None:
+    """Set train mode, except for layers whose parameters are all frozen: their statistics must not change."""
+    net.train()
+    for module in net.modules():
+        parameters = list(module.parameters(recurse=False))
+        if parameters and not any(p.requires_grad for p in parameters):
+            module.eval()
+
+
+def fewest_images(net: nn.Module, side: int) -> int:
+    """The fewest images that a batch may have in training: 2 where a BatchNorm gets maps of 1 x 1, else 1.
+
+    BatchNorm takes its statistics over images and positions; torch refuses a single value per channel, whose
+    variance is 0. Layers in eval mode do not count. Nothing is computed: shapes are followed on the meta
+    device for inputs of ``side`` pixels.
+
+    Raises: WrongUse where the network cannot take inputs of that side.
+    """
+    hollow = copy.deepcopy(net).to("meta")
+    set_train_mode(hollow)
+    counter = _ValueCounter()
+    for name, module in list(hollow.named_modules()):
+        if isinstance(module, NORMS) and module.training:
+            hollow.set_submodule(name, counter)  # BatchNorm itself takes a second of Python on that device
+    with torch.no_grad(), fitting_inputs(side):
+        hollow(torch.empty(N_IMAGES, 3, side, side, device="meta"))
+    return 2 if N_IMAGES in counter.seen else 1
+
+
+N_IMAGES = 2
+
+
+class _ValueCounter(nn.Module):
+    """Stands in for a BatchNorm: returns its input and notes how many values a channel has in the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[int] = set()
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.add(x.numel() // x.shape[1])
+        return x
+
+
+@contextlib.contextmanager
+def fitting_inputs(side: int) -> Iterator[None]:
+    """Report what layers raise when maps shrink to nothing as WrongUse, in one line that names the side."""
+    try:
+        yield
+    except (RuntimeError, ValueError, AssertionError) as error:  # convolutions, norms and transformers
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+        raise WrongUse(
+            f"the network cannot take inputs of {side} x {side} pixels ({reason[:150]}); use a larger side"
+        ) from error

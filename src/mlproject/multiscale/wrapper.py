@@ -7,7 +7,7 @@ antialiasing, images that are not square, and sizes that are never truncated sil
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlproject.errors import BadInput, WrongUse, unknown
@@ -45,7 +45,7 @@ def forward(
 
     Shapes: input [B, 3, H, W]; ``model`` gives [B, prefix + N, C] ("bnc") or [B, C, h, w] ("bchw"), and so
     does the result, with C times the number of scales.
-    Raises: WrongUse for options that contradict, BadInput for sizes or outputs that do not fit.
+    Raises: WrongUse for options that contradict, BadInput for sizes, or outputs that are no such tensors.
     """
     _check(input, num_prefix_token, output_shape)
     scaled = layouts(input.shape[-2], input.shape[-1], scales, img_sizes, max_split_size)
@@ -54,7 +54,7 @@ def forward(
     for layout in scaled:
         enlarged = enlarge(input, layout.height, layout.width, antialias=antialias)
         crops = cut(enlarged, layout.rows, layout.columns)
-        out = _outputs(model, crops, len(input) if split_forward else len(crops))
+        out = _outputs(model, crops, len(input) if split_forward else len(crops), output_shape)
         _check_output(out, len(crops), output_shape, num_prefix_token)
         if output_shape == "bnc":
             prefix, out = out[:, :num_prefix_token], _grid(out[:, num_prefix_token:], layout)
@@ -67,10 +67,21 @@ def embed(backbone: Callable[[Tensor], Tensor], images: Tensor, image_scales: Se
     """Pooled features at several scales, each the mean over its crops, side by side.
 
     What ``forward`` comes to for a backbone that pools itself: [B, 3, H, W] to [B, D * number of scales].
+
+    Raises: BadInput for images that cannot be cut, or outputs of another shape or kind.
     """
     import torch
 
-    rows = [backbone(split(images, scale)) for scale in image_scales]
+    rows = []
+    for scale in image_scales:
+        crops = split(images, scale)
+        out = _tensor(backbone(crops), "bc")
+        if out.dim() != 2 or len(out) != len(crops):
+            raise BadInput(
+                f"a backbone that pools itself gives [B, D] for {len(crops)} crops, not {list(out.shape)}; "
+                "maps and tokens go through mlproject.multiscale.forward"
+            )
+        rows.append(out)
     return torch.cat([row.reshape(-1, len(images), row.shape[-1]).mean(0) for row in rows], 1)
 
 
@@ -87,11 +98,40 @@ def _merge(maps: Sequence[Tensor], prefixes: Sequence[Tensor], index: int) -> Te
     return torch.cat([torch.cat(list(prefixes), -1), merged.flatten(2).transpose(1, 2)], 1)
 
 
-def _outputs(model: Callable[[Tensor], Tensor], crops: Tensor, step: int) -> Tensor:
+def _outputs(model: Callable[[Tensor], Tensor], crops: Tensor, step: int, output_shape: str) -> Tensor:
     import torch
 
-    outputs = [model(part) for part in torch.split(crops, step)]
+    outputs = [_tensor(model(part), output_shape) for part in torch.split(crops, step)]
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+
+def _tensor(output: object, output_shape: str) -> Tensor:
+    """The output itself, which must be a tensor of floating-point numbers.
+
+    Raises: BadInput that names the parts of any other output, and a function that takes one of them.
+    """
+    import torch
+
+    if not isinstance(output, torch.Tensor):
+        parts = [(access, part) for access, part in _parts(output) if isinstance(part, torch.Tensor)]
+        shown = ", ".join(f"{access}: {list(part.shape)}" for access, part in parts[:4])
+        dims = len(output_shape)
+        chosen = next((access for access, part in parts if part.dim() == dims), parts[0][0] if parts else "")
+        holds = f" with the tensors {shown}" if parts else " without a tensor"
+        remedy = f"pass lambda x: model(x){chosen}" if chosen else "pass a function that returns its features"
+        raise BadInput(f"the model must return a tensor, not a {type(output).__name__}{holds}; {remedy}")
+    if not output.is_floating_point():
+        raise BadInput(f"the model must return floating-point features, not {output.dtype}")
+    return output
+
+
+def _parts(output: object) -> list[tuple[str, object]]:
+    """What an output that is no tensor holds: how Python reaches each part, and the part."""
+    if isinstance(output, Mapping):
+        return [(f"[{key!r}]", part) for key, part in output.items()]
+    if isinstance(output, Sequence) and not isinstance(output, str):
+        return [(f"[{place}]", part) for place, part in enumerate(output)]
+    return [(f".{name}", part) for name, part in getattr(output, "__dict__", {}).items()]
 
 
 def _grid(tokens: Tensor, layout: Layout) -> Tensor:

@@ -53,7 +53,7 @@ def cell_at(at: Coordinates, knobs: Mapping[str, Knob], rules: SizeRules) -> Pla
         draw=at.draw,
         region=at.region,
         region_digest=settings.digest if settings else "",
-        checkpoint=str(settings.checkpoint.path) if settings and settings.checkpoint else "",
+        checkpoint=settings.checkpoint.spec if settings and settings.checkpoint else "",
         region_paths=settings.paths if settings and settings.paths != "grey-first" else "",
         region_refine=settings.refine if settings and settings.refine != "none" else "",
         image_scales=_image_scales(at.image_scales, model.side),

@@ -138,7 +138,9 @@ class Coordinates(BaseModel):
     region: Annotated[
         Region, Field(description="Part of each image: all of it, the object, or the background.")
     ] = "full"
-    checkpoint: Annotated[str, Field(description="File of SAM's weights, for region sam.")] = ""
+    checkpoint: Annotated[
+        str, Field(description="SAM's checkpoint, for region sam: a path, or NETWORK:PATH for your own.")
+    ] = ""
     region_paths: Annotated[
         Paths, Field(description="How blobs are found: by grey, colour, both, or the best of them by score.")
     ] = "grey-first"

@@ -10,8 +10,9 @@ Source: Kirillov et al. 2023, arXiv 2304.02643, section 3 and appendix A.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,22 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from segment_anything import SamAutomaticMaskGenerator, SamPredictor, sam_model_registry
+from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, TwoWayTransformer
+from segment_anything.modeling import Sam as SamNetwork
 from segment_anything.utils.amg import calculate_stability_score
+from torch import Tensor
 
 from mlproject.data import digest_of_pixels
 from mlproject.device import find_device, find_n_threads
-from mlproject.errors import BadInput
+from mlproject.errors import BadInput, one_line
 from mlproject.files import sha256, write_atomic
+from mlproject.models import fit_state_dict, read_state_dict
 from mlproject.regions.blobs import Mask, Pixels, require_rgb
-from mlproject.regions.settings import Checkpoint
+from mlproject.regions.settings import CUSTOM, Checkpoint
 
 Point = tuple[int, int]
+PIXELS = ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
+"""Mean and standard deviation of pixels in 0..255 that all of SAM's networks subtract and divide by."""
 STABILITY_OFFSET = 1.0
 """Shift of the threshold on logits between the two masks whose overlap is the stability score."""
 
@@ -57,16 +64,78 @@ def load_sam(checkpoint: Checkpoint) -> Any:
 
     Raises: BadInput when the content does not fit the network or is not finite.
     """
-    net = sam_model_registry[checkpoint.model]()
-    try:
-        state = torch.load(checkpoint.path, map_location="cpu", weights_only=True)
-        net.load_state_dict(state, strict=True)
-    except Exception as error:  # readers raise many types here
-        first = (str(error) or type(error).__name__).splitlines()[0]
-        raise BadInput(f"{checkpoint.path} does not fit {checkpoint.model}: {first[:200]}") from error
-    if not all(bool(torch.isfinite(value).all()) for value in net.state_dict().values()):
-        raise BadInput(f"{checkpoint.path} holds values that are not finite")
+    state = read_state_dict(checkpoint.path)
+    if checkpoint.model == CUSTOM:
+        net = _network_of(state.tensors, checkpoint)
+    else:
+        net = sam_model_registry[checkpoint.model]()
+    fit_state_dict(net, state, checkpoint.label)
     return net.eval().requires_grad_(False)
+
+
+def _network_of(tensors: Mapping[str, Tensor], checkpoint: Checkpoint) -> Any:
+    """SAM in the sizes that a checkpoint's tensors have, built as segment_anything builds its own."""
+    try:
+        encoder, width = _encoder_of(tensors), tensors["image_encoder.neck.0.weight"].shape[0]
+        side, grid = encoder.img_size, tensors["image_encoder.pos_embed"].shape[1]
+        prompts = PromptEncoder(
+            embed_dim=width,
+            image_embedding_size=(grid, grid),
+            input_image_size=(side, side),
+            mask_in_chans=tensors["prompt_encoder.mask_downscaling.3.weight"].shape[0],
+        )
+        return SamNetwork(encoder, prompts, _decoder_of(tensors, width, checkpoint.heads), *PIXELS)
+    except KeyError as error:
+        raise BadInput(f"{checkpoint.path} is no network of segment_anything: it has no {error}") from error
+    except (AssertionError, ValueError, ZeroDivisionError) as error:
+        raise BadInput(
+            f"{checkpoint.path}: no network of segment_anything has these sizes with {checkpoint.heads} "
+            f"attention heads ({one_line(error)}); name those of its mask decoder: checkpoint={CUSTOM}/2:…"
+        ) from error
+
+
+def _encoder_of(tensors: Mapping[str, Tensor]) -> Any:
+    dim, _, patch, _ = tensors["image_encoder.patch_embed.proj.weight"].shape
+    grid, depth = tensors["image_encoder.pos_embed"].shape[1], _count(tensors, "image_encoder.blocks.")
+    positions = [tensors[f"image_encoder.blocks.{i}.attn.rel_pos_h"].shape for i in range(depth)]
+    sides = [(length + 1) // 2 for length, _ in positions]
+    return ImageEncoderViT(
+        img_size=grid * patch,
+        patch_size=patch,
+        embed_dim=dim,
+        depth=depth,
+        num_heads=dim // positions[0][1],
+        mlp_ratio=tensors["image_encoder.blocks.0.mlp.lin1.weight"].shape[0] / dim,
+        out_chans=tensors["image_encoder.neck.0.weight"].shape[0],
+        qkv_bias="image_encoder.blocks.0.attn.qkv.bias" in tensors,
+        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+        use_rel_pos=True,
+        window_size=min(sides) if min(sides) < grid else 0,
+        global_attn_indexes=tuple(i for i, side in enumerate(sides) if side == grid),
+    )
+
+
+def _decoder_of(tensors: Mapping[str, Tensor], width: int, heads: int) -> Any:
+    layers = "mask_decoder.transformer.layers."
+    return MaskDecoder(
+        num_multimask_outputs=tensors["mask_decoder.mask_tokens.weight"].shape[0] - 1,
+        transformer_dim=width,
+        transformer=TwoWayTransformer(
+            depth=_count(tensors, layers),
+            embedding_dim=width,
+            num_heads=heads,
+            mlp_dim=tensors[f"{layers}0.mlp.lin1.weight"].shape[0],
+            attention_downsample_rate=width
+            // tensors[f"{layers}0.cross_attn_token_to_image.q_proj.bias"].shape[0],
+        ),
+        iou_head_depth=_count(tensors, "mask_decoder.iou_prediction_head.layers."),
+        iou_head_hidden_dim=tensors["mask_decoder.iou_prediction_head.layers.0.weight"].shape[0],
+    )
+
+
+def _count(tensors: Mapping[str, Tensor], prefix: str) -> int:
+    """How many numbered layers there are behind a prefix."""
+    return len({name.removeprefix(prefix).partition(".")[0] for name in tensors if name.startswith(prefix)})
 
 
 class CachedPredictor(SamPredictor):  # type: ignore[misc]

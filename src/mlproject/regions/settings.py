@@ -2,8 +2,9 @@
 
 Settings are everything that decides a mask: method, limits on blobs, SAM's checkpoint. A checkpoint's name
 ends with 6 digits of its MD5, which torch's download check does not understand; here the whole SHA-256 is
-verified before the file is parsed. Checkpoints: Kirillov et al. 2023, arXiv 2304.02643,
-github.com/facebookresearch/segment-anything (Apache-2.0).
+verified before the file is parsed; one that was trained further is taken by the name of its network.
+Checkpoints: Kirillov et al. 2023, arXiv 2304.02643, github.com/facebookresearch/segment-anything
+(Apache-2.0).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -91,34 +93,78 @@ def find_limits(name: str) -> BlobLimits:
     return LIMITS[name]
 
 
+CUSTOM = "custom"
+"""The network of a checkpoint whose sizes are read from its tensors."""
+HEADS = 8
+"""Attention heads of the published mask decoders; a checkpoint does not show how many it has."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A verified checkpoint file: path, network's name in segment_anything's registry, SHA-256."""
+    """A checkpoint file: path, network's name in segment_anything's registry (or ``custom``), SHA-256.
+
+    ``published`` files were verified; others are known by their digest, ``custom`` ones by ``heads`` too.
+    """
 
     path: Path
     model: str
     sha256: str
+    published: bool = True
+    heads: int = HEADS
+
+    @property
+    def spec(self) -> str:
+        """The text that names this checkpoint: its path, behind the network's name if it is not published."""
+        network = f"{CUSTOM}/{self.heads}" if self.model == CUSTOM else self.model
+        return str(self.path) if self.published else f"{network}:{self.path}"
+
+    @property
+    def identity(self) -> str:
+        """Everything of the checkpoint that decides a mask."""
+        return f"{self.sha256} heads={self.heads}" if self.model == CUSTOM else self.sha256
+
+    @property
+    def label(self) -> str:
+        """The network's name, with the first digits of the SHA-256 where it is not a published one."""
+        return self.model if self.published else f"{self.model} {self.sha256[:8]}"
 
 
 def find_checkpoint(spec: str) -> Checkpoint:
-    """The checkpoint at a path, verified against the three published ones.
+    """The checkpoint of a path, verified against the published ones, or of ``NETWORK:PATH``, taken as it is.
 
-    Raises: WrongUse where none is given, BadInput where there is no file,
-    DigestMismatch for any other content.
+    NETWORK is that of a fine-tuned checkpoint (``vit_b``, ``vit_l``, ``vit_h``), or ``custom`` for other
+    sizes with 8 attention heads in the mask decoder, ``custom/2`` with 2.
+
+    Raises: WrongUse where none is given, BadInput where there is no file or it is another network's,
+    DigestMismatch for a path to any other content.
     """
     if not spec:
         raise WrongUse(NO_CHECKPOINT)
-    path = Path(os.path.abspath(os.path.expanduser(spec)))
+    network, heads, name = _parts(spec)
+    path = Path(os.path.abspath(os.path.expanduser(name)))
     if not path.is_file():
         raise BadInput(f"no checkpoint at {path}; {NO_CHECKPOINT}")
     digest = sha256_file(path)
     for model, (_, expected) in CHECKPOINTS.items():
+        if digest == expected and network not in (model, CUSTOM, ""):
+            raise BadInput(f"{path} is the published {model}, not {network}")
         if digest == expected:
             return Checkpoint(path=path, model=model, sha256=digest)
+    if network:
+        return Checkpoint(path=path, model=network, sha256=digest, published=False, heads=heads)
+    known = ", ".join(CHECKPOINTS)
     raise DigestMismatch(
-        f"{path} has SHA-256 {digest[:16]}…, which is none of {', '.join(CHECKPOINTS)}: "
-        f"delete it and download it again from {SERVER}"
+        f"{path} has SHA-256 {digest[:16]}…, which is none of {known}: download it again from {SERVER}, or "
+        f"name its network if it was trained further: checkpoint=vit_b:{spec} (other sizes: {CUSTOM}:{spec})"
     )
+
+
+def _parts(spec: str) -> tuple[str, int, str]:
+    """The network (empty for a path alone), the decoder's attention heads, and the path."""
+    match = re.fullmatch(rf"({'|'.join(CHECKPOINTS)}|{CUSTOM}(?:/([1-9]\d{{0,2}}))?):(.+)", spec, re.DOTALL)
+    if match is None or os.path.isfile(spec):
+        return "", HEADS, spec
+    return match[1].partition("/")[0], int(match[2] or HEADS), match[3]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +186,7 @@ class RegionSettings:
     @property
     def digest(self) -> str:
         """SHA-256 of everything that decides a mask."""
-        checkpoint = self.checkpoint.sha256 if self.checkpoint else ""
+        checkpoint = self.checkpoint.identity if self.checkpoint else ""
         content = {"version": VERSION, "method": self.method, "limits": asdict(self.limits)}
         text = json.dumps({**content, "checkpoint": checkpoint, **self._added}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
@@ -159,7 +205,7 @@ class RegionSettings:
     @property
     def label(self) -> str:
         """The method, with the network's name and the settings that differ from the defaults."""
-        network = [self.checkpoint.model] if self.checkpoint else []
+        network = [self.checkpoint.label] if self.checkpoint else []
         limits = [] if self.limits == LIMITS["relative"] else ["seed limits"]
         return " ".join([self.method, *network, *limits, *self._added.values()])
 

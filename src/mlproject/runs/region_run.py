@@ -87,7 +87,9 @@ def _run(run: TrackedRun, images: ImageSet, settings: RegionSettings, title: str
         text, numbers = _write(Path(folder), images, regions, title, report)
         params = {"regions.method": settings.method, "regions.data": images.name}
         params |= {"regions.paths": settings.paths, "regions.refine": settings.refine}
-        params["regions.checkpoint"] = str(settings.checkpoint.path) if settings.checkpoint else ""
+        checkpoint = settings.checkpoint
+        params["regions.checkpoint"] = checkpoint.spec if checkpoint else ""
+        params["regions.checkpoint_sha256"] = checkpoint.sha256 if checkpoint else ""
         provenance = {"regions.settings": settings.digest, "regions.opencv": cv2.__version__}
         run.log(
             params={name: value for name, value in params.items() if value},

@@ -50,19 +50,21 @@ class Schedule:
     """The batches of a training.
 
     An optimiser step takes one batch; batches do not cross the end of an epoch, so the last one of an epoch
-    may be smaller. ``steps`` above 0 gives exactly that many steps, whatever the number of images, and
-    ``epochs`` is then not used.
+    may be smaller; one of less than ``fewest`` images joins the batch before it. ``steps`` above 0 gives
+    exactly that many steps, whatever the number of images, and ``epochs`` is then not used.
     """
 
     n_images: int
     batch_size: int
     epochs: int
     steps: int = 0
+    fewest: int = 1
 
     @property
     def steps_per_epoch(self) -> int:
         """Batches in a whole epoch."""
-        return math.ceil(self.n_images / self.batch_size)
+        whole, rest = divmod(self.n_images, self.batch_size)
+        return max(1, whole + (rest >= self.fewest))
 
     @property
     def n_steps(self) -> int:
@@ -80,7 +82,7 @@ class Schedule:
         """Row numbers of every batch of every epoch: shuffled by ``order``, or in order (None)."""
         left, epochs = self.n_steps, []
         for _ in range(self.n_epochs):
-            batches = list(torch.split(self._rows(order).to(device), self.batch_size))[:left]
+            batches = split(self._rows(order).to(device), self.batch_size, self.fewest)[:left]
             left -= len(batches)
             epochs.append(batches)
         return epochs
@@ -89,12 +91,20 @@ class Schedule:
         """Row numbers of the batches of one epoch (from 0); they depend on no earlier epoch, for resuming."""
         left = self.n_steps - number * self.steps_per_epoch
         rows = self._rows(generator(seed, f"order of epoch {number}"))
-        return list(torch.split(rows, self.batch_size))[:left]
+        return split(rows, self.batch_size, self.fewest)[:left]
 
     def _rows(self, order: torch.Generator | None) -> Tensor:
         if order is None:
             return torch.arange(self.n_images)
         return torch.randperm(self.n_images, generator=order)
+
+
+def split(rows: Tensor, size: int, fewest: int) -> list[Tensor]:
+    """Parts of ``size`` rows, at least ``fewest``; a last part of fewer joins the one before it."""
+    parts = list(torch.split(rows, max(size, fewest)))
+    if len(parts) > 1 and len(parts[-1]) < fewest:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
 
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {

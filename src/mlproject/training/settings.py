@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from mlproject.errors import WrongUse
+
 if TYPE_CHECKING:
     from mlproject.training.schedule import Schedule
 else:
@@ -91,7 +93,12 @@ class Settings(BaseModel):
         ),
     ] = 0.0
     accumulate: Annotated[
-        int, Field(ge=1, description="Pieces that a batch is computed in (BatchNorm then sees pieces).")
+        int,
+        Field(
+            ge=1,
+            description="Pieces that a batch is computed in (BatchNorm then sees pieces; fewer pieces where "
+            "it would see one value per channel).",
+        ),
     ] = 1
     judged_epochs: Annotated[
         int,
@@ -119,11 +126,21 @@ class Settings(BaseModel):
             raise ValueError(f"accumulate must be at most batch_size, not {self.accumulate}")
         return self
 
-    def plan(self, n_images: int) -> Schedule:
-        """The schedule of batches for so many images."""
+    def plan(self, n_images: int, fewest: int = 1) -> Schedule:
+        """The schedule of batches, of at least ``fewest`` images each, for so many images.
+
+        Raises: WrongUse where there are fewer images, or a batch has fewer.
+        """
         from mlproject.training.schedule import Schedule
 
-        return Schedule(n_images=n_images, batch_size=self.batch_size, epochs=self.epochs, steps=self.steps)
+        for name, value in (("dataset_size", n_images), ("batch_size", self.batch_size)):
+            if value < fewest:
+                raise WrongUse(
+                    f"{name} must be at least {fewest} for this network, not {value}: its BatchNorm would "
+                    "see one value per channel, which has no variance; a larger side gives it more"
+                )
+        lengths = {"epochs": self.epochs, "steps": self.steps}
+        return Schedule(n_images=n_images, batch_size=self.batch_size, fewest=fewest, **lengths)
 
     def rate(self, step: int, n_steps: int) -> float:
         """The learning rate of a step (from 0) of ``n_steps``."""

@@ -23,7 +23,7 @@ from mlproject.recipes import build_recipe
 from mlproject.recipes.finetune import Finetune
 from mlproject.recipes.finetune import run as finetuning
 from mlproject.recipes.finetune.run import FinetunedNetwork, build_tuned, run_finetune
-from tests.recipes.doubles import Images, Listener, cell_of
+from tests.recipes.doubles import Images, Listener, cell_of, network_outcome
 
 ROOT = Path(__file__).parents[3]
 TINY = {"side": 8, "epochs": 3, "batch_size": 16}
@@ -260,3 +260,19 @@ def test_the_network_begins_as_the_pretrained_one():
     plain = load_backbone(model, find_weights(model, this.weights))
     x = torch.randn(2, 3, 8, 8)
     assert torch.allclose(net(x)[0], plain(x), atol=1e-6)
+
+
+@pytest.mark.parametrize("recipe", ["finetune", "scratch", "segment"])
+@pytest.mark.parametrize(
+    ("size", "knobs"), [(33, {"batch_size": 32}), (32, {"batch_size": 32, "accumulate": 32})]
+)
+def test_every_recipe_trains_where_an_image_would_be_alone_in_a_batch_norm(recipe, size, knobs):
+    side = 4 if recipe == "segment" else 8
+    found = network_outcome(recipe, size=size, side=side, epochs=1, **knobs)
+    assert found.facts["samples"] == size
+    assert found.facts["steps"] == 1
+
+
+def test_a_side_that_a_network_cannot_take_is_refused_before_training():
+    with pytest.raises(WrongUse, match="cannot take inputs of 16 x 16 pixels"):
+        run_finetune(Finetune(side=16), replace(cell(side=16), model="vgg11"), Images(200), Listener())

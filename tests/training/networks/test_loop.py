@@ -136,6 +136,39 @@ def test_memory_that_no_image_fits_is_a_problem_in_one_line():
         run(task=Task(objective=objective, measure=values))
 
 
+def pooled() -> nn.Module:
+    """A network whose BatchNorm gets one value per channel of an image."""
+    return nn.Sequential(
+        nn.AvgPool2d(8), nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(8, 2)
+    )
+
+
+@pytest.mark.parametrize(
+    "changes", [{"batch_size": 13}, {"batch_size": 39}, {"batch_size": 16, "accumulate": 16}, {"steps": 5}]
+)
+def test_no_image_is_alone_where_a_batch_norm_would_get_one_value_per_channel(changes):
+    seen = []
+
+    def objective(net, inputs, targets):
+        seen.append(len(inputs))
+        return values(net, inputs, targets)
+
+    task = Task(objective=objective, measure=values)
+    found = run(net=pooled(), task=task, **{"batch_size": 13, "epochs": 2} | changes)
+    assert min(seen) >= 2
+    assert found.n_seen == sum(seen)
+    if "steps" not in changes:
+        assert found.n_seen == 2 * 40
+
+
+def test_memory_that_two_images_do_not_fit_is_reported_where_a_batch_norm_needs_two():
+    def objective(net, inputs, targets):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    with pytest.raises(MLProjectError, match=r"two images .* at a time"):
+        run(net=pooled(), task=Task(objective=objective, measure=values))
+
+
 def test_pieces_of_a_batch_give_the_gradient_of_the_whole():
     plain = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
     start = snapshot(plain)

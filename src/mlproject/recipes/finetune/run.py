@@ -24,6 +24,7 @@ from mlproject.models import (
     PixelEncoding,
     find_model,
     find_weights,
+    fitting_inputs,
     freeze_norms,
     load_backbone,
     plain_attention,
@@ -210,7 +211,7 @@ def _flops(net: FinetunedNetwork, side: int) -> tuple[float, float]:
     """Operations of one image: forward, and forward and backward through the trained parts."""
     hollow = copy.deepcopy(net).to("meta").eval()
     image = torch.empty(1, 3, side, side, device="meta")
-    with plain_attention(), torch.no_grad(), FlopCounterMode(display=False) as forward:
+    with plain_attention(), torch.no_grad(), FlopCounterMode(display=False) as forward, fitting_inputs(side):
         hollow(image)
     with plain_attention(), FlopCounterMode(display=False) as training:
         hollow(image)[1].sum().backward()

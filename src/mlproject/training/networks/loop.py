@@ -21,6 +21,7 @@ from mlproject import device as devices
 from mlproject.device import Device
 from mlproject.errors import MLProjectError
 from mlproject.losses import Split
+from mlproject.models import fewest_images, set_train_mode
 from mlproject.progress import Report
 from mlproject.training.networks.state import (
     Position,
@@ -31,7 +32,7 @@ from mlproject.training.networks.state import (
     write_checkpoint,
 )
 from mlproject.training.networks.task import Examples, Task, evaluate
-from mlproject.training.schedule import Diverged, build_optimizer, seeded
+from mlproject.training.schedule import Diverged, build_optimizer, seeded, split
 from mlproject.training.settings import Settings
 
 SAVE_SECONDS = 30.0
@@ -79,8 +80,12 @@ def train(
     ``evaluated`` are the splits to evaluate after epochs; ``validation`` among them chooses the best epoch.
     With a ``checkpoint`` path, training resumes from that file if it belongs to this ``identity``.
 
-    Raises: Diverged when a loss is not finite (the last good state is kept at ``checkpoint``); MLProjectError
-    when not even single images fit into memory; NoRoom.
+    Where a BatchNorm would see one value per channel of a single image, a last image by itself joins the
+    batch (or the piece of a batch) before it.
+
+    Raises: Diverged when a loss is not finite (the last good state is kept at ``checkpoint``); WrongUse for
+    sides and batches that the network cannot take; MLProjectError when memory has no room for the smallest
+    pieces; NoRoom.
     """
     net = devices.move(net, device)
     loop = _NetworkTraining(net, task, settings, seed, examples.on(device), evaluated, device, report)
@@ -108,7 +113,8 @@ class _NetworkTraining:
         self.task, self.settings, self.seed, self.device, self.report = task, settings, seed, device, report
         self.examples = examples
         self.evaluated = {split: part.on(device) for split, part in evaluated.items()}
-        self.schedule = settings.plan(len(examples))
+        self.fewest = fewest_images(net, examples.pixels.shape[-1])
+        self.schedule = settings.plan(len(examples), self.fewest)
         self.forward: Any = torch.compile(net) if settings.compile else net
         trained = [p for p in net.parameters() if p.requires_grad]
         rates = {"lr": settings.lr, "weight_decay": settings.weight_decay, "momentum": settings.momentum}
@@ -145,7 +151,7 @@ class _NetworkTraining:
         at = self.state.at
         sums = {name: torch.tensor(v, dtype=torch.float64) for name, v in at.sums.items()}
         start, before = time.monotonic(), at.seconds
-        _train_mode(self.state.net)
+        set_train_mode(self.state.net)
         for rows in self.schedule.epoch(at.epoch, self.seed)[at.offset :]:
             self._step(rows, sums)
             at.offset, at.step, at.samples = at.offset + 1, at.step + 1, at.samples + len(rows)
@@ -160,7 +166,8 @@ class _NetworkTraining:
         for group in state.optimizer.param_groups:
             group["lr"] = settings.rate(state.at.step, self.schedule.n_steps)
         state.optimizer.zero_grad(set_to_none=True)
-        for number, piece in enumerate(torch.split(rows, math.ceil(len(rows) / state.at.accumulate))):
+        size = math.ceil(len(rows) / state.at.accumulate)
+        for number, piece in enumerate(split(rows, size, self.fewest)):
             inputs, targets = self._batch(piece, number)
             with devices.mixed(self.device, settings.precision):
                 values = self.task.objective(self.forward, inputs, targets)
@@ -246,9 +253,10 @@ class _NetworkTraining:
         """Back to the last good state, with every batch in twice as many pieces."""
         wanted = 2 * self.state.at.accumulate
         times = self.state.at.n_out_of_memory + 1
-        if wanted > self.settings.batch_size:
+        if wanted * self.fewest > self.settings.batch_size:
+            least = "one image" if self.fewest == 1 else "two images (BatchNorm needs both)"
             raise MLProjectError(
-                f"out of memory on {self.device} with one image at a time; use a smaller side or model"
+                f"out of memory on {self.device} with {least} at a time; use a smaller side or model"
             ) from error
         self.state.optimizer.zero_grad(set_to_none=True)
         devices.free_memory(self.device)
@@ -272,15 +280,6 @@ class _NetworkTraining:
             accumulate=at.accumulate,
             n_out_of_memory=at.n_out_of_memory,
         )
-
-
-def _train_mode(net: nn.Module) -> None:
-    """Set train mode, except for layers whose parameters are all frozen: their statistics must not change."""
-    net.train()
-    for module in net.modules():
-        parameters = list(module.parameters(recurse=False))
-        if parameters and not any(p.requires_grad for p in parameters):
-            module.eval()
 
 
 def _row(split: str, sums: Mapping[str, float], n: int) -> Row:
