@@ -35,7 +35,7 @@ MAX_BYTES = 64_000_000
 MAX_PIXELS = 50_000_000
 MAX_SIDE = 32_768
 MAX_RATIO = 100
-"""Longest side over the shortest: the shorter one is resized to the network's input, and the longer with it."""
+"""Longest side over the shortest, which is resized to the input of a network, and the longest with it."""
 SIGNATURES = {
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"\xff\xd8\xff": "JPEG",

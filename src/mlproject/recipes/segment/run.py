@@ -102,7 +102,7 @@ def maps_of(images: ImageSet, rows: Sequence[int], preprocess: Preprocess) -> Te
     assert images.read_map is not None
     maps = np.empty((len(rows), preprocess.crop, preprocess.crop), np.uint8)
     for place, row in enumerate(rows):
-        maps[place] = prepare_map(preprocess, images.read_map(int(row)))
+        maps[place] = prepare_map(preprocess, images.read_map(int(row)), name=images.ids[row])
         if (maps[place] == UNLABELLED).all():
             raise BadInput(
                 f"{images.ids[row]}: no pixel has a class at {preprocess.crop} x {preprocess.crop}"
