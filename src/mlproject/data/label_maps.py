@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mlproject.data.folder import held_out_by_content, printable, require_few_bad, scan
+from mlproject.data.folder import held_out_by_content, require_few_bad, scan
 from mlproject.data.image_set import UNLABELLED, ImageSet, Skipped
 from mlproject.data.images import BadImage, decode, decode_map, read_bytes
+from mlproject.data.layout import printable
 from mlproject.errors import BadInput, DigestMismatch
 from mlproject.files import sha256
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlproject.data.folder import natural
 from mlproject.data.image_set import ImageSet, digest_of_pixels
 from mlproject.data.label_maps import Pair, load_pairs
+from mlproject.data.layout import natural
 from mlproject.errors import BadInput
 
 SOURCES = {
