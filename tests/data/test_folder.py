@@ -60,7 +60,7 @@ def test_of_two_folders_that_are_held_out_test_is_taken(tmp_path):
 
 
 TREES = {
-    ("train/cat/1", "train/dog/2", "Training/cat/3", "test/cat/4"): "train/ and Training/ .* one split",
+    ("train/cat/1", "train/dog/2", "Training/cat/3", "test/cat/4"): "Training/ and train/ .* one split",
     ("train/1", "test/2", "testing/3"): "test/ and testing/ .* one split",
     ("training/1", "train/2"): "both look like one split",
     ("test/1", "validation/2"): "there is no train/ beside it",

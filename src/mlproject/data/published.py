@@ -159,7 +159,12 @@ def load_published_maps(name: str, *, download: bool = False) -> ImageSet:
         pairs += [_pair(root, files, image, held_out) for image in _names(root / listed)]
     pairs.sort(key=lambda pair: natural(pair.id))
     return load_pairs(
-        pairs, name=name, classes=files.classes, source=files.source, first_class=files.first_class
+        pairs,
+        name=name,
+        classes=files.classes,
+        source=files.source,
+        first_class=files.first_class,
+        published=True,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from mlproject.cell import Cell, Knob
-from mlproject.data import ImageSet, full_name, load_images
+from mlproject.data import Ignore, ImageSet, full_name, load_images
 from mlproject.errors import WrongUse
 from mlproject.features import cache_folder
 from mlproject.models import SCRATCH, find_model, find_weights
@@ -27,7 +27,7 @@ def cell_at(at: Coordinates, knobs: Mapping[str, Knob], largest: int) -> tuple[C
     """A cell and its images; ``largest`` is the largest size that is tuned along with it, 0 for none."""
     recipe = build_recipe(at.recipe, knobs)
     data = full_name(at.data)
-    images, settings = _images(data, at.max_bad), _settings(at.region, at.checkpoint)
+    images, settings = _images(data, *_reading(at)), _settings(at.region, at.checkpoint)
     model = find_model(at.model)
     weights = find_weights(model, _weights(at.weights, at.recipe, recipe))
     eval_size = _eval_size(at.eval_size, images, at.recipe, recipe)
@@ -55,7 +55,7 @@ def cell_at(at: Coordinates, knobs: Mapping[str, Knob], largest: int) -> tuple[C
     if cell.large_images == "native" and recipe.from_scratch:
         raise WrongUse(f"large_images must be interpolated for recipe {cell.recipe}, not 'native'")
     _check_sizes(cell, images)
-    return cell, _regions(data, at.max_bad, at.region, at.checkpoint)
+    return cell, _regions(data, *_reading(at), at.region, at.checkpoint)
 
 
 def _weights(spec: str, name: str, recipe: Recipe) -> str:
@@ -68,17 +68,25 @@ def _weights(spec: str, name: str, recipe: Recipe) -> str:
     return spec
 
 
+def _reading(at: Coordinates) -> tuple[int, bool, Ignore]:
+    """What decides how data are read: bad images allowed, download, value of label maps to be ignored."""
+    return at.max_bad, at.download, at.ignore
+
+
 @cache
-def _images(spec: str, max_bad: int) -> ImageSet:
-    return load_images(spec, max_bad=max_bad)
+def _images(spec: str, max_bad: int, download: bool, ignore: Ignore) -> ImageSet:
+    return load_images(spec, max_bad=max_bad, download=download, ignore=ignore)
 
 
 _settings = cache(settings_of)
 
 
 @cache
-def _regions(spec: str, max_bad: int, region: str, checkpoint: str) -> ImageSet:
-    return masked(_images(spec, max_bad), region, _settings(region, checkpoint), cache_folder())
+def _regions(
+    spec: str, max_bad: int, download: bool, ignore: Ignore, region: str, checkpoint: str
+) -> ImageSet:
+    images = _images(spec, max_bad, download, ignore)
+    return masked(images, region, _settings(region, checkpoint), cache_folder())
 
 
 def drawn_from(cell: Cell) -> tuple[str, ...]:
