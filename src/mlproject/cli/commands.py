@@ -184,13 +184,16 @@ def regions(
     checkpoint: Annotated[str, typer.Option(help="SAM's checkpoint: sam_vit_b_01ec64.pth or -l, -h.")] = "",
     limits: Annotated[str, typer.Option(help="Of blobs: relative to the image, or the seed's.")] = "relative",
     max_bad: Annotated[int, typer.Option(help="Bad images of a folder that may be left out.")] = 0,
+    download: Annotated[
+        str, typer.Option(help="true: fetch a published data set that is missing.")
+    ] = "false",
     experiment: Experiment = "",
     debug: Debug = False,
 ) -> None:
     """Find the object of every image: masks, overlays and a table of what was decided, as a tracked run."""
     from mlproject.cli.session import find_regions
 
-    raise typer.Exit(find_regions(data, max_bad, method, limits, checkpoint, experiment))
+    raise typer.Exit(find_regions(data, max_bad, method, limits, checkpoint, experiment, download))
 
 
 @app.command("plan-next")

@@ -47,15 +47,19 @@ def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool) -> int
     return int(bool(failed))
 
 
-def find_regions(data: str, max_bad: int, method: str, limits: str, checkpoint: str, experiment: str) -> int:
+def find_regions(
+    data: str, max_bad: int, method: str, limits: str, checkpoint: str, experiment: str, download: str
+) -> int:
     """Find the regions of a data set as a tracked run; the exit status."""
     from mlproject.data import load_images
     from mlproject.regions import find_settings
     from mlproject.runs import mask_images
     from mlproject.tracking import open_store
 
+    if download not in ("true", "false"):
+        raise WrongUse(f"download must be true or false, not {download!r}")
     settings = find_settings(method, limits=limits, checkpoint=checkpoint)
-    images = load_images(data, max_bad=max_bad)
+    images = load_images(data, max_bad=max_bad, download=download == "true")
     console.warn_of_skipped([images])
     with console.watching(0) as watcher:
         region_run = mask_images(images, settings, open_store(experiment), report=watcher)

@@ -19,7 +19,7 @@ from mlproject.data.image_set import (
 )
 from mlproject.data.label_maps import Ignore, find_label_map_folders, load_label_maps
 from mlproject.data.published import load_published, load_published_maps
-from mlproject.errors import WrongUse, unknown
+from mlproject.errors import BadInput, WrongUse, unknown
 
 __all__ = [
     "DATASETS",
@@ -73,7 +73,19 @@ def load_images(spec: str, *, max_bad: int = 0, download: bool = False, ignore: 
     if pair := find_label_map_folders(folder):
         return load_label_maps(*pair, max_bad=max_bad, ignore=ignore)
     _require_default(ignore, spec)
+    _require_no_published_files(folder)
     return load_folder(folder, max_bad=max_bad)
+
+
+def _require_no_published_files(folder: Path) -> None:
+    """Refuse a folder of published files, which hold no pictures that a folder could have."""
+    files = {"train-labels-idx1-ubyte": "mnist or fashion-mnist", "test_batch": "cifar10"}
+    for file, name in files.items():
+        if os.path.isfile(folder / file) or os.path.isfile(folder / f"{file}.gz"):
+            raise BadInput(
+                f"{folder} holds files of {name}, not pictures; name the set (data={name}) and set "
+                f"MLPROJECT_DATA={folder}"
+            )
 
 
 def _require_default(ignore: Ignore, name: str) -> None:

@@ -174,14 +174,14 @@ def _format(content: bytes) -> str:
 
 
 def _open(content: bytes, kind: str) -> Image.Image:
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with _quiet():
             if kind == "TIFF":
                 _check_bands(content)
             return Image.open(io.BytesIO(content), formats=[kind])
-    except Image.UnidentifiedImageError as error:  # its message is the address of a buffer
+    except UnidentifiedImageError as error:  # its message is the address of a buffer
         raise ValueError("its header describes no picture that can be read") from error
 
 
@@ -194,7 +194,7 @@ def _check_bands(content: bytes) -> None:
     file.seek(header.next)
     header.load(file)
     n_bands, extra = int(header.get(_N_BANDS, 1)), tuple(header.get(_EXTRA_BANDS, ()))
-    colours = COLOUR_BANDS.get(header.get(_COLOUR_SPACE), n_bands)
+    colours = COLOUR_BANDS.get(int(header.get(_COLOUR_SPACE, -1)), n_bands)
     if n_bands != colours and (n_bands != colours + 1 or extra not in ((1,), (2,))):
         raise BadImage(f"TIFF of {n_bands} bands; gray, RGB, CMYK and palette are read, alone or with alpha")
 

@@ -195,7 +195,8 @@ def _untrained(known: Present, held_out: Present, classes: Sequence[str]) -> lis
     """A note for each class of which no training image has a pixel."""
     untrained = known[held_out].any(0) & ~known[~held_out].any(0)
     reason = "no image: in held-out label maps only, nothing to train on"
-    return [Skipped(id=f"(class {classes[number]})", reason=reason) for number in np.flatnonzero(untrained)]
+    names = (name for name, alone in zip(classes, untrained, strict=False) if alone)
+    return [Skipped(id=f"(class {name})", reason=reason) for name in names]
 
 
 def _decode(pairs: Iterable[Pair], published: bool) -> tuple[list[_CheckedPair], list[Skipped]]:
@@ -234,8 +235,7 @@ def _check(
     decoded: Iterable[_CheckedPair], class_of: NDArray[np.uint8], n_classes: int
 ) -> tuple[list[_CheckedPair], list[Skipped]]:
     """Pairs whose values are numbers of classes, and the others with the reason."""
-    checked: list[_CheckedPair] = []
-    refused: list[Skipped] = []
+    checked, refused = [], []
     for pair in decoded:
         fault = _fault(_known(pair, class_of), n_classes)
         if fault:

@@ -63,7 +63,11 @@ def run_segment(segment: Segment, cell: Cell, images: ImageSet, report: Report) 
     )
     shares = _shares(examples.targets[: len(rows.train)], n_classes)
     if (shares > 0).sum() < 2:
-        raise WrongUse(f"recipe='segment' needs label maps of at least 2 classes; {images.name} gives 1")
+        name = images.classes[int(shares.argmax())]
+        raise WrongUse(
+            f"recipe='segment' needs label maps of at least 2 classes; every pixel of the {len(rows.train)} "
+            f"training images of {images.name} that counts is of class {name!r}"
+        )
     with seeded(cell.seed, "init"):
         net = PixelClassifier(model.build(), model.width, n_classes)
     parts = split_rows(rows, examples)
