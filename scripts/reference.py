@@ -174,10 +174,12 @@ def datasets() -> Iterator[str]:
 
 def _where(name: str) -> str:
     from mlproject.data import load_images
-    from mlproject.data.published import SEGMENTATION_SETS, SOURCES
+    from mlproject.data.published import SEGMENTATION_SETS, SOURCES, looked_for
 
     if name in SOURCES or name in SEGMENTATION_SETS:
-        return "`MLPROJECT_DATA` (default `~/.cache/mlproject/data`), as torchvision stores it"
+        return f"below `MLPROJECT_DATA` (default `~/.cache/mlproject/data`): {looked_for(name)}".replace(
+            "*", r"\*"
+        )
     images = load_images(name)
     per_pixel = ", a class for every pixel" if images.read_map else ""
     side = " × ".join(map(str, images.read(0).shape[:2]))

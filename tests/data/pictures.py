@@ -39,3 +39,22 @@ def png(width, height, rows, *, depth=8, colour=0, flip_checksum_of=None):
         checksum = zlib.crc32(name + data) ^ (name == flip_checksum_of)
         content += struct.pack(">I", len(data)) + name + data + struct.pack(">I", checksum)
     return content
+
+
+def tiff(height, width, bands, tags, *, bits=8):
+    """An uncompressed TIFF of any number of bands; ``tags`` are further tags, numbers of 16 bits."""
+    size = height * width * bands * bits // 8
+    known = {256: width, 257: height, 258: (bits,) * bands, 259: 1, 277: bands, 278: height, 279: size}
+    known |= {**tags, 273: 0}
+    values = {tag: v if isinstance(v, tuple) else (v,) for tag, v in sorted(known.items())}
+    start = 8 + 2 + 12 * len(values) + 4
+    outside, table = b"", b""
+    long = {tag: 2 * len(v) for tag, v in values.items() if len(v) > 2}
+    values[273] = (start + sum(long.values()),)
+    for tag, numbers in values.items():
+        packed = struct.pack(f"<{len(numbers)}H", *numbers)
+        inside = struct.pack("<I", start + len(outside)) if tag in long else packed.ljust(4, b"\0")
+        outside += packed if tag in long else b""
+        table += struct.pack("<HHI", tag, 3, len(numbers)) + inside
+    pixels = np.random.default_rng(0).integers(0, 256, size, np.uint8).tobytes()
+    return struct.pack("<2sHIH", b"II", 42, 8, len(values)) + table + bytes(4) + outside + pixels

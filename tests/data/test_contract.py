@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from mlproject.data import DATASETS, UNLABELLED, load_images
-from mlproject.data.folder import natural
+from mlproject.data.layout import natural
 from mlproject.data.published import SEGMENTATION_SETS
 
 N_TRAIN, N_TEST = 20, 10

@@ -29,13 +29,78 @@ def test_subfolders_are_classes(tmp_path):
     assert images.labels.tolist() == [0, 0, 1]
 
 
-@pytest.mark.parametrize("evaluation", ["test", "val", "eval"])
-def test_train_and_test_folders_are_the_split(tmp_path, evaluation):
-    fill(tmp_path, ["train/cat/1.png", "train/dog/1.png", f"{evaluation}/cat/1.png"])
+SPLITS = [
+    ("train", "test"),
+    ("train", "val"),
+    ("train", "eval"),
+    ("Train", "Validation"),
+    ("TRAINING", "testing"),
+]
+SPLITS += [("trn", "tst"), ("train_set", "test-set"), ("train2017", "val2017"), ("01_train", "02_valid")]
+SPLITS += [
+    ("Training Images", "Test Images"),
+    ("trainset", "devset"),
+    ("train.data", "hold-out"),
+    ("train ", "dev"),
+]
+
+
+@pytest.mark.parametrize(("train", "evaluation"), SPLITS)
+def test_folders_named_after_splits_are_the_split(tmp_path, train, evaluation):
+    fill(tmp_path, [f"{train}/cat/1.png", f"{train}/dog/1.png", f"{evaluation}/cat/1.png"])
     images = load_images(str(tmp_path))
     assert images.classes == ("cat", "dog")
     held_out = {id_ for id_, held in zip(images.ids, images.held_out, strict=True) if held}
     assert held_out == {f"{evaluation}/cat/1.png"}
+
+
+def test_of_two_folders_that_are_held_out_test_is_taken(tmp_path):
+    images = load_images(str(fill(tmp_path, ["training/1.png", "Validation/2.png", "Testing/3.png"])))
+    assert images.ids == ("Testing/3.png", "training/1.png")
+
+
+TREES = {
+    ("train/cat/1", "train/dog/2", "Training/cat/3", "test/cat/4"): "Training/ and train/ .* one split",
+    ("train/1", "test/2", "testing/3"): "test/ and testing/ .* one split",
+    ("training/1", "train/2"): "both look like one split",
+    ("test/1", "validation/2"): "there is no train/ beside it",
+    ("val/cat/1", "val/dog/2"): "val/ of .*: looks like a split, .* or give .*val",
+    ("train/cat/1", "unseen/cat/2"): "train/ and unseen/ .* not classes: both hold cat/",
+    ("train/cat/1", "train/dog/2", "other/cat/3", "other/dog/4"): "not classes: both hold cat/ and dog/",
+    ("fold_1/cat/1", "fold_2/cat/2"): "fold_1/ and fold_2/ .* not classes",
+    ("trainA/horse/1", "my_train_v2/horse/2"): "not classes: both hold horse/",
+    ("cat/train/1", "cat/test/2", "dog/train/3"): r"cat/train and cat/test .* put train/ and test/ above",
+    ("data/Train/cat/1", "data/Valid/cat/2"): r"data/Train and data/Valid .* are splits; give .*data",
+    (
+        "train/images/1",
+        "train/masks/2",
+        "test/images/3",
+        "test/masks/4",
+    ): "images/ and masks/ .* not two",
+    ("1/photos/a", "train/imgs/1", "val/imgs/2", "train/Annotations/3"): "imgs/ and Annotations/",
+}
+
+
+@pytest.mark.parametrize("names", TREES)
+def test_trees_that_look_like_splits_or_label_maps_are_refused_by_name(tmp_path, names):
+    fill(tmp_path, [f"{name}.png" for name in names])
+    with pytest.raises(BadInput, match=TREES[names]) as refusal:
+        load_images(str(tmp_path))
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "classes"),
+    [
+        (["train/1", "bus/2", "car/3"], ("bus", "car", "train")),
+        (["valid/1", "invalid/2"], ("invalid", "valid")),
+        (["benign/40X/1", "malignant/40X/2"], ("benign", "malignant")),
+        (["test/1", "control/2"], ("control", "test")),
+        (["photos/1", "drawings/2"], ("drawings", "photos")),
+    ],
+)
+def test_classes_that_are_named_like_a_split_stay_classes(tmp_path, names, classes):
+    assert load_images(str(fill(tmp_path, [f"{name}.png" for name in names]))).classes == classes
 
 
 def test_a_third_split_is_left_out_and_counted(tmp_path):
@@ -123,10 +188,103 @@ def test_as_many_bad_images_as_allowed_are_left_out_and_named(tmp_path):
 def test_a_duplicate_is_left_out_and_names_the_one_that_stays(tmp_path):
     fill(tmp_path, ["a/2.png", "b/1.png"])
     shutil.copy(tmp_path / "a/2.png", tmp_path / "a/10.png")
-    shutil.copy(tmp_path / "a/2.png", tmp_path / "b/2.png")
     images = load_images(str(tmp_path))
     assert images.ids == ("a/2.png", "b/1.png")
-    assert reasons(images) == {"a/10.png": "duplicate of a/2.png", "b/2.png": "duplicate of a/2.png"}
+    assert reasons(images) == {"a/10.png": "duplicate of a/2.png"}
+
+
+def test_a_picture_in_two_classes_is_bad_in_both(tmp_path):
+    fill(tmp_path, ["train/a/1.png", "train/b/1.png", "train/c/1.png", "test/b/2.png"])
+    shutil.copy(tmp_path / "train/a/1.png", tmp_path / "test/b/1.png")
+    fill(tmp_path, ["train/a/2.png"], first_seed=50)
+    with pytest.raises(BadInput) as refusal:
+        load_images(str(tmp_path))
+    assert str(refusal.value) == (
+        f"2 of 6 images in {tmp_path} are bad ("
+        "test/b/1.png: the same bytes as train/a/1.png, of another class; "
+        "train/a/1.png: the same bytes as test/b/1.png, of another class); "
+        "repair them, or leave them out with max_bad=2"
+    )
+    images = load_images(str(tmp_path), max_bad=2)
+    assert images.ids == ("test/b/2.png", "train/a/2.png", "train/b/1.png", "train/c/1.png")
+
+
+def test_where_every_image_is_bad_none_can_be_left_out(tmp_path):
+    (tmp_path / "1.png").write_text("no image")
+    with pytest.raises(BadInput, match=r"1 of 1 images in .* are bad \(1\.png: .*\); repair them$"):
+        load_images(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("Cat", "cat"),
+        ("cat", "cat "),
+        ("hot_dog", "hot-dog"),
+        ("n\u00a01", "n 1"),
+        ("\uff23at", "cat"),
+        ("ß", "SS"),
+    ],
+)
+def test_classes_of_two_spellings_are_refused_naming_both(tmp_path, train, test):
+    fill(tmp_path, [f"train/{train}/1.png", "train/dog/2.png", f"test/{test}/3.png"])
+    with pytest.raises(BadInput, match=r"classes '.*' and '.*' of .* differ in case, .*3\.png") as refusal:
+        load_images(str(tmp_path))
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_class_spelt_with_composed_and_decomposed_accents_is_one_class(tmp_path):
+    images = load_images(str(fill(tmp_path, ["train/caf\u00e9/1.png", "test/cafe\u0301/2.png"])))
+    assert images.classes == ("caf\u00e9",)
+
+
+def test_a_class_with_nothing_to_train_on_is_refused_by_name(tmp_path):
+    fill(tmp_path, ["train/cat/1.png", "test/cat/2.png", "test/owl/3.png", "test/elk/4.png"])
+    with pytest.raises(BadInput, match=r"2 of 3 classes of .* have nothing to train on \(elk, owl\)"):
+        load_images(str(tmp_path))
+
+
+def test_a_class_that_lost_its_training_images_is_refused_as_well(tmp_path):
+    fill(tmp_path, ["train/cat/1.png", "train/cat/5.png", "test/cat/2.png", "test/owl/3.png"])
+    (tmp_path / "train/owl").mkdir()
+    (tmp_path / "train/owl/1.png").write_text("no image")
+    with pytest.raises(BadInput, match=r"1 of 2 classes of .* have nothing to train on \(owl\)"):
+        load_images(str(tmp_path), max_bad=1)
+
+
+SYSTEM_FOLDERS = ["@eaDir", "__MACOSX", "lost+found", "$RECYCLE.BIN", "System Volume Information", "#recycle"]
+
+
+@pytest.mark.parametrize("name", [*SYSTEM_FOLDERS, "Thumbnails", ".thumbnails", ".ipynb_checkpoints"])
+def test_folders_of_programs_are_no_classes_at_any_depth(tmp_path, name):
+    fill(tmp_path, ["cat/1.png", "dog/2.png", f"{name}/3.png", f"cat/{name}/1.png/4.png"])
+    images = load_images(str(tmp_path))
+    assert images.classes == ("cat", "dog")
+    assert images.ids == ("cat/1.png", "dog/2.png")
+    assert images.skipped
+
+
+def test_a_folder_of_programs_does_not_make_class_folders_of_flat_images(tmp_path):
+    assert load_images(str(fill(tmp_path, ["1.png", "@eaDir/1.png/SYNOPHOTO_THUMB_M.png"]))).ids == ("1.png",)
+
+
+@pytest.mark.parametrize("links", [["1.png", "2.png"], ["cat", "dog"]])
+def test_a_folder_of_links_says_that_links_are_not_followed(tmp_path, links):
+    target = fill(tmp_path / "real", ["1.png", "2.png", "cat/3.png", "dog/4.png"])
+    folder = tmp_path / "links"
+    folder.mkdir()
+    for name in links:
+        (folder / name).symlink_to(target / name)
+    with pytest.raises(BadInput) as refusal:
+        load_images(str(folder))
+    message = f"2 symbolic links in it (first: {links[0]}) are not followed; copy what they point to (cp -rL)"
+    assert message in str(refusal.value)
+
+
+def test_subfolders_that_all_classes_share_are_noted(tmp_path):
+    names = [f"{year}/{name}/{i}.png" for i, year in enumerate("12") for name in ("cat", "dog")]
+    images = load_images(str(fill(tmp_path, names)))
+    assert reasons(images) == {"(subfolders cat, dog)": "no classes: 1/ and 2/ above them are"}
 
 
 def test_links_pipes_and_hidden_and_other_files_are_passed_over(tmp_path):

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlproject.data import ImageSet
-from mlproject.data.folder import natural, printable
+from mlproject.data.layout import natural, printable
 from mlproject.errors import BadInput, WrongUse
 from mlproject.files import sha256
 

@@ -9,7 +9,7 @@ from PIL import Image
 from mlproject.data import images
 from mlproject.data.images import BadImage, decode, read_bytes
 
-from .pictures import encoded, picture, png
+from .pictures import encoded, picture, png, tiff
 
 PHOTO = picture(size=(64, 48))
 TRUNCATED = [
@@ -72,6 +72,19 @@ def test_huge_dimensions_are_refused_before_decoding(size):
         decode(png(*size, b"\0"))
 
 
+@pytest.mark.parametrize("size", [(1, 32_000), (32_000, 1), (4, 32_000), (3, 301), (1, 101)])
+def test_strips_are_refused_by_shape_since_resizing_the_shorter_side_would_blow_them_up(size):
+    content = encoded(Image.new("RGB", size))
+    for read in (decode, images.check):
+        with pytest.raises(BadImage, match=f"{size[0]:,} x {size[1]:,} is a strip, over 100 times as long"):
+            read(content)
+
+
+@pytest.mark.parametrize("size", [(1, 100), (300, 3), (1, 1)])
+def test_what_is_at_most_a_hundred_times_as_long_as_wide_is_read(size):
+    assert decode(encoded(Image.new("RGB", size))).shape == (size[1], size[0], 3)
+
+
 def test_a_png_that_inflates_to_more_than_its_size_is_refused_in_little_memory():
     with pytest.raises(BadImage, match="not 6 bytes long"):
         decode(png(2, 2, bytes(50_000_000)))
@@ -132,6 +145,40 @@ def test_floating_point_pixels_are_refused():
         decode(encoded(Image.new("F", (2, 2), 0.5), "TIFF"))
 
 
+@pytest.mark.parametrize(
+    ("bands", "tags", "reason"),
+    [
+        (5, {262: 1}, "TIFF of 5 bands; gray, RGB, CMYK and palette are read, alone or with alpha"),
+        (8, {262: 2, 338: (0,) * 5}, "TIFF of 8 bands"),
+        (4, {262: 2, 338: (0,)}, "TIFF of 4 bands"),  # near infrared, which is no alpha
+        (4, {262: 2}, "TIFF of 4 bands"),
+        (2, {262: 1}, "TIFF of 2 bands"),
+    ],
+)
+def test_a_tiff_of_other_bands_than_colours_has_a_stable_reason(bands, tags, reason):
+    for read in (decode, images.check, images.orientation):
+        with pytest.raises(BadImage, match=reason):
+            read(tiff(6, 8, bands, tags))
+
+
+def test_a_tiff_of_sixty_four_bits_has_a_reason_without_an_address():
+    with pytest.raises(BadImage, match="its header describes no picture that can be read"):
+        decode(tiff(6, 8, 1, {262: 1}, bits=64))
+
+
+@pytest.mark.parametrize("bands", [1, 3])
+def test_tiffs_made_by_hand_and_big_tiffs_are_read(bands):
+    assert decode(tiff(6, 8, bands, {262: 1 if bands == 1 else 2})).shape == (6, 8, 3)
+    np.testing.assert_array_equal(decode(encoded(PHOTO, "TIFF", big_tiff=True)), np.asarray(PHOTO))
+
+
+def test_a_damaged_big_tiff_has_a_stable_reason():
+    for content in (b"II+\0" + bytes(40), b"MM\0+", encoded(PHOTO, "TIFF", big_tiff=True)[:-300]):
+        reasons = {_refusal(content) for _ in range(2)}
+        assert len(reasons) == 1
+        assert "TIFF" in reasons.pop()
+
+
 def test_one_bit_is_black_and_white():
     np.testing.assert_array_equal(decode(encoded(Image.new("1", (2, 2), 1))), np.full((2, 2, 3), 255))
 
@@ -171,7 +218,7 @@ def test_a_pipe_is_refused_without_waiting(tmp_path):
 def test_a_link_is_not_followed(tmp_path):
     (tmp_path / "a.png").write_bytes(encoded(picture()))
     (tmp_path / "b.png").symlink_to(tmp_path / "a.png")
-    with pytest.raises(BadImage, match="cannot be opened"):
+    with pytest.raises(BadImage, match="symbolic link, not followed"):
         read_bytes(str(tmp_path / "b.png"))
 
 

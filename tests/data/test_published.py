@@ -1,9 +1,14 @@
+import gzip
+import shutil
+import tarfile
+
 import pytest
 
 from mlproject.data import load_images
+from mlproject.data.published import CIFAR_FILES, DATASET_CLASSES
 from mlproject.errors import BadInput
 
-from .test_contract import write_mnist
+from .test_contract import write_cifar, write_mnist
 
 
 @pytest.fixture
@@ -25,17 +30,137 @@ def test_one_class_of_a_published_set(tiny_mnist):
     assert load_images("mnist:3").ids == ("test/00003.png", "train/00003.png", "train/00013.png")
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "cifar10", "cifar100"])
-def test_a_set_that_is_not_there_says_how_to_get_it(tmp_path, monkeypatch, name):
-    monkeypatch.setenv("MLPROJECT_DATA", str(tmp_path))
-    says = rf"{name} cannot be read from .*download=true.* MLPROJECT_DATA"
+LOOKED_FOR = {
+    "mnist": r"train-images-idx3-ubyte, .* \(each may end in \.gz\) in MNIST/raw, MNIST, mnist or",
+    "fashion-mnist": "in FashionMNIST/raw, FashionMNIST, fashion-mnist or there itself",
+    "cifar10": "cifar-10-batches-py or cifar-10-python.tar.gz",
+    "cifar100": "cifar-100-python or cifar-100-python.tar.gz",
+    "voc2012": r"VOCdevkit/VOC2012/ImageSets/Segmentation/train.txt, .*JPEGImages/\*\.jpg and",
+    "oxford-pets": r"oxford-iiit-pet/annotations/trainval.txt, .*trimaps/\*\.png",
+}
+
+
+@pytest.mark.parametrize("name", LOOKED_FOR)
+@pytest.mark.parametrize("below", ["", "missing"])
+def test_a_set_that_is_not_there_says_what_was_looked_for_and_how_to_get_it(
+    tmp_path, monkeypatch, name, below
+):
+    monkeypatch.setenv("MLPROJECT_DATA", str(tmp_path / below))
+    says = rf"{name} is not in {tmp_path / below}: .*{LOOKED_FOR[name]}.* fetch it with download=true$"
     with pytest.raises(BadInput, match=says) as refusal:
         load_images(name)
+    assert "set MLPROJECT_DATA to the folder that holds" in str(refusal.value)
     assert "\n" not in str(refusal.value)
     assert not list(tmp_path.iterdir())
 
 
+def compress(raw, folder):
+    """The files of a set, compressed as Debian has them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in list(raw.iterdir()):
+        (folder / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+
+
+@pytest.mark.parametrize("below", ["MNIST/raw", "MNIST", "mnist", "."])
+def test_compressed_files_are_the_same_set_and_nothing_is_written_beside_them(tiny_mnist, tmp_path, below):
+    digest = load_images("mnist").digest
+    compress(tiny_mnist, tmp_path / below)
+    (tmp_path / below).chmod(0o555)
+    before = sorted(tmp_path.rglob("*"))
+    assert load_images("mnist").digest == digest
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_folder_of_the_files_itself_may_be_named(tiny_mnist, monkeypatch):
+    monkeypatch.setenv("MLPROJECT_DATA", str(tiny_mnist))
+    assert len(load_images("mnist")) == 30
+
+
+def test_one_missing_file_is_a_missing_set(tiny_mnist):
+    (tiny_mnist / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(BadInput, match="mnist is not in"):
+        load_images("mnist")
+
+
+def test_fashion_mnist_under_the_names_of_mnist_is_refused(tiny_mnist):
+    labels = tiny_mnist / "train-labels-idx1-ubyte"
+    labels.write_bytes(labels.read_bytes()[:8] + bytes((9, 0, 0, 3, 0, 2, 7, 2, 5, 5)) * 2)
+    with pytest.raises(BadInput, match="MNIST/raw are those of fashion-mnist, not of mnist"):
+        load_images("mnist")
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+@pytest.mark.parametrize("below", ["", "set"])
+def test_cifar_is_read_from_its_archive_or_the_folder_itself(tmp_path, monkeypatch, name, below):
+    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
+    folder, archive = CIFAR_FILES[name]
+    batches = ["train"] if name == "cifar100" else [f"data_batch_{i}" for i in range(1, 6)]
+    write_cifar(tmp_path / folder, batches, "test" if name == "cifar100" else "test_batch")
+    monkeypatch.setenv("MLPROJECT_DATA", str(tmp_path / folder))
+    digest = load_images(name).digest
+    place = tmp_path / (DATASET_CLASSES[name] if below else "")
+    place.mkdir(exist_ok=True)
+    with tarfile.open(place / archive, "w:gz") as packed:
+        packed.add(tmp_path / folder, folder)
+    shutil.rmtree(tmp_path / folder)
+    monkeypatch.setenv("MLPROJECT_DATA", str(tmp_path))
+    assert load_images(name).digest == digest
+
+
+@pytest.mark.parametrize("file", ["MNIST/raw/train-images-idx3-ubyte.gz", "cifar-10-python.tar.gz"])
+def test_a_damaged_archive_is_refused_in_one_line(tiny_mnist, tmp_path, file):
+    compress(tiny_mnist, tiny_mnist)
+    path = tmp_path / file
+    path.write_bytes(path.read_bytes()[:-9] if path.exists() else b"nonsense")
+    name = "mnist" if "MNIST" in file else "cifar10"
+    with pytest.raises(BadInput, match=f"{name} cannot be read from") as refusal:
+        load_images(name)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_set_is_downloaded_where_that_is_asked_for_and_it_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLPROJECT_DATA", str(tmp_path))
+    fetched = []
+
+    def download(self):
+        fetched.append(self.root)
+        if not (tmp_path / "MNIST").exists():
+            write_mnist(tmp_path / "MNIST" / "raw")
+
+    monkeypatch.setattr("torchvision.datasets.MNIST.download", download)
+    assert len(load_images("mnist", download=True)) == 30
+    assert fetched == [str(tmp_path)]
+    assert len(load_images("mnist", download=True)) == 30
+    assert len(fetched) == 1
+
+
+def test_a_failed_download_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLPROJECT_DATA", str(tmp_path))
+
+    def fail(self):
+        raise OSError("no route\nto host")
+
+    monkeypatch.setattr("torchvision.datasets.MNIST.download", fail)
+    says = r"mnist cannot be downloaded into .* \(no route to host\); check the network, or put there train-"
+    with pytest.raises(BadInput, match=says):
+        load_images("mnist", download=True)
+
+
 def test_a_damaged_published_set_is_refused(tiny_mnist):
     (tiny_mnist / "train-images-idx3-ubyte").write_bytes(b"nonsense")
-    with pytest.raises(BadInput, match="mnist cannot be read"):
+    with pytest.raises(
+        BadInput, match=r"mnist cannot be read from .*; delete its files there and fetch them"
+    ):
         load_images("mnist")
+
+
+def test_a_folder_of_published_files_says_how_they_are_read(tiny_mnist, tmp_path):
+    compress(tiny_mnist, tmp_path / "debian")
+    with pytest.raises(
+        BadInput, match=r"debian holds files of mnist or fashion-mnist, .* MLPROJECT_DATA=.*debian"
+    ):
+        load_images(str(tmp_path / "debian"))
+    write_cifar(tmp_path / "batches", ["data_batch_1"], "test_batch")
+    with pytest.raises(BadInput, match="holds files of cifar10"):
+        load_images(str(tmp_path / "batches"))

@@ -47,10 +47,12 @@ class Pictures:
     """Picture i is drawn from seed ``numbers[i]``; reads are counted."""
 
     numbers: list[int]
+    ids: tuple[str, ...] = ()
     digests: tuple[str, ...] = ()
     reads: list[int] = field(default_factory=list)
 
     def __post_init__(self):
+        self.ids = tuple(map(str, self.numbers))
         self.digests = tuple(hashlib.sha256(picture(n).tobytes()).hexdigest() for n in self.numbers)
 
     def read(self, i, /):

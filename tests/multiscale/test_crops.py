@@ -53,3 +53,12 @@ def test_sizes_are_whole_and_crops_share_them_evenly():
         scaled_side(224, 1.1)
     with pytest.raises(BadInput, match="try 50 or 52"):
         crop_side(32, 51 / 32)
+
+
+SIZES = [{"img_sizes": [448]}, {"scales": [1, 300]}, {"img_sizes": [(4, 32_000_000)]}]
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_an_image_that_would_fill_the_memory_when_enlarged_is_refused(sizes):
+    with pytest.raises(BadInput, match=r"image of 1 x 32,000 pixels would be enlarged to .* million pixels"):
+        layouts(1, 32_000, **sizes)

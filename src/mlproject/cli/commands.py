@@ -190,6 +190,9 @@ def regions(
     paths: Annotated[str, typer.Option(help="grey-first, grey, colour, both or best.")] = "grey-first",
     refine: Annotated[str, typer.Option(help="none or grabcut; best with grabcut for photographs.")] = "none",
     max_bad: Annotated[int, typer.Option(help="Bad images of a folder that may be left out.")] = 0,
+    download: Annotated[
+        str, typer.Option(help="true: fetch a published data set that is missing.")
+    ] = "false",
     experiment: Experiment = "",
     debug: Debug = False,
 ) -> None:
@@ -198,7 +201,7 @@ def regions(
     from mlproject.regions import find_settings
 
     settings = find_settings(method, limits=limits, checkpoint=checkpoint, paths=paths, refine=refine)
-    raise typer.Exit(find_regions(data, max_bad, settings, experiment))
+    raise typer.Exit(find_regions(data, max_bad, settings, experiment, download))
 
 
 @app.command("plan-next", context_settings=ANY_KNOB)

@@ -77,13 +77,15 @@ def _was_done(plan: Plan, experiment: str) -> bool:
     return True
 
 
-def find_regions(data: str, max_bad: int, settings: RegionSettings, experiment: str) -> int:
+def find_regions(data: str, max_bad: int, settings: RegionSettings, experiment: str, download: str) -> int:
     """Find the regions of a data set as a tracked run; the exit status."""
     from mlproject.data import load_images
     from mlproject.runs import mask_images
     from mlproject.tracking import open_store
 
-    images = load_images(data, max_bad=max_bad)
+    if download not in ("true", "false"):
+        raise WrongUse(f"download must be true or false, not {download!r}")
+    images = load_images(data, max_bad=max_bad, download=download == "true")
     console.warn_of_skipped([images])
     with console.watching(0) as watcher:
         region_run = mask_images(images, settings, open_store(experiment), report=watcher)

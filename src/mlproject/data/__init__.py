@@ -17,13 +17,14 @@ from mlproject.data.image_set import (
     digest_of_pixels,
     split_indices,
 )
-from mlproject.data.label_maps import has_label_maps, load_label_maps
+from mlproject.data.label_maps import Ignore, find_label_map_folders, load_label_maps
 from mlproject.data.published import load_published, load_published_maps
-from mlproject.errors import WrongUse, unknown
+from mlproject.errors import BadInput, WrongUse, unknown
 
 __all__ = [
     "DATASETS",
     "UNLABELLED",
+    "Ignore",
     "ImageSet",
     "Indices",
     "Skipped",
@@ -49,11 +50,13 @@ DATASETS: dict[str, Callable[[bool], ImageSet]] = {
 """Data sets by name; each is a function of whether it may be downloaded."""
 
 
-def load_images(spec: str, *, max_bad: int = 0, download: bool = False) -> ImageSet:
+def load_images(spec: str, *, max_bad: int = 0, download: bool = False, ignore: Ignore = "255") -> ImageSet:
     """The images that ``spec`` names: a set (``embedded``), a class of it (``embedded:sneaker``), a folder.
 
     A name wins over a folder of that name (say ``./mnist`` for the folder). ``max_bad`` is how many bad
-    images of a folder may be left out.
+    images of a folder may be left out. With ``download`` a published set that is not there is fetched.
+    ``ignore`` is the pixel value of a folder's label maps that counts for nothing; ``none`` reads 255 as the
+    class after all others.
 
     Raises: WrongUse for an unknown name, BadInput for images that are not there or refused.
     """
@@ -61,14 +64,33 @@ def load_images(spec: str, *, max_bad: int = 0, download: bool = False) -> Image
         raise WrongUse(f"max_bad must be 0 or more, not {max_bad}")
     name, _, one_class = spec.partition(":")
     if name in DATASETS:
+        _require_default(ignore, name)
         images = DATASETS[name](download)
         return images.only(one_class) if one_class else images
     folder = Path(os.path.expanduser(spec))
     if "/" not in spec and not os.path.isdir(folder) and not spec.startswith((".", "~")):
         raise unknown("data set or folder", name, DATASETS)
-    if has_label_maps(folder):
-        return load_label_maps(folder, max_bad=max_bad)
+    if pair := find_label_map_folders(folder):
+        return load_label_maps(*pair, max_bad=max_bad, ignore=ignore)
+    _require_default(ignore, spec)
+    _require_no_published_files(folder)
     return load_folder(folder, max_bad=max_bad)
+
+
+def _require_no_published_files(folder: Path) -> None:
+    """Refuse a folder of published files, which hold no pictures that a folder could have."""
+    files = {"train-labels-idx1-ubyte": "mnist or fashion-mnist", "test_batch": "cifar10"}
+    for file, name in files.items():
+        if os.path.isfile(folder / file) or os.path.isfile(folder / f"{file}.gz"):
+            raise BadInput(
+                f"{folder} holds files of {name}, not pictures; name the set (data={name}) and set "
+                f"MLPROJECT_DATA={folder}"
+            )
+
+
+def _require_default(ignore: Ignore, name: str) -> None:
+    if ignore != "255":
+        raise WrongUse(f"ignore must be 255, not {ignore!r}: {name} is no folder of images and label maps")
 
 
 def full_name(spec: str) -> str:

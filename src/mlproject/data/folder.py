@@ -1,4 +1,4 @@
-"""A folder of images: flat, a folder per class, or either below ``train/`` and ``test/``.
+"""A folder of images: flat, a folder per class, or either below ``train/`` and ``test/`` (and synonyms).
 
 The folder is listed once; the files listed then are the data set. Links are never followed, so that loops end
 and nothing outside the folder is read. In a folder without a split, the fifth of each class with the lowest
@@ -8,10 +8,9 @@ content digests is held out: no shuffling, and adding files moves few images.
 from __future__ import annotations
 
 import os
-import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,23 +19,32 @@ from numpy.typing import NDArray
 
 from mlproject.data.image_set import ImageSet, Skipped
 from mlproject.data.images import BadImage, check, decode, read_bytes
+from mlproject.data.layout import (
+    find_splits,
+    holds_no_data,
+    natural,
+    printable,
+    require_distinct_classes,
+    require_no_label_maps,
+)
 from mlproject.errors import BadInput, DigestMismatch
 from mlproject.files import sha256
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
-TRAIN = "train"
-EVALUATION = ("test", "eval", "val")
-"""Names of the folder that is held out beside ``train``; the first that exists is taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFile:
-    """A file that may be an image. ``nested``: in a class folder; ``held_out`` is None without a split."""
+    """A file that may be an image. ``nested``: in a class folder; ``held_out`` is None without a split.
+
+    ``subfolder`` is the folder inside its class's in which it lies, empty where there is none.
+    """
 
     path: str
     id: str
     class_name: str
     nested: bool
+    subfolder: str
     held_out: bool | None
 
 
@@ -56,7 +64,7 @@ def scan(folder: Path) -> tuple[list[ImageFile], list[Skipped]]:
     Raises: BadInput when the folder cannot be read, has images at two levels, or two ids clash.
     """
     listing = _walk(folder)
-    splits = _splits(listing.files)
+    splits = find_splits(folder, listing.files)
     files = [file for path in listing.files if (file := _image_file(folder, path, splits))]
     if splits and len(files) < len(listing.files):
         where = f"(outside of {' and '.join(f'{name}/' for name in splits)})"
@@ -71,12 +79,13 @@ def _image_file(folder: Path, path: str, splits: dict[str, bool | None]) -> Imag
     top, _, below = path.partition("/")
     if splits and (not below or top not in splits):
         return None
-    class_name, nested, _ = (below if splits else path).partition("/")
+    class_name, nested, inside = (below if splits else path).partition("/")
     return ImageFile(
         path=os.path.join(folder, path),
         id=printable(path),
         class_name=printable(class_name if nested else folder.name),
         nested=bool(nested),
+        subfolder=printable(inside.rpartition("/")[0].partition("/")[0]),
         held_out=splits.get(top),
     )
 
@@ -101,7 +110,9 @@ def _note(entry: os.DirEntry[str], path: str, listing: _FolderListing, waiting: 
     if entry.name.startswith("."):
         listing.counts[".*", "hidden"] += 1
     elif entry.is_symlink():
-        listing.skipped.append(Skipped(id=printable(path), reason="symbolic link, not followed"))
+        listing.skipped.append(Skipped(id=printable(path), reason=LINK))
+    elif entry.is_dir(follow_symlinks=False) and holds_no_data(entry.name):
+        listing.skipped.append(Skipped(id=printable(f"{path}/"), reason="folder of a program, no class"))
     elif entry.is_dir(follow_symlinks=False):
         waiting.append(f"{path}/")
         listing.folders.append(f"{path}/")
@@ -111,17 +122,6 @@ def _note(entry: os.DirEntry[str], path: str, listing: _FolderListing, waiting: 
         listing.files.append(path)
     else:
         listing.counts[f"*{printable(suffix)}", "not named as images"] += 1
-
-
-def _splits(files: Iterable[str]) -> dict[str, bool | None]:
-    """Folders that are splits, and whether each is held out; empty where there are none."""
-    tops = {path.partition("/")[0] for path in files if "/" in path}
-    if TRAIN not in tops:
-        return {}
-    evaluation = next((name for name in EVALUATION if name in tops), None)
-    if evaluation is not None:
-        return {TRAIN: False, evaluation: True}
-    return {TRAIN: None} if tops == {TRAIN} else {}
 
 
 def _require_one_level(folder: Path, files: Iterable[ImageFile]) -> None:
@@ -155,33 +155,7 @@ def _skipped(listing: _FolderListing) -> list[Skipped]:
     return [*listing.skipped, *empty, *counted]
 
 
-def printable(path: str) -> str:
-    """The id of a relative path: composed (NFC), with unprintable characters and ``%`` percent-escaped.
-
-    ``urllib.parse.unquote(id, errors="surrogateescape")`` gives the composed path back.
-
-    >>> printable("n01440764/a\\tb 100%.png")
-    'n01440764/a%09b 100%25.png'
-    """
-    return "".join(map(_escaped, unicodedata.normalize("NFC", path)))
-
-
-def natural(text: str) -> tuple[list[str | int], str]:
-    """Sort key that compares runs of digits as numbers.
-
-    >>> sorted(["10.png", "2.png", "1.png"], key=natural)
-    ['1.png', '2.png', '10.png']
-    """
-    parts = re.split(r"([0-9]+)", text.casefold())
-    return [int(part) if part.isdecimal() and part.isascii() else part for part in parts], text
-
-
-def _escaped(character: str) -> str:
-    if character.isprintable() and character != "%":
-        return character
-    return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogateescape"))
-
-
+LINK = "symbolic link, not followed"
 HELD_OUT_FIFTH = 5
 N_NAMED = 3
 
@@ -197,52 +171,102 @@ class _CheckedFile:
 def load_folder(folder: Path, *, max_bad: int = 0) -> ImageSet:
     """The images of a folder, each opened and decoded once to know that it can be.
 
-    Duplicates (same bytes) are left out, the first in natural order stays.
+    Duplicates (same bytes) are left out, the first in natural order stays; in two classes, all are bad.
 
-    Raises: BadInput for a missing or empty folder, names that clash, or more than ``max_bad`` bad images;
-    DigestMismatch from ``read`` for a file that changed since.
+    Raises: BadInput for a missing or empty folder, names that clash, classes with nothing to train on, or
+    more than ``max_bad`` bad images; DigestMismatch from ``read`` for a file that changed since.
     """
     folder = Path(os.path.abspath(folder))  # reads go on after a change of directory
     files, skipped = scan(folder)
+    names = {file.class_name: file.id for file in reversed(files)}
+    require_no_label_maps(folder, names)
+    require_distinct_classes(folder, names)
     images, refused = _check(files)
     require_few_bad(folder, refused, len(files), max_bad)
     if not images:
-        raise BadInput(f"no images in {folder} (PNG, JPEG, WEBP, BMP, GIF, TIFF)")
+        raise BadInput(f"no images in {folder} (PNG, JPEG, WEBP, BMP, GIF, TIFF){_why_none(skipped)}")
     classes = tuple(sorted({image.file.class_name for image in images}, key=natural))
     label_of = {name: label for label, name in enumerate(classes)}
     labels = np.array([label_of[image.file.class_name] for image in images], np.int64)
     digests = tuple(image.digest for image in images)
     split = [image.file.held_out for image in images]
+    held_out = held_out_by_content(labels, digests) if None in split else np.array(split, np.bool_)
+    _require_training(folder, classes, labels, held_out)
     return ImageSet(
         name=printable(folder.name),
         ids=tuple(image.file.id for image in images),
         digests=digests,
         labels=labels,
         classes=classes,
-        held_out=held_out_by_content(labels, digests) if None in split else np.array(split, np.bool_),
+        held_out=held_out,
         read=lambda index: _read_again(images[index]),
-        skipped=(*refused, *skipped),
+        skipped=(*refused, *skipped, *_subfolders(files)),
         source="folder of images, licence not stated",
     )
 
 
+def _subfolders(files: Iterable[ImageFile]) -> Iterator[Skipped]:
+    """A note on subfolders that every class has: they may have been meant as the classes."""
+    below: dict[str, set[str]] = {}
+    for file in files:
+        if file.nested:
+            below.setdefault(file.class_name, set()).add(file.subfolder)
+    shared = sorted(set.intersection(*below.values()) - {""} if below else (), key=natural)
+    if len(shared) > 1:
+        above = " and ".join(f"{name}/" for name in list(below)[:N_NAMED])
+        yield Skipped(id=f"(subfolders {', '.join(shared)})", reason=f"no classes: {above} above them are")
+
+
+def _why_none(skipped: Iterable[Skipped]) -> str:
+    """Why a folder holds no images, where what was passed over tells."""
+    links = [entry.id for entry in skipped if entry.reason == LINK]
+    if not links:
+        return ""
+    return (
+        f": {len(links)} symbolic links in it (first: {links[0]}) are not followed; "
+        "copy what they point to (cp -rL), or give the folder that holds it"
+    )
+
+
+def _require_training(
+    folder: Path, classes: Sequence[str], labels: NDArray[np.int64], held_out: NDArray[np.bool_]
+) -> None:
+    """Refuse a class that has held-out images only."""
+    trained = np.bincount(labels[~held_out], minlength=len(classes))
+    without = [name for name, n in zip(classes, trained, strict=True) if not n]
+    if without:
+        named = ", ".join(without[:N_NAMED]) + (", …" if len(without) > N_NAMED else "")
+        raise BadInput(
+            f"{len(without)} of {len(classes)} classes of {folder} have nothing to train on ({named}): all "
+            "their images are held out; add some below the training folder, or take these classes out"
+        )
+
+
 def _check(files: Iterable[ImageFile]) -> tuple[list[_CheckedFile], list[Skipped]]:
-    first_with: dict[str, str] = {}
+    """Usable images, and those that are not: bad ones, duplicates, one picture in two classes."""
+    same: dict[str, list[ImageFile]] = {}
     images: list[_CheckedFile] = []
     refused: list[Skipped] = []
     for file in files:
         try:
             content = read_bytes(file.path)
             digest = sha256(content)
-            if digest in first_with:
-                refused.append(Skipped(id=file.id, reason=f"duplicate of {first_with[digest]}"))
-                continue
-            check(content)
+            if digest not in same:
+                check(content)
         except BadImage as error:
             refused.append(Skipped(id=file.id, reason=str(error), bad=True))
             continue
-        first_with[digest] = file.id
-        images.append(_CheckedFile(file=file, digest=digest))
+        same.setdefault(digest, []).append(file)
+    for digest, (first, *others) in same.items():
+        other = next((file for file in others if file.class_name != first.class_name), None)
+        if other is None:
+            images.append(_CheckedFile(file=first, digest=digest))
+            refused += [Skipped(id=file.id, reason=f"duplicate of {first.id}") for file in others]
+            continue
+        for file in (first, *others):
+            opposite = other if file.class_name == first.class_name else first
+            reason = f"the same bytes as {opposite.id}, of another class"
+            refused.append(Skipped(id=file.id, reason=reason, bad=True))
     return images, refused
 
 
@@ -253,10 +277,8 @@ def require_few_bad(folder: Path | str, refused: Iterable[Skipped], n_files: int
         return
     named = "; ".join(f"{skipped.id}: {skipped.reason}" for skipped in bad[:N_NAMED])
     more = f"; and {len(bad) - N_NAMED} more" if len(bad) > N_NAMED else ""
-    raise BadInput(
-        f"{len(bad)} of {n_files} images in {folder} are bad ({named}{more}); "
-        f"repair them, or leave them out with max_bad={len(bad)}"
-    )
+    remedy = f", or leave them out with max_bad={len(bad)}" if len(bad) < n_files else ""
+    raise BadInput(f"{len(bad)} of {n_files} images in {folder} are bad ({named}{more}); repair them{remedy}")
 
 
 def held_out_by_content(labels: NDArray[np.int64], digests: tuple[str, ...]) -> NDArray[np.bool_]:

@@ -9,6 +9,7 @@ with black. Flipped bits inside JPEG, lossy WebP and BMP cannot be detected here
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import logging
 import os
@@ -33,6 +34,8 @@ Pixels = NDArray[np.uint8]
 MAX_BYTES = 64_000_000
 MAX_PIXELS = 50_000_000
 MAX_SIDE = 32_768
+MAX_RATIO = 100
+"""Longest side over the shortest, which is resized to the input of a network, and the longest with it."""
 SIGNATURES = {
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"\xff\xd8\xff": "JPEG",
@@ -41,6 +44,8 @@ SIGNATURES = {
     b"BM": "BMP",
     b"II*\0": "TIFF",
     b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",  # BigTIFF, as the next
+    b"MM\0+": "TIFF",
 }
 UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
     2: lambda a: a[:, ::-1],
@@ -56,8 +61,11 @@ SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples a pixel of each colour type of PNG."""
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """Passes of an interlaced PNG: first column, first row, step in columns, step in rows."""
+SAVE_NUMBERS = "save the number of each pixel's class (0, 1, …) as an 8-bit gray or palette PNG"
 
 _EXIF_ORIENTATION = 0x0112
+_COLOUR_SPACE, _N_BANDS, _EXTRA_BANDS = 262, 277, 338
+COLOUR_BANDS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # gray (0, 1), RGB, palette, CMYK, YCbCr, L*a*b*
 _header_lock = threading.Lock()
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # its messages on bad files are in the reason
 
@@ -78,6 +86,8 @@ def read_bytes(path: str) -> bytes:
                 raise BadImage("not a plain file")
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise BadImage("symbolic link, not followed") from error
         raise BadImage(f"cannot be opened ({error.strerror})") from error
     if not content:
         raise BadImage("empty file")
@@ -96,8 +106,7 @@ def decode(content: bytes) -> Pixels:
     """
     with _refusing(content) as kind:
         image = _loaded(content, kind)
-        turn = UPRIGHT.get(_orientation(image), np.asarray)
-        return np.ascontiguousarray(turn(_rgb(image)))
+        return _upright(_rgb(image), _orientation(image))
 
 
 def check(content: bytes) -> None:
@@ -112,17 +121,26 @@ def check(content: bytes) -> None:
 
 
 def decode_map(content: bytes) -> Pixels:
-    """The values of a PNG of palette indices or 8-bit gray, [height, width].
+    """The values of a PNG of palette indices or 8-bit gray, upright, [height, width].
 
     Raises: BadImage with the reason.
     """
     with _refusing(content) as kind:
         if kind != "PNG":
-            raise BadImage(f"is a label map but {kind}, not PNG")
+            raise BadImage(f"is a label map but {kind}, not PNG, which keeps values: {SAVE_NUMBERS}")
         image = _loaded(content, kind)
     if image.mode not in ("P", "L", "1"):
-        raise BadImage(f"is a label map with pixels of mode {image.mode}, not palette or 8-bit gray")
-    return np.array(image, np.uint8)
+        raise BadImage(
+            f"is a label map with pixels of mode {image.mode}, not palette or 8-bit gray: {SAVE_NUMBERS}"
+        )
+    return _upright(np.array(image, np.uint8), _orientation(image))
+
+
+def orientation(content: bytes) -> int:
+    """The EXIF orientation of a picture, 1 to 8; 1 where there is none. Raises: BadImage with the reason."""
+    with _refusing(content) as kind:
+        value = _orientation(_open(content, kind))
+    return value if value in UPRIGHT else 1
 
 
 @contextlib.contextmanager
@@ -156,22 +174,48 @@ def _format(content: bytes) -> str:
 
 
 def _open(content: bytes, kind: str) -> Image.Image:
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
-    with _quiet():
-        return Image.open(io.BytesIO(content), formats=[kind])
+    try:
+        with _quiet():
+            if kind == "TIFF":
+                _check_bands(content)
+            return Image.open(io.BytesIO(content), formats=[kind])
+    except UnidentifiedImageError as error:  # its message is the address of a buffer
+        raise ValueError("its header describes no picture that can be read") from error
+
+
+def _check_bands(content: bytes) -> None:
+    """Refuse a TIFF with bands that are neither colours nor alpha; Pillow drops them, or opens none of it."""
+    from PIL import TiffImagePlugin
+
+    file = io.BytesIO(content)
+    header = TiffImagePlugin.ImageFileDirectory_v2(file.read(16 if b"+" in content[:4] else 8))
+    file.seek(header.next)
+    header.load(file)
+    n_bands, extra = int(header.get(_N_BANDS, 1)), tuple(header.get(_EXTRA_BANDS, ()))
+    colours = COLOUR_BANDS.get(int(header.get(_COLOUR_SPACE, -1)), n_bands)
+    if n_bands != colours and (n_bands != colours + 1 or extra not in ((1,), (2,))):
+        raise BadImage(f"TIFF of {n_bands} bands; gray, RGB, CMYK and palette are read, alone or with alpha")
 
 
 def _check_size(width: int, height: int) -> None:
-    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+    longest, shortest = max(width, height), min(width, height)
+    if longest > MAX_SIDE or width * height > MAX_PIXELS:
         limits = f"{MAX_PIXELS // 1_000_000} million pixels, {MAX_SIDE:,} a side"
         raise BadImage(f"{width:,} x {height:,} is over the limit ({limits})")
+    if longest > MAX_RATIO * shortest:
+        raise BadImage(f"{width:,} x {height:,} is a strip, over {MAX_RATIO} times as long as wide")
 
 
 def _orientation(image: Image.Image) -> int:
     with contextlib.suppress(Exception), _quiet():
         return int(image.getexif().get(_EXIF_ORIENTATION, 1))
     return 1
+
+
+def _upright(pixels: Pixels, value: int) -> Pixels:
+    return np.ascontiguousarray(UPRIGHT.get(value, np.asarray)(pixels))
 
 
 def _rgb(image: Image.Image) -> Pixels:
@@ -183,7 +227,7 @@ def _rgb(image: Image.Image) -> Pixels:
         gray = ((wide + 128) // 257).astype(np.uint8)
         return np.repeat(gray[..., np.newaxis], 3, axis=-1)
     if image.mode in ("I", "F"):
-        raise BadImage("32-bit pixels, whose white is not known")
+        raise BadImage("32-bit or signed pixels, whose white is not known")
     if image.has_transparency_data:
         front = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", front.size, "white"), front)

@@ -1,8 +1,10 @@
 """Images with label maps (segmentation): a folder of images and label maps, or a list of file pairs.
 
 folder/images/…     pictures, with train/ and test/ (or class folders) below if wanted
-folder/labels/…     the same paths, each a PNG whose pixel values are classes; 255 is ignored
+folder/labels/…     the same paths (or masks/, annotations/, …), each a PNG whose pixel values are classes
 folder/classes.txt  names of the classes 0, 1, … one per line; without it, classes are numbers
+
+255 is ignored, unless it is read as the last class (``ignore="none"``).
 """
 
 from __future__ import annotations
@@ -11,17 +13,24 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlproject.data.folder import held_out_by_content, printable, require_few_bad, scan
+from mlproject.data.folder import LINK, SUFFIXES, held_out_by_content, require_few_bad, scan
 from mlproject.data.image_set import UNLABELLED, ImageSet, Skipped
-from mlproject.data.images import BadImage, decode, decode_map, read_bytes
+from mlproject.data.images import SAVE_NUMBERS, BadImage, decode, decode_map, orientation, read_bytes
+from mlproject.data.layout import find_label_maps, printable
 from mlproject.errors import BadInput, DigestMismatch
 from mlproject.files import sha256
 
-IMAGES, LABELS, CLASSES = "images", "labels", "classes.txt"
+CLASSES = "classes.txt"
+MOST_UNNAMED = 64
+"""Classes of label maps that need no names. A picture that was saved as a label map has far larger values."""
+Ignore = Literal["255", "none"]
+"""The pixel value that counts for nothing."""
+Present = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,35 +45,66 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class _CheckedPair:
+    """A pair that was decoded; ``present`` marks the pixel values of its map, [256]."""
+
     pair: Pair
-    digest: str
+    image_digest: str
+    map_digest: str
+    present: Present
 
 
-def has_label_maps(folder: Path) -> bool:
-    """Whether a folder is one of images and label maps."""
-    return (folder / IMAGES).is_dir() and (folder / LABELS).is_dir()
+def find_label_map_folders(folder: Path) -> tuple[Path, Path] | None:
+    """The folders of pictures and of label maps below a folder; None for any other folder.
 
-
-def load_label_maps(folder: Path, *, max_bad: int = 0) -> ImageSet:
-    """The images and label maps of a folder, each opened once to know that it can be.
-
-    Raises: BadInput for label maps that are missing, of another size, or of a class that has no name.
+    Raises: BadInput where one of the two is a link.
     """
-    folder = Path(os.path.abspath(folder))
-    files, skipped = scan(folder / IMAGES)
+    try:
+        with os.scandir(folder) as entries:
+            links = {entry.name: entry.is_symlink() for entry in entries if entry.is_dir()}
+    except (OSError, ValueError):  # whoever reads the folder says so
+        return None
+    pair = find_label_maps(links)
+    if pair is None or not _holds_pictures(folder / pair[1]):
+        return None
+    for name in pair:
+        if links[name]:
+            raise BadInput(f"{folder / name} is a {LINK}; copy what it points to")
+    return folder / pair[0], folder / pair[1]
+
+
+def _holds_pictures(folder: Path) -> bool:
+    files = (name for _, _, names in os.walk(folder) for name in names if not name.startswith("."))
+    return any(os.path.splitext(name)[1].casefold() in SUFFIXES for name in files)
+
+
+def load_label_maps(images: Path, label_maps: Path, *, max_bad: int = 0, ignore: Ignore = "255") -> ImageSet:
+    """The images and label maps of two folders beside each other, each opened once to know that it can be.
+
+    Raises: BadInput for label maps that are missing, of another size, pictures, or of a class without a name.
+    """
+    folder = Path(os.path.abspath(images.parent))
+    images, label_maps = folder / images.name, folder / label_maps.name
+    files, skipped = scan(images)
     pairs = []
     for file in files:
-        below = Path(os.path.relpath(file.path, folder / IMAGES)).with_suffix(".png")
-        label_map = str(folder / LABELS / below)
-        pairs.append(Pair(id=file.id, image=file.path, label_map=label_map, held_out=file.held_out))
+        path = _map_path(label_maps / os.path.relpath(file.path, images))
+        pairs.append(Pair(id=file.id, image=file.path, label_map=path, held_out=file.held_out))
     return load_pairs(
         pairs,
         name=printable(folder.name),
         classes=_class_names(folder / CLASSES),
         source="folder of images and label maps, licence not stated",
         max_bad=max_bad,
+        ignore=ignore,
         skipped=skipped,
     )
+
+
+def _map_path(image: Path) -> str:
+    """The label map of an image's name: the PNG, else a file of another kind, to be refused for its kind."""
+    suffixes = [".png", ".PNG", *sorted(SUFFIXES), *sorted(suffix.upper() for suffix in SUFFIXES)]
+    paths = [str(image.with_suffix(suffix)) for suffix in suffixes]
+    return next((path for path in paths if os.path.lexists(path)), paths[0])
 
 
 def load_pairs(
@@ -75,75 +115,170 @@ def load_pairs(
     source: str,
     first_class: int = 0,
     max_bad: int = 0,
+    ignore: Ignore = "255",
+    published: bool = False,
     skipped: Iterable[Skipped] = (),
 ) -> ImageSet:
     """The image set of pairs of files; ``first_class`` is the pixel value of class 0.
 
-    Raises: BadInput for more than ``max_bad`` bad pairs, or none that is good.
+    A ``published`` set is taken as it is: its duplicates stay, and its maps lie on the stored pixels.
+
+    Raises: BadInput for more than ``max_bad`` bad pairs, none that is good, or maps of 0 and 255 only.
     """
-    checked, refused, largest = _check(pairs, len(classes), first_class)
-    require_few_bad(name, refused, len(pairs), max_bad)
+    decoded, refused = _decode(pairs, published)
+    class_of = _class_of_values(decoded, name, len(classes), first_class, ignore)
+    checked, unfit = _check(decoded, class_of, len(classes))
+    require_few_bad(name, [*refused, *unfit], len(pairs), max_bad)
     if not checked:
         raise BadInput(f"no images with label maps in {name}")
-    digests = tuple(image.digest for image in checked)
+    return _image_set(checked, class_of, name, classes, source, (*refused, *unfit, *skipped))
+
+
+def _image_set(
+    checked: Sequence[_CheckedPair],
+    class_of: NDArray[np.uint8],
+    name: str,
+    classes: tuple[str, ...],
+    source: str,
+    skipped: tuple[Skipped, ...],
+) -> ImageSet:
+    known = np.stack([_known(pair, class_of) for pair in checked])
+    classes = classes or tuple(str(number) for number in range(int(np.flatnonzero(known.any(0)).max()) + 1))
+    last = class_of[UNLABELLED] != UNLABELLED and any(pair.present[UNLABELLED] for pair in checked)
+    ending = " 255" if last else ""  # the same file is other data where its 255 is a class
+    digests = tuple(sha256(f"{pair.image_digest} {pair.map_digest}{ending}".encode()) for pair in checked)
     labels = np.zeros(len(checked), np.int64)
     split = [image.pair.held_out for image in checked]
+    held_out = held_out_by_content(labels, digests) if None in split else np.array(split, np.bool_)
     return ImageSet(
         name=name,
         ids=tuple(image.pair.id for image in checked),
         digests=digests,
         labels=labels,
-        classes=classes or tuple(str(number) for number in range(largest + 1)),
-        held_out=held_out_by_content(labels, digests) if None in split else np.array(split, np.bool_),
+        classes=classes,
+        held_out=held_out,
         read=lambda index: decode(_read_again(checked[index])[0]),
-        read_map=lambda index: _classes_of(_read_again(checked[index])[1], first_class),
-        skipped=(*refused, *skipped),
+        read_map=lambda index: class_of[decode_map(_read_again(checked[index])[1])],
+        skipped=(*skipped, *_untrained(known, held_out, classes)),
         source=source,
     )
 
 
-def _check(
-    pairs: Iterable[Pair], n_classes: int, first: int
-) -> tuple[list[_CheckedPair], list[Skipped], int]:
-    """Usable pairs, refused ones with the reason, and the largest class."""
-    checked: list[_CheckedPair] = []
+def _class_of_values(
+    decoded: Sequence[_CheckedPair], name: str, n_classes: int, first: int, ignore: Ignore
+) -> NDArray[np.uint8]:
+    """The class of every pixel value, [256]; 255 where there is none. Raises: BadInput for 0 and 255 only."""
+    present = np.zeros(256, np.bool_)
+    for pair in decoded:
+        present |= pair.present
+    if ignore == "255" and np.array_equal(np.flatnonzero(present), (0, UNLABELLED)):
+        raise BadInput(
+            f"the label maps of {name} hold 0 and 255 only, and 255 counts for nothing: write the object "
+            "as 1, or read 255 as a class with ignore=none"
+        )
+    class_of = (np.arange(256) - first).astype(np.uint8)
+    class_of[UNLABELLED] = UNLABELLED
+    if ignore == "none":
+        largest = int(np.flatnonzero(present[:UNLABELLED]).max(initial=first - 1))
+        class_of[UNLABELLED] = n_classes - 1 if n_classes else min(largest + 1 - first, UNLABELLED - 1)
+    return class_of
+
+
+def _known(pair: _CheckedPair, class_of: NDArray[np.uint8]) -> Present:
+    """The classes of a map, [255]."""
+    known = np.zeros(256, np.bool_)
+    known[class_of[pair.present]] = True
+    return known[:UNLABELLED]
+
+
+def _untrained(known: Present, held_out: Present, classes: Sequence[str]) -> list[Skipped]:
+    """A note for each class of which no training image has a pixel."""
+    untrained = known[held_out].any(0) & ~known[~held_out].any(0)
+    reason = "no image: in held-out label maps only, nothing to train on"
+    names = (name for name, alone in zip(classes, untrained, strict=False) if alone)
+    return [Skipped(id=f"(class {name})", reason=reason) for name in names]
+
+
+def _decode(pairs: Iterable[Pair], published: bool) -> tuple[list[_CheckedPair], list[Skipped]]:
+    """Pairs that can be read and fit each other, and the others: bad ones and duplicates."""
+    same: dict[str, list[_CheckedPair]] = {}
     refused: list[Skipped] = []
-    largest = 0
     for pair in pairs:
         try:
             image, label_map = read_bytes(pair.image), _read_map(pair.label_map)
-            classes = _classes_of(label_map, first)
-            _require_fit(decode(image), classes, n_classes)
+            values = decode_map(label_map)
+            _require_fit(decode(image).shape, values.shape)
+            if not published:
+                _require_same_turn(orientation(image), orientation(label_map), values.shape)
         except BadImage as error:
             refused.append(Skipped(id=pair.id, reason=str(error), bad=True))
             continue
-        largest = max(largest, int(classes[classes != UNLABELLED].max()))
-        digest = sha256(f"{sha256(image)} {sha256(label_map)}".encode())
-        checked.append(_CheckedPair(pair=pair, digest=digest))
-    return checked, refused, largest
+        present = np.bincount(values.ravel(), minlength=256) > 0
+        digests = sha256(image), sha256(label_map)
+        read = _CheckedPair(pair=pair, image_digest=digests[0], map_digest=digests[1], present=present)
+        same.setdefault(pair.id if published else read.image_digest, []).append(read)
+    decoded = []
+    for first, *others in same.values():
+        other = next((read for read in others if read.map_digest != first.map_digest), None)
+        if other is None:
+            decoded.append(first)
+            refused += [Skipped(id=read.pair.id, reason=f"duplicate of {first.pair.id}") for read in others]
+            continue
+        for read in (first, *others):
+            opposite = other if read.map_digest == first.map_digest else first
+            reason = f"the same bytes as {opposite.pair.id}, with another label map"
+            refused.append(Skipped(id=read.pair.id, reason=reason, bad=True))
+    return decoded, refused
+
+
+def _check(
+    decoded: Iterable[_CheckedPair], class_of: NDArray[np.uint8], n_classes: int
+) -> tuple[list[_CheckedPair], list[Skipped]]:
+    """Pairs whose values are numbers of classes, and the others with the reason."""
+    checked, refused = [], []
+    for pair in decoded:
+        fault = _fault(_known(pair, class_of), n_classes)
+        if fault:
+            refused.append(Skipped(id=pair.pair.id, reason=fault, bad=True))
+        else:
+            checked.append(pair)
+    return checked, refused
 
 
 def _read_map(path: str) -> bytes:
     try:
         return read_bytes(path)
     except BadImage as error:
-        raise BadImage(f"its label map {Path(path).name} {error}") from error
+        raise BadImage(f"its label map {Path(path).name}: {error}") from error
 
 
-def _classes_of(content: bytes, first: int) -> NDArray[np.uint8]:
-    values = decode_map(content)
-    return np.where(values == UNLABELLED, values, values - first).astype(np.uint8)
+def _require_fit(image: tuple[int, ...], label_map: tuple[int, ...]) -> None:
+    if image[:2] != label_map:
+        sizes = [f"{shape[1]} x {shape[0]}" for shape in (image, label_map)]
+        raise BadImage(f"image of {sizes[0]}, label map of {sizes[1]} pixels (upright, by EXIF)")
 
 
-def _require_fit(image: NDArray[np.uint8], classes: NDArray[np.uint8], n_classes: int) -> None:
-    if image.shape[:2] != classes.shape:
-        sizes = [f"{shape[1]} x {shape[0]}" for shape in (image.shape, classes.shape)]
-        raise BadImage(f"image of {sizes[0]}, label map of {sizes[1]} pixels")
-    known = classes[classes != UNLABELLED]
-    if not len(known):
-        raise BadImage("no pixel of its label map has a class")
-    if n_classes and known.max() >= n_classes:
-        raise BadImage(f"its label map holds class {known.max()}, of which there are {n_classes} (from 0)")
+def _require_same_turn(image: int, label_map: int, shape: tuple[int, ...]) -> None:
+    """Refuse a pair of which EXIF turns one only, unless the equal sizes show that they agree."""
+    sizes_tell = (image > 4) != (label_map > 4) and shape[0] != shape[1]
+    if image != label_map and not sizes_tell:
+        raise BadImage(
+            f"EXIF orientation of the image {image}, of its label map {label_map} (1: as stored): they may "
+            "not lie on each other; save both upright"
+        )
+
+
+def _fault(known: Present, n_classes: int) -> str:
+    """What is wrong with the classes of a map; empty where nothing is."""
+    largest = int(np.flatnonzero(known).max(initial=-1))
+    if largest < 0:
+        return "no pixel of its label map has a class"
+    if n_classes and largest >= n_classes:
+        return f"its label map holds class {largest}, of which there are {n_classes} (from 0); {SAVE_NUMBERS}"
+    if n_classes or largest < MOST_UNNAMED:
+        return ""
+    values = f"its label map holds {known.sum()} values up to {largest}, as a picture does"
+    return f"{values}: {SAVE_NUMBERS}, or name all classes in {CLASSES}"
 
 
 def _class_names(path: Path) -> tuple[str, ...]:
@@ -160,6 +295,6 @@ def _read_again(checked: _CheckedPair) -> tuple[bytes, bytes]:
         image, label_map = read_bytes(checked.pair.image), read_bytes(checked.pair.label_map)
     except BadImage as error:
         raise DigestMismatch(f"{checked.pair.id} is no longer what was loaded: {error}") from error
-    if sha256(f"{sha256(image)} {sha256(label_map)}".encode()) != checked.digest:
+    if (sha256(image), sha256(label_map)) != (checked.image_digest, checked.map_digest):
         raise DigestMismatch(f"{checked.pair.id} changed after it was loaded; start again")
     return image, label_map

@@ -1,12 +1,18 @@
 """Published data sets that torchvision downloads and reads.
 
 Classification: MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100. Segmentation: PASCAL VOC 2012, Oxford-IIIT Pet.
-They are searched in ``$MLPROJECT_DATA`` (else ``~/.cache/mlproject/data``) and downloaded only on request.
+They are looked for in ``$MLPROJECT_DATA`` (else ``~/.cache/mlproject/data``), in torchvision's layout or as
+the compressed files that are published, and downloaded only on request.
 """
 
 from __future__ import annotations
 
+import gzip
 import os
+import shutil
+import tarfile
+import tempfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlproject.data.folder import natural
 from mlproject.data.image_set import ImageSet, digest_of_pixels
 from mlproject.data.label_maps import Pair, load_pairs
+from mlproject.data.layout import natural
 from mlproject.errors import BadInput
 
 SOURCES = {
@@ -35,6 +41,27 @@ DATASET_CLASSES = {
     "cifar100": "CIFAR100",
 }
 """Names of torchvision's classes."""
+
+IDX_FILES = (
+    "train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte",
+)  # fmt: skip
+"""Files of MNIST, and of Fashion-MNIST; each may be compressed (``.gz``)."""
+IDX_FOLDERS = {
+    "mnist": ("MNIST/raw", "MNIST", "mnist", "."),
+    "fashion-mnist": ("FashionMNIST/raw", "FashionMNIST", "fashion-mnist", "."),
+}
+"""Folders that may hold them, torchvision's first; Debian puts Fashion-MNIST into /usr/share/datasets."""
+FIRST_LABELS = {
+    bytes((5, 0, 4, 1, 9, 2, 1, 3, 1, 4)): "mnist",
+    bytes((9, 0, 0, 3, 0, 2, 7, 2, 5, 5)): "fashion-mnist",
+}
+"""The first training labels of the two sets, which share the names of their files."""
+CIFAR_FILES = {
+    "cifar10": ("cifar-10-batches-py", "cifar-10-python.tar.gz"),
+    "cifar100": ("cifar-100-python", "cifar-100-python.tar.gz"),
+}
+"""The folder of a set in torchvision's layout, and the archive that it is published in."""
+CIFAR_NAMES = {"cifar10": "batches.meta", "cifar100": "meta"}
 
 VOC = "VOCdevkit/VOC2012"
 VOC_CLASSES = (
@@ -93,7 +120,9 @@ def load_published(name: str, *, download: bool = False) -> ImageSet:
 
     Raises: BadInput, saying how to get it, when it is not there or cannot be read.
     """
-    test, train = (_part(name, is_train, download) for is_train in (False, True))
+    with tempfile.TemporaryDirectory(prefix="mlproject-") as folder:
+        root = _torchvision_root(name, Path(folder), download)
+        test, train = (opened(name, DATASET_CLASSES[name], root, train=part) for part in (False, True))
     pixels = [np.asarray(part.data, np.uint8) for part in (test, train)]
     labels = np.concatenate([np.asarray(part.targets, np.int64) for part in (test, train)])
     images: Sequence[NDArray[np.uint8]] = [image for part in pixels for image in part]
@@ -115,27 +144,107 @@ def data_root() -> Path:
     return Path(os.environ.get("MLPROJECT_DATA") or "~/.cache/mlproject/data").expanduser()
 
 
-def _part(name: str, is_train: bool, download: bool) -> Any:
-    """One split as torchvision gives it: ``data``, ``targets``, ``classes``."""
-    return opened(name, DATASET_CLASSES[name], download=download, train=is_train)
+def _torchvision_root(name: str, folder: Path, download: bool) -> Path:
+    """A root in torchvision's layout: ``folder``, with the files of a set linked or unpacked into it.
+
+    Raises: BadInput, saying what was looked for and how to get it, when it is not there or cannot be read.
+    """
+    place = _place_idx if name in IDX_FOLDERS else _place_cifar
+    try:
+        if place(name, data_root().absolute(), folder):
+            return folder
+    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+        raise BadInput(f"{name} cannot be read from {data_root()} ({_in_one_line(error)})") from error
+    _require_download(name, download, looked_for(name))
+    opened(name, DATASET_CLASSES[name], data_root(), download=True)
+    return data_root()
 
 
-def opened(name: str, kind: str, *, download: bool, **arguments: object) -> Any:
-    """torchvision's dataset of that kind below the data root.
+def _place_idx(name: str, root: Path, folder: Path) -> bool:
+    """Link the four files of a set, or unpack them, where torchvision looks for them; False without them.
 
-    Raises: BadInput, saying how to get it, when it is not there or cannot be read.
+    Raises: BadInput where they are those of the other set.
+    """
+    for place in IDX_FOLDERS[name]:
+        candidates = {file: (root / place / file, root / place / f"{file}.gz") for file in IDX_FILES}
+        paths = {file: next(filter(Path.is_file, pair), None) for file, pair in candidates.items()}
+        if None in paths.values():
+            continue
+        raw = folder / DATASET_CLASSES[name] / "raw"
+        raw.mkdir(parents=True)
+        for file, path in paths.items():
+            assert path is not None
+            if path.suffix == ".gz":
+                with gzip.open(path) as packed, (raw / file).open("wb") as plain:
+                    shutil.copyfileobj(packed, plain)
+            else:
+                (raw / file).symlink_to(path)
+        other = FIRST_LABELS.get((raw / IDX_FILES[1]).read_bytes()[8:18], name)
+        if other != name:
+            raise BadInput(f"the files in {root / place} are those of {other}, not of {name}")
+        return True
+    return False
+
+
+def _place_cifar(name: str, root: Path, folder: Path) -> bool:
+    """Link the folder of a set, or unpack its archive, where torchvision looks for it; False without them."""
+    batches, archive = CIFAR_FILES[name]
+    for place in (root, root / DATASET_CLASSES[name], root / name):
+        if (place / batches).is_dir():
+            (folder / batches).symlink_to(place / batches)
+            return True
+        if (place / archive).is_file():
+            with tarfile.open(place / archive) as packed:
+                packed.extractall(folder, filter="data")
+            return True
+    if (root / CIFAR_NAMES[name]).is_file():
+        (folder / batches).symlink_to(root)
+        return True
+    return False
+
+
+def looked_for(name: str) -> str:
+    """The files of a set as a person may put them below the root."""
+    if name in IDX_FOLDERS:
+        *folders, _ = IDX_FOLDERS[name]
+        return f"{', '.join(IDX_FILES)} (each may end in .gz) in {', '.join(folders)} or there itself"
+    if name in CIFAR_FILES:
+        return " or ".join(CIFAR_FILES[name])
+    files = SEGMENTATION_SETS[name]
+    return f"{', '.join(files.lists)}, {files.image.format('*')} and {files.label_map.format('*')}"
+
+
+def _require_download(name: str, download: bool, looked_for: str) -> None:
+    """Raise BadInput, saying where a set was looked for, unless it may be downloaded."""
+    if not download:
+        root = data_root()
+        what = "there is no such folder" if not root.is_dir() else f"no {looked_for}"
+        raise BadInput(
+            f"{name} is not in {root}: {what}; set MLPROJECT_DATA to the folder that holds "
+            f"{looked_for if not root.is_dir() else 'them'}, or fetch it with download=true"
+        )
+
+
+def opened(name: str, kind: str, root: Path, *, download: bool = False, **arguments: object) -> Any:
+    """torchvision's dataset of that kind below a root.
+
+    Raises: BadInput, saying what to do, when it cannot be downloaded or read.
     """
     from torchvision import datasets
 
-    root = data_root()
     try:
         return getattr(datasets, kind)(str(root), download=download, **arguments)
     except Exception as error:  # torchvision raises whatever its readers and the network raise
-        reason = " ".join(str(error).split())
-        remedy = "check the network" if download else "allow the download (download=true)"
-        raise BadInput(
-            f"{name} cannot be read from {root} ({reason}); {remedy} or set MLPROJECT_DATA"
-        ) from error
+        if download:
+            fault, remedy = "downloaded into", f"check the network, or put there {looked_for(name)}"
+        else:
+            fault, remedy = "read from", "delete its files there and fetch them again with download=true"
+        reason = _in_one_line(error)
+        raise BadInput(f"{name} cannot be {fault} {data_root()} ({reason}); {remedy}") from error
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _id(index: int, n_test: int) -> str:
@@ -154,12 +263,20 @@ def load_published_maps(name: str, *, download: bool = False) -> ImageSet:
     """
     files, root = SEGMENTATION_SETS[name], data_root()
     pairs = []
+    there = all((root / listed).is_file() for listed in files.lists)
+    if not there:
+        _require_download(name, download, looked_for(name))
     for held_out, arguments, listed in zip((False, True), files.parts, files.lists, strict=True):
-        opened(name, files.torchvision, download=download, **arguments)
+        opened(name, files.torchvision, root, download=not there, **arguments)
         pairs += [_pair(root, files, image, held_out) for image in _names(root / listed)]
     pairs.sort(key=lambda pair: natural(pair.id))
     return load_pairs(
-        pairs, name=name, classes=files.classes, source=files.source, first_class=files.first_class
+        pairs,
+        name=name,
+        classes=files.classes,
+        source=files.source,
+        first_class=files.first_class,
+        published=True,
     )
 
 

@@ -39,7 +39,11 @@ LargeImages = Literal["interpolated", "native"]
 
 @runtime_checkable
 class Images(Protocol):
-    """Images as the store needs them: a digest of each, and its pixels."""
+    """Images as the store needs them: an id and a digest of each, and its pixels."""
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """The name of each image in messages."""
 
     @property
     def digests(self) -> Sequence[str]:
@@ -194,7 +198,7 @@ def _prepared(preprocess: Preprocess, images: Images, row: int) -> NDArray[np.ui
     if key not in PREPARED:
         while PREPARED and len(PREPARED) >= KEPT // preprocess.crop**2:
             PREPARED.pop(next(iter(PREPARED)))
-        PREPARED[key] = prepare(preprocess, images.read(row))
+        PREPARED[key] = prepare(preprocess, images.read(row), name=images.ids[row])
     return PREPARED[key]
 
 

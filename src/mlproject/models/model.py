@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mlproject.errors import WrongUse
+from mlproject.errors import BadInput, WrongUse
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -32,6 +32,9 @@ deeper ones, two training recipes along one axis."""
 
 PREPROCESS_VERSION = 1
 """To be increased when the pixels that ``prepare`` makes change; part of every cache key."""
+
+MOST_RESIZED = 100_000_000
+"""Pixels of a resized picture before its crop, at most: 0.4 GB in memory."""
 
 Interpolation = Literal["bilinear", "bicubic"]
 
@@ -128,18 +131,24 @@ class Weights:
         return int(self.label.partition(":")[2])
 
 
-def prepare(preprocess: Preprocess, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Resize the shorter side and cut out the centre: [H, W, 3] to [crop, crop, 3], 0..255."""
-    return _fitted(preprocess, image, preprocess.interpolation)
+def prepare(preprocess: Preprocess, image: NDArray[np.uint8], *, name: str = "") -> NDArray[np.uint8]:
+    """Resize the shorter side and cut out the centre: [H, W, 3] to [crop, crop, 3], 0..255.
+
+    Raises: BadInput, with the picture's name, where its resized form would fill the memory before the cut.
+    """
+    return _fitted(preprocess, image, preprocess.interpolation, name)
 
 
-def prepare_map(preprocess: Preprocess, classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def prepare_map(preprocess: Preprocess, classes: NDArray[np.uint8], *, name: str = "") -> NDArray[np.uint8]:
     """The same for a label map, [H, W] to [crop, crop]: each pixel takes the class of its nearest one."""
-    return _fitted(preprocess, classes, "nearest")
+    return _fitted(preprocess, classes, "nearest", name)
 
 
 def _fitted(
-    preprocess: Preprocess, image: NDArray[np.uint8], resampling: Interpolation | Literal["nearest"]
+    preprocess: Preprocess,
+    image: NDArray[np.uint8],
+    resampling: Interpolation | Literal["nearest"],
+    name: str,
 ) -> NDArray[np.uint8]:
     from PIL import Image
 
@@ -149,6 +158,11 @@ def _fitted(
         new_height, new_width = size, int(size * width / height)
     else:
         new_height, new_width = int(size * height / width), size
+    if new_height * new_width > MOST_RESIZED:
+        raise BadInput(
+            f"{name or 'a picture'} of {width:,} x {height:,} pixels would be {new_width:,} x {new_height:,} "
+            f"before its crop, over {MOST_RESIZED // 1_000_000} million pixels; cut it or leave it out"
+        )
     picture = Image.fromarray(np.ascontiguousarray(image))
     if (height, width) != (new_height, new_width):
         picture = picture.resize((new_width, new_height), Image.Resampling[resampling.upper()])

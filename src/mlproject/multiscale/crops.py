@@ -29,6 +29,8 @@ Size = int | Sequence[int]
 
 WHOLE = 1e-6
 """How far side x scale may be from a whole number of pixels: rounding of floats, nothing else."""
+MOST_PIXELS = 100_000_000
+"""Pixels of an enlarged image, at most: 1.2 GB of float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +68,8 @@ def layouts(
     ``img_sizes`` wins over ``scales``. ``max_split_size`` is the largest side of a crop; without it, that of
     the image, so that crops of another than a square image have its shape.
 
-    Raises: WrongUse without any size, BadInput for sizes that are not whole or cannot be cut evenly.
+    Raises: WrongUse without any size; BadInput for sizes that are not whole, cannot be cut evenly, or are
+    over 100 million pixels, which a long image reaches where its shorter side is enlarged.
     """
     if not img_sizes and not scales:
         raise WrongUse("name the image scales (scales=[1, 2]) or the sizes in pixels (img_sizes=[224, 448])")
@@ -76,6 +79,12 @@ def layouts(
         sizes = [_size(height, width, size) for size in img_sizes]
     else:
         sizes = [(scaled_side(height, s), scaled_side(width, s)) for s in scales or ()]
+    for h, w in sizes:
+        if h * w > MOST_PIXELS:
+            raise BadInput(
+                f"an image of {height:,} x {width:,} pixels would be enlarged to {h:,} x {w:,}, over "
+                f"{MOST_PIXELS // 1_000_000} million pixels; crop it or use smaller sizes"
+            )
     caps = (max_split_size or height, max_split_size or width)
     return tuple(
         Layout(height=h, width=w, rows=_splits(h, caps[0]), columns=_splits(w, caps[1])) for h, w in sizes

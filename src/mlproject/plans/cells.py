@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from mlproject.cell import Cell, Knob
-from mlproject.data import ImageSet, full_name, load_images
+from mlproject.data import Ignore, ImageSet, full_name, load_images
 from mlproject.errors import WrongUse
 from mlproject.features import cache_folder
 from mlproject.models import SCRATCH, find_model, find_weights
@@ -35,7 +35,7 @@ def cell_at(at: Coordinates, knobs: Mapping[str, Knob], rules: SizeRules) -> Pla
     """The cell at these coordinates. Raises: WrongUse, BadInput for what cannot be run."""
     recipe = build_recipe(at.recipe, knobs)
     data = full_name(at.data)
-    images, settings = _images(data, at.max_bad), _region_settings(at)
+    images, settings = _images(data, *_reading(at)), _region_settings(at)
     model = find_model(at.model)
     weights = find_weights(model, _weights(at.weights, at.recipe, recipe))
     sizes = sizes_of(at, images, recipe, rules)
@@ -63,7 +63,7 @@ def cell_at(at: Coordinates, knobs: Mapping[str, Knob], rules: SizeRules) -> Pla
     )
     if cell.large_images == "native" and recipe.from_scratch:
         raise WrongUse(f"large_images must be interpolated for recipe {cell.recipe}, not 'native'")
-    shown = _regions(data, at.max_bad, at.region, settings)
+    shown = _regions(data, *_reading(at), at.region, settings)
     return PlannedCell(cell=cell, images=shown, reduced=sizes.reduced)
 
 
@@ -77,9 +77,14 @@ def _weights(spec: str, name: str, recipe: Recipe) -> str:
     return spec
 
 
+def _reading(at: Coordinates) -> tuple[int, bool, Ignore]:
+    """What decides how data are read: bad images allowed, download, value of label maps to be ignored."""
+    return at.max_bad, at.download, at.ignore
+
+
 @cache
-def _images(spec: str, max_bad: int) -> ImageSet:
-    return load_images(spec, max_bad=max_bad)
+def _images(spec: str, max_bad: int, download: bool, ignore: Ignore) -> ImageSet:
+    return load_images(spec, max_bad=max_bad, download=download, ignore=ignore)
 
 
 _settings = cache(settings_of)
@@ -90,8 +95,10 @@ def _region_settings(at: Coordinates) -> RegionSettings | None:
 
 
 @cache
-def _regions(spec: str, max_bad: int, region: str, settings: RegionSettings | None) -> ImageSet:
-    return masked(_images(spec, max_bad), region, settings, cache_folder())
+def _regions(
+    spec: str, max_bad: int, download: bool, ignore: Ignore, region: str, settings: RegionSettings | None
+) -> ImageSet:
+    return masked(_images(spec, max_bad, download, ignore), region, settings, cache_folder())
 
 
 def drawn_from(cell: Cell) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BaseModel, BeforeValidator, Field
 
 from mlproject.cell import Draw, LargeImages, Region
+from mlproject.data import Ignore
 from mlproject.recipes import STRICT
 from mlproject.regions import Paths, Refine
 
@@ -158,3 +159,14 @@ class Coordinates(BaseModel):
     max_bad: Annotated[
         int, Field(ge=0, description="Unreadable images of a folder to leave out, at most.")
     ] = 0
+    download: Annotated[
+        bool, Field(description="Fetch a published data set that is not below `MLPROJECT_DATA`.")
+    ] = False
+    ignore: Annotated[
+        Ignore,
+        BeforeValidator(str),
+        Field(
+            description="Value of label maps that counts for nothing; none reads 255 as the class after all "
+            "others, as in masks of 0 and 255."
+        ),
+    ] = "255"

@@ -54,7 +54,7 @@ def pixels_of(images: ImageSet, rows: Sequence[int], preprocess: Preprocess) -> 
     side = preprocess.crop
     pixels = np.empty((len(rows), side, side, 3), np.uint8)
     for place, row in enumerate(rows):
-        pixels[place] = prepare(preprocess, images.read(int(row)))
+        pixels[place] = prepare(preprocess, images.read(int(row)), name=images.ids[row])
     return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 

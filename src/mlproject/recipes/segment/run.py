@@ -63,7 +63,11 @@ def run_segment(segment: Segment, cell: Cell, images: ImageSet, report: Report) 
     )
     shares = _shares(examples.targets[: len(rows.train)], n_classes)
     if (shares > 0).sum() < 2:
-        raise WrongUse(f"recipe='segment' needs label maps of at least 2 classes; {images.name} gives 1")
+        name = images.classes[int(shares.argmax())]
+        raise WrongUse(
+            f"recipe='segment' needs label maps of at least 2 classes; every pixel of the {len(rows.train)} "
+            f"training images of {images.name} that counts is of class {name!r}"
+        )
     with seeded(cell.seed, "init"):
         net = PixelClassifier(model.build(), model.width, n_classes)
     parts = split_rows(rows, examples)
@@ -102,7 +106,7 @@ def maps_of(images: ImageSet, rows: Sequence[int], preprocess: Preprocess) -> Te
     assert images.read_map is not None
     maps = np.empty((len(rows), preprocess.crop, preprocess.crop), np.uint8)
     for place, row in enumerate(rows):
-        maps[place] = prepare_map(preprocess, images.read_map(int(row)))
+        maps[place] = prepare_map(preprocess, images.read_map(int(row)), name=images.ids[row])
         if (maps[place] == UNLABELLED).all():
             raise BadInput(
                 f"{images.ids[row]}: no pixel has a class at {preprocess.crop} x {preprocess.crop}"

@@ -1,0 +1,205 @@
+"""Names of files and folders: printable ids, natural order, and what a folder's name says of its content.
+
+A name may say that a folder is a split, that it holds pictures or label maps, or that it is a program's.
+Names are compared without case, composition of accents and separators: ``Training_Set`` is ``trainingset``.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+from urllib.parse import unquote
+
+from mlproject.errors import BadInput
+
+SplitName = Literal["train", "test", "eval", "val"]
+SPLITS: Mapping[SplitName, frozenset[str]] = {
+    "train": frozenset({"train", "training", "trn", "learn", "learning"}),
+    "test": frozenset({"test", "tests", "testing", "tst"}),
+    "eval": frozenset({"eval", "evaluation", "evaluate", "holdout", "heldout"}),
+    "val": frozenset(
+        {"val", "vals", "valid", "validation", "validate", "vali", "dev", "devel", "development"}
+    ),
+}
+"""Names of each split. Of those that are held out beside ``train``, the first in this order is taken."""
+HELD_OUT: tuple[SplitName, ...] = ("test", "eval", "val")
+PARTS = frozenset({"fold", "kfold", "split", "part", "partition", "subset", "unseen", "extra", "cv"})
+"""Words that name a part of a data set, but not what it is for."""
+FILLING = "(?:set|data|dataset|images?|imgs?|pictures?|photos?|samples?|split|folder|files?|dir)*"
+PICTURES = ("images", "image", "imgs", "img", "pictures", "picture", "photos", "photo", "jpegimages")
+"""Names of a folder of pictures beside one of label maps."""
+LABEL_MAPS = (
+    "labels", "label", "masks", "mask", "annotations", "annotation", "segmentations", "segmentation",
+    "segmentationclass", "segs", "seg", "groundtruth", "gt", "labelmaps", "maskimages", "trimaps",
+)  # fmt: skip
+"""Names of a folder of label maps beside one of pictures."""
+NO_DATA = frozenset({
+    "@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "__macosx", "__pycache__",
+    "lost+found", "$recycle.bin", "recycler", "system volume information", "thumbnails", "thumbs",
+    "network trash folder", "temporary items",
+})  # fmt: skip
+"""Folders of file servers, archivers, systems and viewers; hidden ones are left out anyway."""
+
+
+def printable(path: str) -> str:
+    """The id of a relative path: composed (NFC), with unprintable characters and ``%`` percent-escaped.
+
+    ``urllib.parse.unquote(id, errors="surrogateescape")`` gives the composed path back.
+
+    >>> printable("n01440764/a\\tb 100%.png")
+    'n01440764/a%09b 100%25.png'
+    """
+    return "".join(map(_escaped, unicodedata.normalize("NFC", path)))
+
+
+def natural(text: str) -> tuple[list[str | int], str]:
+    """Sort key that compares runs of digits as numbers.
+
+    >>> sorted(["10.png", "2.png", "1.png"], key=natural)
+    ['1.png', '2.png', '10.png']
+    """
+    parts = re.split(r"([0-9]+)", text.casefold())
+    return [int(part) if part.isdecimal() and part.isascii() else part for part in parts], text
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable() and character != "%":
+        return character
+    return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogateescape"))
+
+
+def class_key(name: str) -> str:
+    """A name without what is easily mistaken: case, width, composition, invisible signs, separators.
+
+    >>> class_key("Hot_Dog ") == class_key("hot dog")
+    True
+    """
+    text = unicodedata.normalize("NFKC", unquote(name, errors="surrogateescape")).casefold()
+    visible = "".join(c for c in text if unicodedata.category(c) != "Cf")
+    return " ".join(re.split(r"[\s_-]+", unicodedata.normalize("NFC", visible))).strip()
+
+
+def holds_no_data(name: str) -> bool:
+    """Whether a folder of that name belongs to a system or a program."""
+    return name.casefold().strip() in NO_DATA
+
+
+def plain(name: str) -> str:
+    """The letters of a name, without case, digits and separators."""
+    return "".join(c for c in class_key(name) if c.isalpha())
+
+
+def split_of(name: str) -> SplitName | None:
+    """The split that a folder's name means; None for any other name.
+
+    >>> split_of("Training_Set"), split_of("val2017"), split_of("validity")
+    ('train', 'val', None)
+    """
+    letters = plain(name)
+    for split, words in SPLITS.items():
+        if re.fullmatch(f"{FILLING}(?:{'|'.join(sorted(words))}){FILLING}", letters):
+            return split
+    return None
+
+
+def looks_like_split(name: str) -> bool:
+    """Whether a word of a name is that of a split or of a part: ``train_extra``, ``fold1``, ``part B``."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    words = set(re.findall(r"[^\W\d_]+", class_key(spaced)))
+    return split_of(name) is not None or bool(words & PARTS.union(*SPLITS.values()))
+
+
+def find_splits(folder: Path, files: Iterable[str]) -> dict[str, bool | None]:
+    """Folders on top that are splits, and whether each is held out; empty where there are none.
+
+    ``train`` alone is a split whose held-out images are still to be chosen (None). ``files`` are relative
+    paths of pictures.
+
+    Raises: BadInput, by name, where folders look like splits and cannot be taken as such.
+    """
+    below: dict[str, set[str]] = defaultdict(set)
+    for path in files:
+        top, *inside = path.split("/")[:-1] or [""]
+        if top:
+            below[top].update(inside[:1])
+    by_split: dict[SplitName, list[str]] = defaultdict(list)
+    for top in sorted(below):
+        if split := split_of(top):
+            by_split[split].append(top)
+    held_out = next((by_split[split] for split in HELD_OUT if split in by_split), [])
+    train = by_split.get("train", [])
+    if train and (held_out or len(train) == len(below)):
+        for tops in (train, held_out):
+            if len(tops) > 1:
+                raise BadInput(f"{_named(tops)} of {folder} both look like one split; make them one folder")
+        return {train[0]: False, held_out[0]: True} if held_out else {train[0]: None}
+    _require_no_splits(folder, below)
+    return {}
+
+
+def _require_no_splits(folder: Path, below: Mapping[str, set[str]]) -> None:
+    """Refuse folders on top that are no splits by the rules, and no classes by the looks."""
+    tops = sorted(below)
+    if all(split_of(top) for top in tops) and (len(tops) > 1 or any(below.values())):
+        alone = f", or give {folder / tops[0]}" if len(tops) == 1 else ""
+        raise BadInput(
+            f"{_named(tops)} of {folder}: looks like a split, and there is no train/ beside it; name the "
+            f"folder of training images train/{alone}"
+        )
+    for i, top in enumerate(tops):
+        if shared := next(_sharing(top, tops[i + 1 :], below), None):
+            raise BadInput(
+                f"{_named((top, shared))} of {folder} look like splits, not classes: both hold "
+                f"{_named(sorted(below[top] & below[shared])[:3])}; name them train/ and test/, or give one"
+            )
+        splits = {split_of(name): name for name in sorted(below[top])}
+        if "train" in splits and (held := next((splits[s] for s in HELD_OUT if s in splits), None)):
+            remedy = f"give {folder / top}" if len(tops) == 1 else "put train/ and test/ above the classes"
+            raise BadInput(f"{top}/{splits['train']} and {top}/{held} of {folder} are splits; {remedy}")
+
+
+def _sharing(top: str, others: Iterable[str], below: Mapping[str, set[str]]) -> Iterator[str]:
+    """Other folders with a subfolder of the same name, where either of the two looks like a split."""
+    for other in others:
+        if below[top] & below[other] and (looks_like_split(top) or looks_like_split(other)):
+            yield other
+
+
+def find_label_maps(names: Iterable[str]) -> tuple[str, str] | None:
+    """The folder of pictures and that of their label maps among names; None without such a pair."""
+    by_name = {plain(name): name for name in sorted(names, reverse=True)}
+    pictures = next((by_name[name] for name in PICTURES if name in by_name), None)
+    maps = next((by_name[name] for name in LABEL_MAPS if name in by_name), None)
+    return (pictures, maps) if pictures and maps else None
+
+
+def require_no_label_maps(folder: Path, classes: Iterable[str]) -> None:
+    """Refuse pictures and label maps as two classes. Raises: BadInput."""
+    if pair := find_label_maps(classes):
+        raise BadInput(
+            f"{_named(pair)} in {folder} are pictures and label maps, not two classes; put splits below "
+            "them (images/train/ beside labels/train/), or give the folder of pictures alone"
+        )
+
+
+def require_distinct_classes(folder: Path, names: Mapping[str, str]) -> None:
+    """Refuse classes whose names differ in what other disks and people do not tell apart.
+
+    ``names`` has the id of an image of each class. Raises: BadInput.
+    """
+    first: dict[str, str] = {}
+    for name, image in names.items():
+        other = first.setdefault(class_key(name), name)
+        if other != name:
+            raise BadInput(
+                f"classes {other!r} and {name!r} of {folder} differ in case, blanks or separators only "
+                f"({names[other]}, {image}); give both folders one name"
+            )
+
+
+def _named(names: Iterable[str]) -> str:
+    return " and ".join(f"{name}/" for name in names)
