@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from mlproject.errors import BadInput
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from PIL.Image import Image as PillowImage
 
 Pixels = NDArray[np.uint8]
 
@@ -137,7 +137,7 @@ def _refusing(content: bytes) -> Iterator[str]:
         raise BadImage(f"cannot be decoded as {kind}: {_one_line(error)}") from error
 
 
-def _loaded(content: bytes, kind: str) -> Image.Image:
+def _loaded(content: bytes, kind: str) -> PillowImage:
     image = _open(content, kind)
     _check_size(*image.size)
     if kind == "PNG":
@@ -155,7 +155,7 @@ def _format(content: bytes) -> str:
     raise BadImage("not an image (none of PNG, JPEG, WEBP, BMP, GIF, TIFF)")
 
 
-def _open(content: bytes, kind: str) -> Image.Image:
+def _open(content: bytes, kind: str) -> PillowImage:
     from PIL import Image
 
     with _quiet():
@@ -168,13 +168,13 @@ def _check_size(width: int, height: int) -> None:
         raise BadImage(f"{width:,} x {height:,} is over the limit ({limits})")
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: PillowImage) -> int:
     with contextlib.suppress(Exception), _quiet():
         return int(image.getexif().get(_EXIF_ORIENTATION, 1))
     return 1
 
 
-def _rgb(image: Image.Image) -> Pixels:
+def _rgb(image: PillowImage) -> Pixels:
     """Pixels of any mode as RGB, writable."""
     from PIL import Image
 
