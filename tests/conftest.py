@@ -11,6 +11,10 @@ os.environ.pop("COLUMNS", None)  # set in workers of parallel tests; consoles re
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy and torch: workers share the cores
 
+from tests.annotations import check_annotations
+
+check_annotations()  # before the package is imported
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
+from mlproject.analysis.points import Replicates, replicates
+from mlproject.analysis.runs import ImagePool, image_pools, read_runs
 from mlproject.cell import Cell
 from mlproject.losses import Observation, PerImageLosses
+
+
+def drawn_pools(
+    observations: Iterable[Observation], *, n_draws: int, seed: int = 0
+) -> Iterator[tuple[ImagePool, Mapping[str, Replicates]]]:
+    """Pools and their replicates as ``analyse`` makes them, for tests of one kind of result alone."""
+    for pool in image_pools(read_runs(observations)[0]):
+        yield pool, replicates(pool, n_draws=n_draws, seed=seed)
+
 
 PARAMS = {"lite0": 3.37e6, "lite1": 4.14e6, "lite2": 4.81e6, "resnet18": 11.2e6}
 

@@ -7,8 +7,14 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from beartype.roar import BeartypeCallHintParamViolation
+
+from mlproject.errors import unknown
+from mlproject.scaling import Cost
+from mlproject.scaling.laws.law import softplus
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
@@ -135,3 +141,12 @@ def test_no_committed_file_holds(what: str) -> None:
 def test_checkpoints_are_read_without_running_their_code(path: Path) -> None:
     calls = re.findall(r"torch\.load\([^)]*\)", path.read_text("utf-8"))
     assert all("weights_only=True" in call for call in calls)
+
+
+def test_annotations_of_functions_and_of_fields_are_checked_while_tests_run() -> None:
+    with pytest.raises(BeartypeCallHintParamViolation):
+        unknown(1, "resnet5", ["resnet50"])  # type: ignore[arg-type]
+    with pytest.raises(BeartypeCallHintParamViolation):
+        Cost(coefficient="6.0")  # type: ignore[arg-type]
+    with pytest.raises(BeartypeCallHintParamViolation):
+        softplus(np.zeros(2, dtype=np.int64))

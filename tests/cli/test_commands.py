@@ -407,11 +407,17 @@ def test_a_full_disk_in_the_middle_of_a_cell_ends_the_plan_with_status_five(
 
 
 def test_the_traceback_is_shown_when_asked_for_and_only_then() -> None:
-    plain = python("-m", "mlproject", "cell", "--model=resnt")
-    told = python("-m", "mlproject", "cell", "--model=resnt", "--debug")
+    words = [
+        "-m",
+        "mlproject",
+        "cell",
+        "--model=resnet18",
+        "--recipe=prob",
+    ]  # refused before torch is imported
+    plain, told = python(*words), python(*words, "--debug")
     assert (plain.returncode, "Traceback" in plain.stderr) == (2, False)
     assert "Traceback" in told.stderr
-    assert "WrongUse: unknown model" in told.stderr
+    assert "WrongUse: unknown recipe" in told.stderr
 
 
 def test_a_dry_run_imports_neither_torch_nor_mlflow(tmp_path: Path) -> None:

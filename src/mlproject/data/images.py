@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from mlproject.errors import BadInput
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from PIL.Image import Image as PillowImage
 
 Pixels = NDArray[np.uint8]
 
@@ -155,7 +155,7 @@ def _refusing(content: bytes) -> Iterator[str]:
         raise BadImage(f"cannot be decoded as {kind}: {_one_line(error)}") from error
 
 
-def _loaded(content: bytes, kind: str) -> Image.Image:
+def _loaded(content: bytes, kind: str) -> PillowImage:
     image = _open(content, kind)
     _check_size(*image.size)
     if kind == "PNG":
@@ -173,7 +173,7 @@ def _format(content: bytes) -> str:
     raise BadImage("not an image (none of PNG, JPEG, WEBP, BMP, GIF, TIFF)")
 
 
-def _open(content: bytes, kind: str) -> Image.Image:
+def _open(content: bytes, kind: str) -> PillowImage:
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -208,7 +208,7 @@ def _check_size(width: int, height: int) -> None:
         raise BadImage(f"{width:,} x {height:,} is a strip, over {MAX_RATIO} times as long as wide")
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: PillowImage) -> int:
     with contextlib.suppress(Exception), _quiet():
         return int(image.getexif().get(_EXIF_ORIENTATION, 1))
     return 1
@@ -218,7 +218,7 @@ def _upright(pixels: Pixels, value: int) -> Pixels:
     return np.ascontiguousarray(UPRIGHT.get(value, np.asarray)(pixels))
 
 
-def _rgb(image: Image.Image) -> Pixels:
+def _rgb(image: PillowImage) -> Pixels:
     """Pixels of any mode as RGB, writable."""
     from PIL import Image
 

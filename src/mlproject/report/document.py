@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import matplotlib.figure
-    import pandas as pd
+    from pandas import DataFrame, Series
 
 Row = Mapping[str, Any]
 
@@ -47,7 +47,7 @@ class Table:
         return self.columns or tuple(dict.fromkeys(name for row in self.rows for name in row))
 
     @cached_property
-    def frame(self) -> pd.DataFrame:
+    def frame(self) -> DataFrame:
         """The whole table as a DataFrame; whole numbers stay whole where some are missing."""
         import pandas as pd
 
@@ -105,7 +105,7 @@ class Document:
         return tuple(figure for section in self.sections for figure in section.figures)
 
 
-def _series(values: list[Any]) -> pd.Series[Any]:
+def _series(values: list[Any]) -> Series[Any]:
     import pandas as pd
 
     known = [value for value in values if value is not None]
