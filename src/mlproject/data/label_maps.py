@@ -193,7 +193,7 @@ def _known(pair: _CheckedPair, class_of: NDArray[np.uint8]) -> Present:
 
 def _untrained(known: Present, held_out: Present, classes: Sequence[str]) -> list[Skipped]:
     """A note for each class of which no training image has a pixel."""
-    untrained = known[held_out].any(0) & ~known[~held_out].any(0)
+    untrained = np.asarray(known[held_out].any(0) & ~known[~held_out].any(0))
     reason = "no image: in held-out label maps only, nothing to train on"
     names = (name for name, alone in zip(classes, untrained, strict=False) if alone)
     return [Skipped(id=f"(class {name})", reason=reason) for name in names]
