@@ -18,7 +18,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 from mlproject.errors import BadInput, WrongUse, printable, unknown
 from mlproject.files import unescape_formula
@@ -147,7 +146,8 @@ def _header_hint(header: Sequence[str]) -> str:
     return ""
 
 
-class _Record(NamedTuple):
+@dataclass(frozen=True)
+class _Record:
     """A row that is not empty: numbered as in a spreadsheet and in an editor; a comment has no cells."""
 
     row: int
@@ -172,10 +172,10 @@ class _CsvText:
         commented: list[_Record] = []
         for record in self._records():
             if not record.comment:
-                named = record._replace(cells=_names(record.cells))
+                named = replace(record, cells=_names(record.cells))
                 return named if self._holds(named) or not commented else commented[-1]
             for start in (record.comment, record.comment.strip()[1:]):
-                named = record._replace(cells=_names(self._split(start)))
+                named = replace(record, cells=_names(self._split(start)))
                 commented += [named] if self._holds(named) else []
         raise BadInput(f"{self.name}: a header and at least one row are needed")
 
