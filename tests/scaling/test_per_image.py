@@ -1,13 +1,12 @@
 """Exponents of many images at once; information in bits: the published table, the identities, no ratio."""
 
 import time
+
 import numpy as np
 import pytest
+
 from mlproject.errors import BadInput
-from mlproject.scaling import image_exponents
-import numpy as np
-import pytest
-from mlproject.scaling import measure_information
+from mlproject.scaling import image_exponents, measure_information
 from mlproject.scaling.per_image import information
 
 SIZES = np.array([100.0, 200.0, 400.0, 800.0, 1600.0, 3200.0, 6400.0])
@@ -118,14 +117,14 @@ def test_principal_components_leave_the_variance_they_do_not_hold():
     assert measure_information(left, constant).bits.value == pytest.approx(-np.log2(1 - held), rel=1e-6)
 
 
-def planted(n=400, seed=0):
+def planted_errors(n=400, seed=0):
     draw = np.random.default_rng(seed)
     constant = draw.gamma(4.0, size=n)
     return constant * draw.uniform(0.3, 0.5, n), constant, constant * draw.uniform(0.1, 0.3, n)
 
 
 def test_a_ratio_and_its_interval_pair_the_images():
-    losses, constant, reference = planted()
+    losses, constant, reference = planted_errors()
     found = measure_information(losses, constant, reference)
     assert found.ratio.value == pytest.approx(found.bits.value / found.ceiling.value)
     assert found.ratio.low < found.ratio.value < found.ratio.high
@@ -146,21 +145,21 @@ def test_intervals_cover_what_they_are_intervals_of():
     truth = -np.log2(0.4)
     hits = 0
     for seed in range(100):
-        losses, constant, _ = planted(100, seed)
+        losses, constant, _ = planted_errors(100, seed)
         bits = measure_information(losses, constant, n_draws=300).bits
         hits += bits.low <= truth <= bits.high
     assert hits >= 89
 
 
 def test_without_information_in_the_reference_there_is_no_ratio():
-    losses, constant, _ = planted()
+    losses, constant, _ = planted_errors()
     found = measure_information(losses, constant, constant * 1.01)
     assert found.ceiling.value < 0
     assert found.ratio is None
 
 
 def test_a_ceiling_that_may_be_nothing_leaves_the_ratio_open():
-    losses, constant, _ = planted(40)
+    losses, constant, _ = planted_errors(40)
     noise = constant * np.random.default_rng(1).choice([0.1, 1.8], 40)
     found = measure_information(losses, constant, noise)
     assert found.ceiling.low < 0 < found.ceiling.value

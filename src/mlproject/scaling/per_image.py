@@ -25,15 +25,18 @@ With the variance explained R² = 1 - l / l0, I = -log2(1 - R²). Intervals: the
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
+
 from mlproject.errors import BadInput
-from mlproject.scaling.laws.law import Array
-from dataclasses import dataclass
-import numpy as np
-from numpy.typing import NDArray
 from mlproject.scaling.fitting.intervals import Estimate
+from mlproject.scaling.laws.law import Array
+
+LEVELS = (2.5, 97.5)
+"""Percentiles of the draws that bound an interval."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageExponents:
@@ -178,10 +181,6 @@ def _mask(values: NDArray[np.bool_], valid: NDArray[np.bool_]) -> NDArray[np.boo
     return out
 
 
-Floats = NDArray[np.float64]
-LEVELS = (2.5, 97.5)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Information:
     """Information about a target in a source, over a set of images.
@@ -204,7 +203,7 @@ def information(loss: float, constant: float) -> float:
 
 
 def measure_information(
-    losses: Floats, constant: Floats, reference: Floats | None = None, *, n_draws: int = 1000, seed: int = 0
+    losses: Array, constant: Array, reference: Array | None = None, *, n_draws: int = 1000, seed: int = 0
 ) -> Information:
     """I, and I* and r beside a reference, with intervals over images.
 
@@ -233,17 +232,17 @@ def measure_information(
     )
 
 
-def _bits(loss: Floats, constant: Floats) -> Floats:
+def _bits(loss: Array, constant: Array) -> Array:
     with np.errstate(divide="ignore"):
         return np.asarray(np.log2(constant) - np.log2(loss))
 
 
-def _estimate(value: float, draws: Floats) -> Estimate:
+def _estimate(value: float, draws: Array) -> Estimate:
     low, high = np.percentile(draws, LEVELS)
     return Estimate(value=value, low=float(low), high=float(high))
 
 
-def _ratio(bits: Estimate, ceiling: Estimate, draws: Floats, ceiling_draws: Floats) -> Estimate | None:
+def _ratio(bits: Estimate, ceiling: Estimate, draws: Array, ceiling_draws: Array) -> Estimate | None:
     """r; its limits are infinite where a replicate of I* is not positive."""
     if not (0 < ceiling.value < np.inf and np.isfinite(bits.value)):
         return None
