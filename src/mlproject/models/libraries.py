@@ -184,19 +184,6 @@ def _vit_b_16() -> Module:
     return _cut(_full("vit_b_16"), "heads")
 
 
-def resnet(name: str) -> Module:
-    """The network without its classifier.
-
-    Shapes: [B, 3, H, W] to [B, 512] (basic blocks) or [B, 2048] (bottlenecks).
-    """
-    from torch import nn
-    from torchvision.models import get_model
-
-    network: Module = get_model(name, weights=None)
-    network.fc = nn.Identity()
-    return network
-
-
 def _resnet(name: str, width: int, n_params: int, sha256: str) -> Model:
     return Model(
         name=name,
@@ -207,7 +194,7 @@ def _resnet(name: str, width: int, n_params: int, sha256: str) -> Model:
         n_params_body=n_params,
         imagenet=torchvision_weights(name, sha256),
         classifier="fc.",
-        build=lambda: resnet(name),
+        build=lambda: _cut(_full(name), "fc"),
     )
 
 
