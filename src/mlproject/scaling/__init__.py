@@ -8,9 +8,17 @@ Arithmetic on NumPy and SciPy alone:
     ('scaling', 0.49)
 """
 
-from mlproject.scaling.allocation.design import NextCell, NextPlan, plan_next
+from mlproject.scaling.allocation.budget import (
+    SUMS,
+    Cost,
+    Frontier,
+    NextCell,
+    NextPlan,
+    fit_cost,
+    frontier,
+    plan_next,
+)
 from mlproject.scaling.allocation.empirical_frontier import METHODS, Envelope, envelope
-from mlproject.scaling.allocation.frontier import SUMS, Cost, Frontier, fit_cost, frontier
 from mlproject.scaling.assess import LEAST_WEIGHT, Assessment, HeldOut, LawFit, assess
 from mlproject.scaling.averaging.average import Average, Standing, average
 from mlproject.scaling.fitting.compare import Difference, compare
