@@ -7,9 +7,7 @@ import json
 import os
 import shlex
 import shutil
-import sqlite3
 import sys
-import tempfile
 import uuid
 from pathlib import Path
 from typing import Any
@@ -159,7 +157,7 @@ def _build_sqlite(path: Path, address: str) -> None:
             return
         stub = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
         try:
-            _build(stub, _address(address, stub), _artifact_root())
+            _build(_address(address, stub), _artifact_root())
             os.link(stub, path)
         finally:
             for leftover in path.parent.iterdir():
@@ -167,17 +165,16 @@ def _build_sqlite(path: Path, address: str) -> None:
                     leftover.unlink()
 
 
-def _build(file: Path, address: str, root: str) -> None:
+def _build(address: str, root: str) -> None:
     """Build a store whose first experiment keeps its artifacts below ``root`` (empty: MLflow's choice)."""
-    from mlflow import MlflowClient
+    if root:  # the client has no argument for it
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    with contextlib.ExitStack() as stack:
-        if root:  # MLflow writes the folder's name into SQL as it is
-            stack.enter_context(contextlib.chdir(stack.enter_context(tempfile.TemporaryDirectory())))
+        SqlAlchemyStore(address, root)
+    else:
+        from mlflow import MlflowClient
+
         MlflowClient(tracking_uri=address).search_experiments(max_results=1)
-    if root:  # MLflow has no call that says where the artifacts of its first experiment lie
-        with contextlib.closing(sqlite3.connect(file)) as database, database:
-            database.execute("update experiments set artifact_location = ?", [f"{root}/0"])
 
 
 def _artifact_root() -> str:

@@ -79,7 +79,7 @@ class TrackedRun:
 def read_cell(tags: Mapping[str, str]) -> Cell:
     """The cell that a run's tags hold. Raises: BadInput for tags that hold none, or that of another key."""
     try:
-        cell = Cell.from_dict(json.loads(tags["cell.json"]))
+        cell = Cell.from_dict(dict(json.loads(tags["cell.json"])))
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError, MLProjectError) as error:
         raise BadInput(f"its tag cell.json holds no cell ({one_line(error)})") from error
     if cell.key != tags.get("cell.key"):
