@@ -87,10 +87,10 @@ def cell(
 
     Any knob of the recipe is an option too: `--lr 1e-3 --epochs 50 --target labels --batch-size 32`.
     """
-    named = dict(model=model, dataset_size=dataset_size, data=data, weights=weights, seed=seed)
     from mlproject.cli.session import run_session, undeclared
     from mlproject.plans import plan_of
 
+    named = dict(model=model, dataset_size=dataset_size, data=data, weights=weights, seed=seed)
     given = named | dict(image_scales=image_scales, eval_size=eval_size) | undeclared(knobs or [])
     plan = plan_of(model, {k: v for k, v in given.items() if v != ""})
     raise typer.Exit(run_session(plan, experiment, dry_run, fit=False))
