@@ -26,8 +26,7 @@ from mlproject.analysis.iterations import (
     IterationRun,
 )
 from mlproject.analysis.lines import LawLine, LocalExponents, ModelLine, PredictedLine
-from mlproject.analysis.loss_kinds import LossKind
-from mlproject.analysis.points import HORIZONS, STATISTICS, Correlation, Point, Statistic
+from mlproject.analysis.points import HORIZONS, STATISTICS, Correlation, LossKind, Point, Statistic
 from mlproject.analysis.study import Ablation, Study, analyse
 
 __all__ = [

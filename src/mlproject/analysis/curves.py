@@ -25,18 +25,19 @@ from mlproject.analysis.lines import (
     law_line,
     local_exponents,
 )
-from mlproject.analysis.loss_kinds import LossKind, loss_kinds
 from mlproject.analysis.points import (
     HORIZONS,
     STATISTICS,
     Correlation,
     Floats,
+    LossKind,
     Point,
     Replicates,
     Statistic,
     average_losses,
     correlations,
     influence,
+    loss_kinds,
     make_point,
     noise_dof,
     over_seeds,
@@ -227,9 +228,8 @@ def label_curves(pairs: Sequence[tuple[ComparableRuns, Curve]]) -> tuple[Curve, 
         for (_, curve), (series, family) in zip(along, labels, strict=True):
             curves.append(replace(curve, series=series, family=family))
     axes = list(AXES.values())
-    return tuple(
-        sorted(curves, key=lambda c: (axes.index(c.axis), c.family, c.random, natural_order(c.series)))
-    )
+    curves.sort(key=lambda c: (axes.index(c.axis), c.family, c.random, natural_order(c.series)))
+    return tuple(curves)
 
 
 def _curve(group: ComparableRuns, pool: ImagePool, drawn: Mapping[str, Replicates], seed: int) -> Curve:

@@ -5,6 +5,10 @@ Statistics 9, 130), one exponential weight per image and draw. A weight belongs 
 so runs are paired wherever they share images, however few. Seeds: n - 1 of n are drawn with replacement (Rao
 and Wu 1988, JASA 83, 231), as the usual n of n has a variance that is too small by (n - 1) / n, a third at
 three seeds. One seed has no spread, and the interval then covers images only.
+
+Kinds of loss: recipes log every loss that is defined for their outputs, whichever they train (a probe:
+squared, absolute and Huber's error, or cross-entropy and Brier's score), so that no run is needed to compare
+them.
 """
 
 from __future__ import annotations
@@ -19,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from mlproject.analysis.runs import EvaluatedRun, ImagePool
-from mlproject.scaling import Estimate, acceleration_of, bca, unshared_noise
+from mlproject.analysis.runs import LOSS_KINDS, EvaluatedRun, ImagePool
+from mlproject.errors import BadInput
+from mlproject.scaling import Estimate, Fit, acceleration_of, bca, fit, unshared_noise
 
 Floats = NDArray[np.float64]
 Statistic = Literal["mean", "median"]
@@ -32,6 +37,8 @@ FEWEST_SHARED = 3
 """Images that two points must share before a correlation is given."""
 CHUNK = 8_000_000
 """Weights held at once: bounds memory at 32 MB, however many images there are."""
+LEAST_SCALES = 3
+"""Distinct scales that leave a power law a degree of freedom."""
 Replicates = Mapping[Statistic, Floats]
 """Bootstrap replicates [draws] of the mean and of the median loss."""
 
@@ -221,3 +228,70 @@ def _pearson(a: Floats, b: Floats) -> float:
     a, b = a - a.mean(), b - b.mean()
     size = float(np.sqrt((a @ a) * (b @ b)))
     return float(np.clip((a @ b) / size, -1.0, 1.0)) if size > 0 else float("nan")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossKind:
+    """One kind of loss along a curve. Shapes: ``mean`` and ``spread`` are [points], as the curve's points.
+
+    ``spread`` is the standard deviation over images, relative to the mean. ``agreement`` [kinds] are Spearman
+    correlations with every kind over images at the largest scale. ``law`` is k x^-alpha fitted to the mean,
+    with a t interval; None below three scales, or where a mean is not above zero.
+    """
+
+    kind: str
+    trained: bool
+    mean: Floats
+    spread: Floats
+    agreement: Mapping[str, float]
+    law: Fit | None
+
+
+def loss_kinds(
+    scales: Sequence[Sequence[EvaluatedRun]], x: Sequence[float], n_images: int
+) -> tuple[LossKind, ...]:
+    """Kinds that every run [by scale] logged, the trained one first; none where only that was logged."""
+    runs = [run for of_scale in scales for run in of_scale]
+    trained = runs[0].kind
+    kinds = [kind for kind in LOSS_KINDS if kind != trained and all(kind in run.columns for run in runs)]
+    if not kinds:
+        return ()
+    columns = {kind: _columns(scales, kind, n_images) for kind in (trained, *kinds)}
+    return tuple(
+        LossKind(
+            kind=kind,
+            trained=kind == trained,
+            mean=np.nanmean(losses, axis=0),
+            spread=np.nanstd(losses, axis=0) / np.nanmean(losses, axis=0),
+            agreement={other: _spearman(losses[:, -1], values[:, -1]) for other, values in columns.items()},
+            law=_power_law(x, np.nanmean(losses, axis=0)),
+        )
+        for kind, losses in columns.items()
+    )
+
+
+def _columns(scales: Sequence[Sequence[EvaluatedRun]], kind: str, n_images: int) -> Floats:
+    """Losses of a kind [images, scales], averaged over seeds; NaN where no seed evaluated an image."""
+    columns = []
+    for runs in scales:
+        placed = [column for run in runs if (column := run.placed(kind, n_images)) is not None]
+        total, count = np.nansum(placed, axis=0), np.sum(~np.isnan(placed), axis=0)
+        columns.append(np.where(count > 0, total / np.maximum(count, 1), np.nan))
+    return np.stack(columns, axis=1)
+
+
+def _spearman(a: Floats, b: Floats) -> float:
+    """Correlation of ranks over the images that have both; NaN where these are few or do not vary."""
+    both = ~np.isnan(a) & ~np.isnan(b)
+    if both.sum() < FEWEST_SHARED or not (np.ptp(a[both]) > 0 and np.ptp(b[both]) > 0):
+        return float("nan")
+    return float(np.corrcoef(rankdata(a[both]), rankdata(b[both]))[0, 1])
+
+
+def _power_law(x: Sequence[float], mean: Floats) -> Fit | None:
+    if len(np.unique(x)) < LEAST_SCALES:
+        return None
+    try:
+        return fit(x, mean, law="power")
+    except BadInput:
+        return None

@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from mlproject.errors import unknown
-from mlproject.models import efficientnet_lite, libraries, resnet, small
+from mlproject.models import efficientnet_lite, libraries, small
 from mlproject.models.model import (
     PREPROCESS_VERSION,
     Model,
@@ -87,9 +87,7 @@ __all__ = [
 ]
 
 MODELS: dict[str, Model] = {
-    model.name: model
-    for rows in (resnet.ROWS, libraries.ROWS, efficientnet_lite.ROWS, small.ROWS)
-    for model in rows
+    model.name: model for rows in (libraries.ROWS, efficientnet_lite.ROWS, small.ROWS) for model in rows
 }
 """All models that have a row, by name."""
 

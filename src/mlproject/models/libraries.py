@@ -1,7 +1,8 @@
 """Backbones of other libraries: any torchvision classifier by its name, any timm model as ``timm:name``.
 
-torchvision's classifiers are cut before their last layer. timm is an optional package; its models have random
-weights or those of a local checkpoint.
+torchvision's classifiers are cut before their last layer; those with a row are ResNet and ResNeXt (He et al.
+2015, arXiv 1512.03385; Xie et al. 2016, arXiv 1611.05431) and ViT-B/16. timm is an optional package; its
+models have random weights or those of a local checkpoint.
 """
 
 from __future__ import annotations
@@ -183,7 +184,26 @@ def _vit_b_16() -> Module:
     return _cut(_full("vit_b_16"), "heads")
 
 
+def _resnet(name: str, width: int, n_params: int, sha256: str) -> Model:
+    return Model(
+        name=name,
+        family=name.partition("_")[0].rstrip("0123456789"),
+        side=224,
+        width=width,
+        preprocess=Preprocess(resize=256, crop=224),
+        n_params_body=n_params,
+        imagenet=torchvision_weights(name, sha256),
+        classifier="fc.",
+        build=lambda: _cut(_full(name), "fc"),
+    )
+
+
 ROWS = (
+    _resnet("resnet18", 512, 11_176_512, "f37072fd"),
+    _resnet("resnet50", 2048, 23_508_032, "0676ba61"),
+    _resnet("resnet101", 2048, 42_500_160, "63fe2227"),
+    _resnet("resnext50_32x4d", 2048, 22_979_904, "7cdf4587"),
+    _resnet("resnext101_32x8d", 2048, 86_742_336, "8ba56ff5"),
     Model(
         name="vit_b_16",
         family="vit",

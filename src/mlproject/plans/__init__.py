@@ -19,8 +19,7 @@ from typing import Any
 from mlproject.cell import Cell, Naming
 from mlproject.data import ImageSet
 from mlproject.errors import BadInput, MLProjectError, WrongUse, unknown
-from mlproject.plans.cells import PlannedCell, cell_at, drawn_from
-from mlproject.plans.sizes import Reduced, SizeRules, reduced_note
+from mlproject.plans.cells import PlannedCell, Reduced, SizeRules, cell_at, drawn_from, reduced_note
 from mlproject.plans.tables import Coordinates, PlanTable, Size, read_size
 from mlproject.recipes import RECIPES, validated
 from mlproject.tuning import Tune, check_tunable, split_words, tune_of

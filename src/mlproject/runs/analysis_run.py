@@ -12,8 +12,7 @@ from pathlib import Path
 from mlproject import __version__
 from mlproject.analysis import Study, analyse
 from mlproject.errors import BadInput
-from mlproject.files import try_locked
-from mlproject.losses import write_rows
+from mlproject.files import try_locked, write_rows
 from mlproject.report import BRIEF, write_report
 from mlproject.tracking import Store
 

@@ -16,8 +16,8 @@ import numpy as np
 from mlproject.cell import Cell
 from mlproject.data import ImageSet
 from mlproject.features import unfinished_folder
-from mlproject.files import try_locked
-from mlproject.losses import Outcome, write_losses, write_rows
+from mlproject.files import try_locked, write_rows
+from mlproject.losses import Outcome, write_losses
 from mlproject.progress import Report
 from mlproject.recipes import build_recipe
 from mlproject.tracking import LOSSES_DIGEST, Store, TrackedRun

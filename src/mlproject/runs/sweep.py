@@ -13,8 +13,7 @@ from typing import Protocol, get_args, runtime_checkable
 
 from mlproject.cell import Cell
 from mlproject.errors import MLProjectError, NoRoom, StoreUnreachable, WrongUse, is_disk_full, one_line
-from mlproject.files import try_locked
-from mlproject.losses import write_rows
+from mlproject.files import try_locked, write_rows
 from mlproject.plans import Plan
 from mlproject.progress import Report
 from mlproject.runs.cell_run import CellRun, Status, run_cell

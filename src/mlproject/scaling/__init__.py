@@ -8,9 +8,17 @@ Arithmetic on NumPy and SciPy alone:
     ('scaling', 0.49)
 """
 
-from mlproject.scaling.allocation.design import NextCell, NextPlan, plan_next
+from mlproject.scaling.allocation.budget import (
+    SUMS,
+    Cost,
+    Frontier,
+    NextCell,
+    NextPlan,
+    fit_cost,
+    frontier,
+    plan_next,
+)
 from mlproject.scaling.allocation.empirical_frontier import METHODS, Envelope, envelope
-from mlproject.scaling.allocation.frontier import SUMS, Cost, Frontier, fit_cost, frontier
 from mlproject.scaling.assess import LEAST_WEIGHT, Assessment, HeldOut, LawFit, assess
 from mlproject.scaling.averaging.average import Average, Standing, average
 from mlproject.scaling.fitting.compare import Difference, compare
@@ -18,10 +26,9 @@ from mlproject.scaling.fitting.fit import Fit, fit
 from mlproject.scaling.fitting.intervals import Estimate, acceleration_of, bca, t_interval, t_quantile
 from mlproject.scaling.fitting.points import Points, Prediction, scale_text, unshared_noise
 from mlproject.scaling.fitting.verdict import FLAT, SCALING, UNIDENTIFIABLE, grid_shortage, rising_axes
-from mlproject.scaling.information import Information, measure_information
 from mlproject.scaling.laws import LAWS
 from mlproject.scaling.laws.law import ScalingLaw
-from mlproject.scaling.per_image import ImageExponents, image_exponents
+from mlproject.scaling.per_image import ImageExponents, Information, image_exponents, measure_information
 
 __all__ = [
     "FLAT",

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlproject.errors import BadInput
-from mlproject.scaling.allocation.frontier import Cost
+from mlproject.scaling.allocation.budget import Cost
 from mlproject.scaling.averaging.average import Average, average_points, default_laws
 from mlproject.scaling.fitting.fit import Fit, fit_points, read_influence
 from mlproject.scaling.fitting.intervals import Estimate

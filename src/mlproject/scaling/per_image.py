@@ -1,12 +1,25 @@
-"""Exponents of single images, for thousands at once: slope, standard error, shrunk slope, false discoveries.
+"""What per-image losses carry without a law of their mean: exponents of single images, information in bits.
+
+**Exponents**, for thousands of images at once: slope, standard error, shrunk slope, false discoveries.
 
     ln L = a - exponent ln x + noise,    exponent ~ N(mean, spread^2) over images
 
 Sources: ordinary least squares of ln loss on ln size; Smyth 2004 (Stat. Appl. Genet. Mol. Biol. 3) for
 variances moderated across images; normal-normal empirical Bayes for the shrunk exponents (Morris 1983);
-Benjamini and Hochberg 1995 for the rate of false discoveries.
+Benjamini and Hochberg 1995 for the rate of false discoveries. An image *scales* when its exponent is
+significantly above zero at a false-discovery rate of 5 %.
 
-An image *scales* when its exponent is significantly above zero at a false-discovery rate of 5 %.
+**Information** about target features that a linear map recovers from source features (Shi et al. 2024, arXiv
+2403.13043, section 4.2). A linear map predicts a target from a source with mean squared error l; l0 is the
+loss of the best constant:
+
+    I  = -log2(l / l0)      bits; 0 for a source without information (the published I are in bits: only with
+                            base 2 do the rows of a block give one l0)
+    I* = -log2(l* / l0)     the same from a reference source, a very large model: what can be reached
+    r  = I / I*             undefined where I* is 0 or less; may exceed 1
+
+With the variance explained R² = 1 - l / l0, I = -log2(1 - R²). Intervals: the Bayesian bootstrap over images
+(Rubin 1981), the same weights for l, l0 and l*.
 """
 
 from __future__ import annotations
@@ -18,7 +31,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from mlproject.errors import BadInput
+from mlproject.scaling.fitting.intervals import Estimate
 from mlproject.scaling.laws.law import Array
+
+LEVELS = (2.5, 97.5)
+"""Percentiles of the draws that bound an interval."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,3 +179,74 @@ def _mask(values: NDArray[np.bool_], valid: NDArray[np.bool_]) -> NDArray[np.boo
     out = np.zeros(len(valid), dtype=bool)
     out[valid] = values
     return out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Information:
+    """Information about a target in a source, over a set of images.
+
+    ``loss`` and ``constant`` are l and l0; ``bits`` is I. ``ceiling`` (I*) and ``ratio`` (r) are None without
+    a reference, and ``ratio`` also where I* is not positive.
+    """
+
+    n_images: int
+    loss: float
+    constant: float
+    bits: Estimate
+    ceiling: Estimate | None = None
+    ratio: Estimate | None = None
+
+
+def information(loss: float, constant: float) -> float:
+    """I = -log2(loss / constant) in bits: infinite for a loss of 0, negative above the constant's."""
+    return float(_bits(np.array(loss), np.array(constant)))
+
+
+def measure_information(
+    losses: Array, constant: Array, reference: Array | None = None, *, n_draws: int = 1000, seed: int = 0
+) -> Information:
+    """I, and I* and r beside a reference, with intervals over images.
+
+    Shapes: ``losses``, ``constant`` and ``reference`` [n], per-image squared errors of the source's map, of
+    the constant and of the reference's map.
+    Raises: ValueError when the constant's loss is not positive: the target does not vary.
+    """
+    if not constant.mean() > 0:
+        raise ValueError("the target is the same for all images, so there is no information to recover")
+    weights = np.random.default_rng(seed).standard_exponential((n_draws, len(losses)))
+    weights /= weights.sum(1, keepdims=True)
+    draws = _bits(weights @ losses, weights @ constant)
+    value = information(float(losses.mean()), float(constant.mean()))
+    bits, ceiling, ratio = _estimate(value, draws), None, None
+    if reference is not None:
+        ceiling_draws = _bits(weights @ reference, weights @ constant)
+        ceiling = _estimate(information(float(reference.mean()), float(constant.mean())), ceiling_draws)
+        ratio = _ratio(bits, ceiling, draws, ceiling_draws)
+    return Information(
+        n_images=len(losses),
+        loss=float(losses.mean()),
+        constant=float(constant.mean()),
+        bits=bits,
+        ceiling=ceiling,
+        ratio=ratio,
+    )
+
+
+def _bits(loss: Array, constant: Array) -> Array:
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log2(constant) - np.log2(loss))
+
+
+def _estimate(value: float, draws: Array) -> Estimate:
+    low, high = np.percentile(draws, LEVELS)
+    return Estimate(value=value, low=float(low), high=float(high))
+
+
+def _ratio(bits: Estimate, ceiling: Estimate, draws: Array, ceiling_draws: Array) -> Estimate | None:
+    """r; its limits are infinite where a replicate of I* is not positive."""
+    if not (0 < ceiling.value < np.inf and np.isfinite(bits.value)):
+        return None
+    value = bits.value / ceiling.value
+    if not (ceiling_draws > 0).all():
+        return Estimate(value=value, low=-np.inf, high=np.inf)
+    return _estimate(value, draws / ceiling_draws)

@@ -27,8 +27,8 @@ from mlproject.errors import (
     one_line,
     stop_received,
 )
-from mlproject.files import try_locked
-from mlproject.losses import Observation, PerImageLosses, read_columns, read_losses
+from mlproject.files import read_columns, try_locked
+from mlproject.losses import Observation, PerImageLosses, read_losses
 from mlproject.tracking.tracked_run import TrackedRun, context_tags, read_cell
 
 COMPLETE = "cell.complete"

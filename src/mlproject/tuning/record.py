@@ -8,8 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlproject.files import sha256, try_locked
-from mlproject.losses import write_rows
+from mlproject.files import sha256, try_locked, write_rows
 from mlproject.tracking import Store
 from mlproject.tuning.coordinate import BORROWED
 from mlproject.tuning.tuner import SearchResult

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlproject.errors import BadInput
-from mlproject.scaling.allocation.frontier import Cost
+from mlproject.scaling.allocation.budget import Cost
 from mlproject.scaling.fitting.intervals import TAIL, Estimate
 from mlproject.scaling.fitting.points import read_points
 from mlproject.scaling.laws.law import Array

@@ -1,10 +1,10 @@
-"""Two axes: identifiability, the compute-optimal frontier, comparing fits."""
+"""Two axes: the compute-optimal frontier, comparing fits; the next cells that narrow the target most."""
 
 import numpy as np
 import pytest
 
 from mlproject.errors import BadInput
-from mlproject.scaling import Cost, fit, fit_cost, frontier
+from mlproject.scaling import Cost, average, fit, fit_cost, frontier, plan_next
 
 N, D = (v.ravel() for v in np.meshgrid(np.geomspace(1e6, 1e9, 5), np.geomspace(1e7, 1e10, 5)))
 GRID = np.stack([N, D], axis=1)
@@ -66,3 +66,23 @@ def test_a_design_on_one_line_is_not_identifiable():
     found = fit(x, chinchilla(*x.T), law="separable")
     assert found.verdict == "not identifiable"
     assert "move together" in found.reason
+
+
+SIZES = np.geomspace(100.0, 6400.0, 7)
+
+
+def test_the_next_cell_shrinks_the_interval_within_the_budget():
+    y = (0.3 + 10.0 * SIZES**-0.5) * np.exp(0.01 * np.random.default_rng(4).standard_normal(7))
+    found = average(SIZES, y)
+    plan = plan_next(
+        found, target=1e5, candidates=[200.0, 12800.0, 51200.0], costs=[1.0, 10.0, 40.0], budget=100.0
+    )
+    assert plan.spent <= 100.0
+    assert plan.width_after < plan.width_before
+    assert plan.cells[0].x[0] > 6400.0  # beyond the data, where laws part
+
+
+def test_a_budget_below_every_cell_is_refused():
+    found = average(SIZES, 0.3 + 10.0 * SIZES**-0.5)
+    with pytest.raises(BadInput, match="budget"):
+        plan_next(found, target=1e5, candidates=[200.0], costs=[1.0], budget=0.5)
