@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from mlproject.errors import WrongUse
-
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -90,10 +88,10 @@ def cell(
     Any knob of the recipe is an option too: `--lr 1e-3 --epochs 50 --target labels --batch-size 32`.
     """
     named = dict(model=model, dataset_size=dataset_size, data=data, weights=weights, seed=seed)
-    given = named | dict(image_scales=image_scales, eval_size=eval_size) | _extra(knobs or [])
-    from mlproject.cli.session import run_session
+    from mlproject.cli.session import run_session, undeclared
     from mlproject.plans import plan_of
 
+    given = named | dict(image_scales=image_scales, eval_size=eval_size) | undeclared(knobs or [])
     plan = plan_of(model, {k: v for k, v in given.items() if v != ""})
     raise typer.Exit(run_session(plan, experiment, dry_run, fit=False))
 
@@ -117,10 +115,10 @@ def sweep(
     `--sampler tpe|random|gp|cmaes --pruner none|median|hyperband --timeout SECONDS --tune-seed N
     --log-trials true --widen true --take-over true`.
     """
-    from mlproject.cli.session import run_session
+    from mlproject.cli.session import run_session, undeclared
     from mlproject.plans import plan_of, read_plan
 
-    given = _extra(knobs or []) | {"trials": trials, "tune": tune, "storage": storage}
+    given = undeclared(knobs or []) | {"trials": trials, "tune": tune, "storage": storage}
     given = {k: v for k, v in given.items() if v != ""}
     alone = not plan and "model" in given
     path = Path(plan or "sweeps/embedded.toml")
@@ -226,11 +224,12 @@ def plan_next(
     """
     from mlproject.analysis import Aim
     from mlproject.cli import console, listing
+    from mlproject.cli.session import undeclared
     from mlproject.plans import read_plan
     from mlproject.runs import choose, write_plan
     from mlproject.tracking import open_store
 
-    given = read_plan(plan, _extra(knobs or []))
+    given = read_plan(plan, undeclared(knobs or []))
     console.warn_of_plan(given)
     aim = Aim(target=target_images, budget=budget, unit=unit, params=target_params)
     store = open_store(experiment, create=False)
@@ -289,23 +288,6 @@ def fetch(
 
     for model in models:
         out.print(f"{model}: {fetch_weights(find_model(model))}")
-
-
-def _extra(words: list[str]) -> dict[str, str]:
-    """Knobs and coordinates that are no declared options, as ``--name value`` or ``--name=value``."""
-    options: dict[str, str] = {}
-    rest = list(words)
-    while rest:
-        word = rest.pop(0)
-        if not word.startswith("--") or word == "--":
-            raise WrongUse(f"unexpected argument {word!r}; options are written --name=value")
-        name, equals, value = word[2:].partition("=")
-        if not equals:
-            if not rest:
-                raise WrongUse(f"option --{name} has no value; write --{name}=value")
-            value = rest.pop(0)
-        options[name.replace("-", "_")] = value
-    return options
 
 
 def _words(text: str) -> tuple[str, ...]:

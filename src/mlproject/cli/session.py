@@ -1,4 +1,4 @@
-"""Run a plan interactively: warnings, progress, summary."""
+"""Run what a command line asks for: undeclared options, warnings, progress, summary."""
 
 from __future__ import annotations
 
@@ -21,6 +21,23 @@ if TYPE_CHECKING:
     from mlproject.runs import CellRun, Fitted
 
 UI = "http://127.0.0.1:5000"
+
+
+def undeclared(words: list[str]) -> dict[str, str]:
+    """Knobs and coordinates that are no declared options, as ``--name value`` or ``--name=value``."""
+    options: dict[str, str] = {}
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--") or word == "--":
+            raise WrongUse(f"unexpected argument {word!r}; options are written --name=value")
+        name, equals, value = word[2:].partition("=")
+        if not equals:
+            if not rest:
+                raise WrongUse(f"option --{name} has no value; write --{name}=value")
+            value = rest.pop(0)
+        options[name.replace("-", "_")] = value
+    return options
 
 
 def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool) -> int:

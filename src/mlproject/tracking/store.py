@@ -81,10 +81,10 @@ class Store:
             yield run
         except (Stopped, KeyboardInterrupt):
             stop_received()
-            self._end(run, "KILLED", {"failure": "stopped by a signal"})
+            run.end("KILLED", "stopped by a signal")
             raise
         except BaseException as error:
-            self._end(run, "FAILED", {"failure": one_line(error)}, trace=traceback.format_exc())
+            run.end("FAILED", one_line(error), trace=traceback.format_exc())
             raise
         with reaching(self.uri):
             self.client.set_terminated(run.run_id, "FINISHED")
@@ -196,14 +196,6 @@ class Store:
             return run
         created = self.client.create_run(self.experiment_id, tags=tags, run_name=name)
         return TrackedRun(run_id=created.info.run_id, client=self.client)
-
-    def _end(self, run: TrackedRun, status: str, tags: dict[str, str], trace: str = "") -> None:
-        # The first error is reported; a store that fails as well must not hide it.
-        with contextlib.suppress(Exception):
-            if trace:
-                self.client.log_text(run.run_id, trace, "error.txt")
-            run.log(tags=tags)
-            self.client.set_terminated(run.run_id, status)
 
     def _search(self, clause: str) -> Iterator[Any]:
         token = None

@@ -75,6 +75,15 @@ class TrackedRun:
             # MLflow looks the dataset up, then inserts it: another process may have inserted it in between.
             self.client.log_inputs(self.run_id, inputs)
 
+    def end(self, status: str, failure: str, trace: str = "") -> None:
+        """End a run that failed or was stopped: its status, the reason, and the traceback as ``error.txt``."""
+        # The first error is reported; a store that fails as well must not hide it.
+        with contextlib.suppress(Exception):
+            if trace:
+                self.client.log_text(self.run_id, trace, "error.txt")
+            self.log(tags={"failure": failure})
+            self.client.set_terminated(self.run_id, status)
+
 
 def read_cell(tags: Mapping[str, str]) -> Cell:
     """The cell that a run's tags hold. Raises: BadInput for tags that hold none, or that of another key."""
