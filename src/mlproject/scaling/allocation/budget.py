@@ -28,7 +28,6 @@ from mlproject.scaling.laws import find_law
 from mlproject.scaling.laws.law import Array
 
 SUMS = ("separable", "coupled")
-LARGEST_LOG = np.log(np.finfo(np.float64).max)
 COMPONENTS = 600
 MOST_CELLS = 64
 LEAST_GAIN = 0.005  # of the remaining variance, below which no further cell is chosen
@@ -81,7 +80,7 @@ def fit_cost(n: ArrayLike, d: ArrayLike, cost: ArrayLike) -> Cost:
 def frontier(fitted: Fit, compute: ArrayLike, *, cost: Cost | None = None) -> Frontier:
     """The compute-optimal frontier of a fitted law of ``SUMS``; other laws have no interior optimum.
 
-    Raises: BadInput for another law, exponents that are not positive, or limits beyond all numbers.
+    Raises: BadInput for another law or exponents that are not positive.
     """
     if fitted.law not in SUMS:
         raise BadInput(f"law {fitted.law!r} has no optimum inside: use one of {', '.join(SUMS)}")
@@ -96,9 +95,8 @@ def frontier(fitted: Fit, compute: ArrayLike, *, cost: Cost | None = None) -> Fr
     if not np.all(np.isfinite(value)):
         raise BadInput("the frontier needs exponents and amplitudes above zero along both axes")
     ends = np.stack(_limits(fitted, value, optimum))
-    if np.max(np.abs(ends)) > LARGEST_LOG:
-        raise BadInput("the frontier has no bounds: the points do not fix the exponents along both axes")
-    best, limits = value[:-1].reshape(3, -1), np.exp(ends[:, :-1]).reshape(2, 3, -1)
+    with np.errstate(over="ignore"):  # no limit
+        best, limits = value[:-1].reshape(3, -1), np.exp(ends[:, :-1]).reshape(2, 3, -1)
     scales, observed = best[:2], np.log(fitted.points.x)
     inside = (observed.min(axis=0)[:, None] <= scales) & (scales <= observed.max(axis=0)[:, None])
     n_exponent = Estimate(value=float(value[-1]), low=float(ends[0, -1]), high=float(ends[1, -1]))
