@@ -13,7 +13,7 @@ from scipy import stats
 import mlproject
 from mlproject.analysis import AXES, STATISTICS, Columns, analyse, assess_csv, curves
 from mlproject.analysis.curves import make_curves
-from mlproject.analysis.points import influence
+from mlproject.analysis.points import influence, noise_dof
 from mlproject.scaling import assess, fit, unshared_noise
 from tests.studies import cell, default_study, drawn_pools, observe, planted
 
@@ -33,7 +33,9 @@ def exponent_of(curve):
     """The exponent that ``assess`` reports of a curve's mean loss, without the other laws and the average."""
     values, draws = curve.values("mean"), curve.draws("mean")
     noise = unshared_noise(values, draws)
-    found = fit(curve.x, values, law="power_floor", sd=noise, draws=draws, influence=influence(curve.losses))
+    freedom = noise_dof(curve.points, "mean")
+    about_noise = {"sd": noise, "draws": draws, "influence": influence(curve.losses), "noise_dof": freedom}
+    found = fit(curve.x, values, law="power_floor", **about_noise)
     return found.parameters["alpha"]
 
 

@@ -83,6 +83,7 @@ def test_runs_record_who_ran_which_code_as_the_launcher_does():
     import sys
     from pathlib import Path
 
+    context_tags.cache_clear()  # asked once a process, by another test under the name of the command line
     tags = context_tags()
     assert tags["mlflow.user"] == getpass.getuser()
     assert (tags["mlflow.source.name"], tags["mlflow.source.type"]) == (sys.argv[0], "LOCAL")

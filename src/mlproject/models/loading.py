@@ -91,12 +91,15 @@ def fit_state_dict(net: nn.Module, state: StateDict, label: str, *, hint: str = 
     missing = [name for name in wanted if name not in state.tensors and not name.endswith(COUNTER)]
     if missing or not state.tensors.keys() <= wanted.keys():
         raise BadInput(f"{path} {_prefixed(state, wanted) or _misfit(state, label, wanted, missing) + hint}")
-    shapes = [n for n, v in state.tensors.items() if v.shape != wanted[n].shape]
+    shapes = [n for n, v in state.tensors.items() if v.shape != wanted[n].shape and not n.endswith(COUNTER)]
     if shapes:
         actual, needed = (list(values[shapes[0]].shape) for values in (state.tensors, wanted))
         more = f" ({len(shapes) - 1} others differ too)" if len(shapes) > 1 else ""
         raise BadInput(f"{path} does not fit {label}: {shapes[0]} has shape {actual}, not {needed}{more}")
-    tensors = {n: v for n, v in state.tensors.items() if not (n.endswith(COUNTER) and v.is_floating_point())}
+    counters = {n: v for n, v in state.tensors.items() if n.endswith(COUNTER)}
+    tensors = {n: v for n, v in state.tensors.items() if n not in counters}
+    whole = {n: v for n, v in counters.items() if v.numel() == 1 and not v.is_floating_point()}
+    tensors |= {n: v.reshape(wanted[n].shape) for n, v in whole.items()}  # version 0.2 saved them as [1]
     for name, value in tensors.items():
         if fault := _fault(value, wanted[name]):
             raise BadInput(f"{path}: {name} {fault}")

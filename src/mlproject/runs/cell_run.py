@@ -166,7 +166,7 @@ def _write_artifacts(folder: Path, cell: Cell, outcome: Outcome, title: str) -> 
         from safetensors.numpy import save_file
 
         # safetensors writes memory in its physical order: channels-last weights would be read back scrambled.
-        tensors = {name: np.ascontiguousarray(tensor) for name, tensor in outcome.tensors.items()}
+        tensors = {name: np.array(tensor, order="C") for name, tensor in outcome.tensors.items()}
         save_file(tensors, folder / "head.safetensors", {"cell": cell.key})
     for name, columns in outcome.tables.items():
         rows = [list(row) for row in zip(*columns.values(), strict=True)]

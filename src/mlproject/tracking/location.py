@@ -170,7 +170,7 @@ def _build(address: str, root: str) -> None:
     if root:  # the client has no argument for it
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-        SqlAlchemyStore(address, root)
+        SqlAlchemyStore(address, root)  # type: ignore[no-untyped-call]
     else:
         from mlflow import MlflowClient
 

@@ -76,7 +76,7 @@ class TrackedRun:
             self.client.log_inputs(self.run_id, inputs)
 
     def end(self, status: str, failure: str, trace: str = "") -> None:
-        """End a run that failed or was stopped: its status, the reason, the traceback as ``error.txt``."""
+        """End a run that failed or was stopped: status, reason, and the traceback as ``error.txt``."""
         # The first error is reported; a store that fails as well must not hide it.
         with contextlib.suppress(Exception):
             if trace:

@@ -22,7 +22,7 @@ from mlproject.tuning.search.study import TrialStudy
 from tests.tuning.search.worker import NAME, loss_of, study_in, table, work
 
 WORKER = str(Path(__file__).with_name("worker.py"))
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ENVIRONMENT = {"PYTHONPATH": f"{ROOT}/src:{ROOT}", "PATH": "/usr/bin:/bin", "HOME": tempfile.gettempdir()}
 
 

@@ -95,7 +95,8 @@ def frontier(fitted: Fit, compute: ArrayLike, *, cost: Cost | None = None) -> Fr
     if not np.all(np.isfinite(value)):
         raise BadInput("the frontier needs exponents and amplitudes above zero along both axes")
     ends = np.stack(_limits(fitted, value, optimum))
-    best, limits = value[:-1].reshape(3, -1), np.exp(ends[:, :-1]).reshape(2, 3, -1)
+    with np.errstate(over="ignore"):  # no limit
+        best, limits = value[:-1].reshape(3, -1), np.exp(ends[:, :-1]).reshape(2, 3, -1)
     scales, observed = best[:2], np.log(fitted.points.x)
     inside = (observed.min(axis=0)[:, None] <= scales) & (scales <= observed.max(axis=0)[:, None])
     n_exponent = Estimate(value=float(value[-1]), low=float(ends[0, -1]), high=float(ends[1, -1]))
