@@ -10,7 +10,7 @@ from mlproject.analysis import analyse
 from mlproject.report import study_document, to_csv
 from mlproject.report.figures import RC, encode
 from mlproject.report.loss_tables import loss_kinds_table, loss_tables
-from tests.analysis.test_loss_kinds import squared_and_absolute
+from tests.analysis.test_points import squared_and_absolute
 from tests.studies import cell, planted
 
 SIZES = (100, 200, 300)
