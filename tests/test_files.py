@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlproject.errors import NoRoom
-from mlproject.files import locked, sha256, sha256_file, try_locked, write_atomic
+from mlproject.files import (
+    database_file,
+    database_url,
+    locked,
+    sha256,
+    sha256_file,
+    try_locked,
+    write_atomic,
+)
 
 
 def test_a_written_file_is_whole_and_leaves_no_stub(tmp_path: Path) -> None:
@@ -131,3 +139,11 @@ def test_threads_that_wait_for_a_lock_take_turns(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert counts == [200]
+
+
+@pytest.mark.parametrize("name", ["mlflow.db", "/tmp/a.b/c-d_é/mlflow.db", "./x", "../x/y.db", "/x//y"])
+def test_an_address_that_is_read_as_it_stands_names_the_file_that_sqlalchemy_reads(name: str) -> None:
+    url = database_url(f"sqlite:///{name}")
+    assert url is not None
+    assert url.database is not None
+    assert database_file(f"sqlite:///{name}") == Path(url.database).absolute()
