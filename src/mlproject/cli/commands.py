@@ -15,7 +15,6 @@ app = typer.Typer(
     epilog="Exit status: 0 done · 1 some cells failed · 2 wrong use · 3 bad input · 4 store unreachable"
     " · 5 disk full · 6 digest mismatch. Runs are stored at MLFLOW_TRACKING_URI (default: mlflow.db here).",
 )
-MIB = 1 << 20
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 cache_app = typer.Typer(no_args_is_help=True, help="List the feature cache, or free its disk space.")
 app.add_typer(cache_app, name="cache")
@@ -41,6 +40,7 @@ def cache_prune(
     `--model` only tables are deleted.
     """
     from mlproject.cli.console import out
+    from mlproject.cli.listing import MIB
     from mlproject.features import ABANDONED_DAYS, prune, prune_unfinished
 
     deleted = prune(model=model or None)

@@ -78,10 +78,12 @@ def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool) -> int
 def _was_done(plan: Plan, experiment: str) -> bool:
     """Report a plan whose cells are all done already; whether it is one. MLflow is not even imported."""
     from mlproject.runs import CellRun
-    from mlproject.tracking import done_runs, tracking_uri
+    from mlproject.tracking import done_runs, sqlite_path, tracking_uri
 
     # Knobs of a tuned plan are not known yet; a launcher's run is to be adopted.
     if plan.tune or "MLFLOW_RUN_ID" in os.environ:
+        return False
+    if sqlite_path(tracking_uri()) is None:  # a server would be asked for all its runs, here and again below
         return False
     experiment_id, done = done_runs(experiment)
     if not all(cell.key in done for cell in plan.cells):

@@ -140,11 +140,10 @@ def _validation(at: Coordinates, recipe: Recipe, n_pool: int, rules: SizeRules) 
     When tuning, images that no dataset size needs are reserved; 0 holds out 20 % of each draw.
     """
     size = at.validation_size
+    largest = max(_size(planned, n_pool, at.data, limit=rules.limits) for planned in rules.planned)
     if isinstance(size, int):
-        needed = max(_size(planned, n_pool, at.data, limit=rules.limits) for planned in rules.planned)
-        return min(size, n_pool // 2) if rules.limits and needed + size > n_pool else size
+        return min(size, n_pool // 2) if rules.limits and largest + size > n_pool else size
     if rules.tuned and not recipe.validates:
-        largest = max(_size(planned, n_pool, at.data, limit=rules.limits) for planned in rules.planned)
         spare = min(AUTO_VALIDATION_SIZE, n_pool // 5, n_pool - largest)
         return spare if spare >= min(AUTO_VALIDATION_SIZE, n_pool // 10) else 0
     return min(AUTO_VALIDATION_SIZE, n_pool // 10) if recipe.validates else 0
