@@ -111,9 +111,22 @@ def test_all_faults_of_a_plan_are_told_at_once(tmp_path: Path) -> None:
     assert "grid 2: unknown recipe 'prob'; did you mean probe" in str(caught.value)
 
 
-def test_a_plan_that_is_not_there_says_where_plans_are(tmp_path: Path) -> None:
-    with pytest.raises(WrongUse, match="no plan at"):
-        read_plan(tmp_path / "none.toml", {})
+def test_a_plan_that_is_not_there_names_those_that_are_shipped(tmp_path: Path) -> None:
+    with pytest.raises(WrongUse, match=r"no plan at .*missing\.toml; .* sweeps/embedded\.toml, "):
+        read_plan(tmp_path / "missing.toml", {})
+
+
+def test_a_shipped_plan_is_read_outside_the_repository_and_a_file_of_its_name_goes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path("sweeps/embedded.toml")
+    assert len(read_plan(path, {}).cells) == 72
+    path.parent.mkdir()
+    path.write_text(f"[[grid]]\n{LITE}dataset_size = 50", "utf-8")
+    assert [cell.dataset_size for cell in read_plan(path, {}).cells] == [50]
+    with pytest.raises(WrongUse, match="no plan at elsewhere"):
+        read_plan(Path("elsewhere/embedded.toml"), {})
 
 
 def test_how_blobs_are_found_is_part_of_a_cell_only_where_it_differs_from_the_default(tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ from mlproject.tuning import Tune, check_tunable, split_words, tune_of
 
 LISTS = ("model", "dataset_size", "seed")
 """Coordinates for which a command line may give several values, separated by commas."""
+SHIPPED = Path(__file__).with_name("shipped")
+"""The plans of ``sweeps/``, which an installed package carries."""
 COUNTS = ("seed", "max_bad")
 """Coordinates that count: as text they are written in digits."""
 
@@ -59,10 +61,11 @@ class Plan:
 def read_plan(path: Path, overrides: Mapping[str, Any]) -> Plan:
     """The plan in a TOML file; ``overrides`` replace coordinates and knobs in every grid.
 
+    Where no file is at ``path``, ``sweeps/NAME.toml`` is the plan of that name shipped with the package.
+
     Raises: WrongUse naming file, grid, key, rule and value (all faults, one a line).
     """
-    if not os.path.isfile(path):
-        raise WrongUse(f"no plan at {path}; plans are TOML files, see sweeps/")
+    path = _file_of(path)
     try:
         content = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
@@ -74,6 +77,16 @@ def read_plan(path: Path, overrides: Mapping[str, Any]) -> Plan:
     except MLProjectError as fault:
         raise _located(path.name, fault) from fault
     return _build(table.name or path.stem, table.grid, rest, path.name, tune)
+
+
+def _file_of(path: Path) -> Path:
+    if os.path.isfile(path):
+        return path
+    shipped = SHIPPED / path.name
+    if path.parent == Path("sweeps") and os.path.isfile(shipped):
+        return shipped
+    names = ", ".join(sorted(f"sweeps/{file.name}" for file in SHIPPED.glob("*.toml")))
+    raise WrongUse(f"no plan at {path}; give a TOML file, or a plan shipped with mlproject: {names}")
 
 
 def plan_of(name: str, coordinates: Mapping[str, Any], *, tuned: bool = False) -> Plan:
