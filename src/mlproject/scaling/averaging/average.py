@@ -94,7 +94,7 @@ class Average:
         return averaged if self.least is None else averaged.united(self.least.predict(at))
 
     def local_exponent(self, x: float) -> Estimate:
-        """-d ln L / d ln x at a scale of the only axis, over all laws (and ``least``, then not identified)."""
+        """-d ln L / d ln x at a scale of the only axis, over all laws (with ``least``: limits only)."""
         log_x = float(self.points.scaled(np.array([[x]]))[0, 0])
         local = local_exponent(self.posteriors, self.weights, log_x)
         if self.least is None:
