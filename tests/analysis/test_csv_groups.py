@@ -49,18 +49,24 @@ def ask(path: Path, **request: object) -> dict:
 def test_a_file_becomes_laws_with_weights_and_a_prediction_for_every_row(two: Path, tmp_path: Path) -> None:
     at = write(tmp_path / "at.csv", "images", [(6400,), (32000,), (150,)])
     content = ask(two, predict_at=at)
-    assert list(content) == ["groups"]
+    assert list(content) == ["version", "groups"]
     for group in content["groups"]:
-        assert list(group) == ["group", "verdict", "laws", "predictions"]
+        assert list(group) == [
+            "group", "verdict", "reason", "flags", "n_points", "n_scales", "ceiling", "over_all_laws", "laws",
+            "predictions",
+        ]  # fmt: skip
+        assert set(group["over_all_laws"]) == {"local", "floor"}
         assert group["verdict"] == "scaling"
         assert sum(law["weight"] for law in group["laws"]) == pytest.approx(1.0)
         for law in group["laws"]:
-            assert list(law) == ["law", "weight", "parameters"]
+            assert list(law) == [
+                "law", "weight", "verdict", "reason", "in_sample_rank", "out_of_sample_rank", "parameters",
+            ]  # fmt: skip
             for estimate in law["parameters"].values():
                 assert estimate["value"] is None or estimate["low"] <= estimate["value"] <= estimate["high"]
         assert [row["images"] for row in group["predictions"]] == [6400.0, 32000.0, 150.0]
         for row in group["predictions"]:
-            assert list(row) == ["images", "mean", "low", "high", "new_run_low", "new_run_high"]
+            assert list(row) == ["images", "mean", "low", "high", "new_run_low", "new_run_high", "horizon"]
             assert row["new_run_low"] <= row["low"] <= row["mean"] <= row["high"] <= row["new_run_high"]
 
 
@@ -262,7 +268,10 @@ def test_a_broken_group_is_left_out_and_the_others_are_fitted(two: Path, tmp_pat
     assert [group["verdict"] for group in groups] == ["scaling", "scaling", "not identifiable"]
     assert groups[2]["laws"] == []
     assert groups[2]["predictions"] == [
-        {"images": 6400.0, **dict.fromkeys(("mean", "low", "high", "new_run_low", "new_run_high"))}
+        {
+            "images": 6400.0,
+            **dict.fromkeys(("mean", "low", "high", "new_run_low", "new_run_high", "horizon")),
+        }
     ]
 
 

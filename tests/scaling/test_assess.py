@@ -22,7 +22,7 @@ def replicates(y, *, shared=0.1, unshared=0.01, n=200):
 def test_a_curve_has_laws_by_weight_a_verdict_and_its_largest_scale_held_out():
     found = assess(SIZES, losses())
     assert found.verdict == "scaling"
-    assert found.reason.startswith(("power", "power_floor"))
+    assert found.reason.startswith("the loss falls with exponent")
     weights = [law.weight for law in found.laws]
     assert weights == sorted(weights, reverse=True)
     assert sum(weights) == pytest.approx(1.0)
@@ -44,6 +44,58 @@ def test_fits_and_average_are_those_of_the_same_points():
     told, together = found.predict([6400.0]), average(SIZES, y, sd=0.01 * y).predict([6400.0])
     assert told.mean == pytest.approx(together.mean, rel=1e-12)
     assert found.exponents == average(SIZES, y, sd=0.01 * y).parameters
+
+
+PLANTED = {
+    "power": lambda x: 5 * x**-0.3,
+    "floor": lambda x: 0.4 + 5 * x**-0.4,
+    "bounded": lambda x: 0.1 + 2.2 * (x / 700) ** -0.8 / (1 + (x / 700) ** -0.8),
+    "kink": lambda x: 5 * x**-0.4 * (1 + (x / 800) ** 5) ** (0.25 / 5),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_the_answer_is_the_exponent_at_the_largest_scale_whatever_the_law(name):
+    loss = PLANTED[name]
+    low, high = loss(SIZES[-1] * np.exp(np.array([-1e-4, 1e-4])))
+    truth = float(np.log(low / high) / 2e-4)
+    rng = np.random.default_rng(3)
+    found = assess(SIZES, loss(SIZES) * np.exp(0.005 * rng.normal(size=len(SIZES))))
+    assert found.local.holds(truth)
+    assert found.local.width < 0.35
+    assert found.verdict == "scaling"
+    assert f"exponent {found.local.value:.3g} [{found.local.low:.3g}, {found.local.high:.3g}]" in found.reason
+    assert "at 3,200" in found.reason
+
+
+def test_the_answer_names_a_law_only_where_it_carries_most_of_the_weight():
+    for seed in range(4):
+        found = assess(SIZES, losses(seed=seed))
+        assert ("of the weight" in found.reason) == (found.heaviest.weight >= 0.5)
+        assert "power_floor: " not in found.reason
+
+
+def test_the_irreducible_loss_over_all_laws_is_a_limit_where_a_law_without_one_has_weight():
+    power = assess(SIZES, losses(floor=0.0))
+    assert power.floor.low == 0.0
+    assert not power.floor.identified
+    assert f"no floor above {power.floor.high:.3g} fits" in power.reason
+    assert power.floor.high < power.points.y.min()
+
+
+def test_a_loss_that_has_reached_its_floor_fell_and_levels_off():
+    sizes = np.geomspace(100, 1e6, 24)
+    found = assess(sizes, losses(sizes, floor=0.5, noise=0.002))
+    assert found.verdict == "scaling"
+    assert found.reason.startswith("the loss fell and levels off: exponent [")
+    assert found.floor.holds(0.5)
+
+
+def test_a_curve_whose_exponent_could_be_nothing_is_not_called_scaling():
+    y = 1.0 + 0.2 * np.random.default_rng(5).normal(size=len(SIZES))
+    found = assess(SIZES, y)
+    assert found.verdict == "not identifiable"
+    assert found.local.holds(0.0)
 
 
 def test_noise_that_all_scales_share_does_not_count():

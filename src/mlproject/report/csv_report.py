@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from mlproject import __version__
 from mlproject.analysis import AssessedGroup, CsvStudy, GroupComparison
 from mlproject.report.document import Document, Format, Row, Section, Table
 from mlproject.report.formats import (
@@ -18,10 +19,11 @@ from mlproject.report.formats import (
     as_scale,
     as_text,
     as_times,
+    assessment_text,
     ends,
     interval,
-    sentence,
 )
+from mlproject.report.study_tables import estimate_json
 from mlproject.scaling import Difference, Estimate, LawFit, Prediction
 
 MOST_GROUPS = 6
@@ -54,24 +56,22 @@ def csv_document(study: CsvStudy) -> Document:
 
 
 def csv_json(study: CsvStudy) -> dict[str, Any]:
-    """``{"groups": [{"group", "verdict", "laws", "predictions"}]}``, and a comparison where there is one.
+    """``{"version", "groups": [...]}`` with everything that a page says, and a comparison where there is one.
 
     ``laws_of`` says so where laws describe another quantity than the column, ``question`` is what is asked.
     A value that the data do not determine is null beside its limits.
     """
-    groups = [
-        {
-            "group": group.name,
-            "verdict": group.assessment.verdict,
-            "laws": [_law_json(law) for law in group.laws],
-            "predictions": list(_prediction_rows(group, study.columns.x)),
-        }
-        for group in study.groups
-    ]
+    groups = [_group_json(group, study.columns.x) for group in study.groups]
     comparison = {} if study.comparison is None else {"comparison": _comparison_json(study.comparison)}
     other = {"laws_of": study.fitted} if study.fitted != study.columns.y else {}
     asked = accuracy_question(study)
-    return {"groups": groups, **comparison, **other, **({"question": asked} if asked else {})}
+    return {
+        "version": __version__,
+        "groups": groups,
+        **comparison,
+        **other,
+        **({"question": asked} if asked else {}),
+    }
 
 
 def accuracy_question(study: CsvStudy) -> str:
@@ -145,26 +145,40 @@ def _groups_table(study: CsvStudy, quantities: str) -> Table:
     rows = []
     for group in study.groups:
         row: dict[str, Any] = {"group": group.name, "n_points": group.assessment.n_points}
-        for name, estimate in group.assessment.exponents.items():
+        for name, estimate in _over_laws(group).items():
             row |= ends(name, estimate, identified=estimate.identified)
         heaviest = {"law": group.laws[0].law, "weight": group.laws[0].weight} if group.laws else {}
         rows.append(row | heaviest | {"verdict": group.assessment.verdict})
     exponents = [name for name in SYMBOLS if any(name in row for row in rows)]
+    columns = {SYMBOLS[name]: as_interval(name) for name in exponents}
+    if any("local" in row for row in rows):
+        columns |= {"exponent at the largest scale": as_interval("local"), "E": as_interval("floor")}
     formats = {"group": as_text("group"), "points": as_count("n_points")}
-    formats |= {SYMBOLS[name]: as_interval(name) for name in exponents}
-    formats |= {"heaviest law": as_text("law"), "weight": as_fixed("weight"), "verdict": as_text("verdict")}
+    formats |= columns | {
+        "heaviest law": as_text("law"),
+        "weight": as_fixed("weight"),
+        "verdict": as_text("verdict"),
+    }
     caption = f"Laws of {quantities}, 95 % intervals over all laws"
     return Table(name="groups", rows=rows, formats=formats, caption=caption)
 
 
-def _verdict(group: AssessedGroup) -> str:
+def _over_laws(group: AssessedGroup) -> Mapping[str, Estimate]:
+    """What is reported over all laws: of a curve local exponent and floor, else the exponents."""
     assessment = group.assessment
+    if assessment.local is None or assessment.floor is None:
+        return assessment.exponents
+    return {"local": assessment.local, "floor": assessment.floor}
+
+
+def _verdict(group: AssessedGroup) -> str:
     slopes = [
         f"{SYMBOLS[name]} {interval(estimate, identified=estimate.identified)}"
-        for name, estimate in assessment.exponents.items()
+        for name, estimate in group.assessment.exponents.items()
+        if group.assessment.local is None
     ]
     over = f" Over all laws: {', '.join(slopes)}." if slopes else ""
-    return f"{group.name}: {assessment.verdict}. {sentence(assessment.reason)}{over}"
+    return f"{group.name}: {assessment_text(group.assessment)}{over}"
 
 
 def _predictions(study: CsvStudy) -> Section:
@@ -200,14 +214,30 @@ def _horizons(predictions: Prediction | None, n: int) -> Iterable[float | None]:
     return [None] * n if predictions is None else map(float, predictions.horizon)
 
 
+def _group_json(group: AssessedGroup, names: Sequence[str]) -> dict[str, Any]:
+    assessment = group.assessment
+    ceiling = None if assessment.points is None else assessment.points.ceiling
+    horizons = _horizons(group.predictions, len(group.scales))
+    predictions = zip(_prediction_rows(group, names), horizons, strict=True)
+    return {
+        "group": group.name,
+        "verdict": assessment.verdict,
+        "reason": assessment.reason,
+        "flags": list(assessment.flags),
+        "n_points": assessment.n_points,
+        "n_scales": assessment.n_scales,
+        "ceiling": ceiling,
+        "over_all_laws": {name: estimate_json(e) for name, e in _over_laws(group).items()},
+        "laws": [_law_json(law) for law in group.laws],
+        "predictions": [row | {"horizon": horizon} for row, horizon in predictions],
+    }
+
+
 def _law_json(law: LawFit) -> dict[str, Any]:
-    parameters = {name: _estimate_json(estimate) for name, estimate in law.parameters.items()}
-    return {"law": law.law, "weight": law.weight, "parameters": parameters}
-
-
-def _estimate_json(estimate: Estimate) -> dict[str, float | None]:
-    value = estimate.value if estimate.identified else None
-    return {"value": value, "low": estimate.low, "high": estimate.high}
+    parameters = {name: estimate_json(estimate) for name, estimate in law.parameters.items()}
+    ranks = {"in_sample_rank": law.in_sample_rank, "out_of_sample_rank": law.out_of_sample_rank}
+    verdict = {"verdict": law.verdict, "reason": law.reason}
+    return {"law": law.law, "weight": law.weight, **verdict, **ranks, "parameters": parameters}
 
 
 def _comparison_json(comparison: GroupComparison) -> Mapping[str, Any]:
@@ -224,5 +254,5 @@ def _comparison_json(comparison: GroupComparison) -> Mapping[str, Any]:
 
 
 def _difference_json(item: Difference) -> dict[str, Any]:
-    estimate = _estimate_json(item.difference)
+    estimate = estimate_json(item.difference)
     return {"parameter": item.parameter, **estimate, "verdict": item.verdict}

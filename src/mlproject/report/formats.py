@@ -7,7 +7,7 @@ import re
 from typing import Any, Protocol, runtime_checkable
 
 from mlproject.report.document import Format, Row
-from mlproject.scaling import scale_text
+from mlproject.scaling import Assessment, scale_text
 
 ABSENT = "–"
 SYMBOLS = {"alpha": "α", "beta": "β", "gamma": "γ"}
@@ -83,6 +83,12 @@ def sentence(text: str) -> str:
     """A clause as a sentence: a capital at its beginning and a full stop at its end."""
     plain = text.strip().rstrip(".")
     return f"{plain[0].upper()}{plain[1:]}." if plain else ""
+
+
+def assessment_text(assessment: Assessment) -> str:
+    """The answer of a set of points, the same words wherever it is given: verdict, reason and warnings."""
+    flags = " ".join(sentence(flag) for flag in assessment.flags)
+    return f"{assessment.verdict}. {sentence(assessment.reason)} {flags}".rstrip()
 
 
 def slug(text: str, longest: int = 80) -> str:

@@ -16,12 +16,12 @@ from mlproject.report.comparison_sections import (
 )
 from mlproject.report.document import Document, Figure, Section, Table
 from mlproject.report.formats import (
-    FORMULAS,
     as_fixed,
     as_interval,
     as_number,
     as_text,
-    number,
+    assessment_text,
+    interval,
     sentence,
     slug,
 )
@@ -77,14 +77,16 @@ def study_json(study: Study) -> dict[str, Any]:
 
 
 def _answer(study: Study) -> Iterator[str]:
-    """A sentence for each axis: how many curves scale, and the range of their exponents."""
+    """A sentence for each axis: how many curves scale, and the smallest and largest local exponent."""
     for key, axis in AXES.items():
-        laws = [law for curve in study.along(key) if (law := curve.preferred("mean")) is not None]
-        alphas = [law.parameters["alpha"].value for law in laws if law.verdict == "scaling"]
-        if laws:
-            exponents = f", α from {number(min(alphas))} to {number(max(alphas))}" if alphas else ""
-            fitted = f"{len(alphas)} of {len(laws)} fitted curves are scaling"
-            yield f"Mean loss against {axis.name}: {fitted}{exponents}."
+        fitted = [a for curve in study.along(key) if (a := curve.assessments.get("mean")) and a.fits]
+        scaling = [a for a in fitted if a.verdict == "scaling"]
+        slopes = sorted((a.local for a in scaling if a.local is not None), key=lambda slope: slope.value)
+        if fitted:
+            ends = dict.fromkeys(interval(slope) for slope in (slopes[:1] + slopes[-1:]))
+            exponents = f", exponent at the largest scale {' to '.join(ends)}" if ends else ""
+            count = f"{len(scaling)} of {len(fitted)} fitted curves are scaling"
+            yield f"Mean loss against {axis.name}: {count}{exponents}."
 
 
 def _method(study: Study) -> str:
@@ -139,11 +141,11 @@ def _refusals(study: Study) -> Iterator[str]:
 
 
 def _verdicts(study: Study) -> Iterator[str]:
-    """A sentence for each curve: its preferred law on the mean; all others are in exponents.csv."""
+    """The answer of each curve of the mean loss, with its warnings; single laws are in exponents.csv."""
     for curve in study.curves:
-        law = curve.preferred("mean")
-        if law is not None:
-            yield f"{study.name_of(curve)}, {FORMULAS[law.law]}: {law.verdict}. {sentence(law.reason)}"
+        assessment = curve.assessments.get("mean")
+        if assessment is not None and assessment.fits:
+            yield f"{study.name_of(curve)}: {assessment_text(assessment)}"
 
 
 def _figures(study: Study) -> Iterator[Figure]:

@@ -17,7 +17,7 @@ from mlproject.report.formats import (
     ends,
     range_text,
 )
-from mlproject.scaling import LawFit, Prediction
+from mlproject.scaling import Estimate, LawFit, Prediction
 
 PARAMETERS = ("alpha", "k", "E")
 LIMITS = ("mean", "low", "high", "new_run_low", "new_run_high")
@@ -221,10 +221,13 @@ def _law_json(law: LawFit, statistic: Statistic) -> dict[str, Any]:
 
 def parameters_json(law: LawFit) -> dict[str, dict[str, float | None]]:
     """Value, low and high by parameter; no value for one that is not identified."""
-    return {
-        name: {"value": e.value if e.identified else None, "low": e.low, "high": e.high}
-        for name, e in law.parameters.items()
-    }
+    return {name: estimate_json(estimate) for name, estimate in law.parameters.items()}
+
+
+def estimate_json(estimate: Estimate) -> dict[str, float | None]:
+    """Value, low and high; no value where it is not identified."""
+    value = estimate.value if estimate.identified else None
+    return {"value": value, "low": estimate.low, "high": estimate.high}
 
 
 def _average_json(curve: Curve, statistic: Statistic) -> dict[str, Any]:
@@ -233,4 +236,8 @@ def _average_json(curve: Curve, statistic: Statistic) -> dict[str, Any]:
     held_out = curve.assessments[statistic].held_out
     largest = None if held_out is None else {"x": x, **limits_at(held_out.prediction, 0)}
     weights = {law.law: law.weight for law in curve.assessments[statistic].laws}
-    return {"weights": weights, "predictions": rows, "held_out": largest}
+    assessment = curve.assessments[statistic]
+    answer = {"verdict": assessment.verdict, "reason": assessment.reason, "flags": list(assessment.flags)}
+    over_all = {"local": assessment.local, "floor": assessment.floor}
+    answer["over_all_laws"] = {name: estimate_json(e) for name, e in over_all.items() if e is not None}
+    return answer | {"weights": weights, "predictions": rows, "held_out": largest}

@@ -28,17 +28,18 @@ from mlproject.scaling.fitting.intervals import Estimate
 from mlproject.scaling.fitting.points import Points, Prediction, read_points, unshared_noise
 from mlproject.scaling.fitting.verdict import (
     FLAT,
-    NARROW,
     UNIDENTIFIABLE,
+    carrying,
     grid_shortage,
+    not_fitted,
     rises,
     too_few_scales,
+    verdict_over_laws,
 )
 from mlproject.scaling.laws import LAWS, STANDARD, check_laws
 from mlproject.scaling.laws.law import Array
 
 LEAST_AVERAGED = 3  # distinct scales from which on laws are averaged
-DECADE = 10.0
 LEAST_HELD_OUT = 4  # distinct scales before the largest is held out: the others must carry an average
 HELD_OUT_SHARE = 0.25  # share of the cells of a grid, most expensive first, that is held out
 LEAST_WEIGHT = 0.1  # the least weight at which a law may decide the verdict where the heaviest law cannot
@@ -74,8 +75,9 @@ class HeldOut:
 class Assessment:
     """The assessment of a set of points. ``laws`` are ordered by weight, heaviest first.
 
-    ``average`` is None for too few scales or a rising loss; ``exponents`` are over all laws. ``points`` is
-    None where the numbers themselves are refused.
+    ``local`` is the local exponent at the largest scale and ``floor`` the irreducible loss of a curve, both
+    over all laws. ``exponents`` are those far beyond the data, over the laws that are power laws there.
+    ``average`` is None for too few scales or a rising loss, ``points`` where the numbers are refused.
     """
 
     verdict: str
@@ -84,6 +86,8 @@ class Assessment:
     n_scales: int
     laws: tuple[LawFit, ...] = ()
     exponents: Mapping[str, Estimate] = field(default_factory=dict)
+    local: Estimate | None = None
+    floor: Estimate | None = None
     flags: tuple[str, ...] = ()
     average: Average | None = field(default=None, repr=False)
     held_out: HeldOut | None = field(default=None, repr=False)
@@ -191,24 +195,18 @@ class _Data:
         return averaged.beside(fit_points(points, LAWS["power"])) if few else averaged
 
 
-def _not_fitted(data: _Data, law: str) -> str:
-    """Why a law is not fitted to a curve; empty where it is. Grids are checked as a whole."""
-    points = data.points
-    factor = float(points.x.max() / points.x.min())
-    few, narrow = points.n_scales <= LAWS[law].n_free(points.ceiling), factor < NARROW
-    if points.x.shape[1] > 1 or not (few or narrow):
-        return ""
-    reasons = [too_few_scales(points, LAWS[law])]
-    if factor < DECADE:
-        reasons.append(f"the range of {data.axes[0]} is a factor of {factor:.2g}, under a decade")
-    return "; ".join([*filter(None, reasons), "not fitted"])
-
-
 def _assess(data: _Data, cost: Cost | None) -> Assessment:
     points = data.points
-    averaged = None if _not_fitted(data, "power") else data.average()
+    averaged = None if not_fitted(data.points, LAWS["power"], data.axes[0]) else data.average()
     laws = _laws(data, averaged)
     verdict, reason = combine_verdicts(laws)
+    local = floor = None
+    if averaged is not None and points.x.shape[1] == 1:
+        local, floor = averaged.local_exponent(float(points.x.max())), averaged.irreducible_loss()
+        if averaged.least is None and verdict != FLAT:
+            verdict, reason = verdict_over_laws(
+                points, local, floor, carrying(laws[0].law, laws[0].weight, laws[0].parameters)
+            )
     power = [row.parameters["alpha"] for row in laws if row.law == "power" and row.fit is not None]
     return Assessment(
         verdict=verdict,
@@ -217,6 +215,8 @@ def _assess(data: _Data, cost: Cost | None) -> Assessment:
         n_scales=points.n_scales,
         laws=laws,
         exponents=averaged.parameters if averaged is not None else dict(zip(("alpha",), power, strict=False)),
+        local=local,
+        floor=floor,
         flags=() if averaged is None else averaged.flags,
         average=averaged,
         held_out=None if averaged is None else _held_out(data, cost),
@@ -237,7 +237,7 @@ def _laws(data: _Data, averaged: Average | None) -> tuple[LawFit, ...]:
 
 def _law(data: _Data, name: str, averaged: Average | None) -> LawFit:
     """A law that is fitted on its own, where the data are sufficient."""
-    refusal = _not_fitted(data, name)
+    refusal = not_fitted(data.points, LAWS[name], data.axes[0])
     if averaged is not None and name in averaged.standings:
         row = _averaged_law(averaged, name)
     else:

@@ -18,10 +18,18 @@ from scipy import special
 
 from mlproject.errors import BadInput
 from mlproject.scaling.averaging.averaged_points import average_repeats
-from mlproject.scaling.averaging.posterior import Posterior, condition_all, log_mean, posterior
+from mlproject.scaling.averaging.exponents import asymptotic_exponents, irreducible_loss, local_exponent
+from mlproject.scaling.averaging.posterior import (
+    COMPONENTS,
+    OFFSETS,
+    Posterior,
+    condition_all,
+    log_mean,
+    posterior,
+)
 from mlproject.scaling.averaging.weights import prior_weights, rolling_scores, weigh
 from mlproject.scaling.fitting.fit import Fit
-from mlproject.scaling.fitting.intervals import TAIL, Estimate
+from mlproject.scaling.fitting.intervals import LEVELS, TAIL, Estimate
 from mlproject.scaling.fitting.least_squares import one_thread
 from mlproject.scaling.fitting.points import Points, Prediction, horizon, read_points, read_scales
 from mlproject.scaling.fitting.profile_likelihood import interpolate_dense
@@ -32,10 +40,7 @@ from mlproject.scaling.laws.law import Array, ScalingLaw
 RISING = ("power",)
 LEAST_SAMPLES = 2.0  # effective sample size below which a posterior is flagged
 LEAST_WEIGHT = 0.05  # of a law for this flag
-COMPONENTS = 600  # of the predictive mixture, over all laws
 SAMPLES = 1000  # of the parameters of one law
-LEVELS = (1.0 - TAIL, 0.5, TAIL)
-OFFSETS = (np.arange(9) + 0.5) / 9.0  # probabilities at which each component is evaluated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +92,19 @@ class Average:
             horizon=horizon(self.points, at),
         )
         return averaged if self.least is None else averaged.united(self.least.predict(at))
+
+    def local_exponent(self, x: float) -> Estimate:
+        """-d ln L / d ln x at a scale of the only axis, over all laws (with ``least``: limits only)."""
+        log_x = float(self.points.scaled(np.array([[x]]))[0, 0])
+        local = local_exponent(self.posteriors, self.weights, log_x)
+        if self.least is None:
+            return local
+        return replace(local.united(self.least.parameters["alpha"]), identified=False)
+
+    def irreducible_loss(self) -> Estimate:
+        """The loss at infinite scale of the only axis, over all laws; 0 is its limit under a power law."""
+        floor = irreducible_loss(self.posteriors, self.weights, self.points)
+        return floor if self.least is None else replace(floor, low=0.0, identified=False)
 
     def beside(self, least: Fit) -> Average:
         """This average with intervals that hold those of a fitted law too."""
@@ -166,7 +184,7 @@ def average_points(points: Points, members: Mapping[str, ScalingLaw]) -> Average
     prior = prior_weights(members, len(averaged.log_y), points.ceiling)
     standings = _standings(posteriors, prior, scores if n_cuts else None)
     weights = {name: standing.weight for name, standing in standings.items()}
-    parameters = _shared_parameters(points, posteriors, weights)
+    parameters = asymptotic_exponents(posteriors, weights)
     return Average(
         standings=standings,
         parameters=parameters,
@@ -277,22 +295,3 @@ def _residual_sd(post: Posterior) -> float:
     else:
         residual = residual - post.level
     return float(np.sqrt(np.min(np.mean(residual**2, axis=1))))
-
-
-def _shared_parameters(
-    points: Points, posteriors: Mapping[str, Posterior], weights: Mapping[str, float]
-) -> dict[str, Estimate]:
-    """Exponents averaged over the laws in which they are the slope far beyond the data."""
-    out = {}
-    for symbol in ("alpha", "beta"):
-        samples = []
-        for name in ("power", "power_floor", "zhai", "separable", "product"):
-            post = posteriors.get(name)
-            if post is None or symbol not in post.law.names:
-                continue
-            picked, _ = post.resample(max(1, round(2000 * weights[name])))
-            samples.append(post.theta[picked, post.law.names.index(symbol)])
-        if samples:
-            low, middle, high = np.quantile(np.concatenate(samples), [1.0 - TAIL, 0.5, TAIL])
-            out[symbol] = Estimate(value=float(middle), low=float(low), high=float(high))
-    return out

@@ -28,9 +28,11 @@ from mlproject.scaling.laws.law import Array, ScalingLaw, Span
 N_PRIOR = 512  # samples from the prior
 N_ADAPTED = 256  # samples of every adapted proposal
 STAGES = 4
-TAIL = 5.0  # degrees of freedom of the proposals
+HEAVY = 5.0  # degrees of freedom of the proposals
 WIDEN = 1.2
 LEVEL_WIDTH = 1.3  # ln of the prior width of an unknown level, relative to one fixed by a ceiling
+COMPONENTS = 600  # of a mixture of laws
+OFFSETS = (np.arange(9) + 0.5) / 9.0  # probabilities at which each component is evaluated
 HUGE = 1e200  # in place of overflowing losses, as over tens of decades of scale
 TEMPERATURE = 4.0  # the first adaptation uses the likelihood to the power 1 / TEMPERATURE
 
@@ -52,6 +54,11 @@ class Posterior:
         """Effective sample size of the weights."""
         return float(1.0 / np.sum(self.weights.sum(axis=1) ** 2))
 
+    @property
+    def dof(self) -> float:
+        """Degrees of freedom of the noise, with a level that is estimated too where it is not known."""
+        return self.points.dof + len(self.points.log_y) - (1.0 if self.level is None else 0.0)
+
     def resample(self, n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """``n`` pairs of sample and discrepancy indices by systematic resampling."""
         flat = np.cumsum(self.weights.ravel())
@@ -72,8 +79,7 @@ class Posterior:
             )
             means[rows], run[rows] = mean, variance
             spread[rows] = variance[:, None] * factor + self.points.shared
-        dof = self.points.dof + len(self.points.log_y) - (1.0 if self.level is None else 0.0)
-        return means, spread, run, dof
+        return means, spread, run, self.dof
 
     def levels(self, theta: Array, hypothesis: NDArray[np.intp]) -> Array:
         """The logarithm of the common factor of the amplitudes [s], drawn from its t distribution."""
@@ -178,10 +184,10 @@ def _log_proposals(z: Array, proposals: list[tuple[Array, Array]]) -> Array:
     """ln of the mixture density of the prior and all proposals, weighted by their sample counts."""
     d = z.shape[1]
     terms = [np.log(N_PRIOR) + _log_normal(z)]
-    constant = special.gammaln((TAIL + d) / 2) - special.gammaln(TAIL / 2) - 0.5 * d * np.log(TAIL * np.pi)
+    constant = special.gammaln((HEAVY + d) / 2) - special.gammaln(HEAVY / 2) - 0.5 * d * np.log(HEAVY * np.pi)
     for mean, lower in proposals:
         white = np.linalg.solve(lower, (z - mean).T)
-        density = -0.5 * (TAIL + d) * np.log1p(np.sum(white**2, axis=0) / TAIL)
+        density = -0.5 * (HEAVY + d) * np.log1p(np.sum(white**2, axis=0) / HEAVY)
         terms.append(np.log(N_ADAPTED) + constant - np.log(np.diag(lower)).sum() + density)
     return np.asarray(special.logsumexp(np.array(terms), axis=0))
 
@@ -197,5 +203,5 @@ def _sobol(d: int, n: int, seed: int) -> Array:
 def _student(d: int, stage: int) -> Array:
     """Standard multivariate t numbers [N_ADAPTED, d]."""
     uniform = _sobol(d + 1, N_ADAPTED, 10 + stage)
-    chi = 2.0 * special.gammaincinv(TAIL / 2.0, uniform[:, d])
-    return np.asarray(special.ndtri(uniform[:, :d]) / np.sqrt(chi / TAIL)[:, None])
+    chi = 2.0 * special.gammaincinv(HEAVY / 2.0, uniform[:, d])
+    return np.asarray(special.ndtri(uniform[:, :d]) / np.sqrt(chi / HEAVY)[:, None])

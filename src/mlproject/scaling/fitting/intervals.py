@@ -25,6 +25,7 @@ from mlproject.scaling.laws.law import Array, ScalingLaw
 
 LEVEL = 0.95
 TAIL = 0.5 + LEVEL / 2.0
+LEVELS = (1.0 - TAIL, 0.5, TAIL)  # of the lower limit, the median and the upper limit
 NORMAL = float(special.ndtri(TAIL))
 LEAST_UNITS = 20  # images; the skewness of fewer is too uncertain for a correction
 REJECTED = 0.05  # probability of the residuals below which known noise is rejected

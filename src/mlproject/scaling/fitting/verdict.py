@@ -26,6 +26,8 @@ FLAT_WITHIN = 0.1  # an average slope within -/+ this is flat: at most a fifth o
 ROUNDING = 1e-9  # smaller slopes are those of a constant in floating point
 COLLINEAR = 0.995  # correlation of ln N and ln D above which a design is a line
 LEAST_VALUES = 3  # distinct values of each axis of a grid
+DECADE = 10.0
+MOST_WEIGHT = 0.5  # from which on the parameters of one law are part of the answer
 NARROW = 2.0  # ratio of largest to smallest scale below which no law is fitted
 WIDEST = 2.0  # largest width of the interval of an exponent, relative to its value
 
@@ -59,13 +61,12 @@ def find_verdict(fitted: Evidence) -> FitVerdict:
     flags = tuple(find_flags(fitted) + sensitive_to_outliers(fitted))
     slopes = average_slopes(fitted.points)
     slope = slopes[0] if len(slopes) == 1 else None
-    shortage = too_few_scales(fitted.points, fitted.law, fitted.noise)
     if slopes and all(map(is_flat, slopes)):
         steepest = ", ".join(map(_show, slopes))
         text = f"slope {steepest} includes" if slope else f"slopes {steepest} include"
         reason = f"the average {text} 0 and nothing steeper than {FLAT_WITHIN:g}"
         return FitVerdict(verdict=FLAT, reason=reason, flags=flags, identified=_identified(fitted, flat=True))
-    if shortage:
+    if shortage := too_few_scales(fitted.points, fitted.law, fitted.noise):
         return FitVerdict(verdict=UNIDENTIFIABLE, reason=shortage, flags=flags)
     confounded, identified = collinear(fitted.points), _identified(fitted, flat=False)
     problem = confounded or _first_problem(fitted)
@@ -73,8 +74,8 @@ def find_verdict(fitted: Evidence) -> FitVerdict:
         reason = _exponents_text(fitted) + ("" if not flags else f"; {flags[0]}")
         return FitVerdict(verdict=SCALING, reason=reason, flags=flags, identified=identified)
     reason = problem + ("" if slope is None else f"; the average slope is {_show(slope)}")
-    identified = frozenset() if confounded else identified
-    return FitVerdict(verdict=UNIDENTIFIABLE, reason=reason, flags=flags, identified=identified)
+    bound = frozenset() if confounded else identified
+    return FitVerdict(verdict=UNIDENTIFIABLE, reason=reason, flags=flags, identified=bound)
 
 
 def too_few_scales(points: Points, law: ScalingLaw, noise: Noise | None = None) -> str:
@@ -107,6 +108,40 @@ def grid_shortage(x: Array, axes: Sequence[str] = ("N", "D")) -> str:
     n_cells = len(np.unique(x, axis=0))
     needed = scales_needed(x.shape[1])
     return f"{n_cells} cells, at least {needed} needed" if n_cells < needed else ""
+
+
+def not_fitted(points: Points, law: ScalingLaw, axis: str) -> str:
+    """Why a law is not fitted to a curve along ``axis``; empty where it is. Grids are checked as a whole."""
+    factor = float(points.x.max() / points.x.min())
+    few = points.n_scales <= law.n_free(points.ceiling)
+    if points.x.shape[1] > 1 or not (few or factor < NARROW):
+        return ""
+    reasons = [too_few_scales(points, law)]
+    if factor < DECADE:
+        reasons.append(f"the range of {axis} is a factor of {factor:.2g}, under a decade")
+    return "; ".join([*filter(None, reasons), "not fitted"])
+
+
+def carrying(law: str, weight: float, parameters: Mapping[str, Estimate]) -> str:
+    """A law with its identified exponents and losses where it carries most of the weight; else nothing."""
+    named = [(name, e) for name, e in parameters.items() if e.identified and name in EXPONENTS | LOSSES]
+    text = ", ".join(f"{name} {_show(estimate)}" for name, estimate in named)
+    return f"{law} carries {weight:.0%} of the weight: {text}" if text and weight >= MOST_WEIGHT else ""
+
+
+def verdict_over_laws(points: Points, local: Estimate, floor: Estimate, law: str) -> tuple[str, str]:
+    """The verdict on a curve by its local exponent at the largest scale; ``law`` is that of ``carrying``."""
+    largest = scale_text(points.x.max())
+    end = f"irreducible loss {_show(floor)}" if floor.identified else f"no floor above {floor.high:.3g} fits"
+    if local.holds(0.0) and local.high <= FLAT_WITHIN and average_slopes(points)[0].low > 0.0:
+        reason = f"the loss fell and levels off: exponent {_limits(local)} at {largest}, over all laws; {end}"
+    elif local.holds(0.0) or local.width > WIDEST * abs(local.value):
+        reason = f"the interval of the exponent at {largest} over all laws {_limits(local)} is too wide"
+        return UNIDENTIFIABLE, f"{reason} for a conclusion; {_remedy(points)}"
+    else:
+        way = "rises" if local.high < 0.0 else "falls"
+        reason = f"the loss {way} with exponent {_show(local)} at {largest}, over all laws; {end}"
+    return SCALING, reason + (f"; {law}" if law else "")
 
 
 def exponents(law: ScalingLaw) -> tuple[str, ...]:

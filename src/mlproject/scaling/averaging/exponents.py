@@ -1,0 +1,95 @@
+"""Exponents and the irreducible loss over all averaged laws: local at a scale, and far beyond the data.
+
+The local exponent, -d ln L / d ln x, has a meaning under every law, and is what the data tell best; the
+exponent alpha of one law is that of its own asymptote, which another law may place elsewhere. So the answer
+of a set of points is the local exponent at the largest scale, weighted over all laws, with the discrepancy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from scipy import special
+
+from mlproject.scaling.averaging.posterior import COMPONENTS, OFFSETS, Posterior
+from mlproject.scaling.fitting.intervals import LEVELS, Estimate
+from mlproject.scaling.fitting.points import Points
+from mlproject.scaling.laws.law import Array
+
+SPAN = float(np.log(2.0))
+"""ln of the ratio of the two scales, one on either side, between which a local exponent is measured."""
+SAMPLES = 2000  # of parameters, over all laws
+SLOPES = ("power", "power_floor", "zhai", "separable", "product")
+"""Laws whose alpha and beta are the slopes far beyond the data."""
+
+
+def local_exponent(
+    posteriors: Mapping[str, Posterior], weights: Mapping[str, float], log_x: float
+) -> Estimate:
+    """-d ln L / d ln x at a scaled ln x of one axis, over a factor of two around it, over all laws.
+
+    Median and 95 % limits of the mixture of all laws with their discrepancy; noise of single runs excluded.
+    """
+    at = np.array([[log_x - SPAN / 2.0], [log_x + SPAN / 2.0]])
+    slopes = []
+    for name, post in posteriors.items():
+        n = round(COMPONENTS * weights[name])
+        if n == 0:
+            continue
+        means, covariance, _ = post.joint(at, n)
+        variance = covariance[0, 0] + covariance[1, 1] - 2.0 * covariance[0, 1]
+        offset = special.stdtrit(post.dof, OFFSETS) * np.sqrt(max(float(variance), 0.0))
+        slopes.append(((means[:, 0] - means[:, 1])[:, None] + offset).ravel() / SPAN)
+    return _estimate(np.concatenate(slopes))
+
+
+def irreducible_loss(
+    posteriors: Mapping[str, Posterior], weights: Mapping[str, float], points: Points
+) -> Estimate:
+    """The loss that every averaged law of one axis tends to; 0 for a power law. In the units of the data.
+
+    Identified where its lower limit lies above 0, that is, where hardly any law without a floor has weight.
+    """
+    limits = []
+    for name, post in posteriors.items():
+        n = round(SAMPLES * weights[name])
+        if n:
+            sample, hypothesis = post.resample(n)
+            theta = post.theta[sample].copy()
+            theta[:, post.law.n_shapes :] *= np.exp(post.levels(theta, hypothesis))[:, None]
+            limits.append(_floor(post.law.physical(theta, points.log_unit, points.loss_unit), n))
+    estimate = _estimate(np.concatenate(limits))
+    return Estimate(value=estimate.value, low=estimate.low, high=estimate.high, identified=estimate.low > 0.0)
+
+
+def _floor(parameters: Mapping[str, Array], n: int) -> Array:
+    """L at infinite scale: E, or k g^alpha of the law k (1/x + g)^alpha; 0 for laws without either."""
+    if "E" in parameters:
+        return parameters["E"]
+    if "g" in parameters:
+        return np.asarray(parameters["k"] * parameters["g"] ** parameters["alpha"])
+    return np.zeros(n)
+
+
+def asymptotic_exponents(
+    posteriors: Mapping[str, Posterior], weights: Mapping[str, float]
+) -> dict[str, Estimate]:
+    """Exponents averaged over the laws in which they are the slope far beyond the data."""
+    out = {}
+    for symbol in ("alpha", "beta"):
+        samples = []
+        for name in SLOPES:
+            post = posteriors.get(name)
+            if post is None or symbol not in post.law.names:
+                continue
+            picked, _ = post.resample(max(1, round(SAMPLES * weights[name])))
+            samples.append(post.theta[picked, post.law.names.index(symbol)])
+        if samples:
+            out[symbol] = _estimate(np.concatenate(samples))
+    return out
+
+
+def _estimate(samples: Array) -> Estimate:
+    low, middle, high = np.quantile(samples, LEVELS)
+    return Estimate(value=float(middle), low=float(low), high=float(high))
