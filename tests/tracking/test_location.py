@@ -226,15 +226,3 @@ def test_the_command_of_the_ui_names_the_store_and_no_password(
         assert ui_command(uri) == f"mlflow ui --backend-store-uri {address}"
     monkeypatch.setattr("shutil.which", lambda name: None)
     assert ui_command("postgresql://host/runs").startswith(str(Path(sys.executable).with_name("mlflow")))
-
-
-def test_a_run_that_a_launcher_began_and_nobody_adopted_is_listed(store: Store) -> None:
-    launched = {"mlflow.project.entryPoint": "main"}
-    begun = store.client.create_run(store.experiment_id, tags=launched).info.run_id
-    store.client.create_run(store.experiment_id, tags=launched | {"lock": "x"})
-    store.client.create_run(store.experiment_id)
-    ended = store.client.create_run(store.experiment_id, tags=launched).info.run_id
-    store.client.set_terminated(ended, "FAILED")
-    assert store.never_started() == [begun]
-    store.client.delete_run(begun)
-    assert store.never_started() == []

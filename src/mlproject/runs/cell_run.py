@@ -64,7 +64,7 @@ def run_cell(
         if earlier:
             return CellRun(cell=cell, name=name, status="was done", run_id=earlier)
         tags = _tags(cell, sweep)
-        with store.run(kind="cell", name=name, lock=cell.key, tags=tags, adopt=adopt) as run:
+        with store.run(kind="cell", name=name, tags=tags, adopt=adopt) as run:
             timed = _Timer(report)
             outcome = build_recipe(cell.recipe, cell.knobs).run(cell, images, timed)
             timed.stop()

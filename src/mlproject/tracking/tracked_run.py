@@ -75,14 +75,22 @@ class TrackedRun:
             # MLflow looks the dataset up, then inserts it: another process may have inserted it in between.
             self.client.log_inputs(self.run_id, inputs)
 
-    def end(self, status: str, failure: str, trace: str = "") -> None:
-        """End a run that failed or was stopped: status, reason, and the traceback as ``error.txt``."""
+    def end(self, status: str, failure: str, trace: str = "") -> bool:
+        """End a run that failed or was stopped: status, reason, and the traceback as ``error.txt``.
+
+        Each is written whatever became of the others; whether the run has ended.
+        """
         # The first error is reported; a store that fails as well must not hide it.
+        ended = False
         with contextlib.suppress(Exception):
-            if trace:
-                self.client.log_text(self.run_id, trace, "error.txt")
-            self.log(tags={"failure": failure})
             self.client.set_terminated(self.run_id, status)
+            ended = True
+        with contextlib.suppress(Exception):
+            self.log(tags={"failure": failure})
+        if trace:
+            with contextlib.suppress(Exception):
+                self.client.log_text(self.run_id, trace, "error.txt")
+        return ended
 
 
 def read_cell(tags: Mapping[str, str]) -> Cell:
