@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import shlex
 import shutil
@@ -126,6 +127,7 @@ def _connect(uri: str, *, create: bool) -> Any:
         raise StoreUnreachable(f"no tracking store at {path}; run a cell first, or set MLFLOW_TRACKING_URI")
     import mlflow
 
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # prints errors that are raised too
     with reaching(uri):
         address = _address(uri)
         if path is not None:

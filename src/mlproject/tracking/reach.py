@@ -39,15 +39,17 @@ SERVER_FAULTS = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXC
 """Error codes of a server with a status of 500 and more, or that asks to come back later."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class PatientClient:
     """An MLflow client whose calls are repeated for a minute while the store is busy or away.
 
+    Once that minute was spent in vain, calls are tried once each until one is answered.
     Raises, from every call: StoreUnreachable after that minute, and what MLflow raises otherwise.
     """
 
     client: Any
     uri: str
+    patience: float = PATIENCE_SECONDS
 
     def __getattr__(self, name: str) -> Any:
         member = getattr(self.client, name)
@@ -73,8 +75,7 @@ class PatientClient:
         return self._repeat(create)
 
     def _repeat(self, call: Callable[[], Any]) -> Any:
-        start, wait, where = time.monotonic(), FIRST_WAIT, masked(self.uri)
-        reported = False
+        start, wait = time.monotonic(), FIRST_WAIT
         while True:
             try:
                 answer = call()
@@ -82,17 +83,18 @@ class PatientClient:
                 if not is_passing(error, self.uri):
                     raise
                 spent = time.monotonic() - start
-                if spent >= PATIENCE_SECONDS:
+                if spent >= self.patience:
+                    self.patience = 0.0
                     raise _problem(self.uri, error, "") from error
-                if not reported:
-                    text = f"the tracking store {where} is busy or away ({one_line(error)}); trying again"
-                    log.warning("%s for %.0f s", printable(masked(text)), PATIENCE_SECONDS)
-                    reported = True
-                time.sleep(min(wait, PATIENCE_SECONDS - spent))
+                if wait == FIRST_WAIT:
+                    text = f"tracking store {self.uri} is busy or away ({one_line(error)}); trying again"
+                    log.warning("%s for %.0f s", printable(masked(text)), self.patience)
+                time.sleep(min(wait, self.patience - spent))
                 wait = min(2 * wait, LONGEST_WAIT)
             else:
-                if reported:
+                if wait > FIRST_WAIT:
                     log.warning("the tracking store answers again, after %.0f s", time.monotonic() - start)
+                self.patience = PATIENCE_SECONDS
                 return answer
 
 
