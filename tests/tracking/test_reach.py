@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException, RestException
 from requests.exceptions import ConnectionError as Unanswered
 from sqlalchemy.exc import OperationalError
 
-from mlproject.errors import StoreUnreachable
+from mlproject.errors import NoRoom, StoreUnreachable
 from mlproject.tracking import reach
 from mlproject.tracking.reach import PATIENCE_SECONDS, PatientClient, is_passing
 
@@ -145,4 +145,14 @@ def test_an_error_that_will_not_pass_is_raised_at_once(clock: Clock) -> None:
 
     with pytest.raises(MlflowException, match="too long"):
         PatientClient(Broken(), SQLITE).log_batch()
+    assert clock.now == 0
+
+
+def test_a_full_disk_is_no_room_at_once(clock: Clock) -> None:
+    class Full:
+        def log_artifacts(self) -> None:
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(NoRoom, match="no room in the tracking store"):
+        PatientClient(Full(), SQLITE).log_artifacts()
     assert clock.now == 0

@@ -15,7 +15,7 @@ import numpy as np
 
 from mlproject.cell import Cell
 from mlproject.data import ImageSet
-from mlproject.errors import StoreUnreachable
+from mlproject.errors import NoRoom, StoreUnreachable
 from mlproject.features import unfinished_folder
 from mlproject.files import try_locked, write_rows
 from mlproject.losses import Outcome, write_losses
@@ -60,7 +60,6 @@ def run_cell(
     the next start.
     """
     name = name or cell.label
-    kept = kept_path(store, cell)
     with (
         try_locked(store.lock_path(cell.key)) as ours,
         tempfile.TemporaryDirectory(prefix="mlproject-") as folder,
@@ -69,24 +68,39 @@ def run_cell(
             return CellRun(cell=cell, name=name, status="busy", reason="another process is running it")
         earlier = store.done([cell.key]).get(cell.key)
         if earlier:
-            kept.unlink(missing_ok=True)
+            kept_path(store, cell).unlink(missing_ok=True)
             return CellRun(cell=cell, name=name, status="was done", run_id=earlier)
-        artifacts = Path(folder)
-        record = read_result(kept, cell, artifacts)
-        try:
-            with store.run(kind="cell", name=name, tags=_tags(cell, sweep), adopt=adopt) as run:
-                record = record or _compute(cell, images, artifacts, report, name)
-                record.log(run, artifacts)
-        except StoreUnreachable as error:
-            if record is None:
-                raise
-            text = keep_result(kept, cell, record, artifacts)
-            raise StoreUnreachable(f"{error}; {name} is computed, {text}") from error
-        kept.unlink(missing_ok=True)
+        run_id, record = _log_cell(cell, images, store, Path(folder), report, name, sweep, adopt)
         shutil.rmtree(unfinished_folder(cell.key), ignore_errors=True)
     return CellRun(
-        cell=cell, name=name, status="done", run_id=run.run_id, loss=record.loss, accuracy=record.accuracy
+        cell=cell, name=name, status="done", run_id=run_id, loss=record.loss, accuracy=record.accuracy
     )
+
+
+def _log_cell(
+    cell: Cell,
+    images: ImageSet,
+    store: Store,
+    artifacts: Path,
+    report: Report,
+    name: str,
+    sweep: str,
+    adopt: bool,
+) -> tuple[str, CellRecord]:
+    """Track a cell: the result that an earlier start could not log, or a new one; its run and its record."""
+    kept = kept_path(store, cell)
+    record = read_result(kept, cell, artifacts)
+    try:
+        with store.run(kind="cell", name=name, tags=_tags(cell, sweep), adopt=adopt) as run:
+            record = record or _compute(cell, images, artifacts, report, name)
+            record.log(run, artifacts)
+    except (StoreUnreachable, NoRoom) as error:
+        if record is None:
+            raise
+        text = keep_result(kept, cell, record, artifacts)
+        raise type(error)(f"{error}; {name} is computed, {text}") from error
+    kept.unlink(missing_ok=True)
+    return run.run_id, record
 
 
 def _compute(cell: Cell, images: ImageSet, artifacts: Path, report: Report, name: str) -> CellRecord:

@@ -14,11 +14,12 @@ from mlproject.tracking.location import (
     tracking_uri,
     ui_command,
 )
-from mlproject.tracking.ownership import claim_launched_run
+from mlproject.tracking.ownership import HOST, claim_launched_run, this_machine
 from mlproject.tracking.store import LOSSES_DIGEST, Store
 from mlproject.tracking.tracked_run import TrackedRun
 
 __all__ = [
+    "HOST",
     "LOSSES_DIGEST",
     "Store",
     "TrackedRun",
@@ -27,6 +28,7 @@ __all__ = [
     "keep_done_runs",
     "open_store",
     "sqlite_path",
+    "this_machine",
     "tracking_uri",
     "ui_command",
 ]

@@ -130,7 +130,7 @@ def close_dead_runs(
 
 
 def _still_runs(run: Any, lock: str | None) -> bool:
-    return run.info.status == "RUNNING" and run.data.tags.get(LOCK) == lock
+    return bool(run.info.status == "RUNNING" and run.data.tags.get(LOCK) == lock)
 
 
 def _doubt(tags: Mapping[str, str], path: Path, file: Path | None) -> str:

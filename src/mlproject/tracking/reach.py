@@ -44,7 +44,7 @@ class PatientClient:
     """An MLflow client whose calls are repeated for a minute while the store is busy or away.
 
     Once that minute was spent in vain, calls are tried once each until one is answered.
-    Raises, from every call: StoreUnreachable after that minute, and what MLflow raises otherwise.
+    Raises, from every call: StoreUnreachable after that minute, NoRoom, and what MLflow raises otherwise.
     """
 
     client: Any
@@ -80,22 +80,27 @@ class PatientClient:
             try:
                 answer = call()
             except Exception as error:
-                if not is_passing(error, self.uri):
-                    raise
-                spent = time.monotonic() - start
-                if spent >= self.patience:
-                    self.patience = 0.0
-                    raise _problem(self.uri, error, "") from error
-                if wait == FIRST_WAIT:
-                    text = f"tracking store {self.uri} is busy or away ({one_line(error)}); trying again"
-                    log.warning("%s for %.0f s", printable(masked(text)), self.patience)
-                time.sleep(min(wait, self.patience - spent))
+                self._wait(error, time.monotonic() - start, wait)
                 wait = min(2 * wait, LONGEST_WAIT)
             else:
                 if wait > FIRST_WAIT:
                     log.warning("the tracking store answers again, after %.0f s", time.monotonic() - start)
                 self.patience = PATIENCE_SECONDS
                 return answer
+
+    def _wait(self, error: Exception, spent: float, seconds: float) -> None:
+        """Wait before a call is repeated. Raises: the error, if it will not pass or patience is at an end."""
+        if is_disk_full(error):
+            raise _problem(self.uri, error, "") from error
+        if not is_passing(error, self.uri):
+            raise error
+        if spent >= self.patience:
+            self.patience = 0.0
+            raise _problem(self.uri, error, "") from error
+        if seconds == FIRST_WAIT:
+            text = f"tracking store {self.uri} is busy or away ({one_line(error)}); trying again"
+            log.warning("%s for %.0f s", printable(masked(text)), self.patience)
+        time.sleep(min(seconds, self.patience - spent))
 
 
 def is_passing(error: BaseException, uri: str) -> bool:
