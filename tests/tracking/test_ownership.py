@@ -131,6 +131,20 @@ def test_a_run_of_another_machine_is_never_closed_and_is_named(runs: Runs) -> No
     assert runs.runs["r"].info.status == "RUNNING"
 
 
+@pytest.mark.parametrize("name", ["../run-x", "run-\0", "x" * 8000, ""])
+def test_a_tag_that_names_no_lock_is_no_path(runs: Runs, name: str) -> None:
+    runs.add("r", **here(name))
+    assert runs.reconcile().unknown == {"r": "its tag lock names no lock"}
+
+
+def test_two_runs_that_a_repeated_request_began_are_closed_with_their_lock(runs: Runs) -> None:
+    runs.add("first", **here("run-r"))
+    runs.add("second", **here("run-r"))
+    runs.lock("run-r").touch()
+    assert runs.reconcile().closed == ["first", "second"]
+    assert not runs.lock("run-r").exists()
+
+
 def test_a_lock_that_lies_elsewhere_proves_nothing(runs: Runs) -> None:
     runs.add("r", **here("run-r"))
     found = runs.reconcile()

@@ -212,6 +212,18 @@ def test_children_have_their_parent_and_their_status(store: Store) -> None:
     assert store.finished(kind="study", tags={"study": "other"}) is None
 
 
+def test_a_child_that_could_not_be_ended_is_closed_by_the_next_start(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"name": "t", "status": "FINISHED", "params": {}, "metrics": {}, "tags": {}}]
+    with monkeypatch.context() as patch:
+        patch.setattr(store.client.client, "set_terminated", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            store.log_children("parent", kind="trial", rows=rows)
+    (child,) = store.running()
+    assert store.reconcile().closed == [child.info.run_id]
+
+
 def test_a_table_that_a_run_does_not_have_is_empty(store: Store, tmp_path: Path) -> None:
     log_cell(store, tmp_path)
     (seen,) = store.observations()

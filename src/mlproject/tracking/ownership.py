@@ -22,6 +22,7 @@ import getpass
 import hashlib
 import json
 import os
+import re
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -38,6 +39,8 @@ LAUNCHED = "mlflow.project.entryPoint"
 """MLflow's tag of runs that ``mlflow run`` begins, before it makes their environment."""
 SHARED_LOCKS = ("sweep", "fit")
 """Kinds of runs of version 0.2 that did not hold the lock they name: two identical commands shared it."""
+NAME = re.compile(r"[\w-]{1,100}", re.ASCII)
+"""Names of locks; tags come from anywhere."""
 OF_ONE_RUN = ("run-", "launched-")
 """Beginnings of the names of locks that belong to one run."""
 LOCAL_DISKS = {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "tmpfs"}
@@ -106,7 +109,7 @@ def close_dead_runs(
     ``file`` is that of a SQLite store. The status is read again while the run's lock is held: a run that
     ended since it was listed stays as it ended. Runs of other programs, without a lock, are not looked at.
     """
-    result = Reconciled()
+    result, used = Reconciled(), set[Path]()
     for run in runs:
         run_id, tags = run.info.run_id, run.data.tags
         launched = LAUNCHED in tags and LOCK not in tags
@@ -124,8 +127,10 @@ def close_dead_runs(
                 client.set_tag(run_id, "reconciled", "its process died")
                 client.set_terminated(run_id, "KILLED")
                 result.closed.append(run_id)
-                if path.name.startswith(OF_ONE_RUN):
-                    path.unlink(missing_ok=True)
+                used.add(path)
+    for path in used:  # a request that was repeated may have begun two runs with one lock
+        if path.name.startswith(OF_ONE_RUN):
+            path.unlink(missing_ok=True)
     return result
 
 
@@ -135,6 +140,8 @@ def _still_runs(run: Any, lock: str | None) -> bool:
 
 def _doubt(tags: Mapping[str, str], path: Path, file: Path | None) -> str:
     """Why a free lock would not prove that the owner of a run died; empty where it would."""
+    if not NAME.fullmatch(tags[LOCK]):
+        return "its tag lock names no lock"
     if PROCESS not in tags:  # of version 0.2
         if file is None:
             return "version 0.2 did not record its machine"
@@ -143,7 +150,8 @@ def _doubt(tags: Mapping[str, str], path: Path, file: Path | None) -> str:
     elif not _is_here(tags):
         process = tags[PROCESS].partition(" ")[0]
         return printable(f"its owner is process {process} of another machine, {tags.get(HOST, '')}")
-    return "" if path.exists() else f"its lock {path} is not there"
+    usable = os.access(path, os.R_OK | os.W_OK)
+    return "" if usable else f"its lock {path} is not there, or is another user's"
 
 
 def _doubt_launched(run: Any, path: Path, file: Path | None) -> str:

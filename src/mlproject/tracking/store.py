@@ -26,7 +26,7 @@ from mlproject.errors import (
 )
 from mlproject.files import read_columns, try_locked
 from mlproject.losses import Observation, PerImageLosses, read_losses
-from mlproject.tracking.ownership import Reconciled, close_dead_runs, launched_lock, owner_tags
+from mlproject.tracking.ownership import LOCK, Reconciled, close_dead_runs, launched_lock, owner_tags
 from mlproject.tracking.reach import ATTEMPT, reaching
 from mlproject.tracking.tracked_run import TrackedRun, context_tags, read_cell
 
@@ -75,12 +75,9 @@ class Store:
         With ``adopt`` the launcher's run (``mlflow run``) becomes this run, once. A lock of the run's own is
         held until it has ended. On success ``cell.complete`` is written last.
         """
-        attempt = uuid.uuid4().hex
-        path = self.lock_path(f"run-{attempt}")
-        with try_locked(path):
+        with self._lock_of_run() as owner:
             with reaching(self.uri):
-                tags = {**tags, "kind": kind, ATTEMPT: attempt, **owner_tags(path.stem)}
-                run = self._start(name, tags, adopt)
+                run = self._start(name, {**tags, "kind": kind, **owner}, adopt)
             ended = False
             try:
                 yield run
@@ -98,7 +95,7 @@ class Store:
                 ended = True
             finally:
                 if ended:  # else its lock shows the next start that its owner is dead
-                    path.unlink(missing_ok=True)
+                    self.lock_path(owner[LOCK]).unlink(missing_ok=True)
 
     def log_children(self, parent: str, *, kind: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Log finished child runs of ``parent``: name, status, params, metrics and tags of each."""
@@ -108,13 +105,17 @@ class Store:
         with reaching(self.uri):
             for row in rows:
                 tags = {**self._context, **row["tags"], "kind": kind, "mlflow.parentRunId": parent}
-                child = self.client.create_run(self.experiment_id, tags=tags, run_name=row["name"])
-                self.client.log_batch(
-                    child.info.run_id,
-                    metrics=[Metric(name, value, now, 0) for name, value in row["metrics"].items()],
-                    params=[Param(name, value) for name, value in row["params"].items()],
-                )
-                self.client.set_terminated(child.info.run_id, row["status"])
+                with self._lock_of_run() as owner:
+                    child = self.client.create_run(
+                        self.experiment_id, tags={**tags, **owner}, run_name=row["name"]
+                    )
+                    self.client.log_batch(
+                        child.info.run_id,
+                        metrics=[Metric(name, value, now, 0) for name, value in row["metrics"].items()],
+                        params=[Param(name, value) for name, value in row["params"].items()],
+                    )
+                    self.client.set_terminated(child.info.run_id, row["status"])
+                    self.lock_path(owner[LOCK]).unlink(missing_ok=True)
 
     def done(self, keys: Iterable[str] | None = None) -> dict[str, str]:
         """Run ids of finished cells by key (only of ``keys`` when given)."""
@@ -193,6 +194,14 @@ class Store:
             )
             self._reported.update(unknown)
         return result
+
+    @contextlib.contextmanager
+    def _lock_of_run(self) -> Iterator[dict[str, str]]:
+        """Hold a new lock; yields the tags by which a run names its owner. The caller removes the lock."""
+        attempt = uuid.uuid4().hex
+        path = self.lock_path(f"run-{attempt}")
+        with try_locked(path):
+            yield {ATTEMPT: attempt, **owner_tags(path.stem)}
 
     def _start(self, name: str, tags: dict[str, str], adopt: bool) -> TrackedRun:
         if not self._context:
