@@ -28,7 +28,7 @@ class Runs:
 
     def add(self, run_id: str, **tags: str) -> None:
         named = {name.replace("__", "."): value for name, value in tags.items()}
-        info = SimpleNamespace(run_id=run_id, status="RUNNING")
+        info = SimpleNamespace(run_id=run_id, status="RUNNING", experiment_id="0")
         self.runs[run_id] = SimpleNamespace(info=info, data=SimpleNamespace(tags=named))
 
     def lock(self, name: str) -> Path:
@@ -36,6 +36,11 @@ class Runs:
 
     def get_run(self, run_id: str) -> SimpleNamespace:
         return self.runs[run_id]
+
+    def search_runs(self, experiments: list[str], clause: str) -> list[SimpleNamespace]:
+        return [
+            run for run in self.runs.values() if clause == f"tags.attempt = '{run.data.tags.get('attempt')}'"
+        ]
 
     def set_tag(self, run_id: str, name: str, value: str) -> None:
         self.runs[run_id].data.tags[name] = value
@@ -93,7 +98,11 @@ def test_the_lock_of_a_run_tells_whether_its_owner_lives(runs: Runs) -> None:
 
 def test_a_run_that_ended_since_it_was_listed_stays_as_it_ended(runs: Runs) -> None:
     runs.add("r", **here("run-r"))
-    listed = [SimpleNamespace(info=SimpleNamespace(run_id="r", status="RUNNING"), data=runs.runs["r"].data)]
+    listed = [
+        SimpleNamespace(
+            info=SimpleNamespace(run_id="r", status="RUNNING", experiment_id="0"), data=runs.runs["r"].data
+        )
+    ]
     runs.lock("run-r").touch()
     runs.set_terminated("r", "FINISHED")
     found = close_dead_runs(listed, runs, runs.lock, None)
@@ -135,6 +144,18 @@ def test_a_run_of_another_machine_is_never_closed_and_is_named(runs: Runs) -> No
 def test_a_tag_that_names_no_lock_is_no_path(runs: Runs, name: str) -> None:
     runs.add("r", **here(name))
     assert runs.reconcile().unknown == {"r": "its tag lock names no lock"}
+
+
+def test_a_run_of_a_repeated_request_is_closed_once_the_run_that_its_process_knows_has_ended(
+    runs: Runs,
+) -> None:
+    for name in ("known", "ghost"):
+        runs.add(name, **here("run-r", attempt="a1"))
+    runs.add("another", **here("run-s", attempt="a2"))
+    assert list(runs.reconcile().unknown) == ["known", "ghost", "another"]
+    runs.set_terminated("known", "FINISHED")
+    found = close_dead_runs([runs.runs["ghost"], runs.runs["another"]], runs, runs.lock, None)
+    assert (found.closed, list(found.unknown)) == (["ghost"], ["another"])
 
 
 def test_two_runs_that_a_repeated_request_began_are_closed_with_their_lock(runs: Runs) -> None:

@@ -34,6 +34,8 @@ from mlproject.errors import MLProjectError, printable
 from mlproject.files import lock_folder, try_locked
 
 LOCK = "lock"
+ATTEMPT = "attempt"
+"""The tag that marks the attempt of which a run is."""
 HOST, MACHINE, BOOT, PROCESS = "owner.host", "owner.machine", "owner.boot", "owner.process"
 LAUNCHED = "mlflow.project.entryPoint"
 """MLflow's tag of runs that ``mlflow run`` begins, before it makes their environment."""
@@ -117,25 +119,51 @@ def close_dead_runs(
             continue
         path = lock_path(launched_lock(run_id) if launched else tags[LOCK])
         doubt = _doubt_launched(run, path, file) if launched else _doubt(tags, path, file)
-        if doubt:
+        if doubt and not _has_no_owner(run, client):
             result.unknown[run_id] = doubt
             continue
-        with try_locked(path) as dead:
+        with contextlib.nullcontext(True) if doubt else try_locked(path) as dead:
             if not dead:
                 result.alive.append(run_id)
-            elif _still_runs(client.get_run(run_id), tags.get(LOCK)):
-                client.set_tag(run_id, "reconciled", "its process died")
-                client.set_terminated(run_id, "KILLED")
+            elif _close(run, client):
                 result.closed.append(run_id)
                 used.add(path)
-    for path in used:  # a request that was repeated may have begun two runs with one lock
+    for path in used:  # not before: a request that was repeated may have begun two runs with one lock
         if path.name.startswith(OF_ONE_RUN):
             path.unlink(missing_ok=True)
     return result
 
 
-def _still_runs(run: Any, lock: str | None) -> bool:
-    return bool(run.info.status == "RUNNING" and run.data.tags.get(LOCK) == lock)
+def describe_unknown(unknown: Mapping[str, str]) -> str:
+    """One line on the runs of which nobody here can know whether they live, and what to do."""
+    run_id, reason = next(iter(unknown.items()))
+    return (
+        f"{len(unknown)} runs say RUNNING and cannot be checked from here: run {run_id}, {printable(reason)};"
+        f" where it is known to be dead, `mlflow runs delete --run-id {run_id}` removes it"
+        " (`mlproject doctor` names all)"
+    )
+
+
+def _close(run: Any, client: Any) -> bool:
+    """Close a run unless it ended, or was adopted, since it was listed; whether it was closed."""
+    run_id, now = run.info.run_id, client.get_run(run.info.run_id)
+    if now.info.status != "RUNNING" or now.data.tags.get(LOCK) != run.data.tags.get(LOCK):
+        return False
+    client.set_tag(run_id, "reconciled", "its process died")
+    client.set_terminated(run_id, "KILLED")
+    return True
+
+
+def _has_no_owner(run: Any, client: Any) -> bool:
+    """Whether a run was begun by a request that was repeated, and the run that its process knows has ended.
+
+    Where the answer to the request is lost, HTTP's own repetition begins two runs of one attempt.
+    """
+    attempt = run.data.tags.get(ATTEMPT, "")
+    if not NAME.fullmatch(attempt):
+        return False
+    twins = client.search_runs([run.info.experiment_id], f"tags.{ATTEMPT} = '{attempt}'")
+    return any(twin.info.status != "RUNNING" for twin in twins)
 
 
 def _doubt(tags: Mapping[str, str], path: Path, file: Path | None) -> str:

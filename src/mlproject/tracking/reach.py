@@ -25,13 +25,12 @@ from mlproject.errors import (
     one_line,
     printable,
 )
+from mlproject.tracking.ownership import ATTEMPT
 
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 60.0
 FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0
-ATTEMPT = "attempt"
-"""The tag that marks the attempt of which a run is."""
 LIBRARIES = {"mlflow", "sqlalchemy", "requests", "urllib3", "sqlite3", "alembic"}
 ANSWERS = ("Max retries exceeded", "Connection aborted", "failed with timeout", "failed with error code 5")
 """In messages on servers that do not answer, or whose answer has a status of 500 and more."""

@@ -21,13 +21,20 @@ from mlproject.errors import (
     Stopped,
     StoreUnreachable,
     one_line,
-    printable,
     stop_received,
 )
 from mlproject.files import read_columns, try_locked
 from mlproject.losses import Observation, PerImageLosses, read_losses
-from mlproject.tracking.ownership import LOCK, Reconciled, close_dead_runs, launched_lock, owner_tags
-from mlproject.tracking.reach import ATTEMPT, reaching
+from mlproject.tracking.ownership import (
+    ATTEMPT,
+    LOCK,
+    Reconciled,
+    close_dead_runs,
+    describe_unknown,
+    launched_lock,
+    owner_tags,
+)
+from mlproject.tracking.reach import reaching
 from mlproject.tracking.tracked_run import TrackedRun, context_tags, read_cell
 
 log = logging.getLogger(__name__)
@@ -186,12 +193,7 @@ class Store:
             result = close_dead_runs(self.running(), self.client, self.lock_path, self.file)
         unknown = {k: v for k, v in result.unknown.items() if k not in self._reported}
         if unknown:
-            run_id, reason = next(iter(unknown.items()))
-            log.warning(
-                "%d runs say RUNNING and cannot be checked from here: run %s, %s; where it is known to be"
-                " dead, `mlflow runs delete --run-id %s` removes it (`mlproject doctor` names all)",
-                *(len(unknown), run_id, printable(reason), run_id),
-            )
+            log.warning("%s", describe_unknown(unknown))
             self._reported.update(unknown)
         return result
 
