@@ -22,7 +22,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import chdir, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -196,7 +196,8 @@ def witness(place: Place, result: Result) -> Iterator[None]:
     from mlproject.tracking import open_store
 
     os.environ["MLFLOW_TRACKING_URI"] = place.environment["MLFLOW_TRACKING_URI"]
-    store = open_store()
+    with chdir(place.folder):  # artifacts of a new store lie in the working folder
+        store = open_store()
     with store.run(kind="witness", name="witness", tags={}) as run:
         yield
         if (status := store.client.get_run(run.run_id).info.status) != "RUNNING":
@@ -272,6 +273,7 @@ def soak_scenario(name: str, root: Path, n_kills: int, rng: random.Random) -> Re
             soak(scenario, place, seconds, wanted, rng, result)
             check(place, expected, result)
         _add(total, result)
+        print(f"{name}: {total.kills} of {n_kills} kills; {total.details}", file=sys.stderr, flush=True)
     return total
 
 
@@ -294,6 +296,7 @@ def main() -> int:
     print(f"| scenario | kills | starts | results | {' | '.join(FAULTS)} |\n|{' --- |' * 10}", flush=True)
     total = Result()
     for i, name in enumerate(names):
+        print(f"{name} …", file=sys.stderr, flush=True)
         share = options.kills // len(names) + (i < options.kills % len(names))
         result = soak_scenario(name, root, share, random.Random(f"{options.seed} {name}"))
         _add(total, result)
