@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mlproject.cli.console import Lines
-from mlproject.errors import BadInput, StoreUnreachable
+from mlproject.errors import BadInput, Stopped, StoreUnreachable
 from mlproject.files import try_locked
 from mlproject.plans import Plan, plan_of
 from mlproject.runs import fit_study, kept_results, run_plan
@@ -141,6 +142,29 @@ def test_a_cell_that_cannot_be_logged_is_kept_and_logged_once_by_the_next_start(
     assert statuses(store, plan) == ["was done"]
     assert list(store.locks.glob("*.result")) == []
     assert store.running() == []
+
+
+@pytest.mark.parametrize(
+    ("error", "ending"),
+    [(OSError(errno.EROFS, "Read-only file system"), "FAILED"), (Stopped(signal.SIGTERM), "KILLED")],
+)
+def test_a_cell_that_is_stopped_or_fails_while_it_is_logged_is_kept(
+    store: Store, monkeypatch: pytest.MonkeyPatch, error: BaseException, ending: str
+) -> None:
+    plan = small_plan(dataset_size="20", seed="0")
+
+    def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.client.client, "log_artifacts", fail)
+        with pytest.raises(type(error)):
+            run_plan(plan, store, Lines(1), summary=False)
+    (run,) = store.client.search_runs([store.experiment_id])
+    assert run.info.status == ending
+    monkeypatch.setattr("mlproject.runs.cell_run.build_recipe", lambda *_: pytest.fail("computed again"))
+    assert statuses(store, plan) == ["done"]
+    assert list(store.locks.glob("*.result")) == []
 
 
 @pytest.mark.parametrize("fault", ["damaged", "cut", "another code"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import tempfile
 import time
@@ -15,7 +16,7 @@ import numpy as np
 
 from mlproject.cell import Cell
 from mlproject.data import ImageSet
-from mlproject.errors import NoRoom, StoreUnreachable
+from mlproject.errors import NoRoom, StoreUnreachable, printable
 from mlproject.features import unfinished_folder
 from mlproject.files import try_locked, write_rows
 from mlproject.losses import Outcome, write_losses
@@ -23,6 +24,8 @@ from mlproject.progress import Report
 from mlproject.recipes import build_recipe
 from mlproject.runs.kept_results import CellRecord, keep_result, kept_path, read_result
 from mlproject.tracking import LOSSES_DIGEST, Store
+
+log = logging.getLogger(__name__)
 
 Status = Literal["done", "was done", "busy", "failed"]
 
@@ -56,8 +59,8 @@ def run_cell(
     """Run a cell under its lock, unless it is done already or another process runs it.
 
     ``name`` is that of its run (default: the cell's label). The same cell gives the same losses. Raises
-    what the recipe raises, after the run was marked FAILED or KILLED; StoreUnreachable, the result kept for
-    the next start.
+    what the recipe raises, after the run was marked FAILED or KILLED. A result that is computed and cannot be
+    logged, for whatever reason, is kept for the next start.
     """
     name = name or cell.label
     with (
@@ -94,11 +97,14 @@ def _log_cell(
         with store.run(kind="cell", name=name, tags=_tags(cell, sweep), adopt=adopt) as run:
             record = record or _compute(cell, images, artifacts, report, name)
             record.log(run, artifacts)
-    except (StoreUnreachable, NoRoom) as error:
+    except BaseException as error:  # a signal, too
         if record is None:
             raise
-        text = keep_result(kept, cell, record, artifacts)
-        raise type(error)(f"{error}; {name} is computed, {text}") from error
+        text = f"{printable(name)} is computed, {keep_result(kept, cell, record, artifacts)}"
+        if isinstance(error, (StoreUnreachable, NoRoom)):
+            raise type(error)(f"{error}; {text}") from error
+        log.warning("%s", text)
+        raise
     kept.unlink(missing_ok=True)
     return run.run_id, record
 

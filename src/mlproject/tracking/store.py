@@ -71,7 +71,7 @@ class Store:
 
     def beside(self, name: str) -> Path:
         """A file beside a SQLite store; for a server, in the folder of this machine's locks."""
-        return self.file.with_name(name) if self.file else self.locks / name
+        return self.file.resolve().with_name(name) if self.file else self.locks / name
 
     @contextlib.contextmanager
     def run(
