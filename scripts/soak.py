@@ -115,7 +115,8 @@ class Place:
     folder: Path
 
     def __post_init__(self) -> None:
-        (self.folder / "pictures").mkdir(parents=True)
+        for name in ("pictures", "cache"):
+            (self.folder / name).mkdir(parents=True)
         (self.folder / "plan.toml").write_text(PLAN)
         (self.folder / "tuned.toml").write_text(TUNED)
         rng = np.random.default_rng(0)
