@@ -15,6 +15,7 @@ from mlproject.errors import NoRoom
 from mlproject.files import (
     database_file,
     database_url,
+    lock_folder,
     locked,
     sha256,
     sha256_file,
@@ -147,3 +148,71 @@ def test_an_address_that_is_read_as_it_stands_names_the_file_that_sqlalchemy_rea
     assert url is not None
     assert url.database is not None
     assert database_file(f"sqlite:///{name}") == Path(url.database).absolute()
+
+
+def test_all_writings_of_the_address_of_a_file_lead_to_one_folder_of_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("a")
+    (tmp_path / "a" / "same.db").symlink_to("runs.db")
+    (tmp_path / "a" / "runs.db").touch()
+    monkeypatch.chdir(tmp_path / "a")
+    names = ["runs.db", "./runs.db", "b/../runs.db", f"{tmp_path}/a/runs.db", f"{tmp_path}/link/runs.db"]
+    addresses = [f"sqlite:///{name}" for name in [*names, "same.db", "runs.db?timeout=5"]]
+    addresses += ["sqlite+pysqlite:///runs.db", f"sqlite:///file:{tmp_path}/a/runs.db?uri=true"]
+    assert {lock_folder(address) for address in addresses} == {tmp_path / "a" / "runs.db.locks"}
+    assert lock_folder(tmp_path / "link" / "runs.db") == tmp_path / "a" / "runs.db.locks"
+    runs = {
+        lock_folder(address)
+        for address in ("./mlruns", f"{tmp_path}/a/mlruns", f"file://{tmp_path}/link/mlruns")
+    }
+    assert len(runs) == 1
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        [
+            "http://localhost:5000",
+            "http://127.0.0.1:5000/",
+            "HTTP://LocalHost:5000//",
+            "http://me:x@[::1]:5000",
+        ],
+        [
+            "https://Lab.example",
+            "https://lab.example:443/",
+            "https://u:p@lab.example.",
+            "https://lab.EXAMPLE/?a=1",
+        ],
+        ["http://lab/ml flow/", "http://lab:80/ml flow"],
+        ["postgresql://me@db/runs", "postgresql+psycopg2://you:p%40ss@DB:5432/runs?sslmode=require"],
+        ["postgresql:///me", "postgres://me:x@localhost"],
+    ],
+)
+def test_all_writings_of_the_address_of_a_server_lead_to_one_folder_of_locks(addresses: list[str]) -> None:
+    assert len({lock_folder(address) for address in addresses}) == 1
+
+
+def test_different_servers_have_different_folders_of_locks() -> None:
+    places = [
+        "http://lab:5000",
+        "https://lab:5000",
+        "http://lab:5001",
+        "http://lab2:5000",
+        "http://lab:5000/b",
+    ]
+    places += [
+        "postgresql://lab/a",
+        "postgresql://lab/A",
+        "postgresql://lab:5433/a",
+        "mysql://lab/a",
+        "databricks",
+    ]
+    assert len({lock_folder(place) for place in places}) == len(places)
+
+
+def test_a_lock_without_a_file_is_not_free_where_none_is_to_be_created(tmp_path: Path) -> None:
+    with try_locked(tmp_path / "x.lock", create=False) as free:
+        assert not free
+    assert list(tmp_path.iterdir()) == []

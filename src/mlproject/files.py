@@ -17,12 +17,14 @@ import hashlib
 import io
 import os
 import re
+import socket
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
 
 from mlproject.errors import BadInput, NoRoom, WrongUse, is_disk_full
 
@@ -36,6 +38,10 @@ PLAIN = re.compile(r"sqlite:///([\w/.-]+)")
 """A SQLite address that is read as it stands: importing SQLAlchemy takes a third of a second."""
 MEMORY = ("", ":memory:")
 """SQLite's names of a database that ends with its process."""
+LOOPBACK = ("", "localhost", "::1", "localhost.localdomain")
+"""Names of this machine in addresses; a database without a host is reached by a socket of this machine."""
+PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
+"""Ports that addresses need not name."""
 NUMBERS = {float, int, bool, type(None)}
 """Types of cells that are never escaped; there are more, but columns of these need no look at each cell."""
 FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
@@ -149,8 +155,14 @@ def locked(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def try_locked(path: Path) -> Iterator[bool]:
-    """Hold the lock at ``path`` if it is free; yields whether it was."""
+def try_locked(path: Path, *, create: bool = True) -> Iterator[bool]:
+    """Hold the lock at ``path`` if it is free; yields whether it was.
+
+    Without ``create`` a lock whose file is not there counts as not free: nobody knows who holds it.
+    """
+    if not create and not path.exists():
+        yield False
+        return
     with _open_lock(path) as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -190,12 +202,39 @@ def database_file(address: str) -> Path | None:
 
 
 def lock_folder(address: str | Path) -> Path:
-    """The folder for locks: beside a file; for a database server, a folder of this machine and user."""
+    """The folder for locks: beside a file; for a server, a folder of this machine and user.
+
+    Addresses that differ in their writing alone (links, relative paths, drivers, users, ``localhost``, case,
+    a port or slash that goes without saying) lead to one folder.
+    """
     path = address if isinstance(address, Path) else database_file(address)
     if path is not None:
+        path = path.resolve()
         return path.with_name(path.name + ".locks")
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "mlproject" / "locks" / sha256(str(address).encode())[:16]
+    return root / "mlproject" / "locks" / sha256(_normalised(str(address)).encode())[:16]
+
+
+def _normalised(address: str) -> str:
+    """One writing for all addresses of a server, of a database on one, or of a folder of runs."""
+    scheme, separator, _ = address.partition("://")
+    if address.startswith("file:"):
+        return str(Path(url2pathname(urlsplit(address).path)).resolve())
+    if not separator:
+        return str(Path(address).resolve()) if "/" in address or address.startswith(".") else address
+    parts = urlsplit(address)
+    try:
+        host, port = parts.hostname or "", parts.port
+    except ValueError:  # no number: whoever connects says so
+        return address
+    host, user = host.rstrip("."), unquote(parts.username or "")
+    here = host in LOOPBACK or host.startswith("127.") or host == socket.gethostname().lower()
+    dialect = scheme.lower().partition("+")[0]
+    dialect = {"postgres": "postgresql", "mariadb": "mysql"}.get(dialect, dialect)
+    path = "/".join(part for part in parts.path.split("/") if part)
+    if dialect not in ("http", "https") and not path:
+        path = user  # a database server's choice where an address names no database
+    return f"{dialect}://{'localhost' if here else host}:{port or PORTS.get(dialect, '')}/{path}"
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -13,6 +14,7 @@ from rich.text import Text
 from mlproject.cli import console, doctor, listing, session
 from mlproject.cli.console import Bars, Trials, _Escaping, out, warn
 from mlproject.plans import Plan
+from mlproject.tracking.ownership import Reconciled
 from tests.conftest import make_cell
 
 
@@ -62,7 +64,7 @@ def test_a_plan_whose_cells_are_all_done_is_reported_without_opening_the_store(m
     plan = Plan(name="p", cells=cells, images={})
     done = {cell.key: f"run {cell.seed}" for cell in cells}
     opened = []
-    monkeypatch.setattr("mlproject.tracking.done_runs", lambda experiment: ("7", done))
+    monkeypatch.setattr("mlproject.tracking.done_runs", lambda experiment, close_dead: ("7", done))
     monkeypatch.setattr("mlproject.tracking.open_store", lambda experiment: opened.append(1) or 1 / 0)
     assert session.run_session(plan, "", False, fit=False) == 0
     assert "Cells: 0 done, 2 was done, 0 busy, 0 failed." in capsys.readouterr().out
@@ -109,3 +111,15 @@ def test_doctor_prints_paths_as_they_are(capsys, monkeypatch):
     )
     assert doctor.examine() == 0
     assert f"/tmp/{SHOWN}: integrity ok" in capsys.readouterr().out
+
+
+def test_doctor_names_the_runs_that_it_closed_and_those_that_it_cannot_check(monkeypatch):
+    runs = Reconciled(closed=["a"], unknown={"b": "its owner is process 7 of another machine, lab"})
+    store = SimpleNamespace(reconcile=lambda: runs)
+    monkeypatch.setattr("mlproject.tracking.open_store", lambda create: store)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://lab:5000")
+    _, closed, unknown = doctor._store()
+    assert closed == (None, "dead runs", "1 runs whose process died were closed as KILLED")
+    assert unknown[:2] == (None, "run b")
+    assert "process 7 of another machine, lab; " in unknown[2]
+    assert unknown[2].endswith("mlflow runs delete --run-id b")

@@ -26,7 +26,7 @@ def _store(store: Store, observation: Observation) -> None:
     this, losses = observation.cell, observation.load_losses()
     tags = {"cell.key": this.key, "cell.json": json.dumps(this.to_dict()), "sweep": "my-study"}
     with (
-        store.run(kind="cell", name=this.label, lock=this.key, tags=tags) as run,
+        store.run(kind="cell", name=this.label, tags=tags) as run,
         tempfile.TemporaryDirectory() as folder,
     ):
         run.log(

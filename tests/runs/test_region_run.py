@@ -162,7 +162,7 @@ def test_a_second_process_is_told_that_the_first_is_at_it(images: ImageSet, stor
     tags = store.client.get_run(done.run_id).data.tags
     store.client.delete_run(done.run_id)
     with (
-        locked(store.lock_path(tags["lock"])),
+        locked(store.lock_path(f"regions-{tags['regions.key']}")),
         pytest.raises(MLProjectError, match="another process is finding"),
     ):
         run(images, store)

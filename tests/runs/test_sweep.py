@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -9,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from mlproject.cli.console import Lines
-from mlproject.errors import BadInput
+from mlproject.errors import BadInput, Stopped, StoreUnreachable
 from mlproject.files import try_locked
 from mlproject.plans import Plan, plan_of
-from mlproject.runs import fit_study, run_plan
-from mlproject.tracking import Store, open_store
+from mlproject.runs import fit_study, kept_results, run_plan
+from mlproject.runs.kept_results import CellRecord, keep_result, read_result
+from mlproject.tracking import Store, open_store, reach
+from tests.conftest import make_cell
 
 SOURCE = str(Path(__file__).parents[2] / "src")
 
@@ -105,6 +108,92 @@ def test_a_cell_that_another_process_runs_is_left_to_it(store: Store) -> None:
     with try_locked(store.lock_path(plan.cells[0].key)):
         assert statuses(store, plan) == ["busy"]
     assert statuses(store, plan) == ["done"]
+
+
+def locked_store(*_: object, **__: object) -> None:
+    from mlflow.exceptions import MlflowException
+
+    raise MlflowException("database is locked", error_code=2)
+
+
+@pytest.mark.parametrize("step", ["log_batch", "log_artifacts", "set_terminated", "set_tag"])
+def test_a_cell_that_cannot_be_logged_is_kept_and_logged_once_by_the_next_start(
+    store: Store, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    plan = small_plan(dataset_size="20", seed="0")
+    (expected,) = run_plan(plan, other := open_store(f"reference {step}"), Lines(1), summary=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(store.client.client, step, locked_store)
+        patch.setattr(reach, "PATIENCE_SECONDS", 0.0)
+        store.client.patience = 0.0
+        with pytest.raises(StoreUnreachable, match=r"is computed, the result is kept in .*\.result"):
+            run_plan(plan, store, Lines(1), summary=False)
+    assert store.done() == {}
+    with monkeypatch.context() as patch:
+        patch.setattr("mlproject.runs.cell_run.build_recipe", lambda *_: pytest.fail("computed again"))
+        (result,) = run_plan(plan, store, Lines(1), summary=False)
+    assert (result.status, result.loss, result.accuracy) == ("done", expected.loss, expected.accuracy)
+    (kept,), (reference,) = store.observations(), other.observations()
+    assert kept.losses_digest == kept.load_losses().digest == reference.losses_digest
+    files = [
+        {e.path for e in s.client.list_artifacts(o.run_id)} for s, o in ((store, kept), (other, reference))
+    ]
+    assert files[0] == files[1]
+    assert statuses(store, plan) == ["was done"]
+    assert list(store.locks.glob("*.result")) == []
+    assert store.running() == []
+
+
+@pytest.mark.parametrize(
+    ("error", "ending"),
+    [(OSError(errno.EROFS, "Read-only file system"), "FAILED"), (Stopped(signal.SIGTERM), "KILLED")],
+)
+def test_a_cell_that_is_stopped_or_fails_while_it_is_logged_is_kept(
+    store: Store, monkeypatch: pytest.MonkeyPatch, error: BaseException, ending: str
+) -> None:
+    plan = small_plan(dataset_size="20", seed="0")
+
+    def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.client.client, "log_artifacts", fail)
+        with pytest.raises(type(error)):
+            run_plan(plan, store, Lines(1), summary=False)
+    (run,) = store.client.search_runs([store.experiment_id])
+    assert run.info.status == ending
+    monkeypatch.setattr("mlproject.runs.cell_run.build_recipe", lambda *_: pytest.fail("computed again"))
+    assert statuses(store, plan) == ["done"]
+    assert list(store.locks.glob("*.result")) == []
+
+
+@pytest.mark.parametrize("fault", ["damaged", "cut", "another code"])
+def test_a_kept_result_is_used_for_the_same_cell_and_code_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: str
+) -> None:
+    cell, path, artifacts = make_cell(), tmp_path / "x.result", tmp_path / "artifacts"
+    artifacts.mkdir()
+    (artifacts / "a").write_bytes(b"content")
+    record = CellRecord(
+        params={"a": "1"}, metrics={"b": 2.0}, tags={}, history=[(1, {"c": 3.0})], dataset={}, loss=4.0,
+        accuracy=float("nan"),
+    )  # fmt: skip
+    assert "is kept in" in keep_result(path, cell, record, artifacts)
+    again = tmp_path / "again"
+    again.mkdir()
+    read = read_result(path, cell, again)
+    assert read is not None
+    assert repr(read) == repr(record)
+    assert (again / "a").read_bytes() == b"content"
+    assert read_result(path, make_cell(data_digest="e" * 64), again) is None
+    content = path.read_bytes()
+    if fault == "another code":
+        monkeypatch.setattr(kept_results, "source_digest", lambda: "another")
+    else:
+        path.write_bytes(content[:-1] if fault == "cut" else content[:-1] + bytes([content[-1] ^ 1]))
+    caplog.clear()
+    assert read_result(path, cell, again) is None
+    assert "is not used" in caplog.text
 
 
 def test_the_fit_is_a_tracked_run_that_names_the_runs_it_used(store: Store) -> None:

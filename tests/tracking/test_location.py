@@ -9,6 +9,7 @@ from sqlalchemy import URL
 
 from mlproject.errors import BadInput, StoreUnreachable, WrongUse
 from mlproject.tracking import Store, done_runs, keep_done_runs, open_store, sqlite_path, ui_command
+from mlproject.tracking.ownership import owner_tags
 from tests.tracking.test_store import log_cell
 
 
@@ -61,6 +62,19 @@ def test_done_keys_are_asked_once_while_the_store_does_not_change(store: Store, 
     text = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
     assert text.strip() == f"{known} False"
     assert len(known[1]) == 2
+
+
+def test_done_keys_are_asked_again_while_a_run_may_be_dead_and_a_start_closes_it(
+    store: Store, tmp_path: Path
+) -> None:
+    log_cell(store, tmp_path)
+    tags = owner_tags("run-dead")
+    dead = store.client.create_run(store.experiment_id, tags=tags).info.run_id
+    store.lock_path("run-dead").touch()
+    assert done_keys(name_of(store)) == set(store.done())
+    assert store.client.get_run(dead).info.status == "RUNNING", "who only asks closes nothing"
+    done_runs(name_of(store), close_dead=True)
+    assert store.client.get_run(dead).info.status == "KILLED"
 
 
 def test_a_damaged_record_of_done_keys_is_asked_again(store: Store, tmp_path: Path) -> None:
@@ -226,15 +240,3 @@ def test_the_command_of_the_ui_names_the_store_and_no_password(
         assert ui_command(uri) == f"mlflow ui --backend-store-uri {address}"
     monkeypatch.setattr("shutil.which", lambda name: None)
     assert ui_command("postgresql://host/runs").startswith(str(Path(sys.executable).with_name("mlflow")))
-
-
-def test_a_run_that_a_launcher_began_and_nobody_adopted_is_listed(store: Store) -> None:
-    launched = {"mlflow.project.entryPoint": "main"}
-    begun = store.client.create_run(store.experiment_id, tags=launched).info.run_id
-    store.client.create_run(store.experiment_id, tags=launched | {"lock": "x"})
-    store.client.create_run(store.experiment_id)
-    ended = store.client.create_run(store.experiment_id, tags=launched).info.run_id
-    store.client.set_terminated(ended, "FAILED")
-    assert store.never_started() == [begun]
-    store.client.delete_run(begun)
-    assert store.never_started() == []

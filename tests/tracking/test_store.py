@@ -1,3 +1,4 @@
+import errno
 import json
 import signal
 from pathlib import Path
@@ -5,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from mlproject.errors import BadInput, DigestMismatch, Stopped, WrongUse
-from mlproject.files import try_locked
 from mlproject.losses import NotFinite, write_losses
 from mlproject.tracking import LOSSES_DIGEST, Store
 from tests.conftest import make_cell, make_losses
@@ -14,7 +14,7 @@ from tests.conftest import make_cell, make_losses
 def log_cell(store: Store, tmp_path: Path, **changes: object) -> str:
     cell, losses = make_cell(**changes), make_losses()
     tags = {"cell.key": cell.key, "cell.json": json.dumps(cell.to_dict()), LOSSES_DIGEST: losses.digest}
-    with store.run(kind="cell", name=cell.label, lock=cell.key, tags=tags) as run:
+    with store.run(kind="cell", name=cell.label, tags=tags) as run:
         write_losses(losses, tmp_path)
         run.log(params=cell.to_params(), metrics={"eval.loss": 0.5}, history=[(1, {"train.loss": 0.7})])
         run.log_files(tmp_path)
@@ -45,7 +45,7 @@ def test_a_recipe_that_raises_leaves_a_failed_run_with_its_reason(store: Store) 
     cell = make_cell()
     with (
         pytest.raises(NotFinite),
-        store.run(kind="cell", name="x", lock=cell.key, tags={"cell.key": cell.key}) as run,
+        store.run(kind="cell", name="x", tags={"cell.key": cell.key}) as run,
     ):
         raise NotFinite("mse is not finite for 3 images")
     assert status(store, run.run_id) == "FAILED"
@@ -54,20 +54,44 @@ def test_a_recipe_that_raises_leaves_a_failed_run_with_its_reason(store: Store) 
     assert store.done() == {}
 
 
-def test_a_signal_leaves_a_killed_run(store: Store) -> None:
-    with pytest.raises(Stopped), store.run(kind="cell", name="x", lock="k", tags={}) as run:
-        raise Stopped(signal.SIGTERM)
+@pytest.mark.parametrize("broken", ["log_text", "log_batch"])
+def test_a_run_ends_failed_although_its_reason_or_its_traceback_cannot_be_written(
+    store: Store, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(store.client.client, broken, full)
+    with (
+        pytest.raises(NotFinite),
+        store.run(kind="cell", name="x", tags={}) as run,
+    ):
+        raise NotFinite("mse is not finite for 3 images")
+    tags = store.client.get_run(run.run_id).data.tags
+    assert status(store, run.run_id) == "FAILED"
+    assert ("3 images" in tags.get("failure", "")) == (broken != "log_batch")
+    assert list(store.locks.glob("run-*.lock")) == [], "it has ended: its lock is of no use"
+
+
+def test_a_run_that_could_not_be_ended_is_closed_by_the_next_start(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.client.client, "set_terminated", fail)
+        with pytest.raises(NotFinite), store.run(kind="cell", name="x", tags={}) as run:
+            raise NotFinite("mse is not finite for 3 images")
+    assert status(store, run.run_id) == "RUNNING"
+    assert store.reconcile().closed == [run.run_id]
     assert status(store, run.run_id) == "KILLED"
 
 
-def test_a_dead_owner_is_told_from_a_living_one_by_its_lock(store: Store) -> None:
-    dead = store.client.create_run(store.experiment_id, tags={"lock": "dead"}).info.run_id
-    alive = store.client.create_run(store.experiment_id, tags={"lock": "alive"}).info.run_id
-    foreign = store.client.create_run(store.experiment_id).info.run_id
-    with try_locked(store.lock_path("alive")) as ours:
-        assert ours
-        assert store.reconcile() == [dead]
-    assert [status(store, r) for r in (dead, alive, foreign)] == ["KILLED", "RUNNING", "RUNNING"]
+def test_a_signal_leaves_a_killed_run(store: Store) -> None:
+    with pytest.raises(Stopped), store.run(kind="cell", name="x", tags={}) as run:
+        raise Stopped(signal.SIGTERM)
+    assert status(store, run.run_id) == "KILLED"
 
 
 def test_losses_that_changed_on_disk_are_refused_by_name(store: Store, tmp_path: Path) -> None:
@@ -110,7 +134,7 @@ def test_records_tell_what_became_of_every_attempt(store: Store, tmp_path: Path)
     tags = {"cell.key": cell.key, "cell.json": json.dumps(cell.to_dict())}
     with (
         pytest.raises(NotFinite),
-        store.run(kind="cell", name=cell.label, lock=cell.key, tags=tags),
+        store.run(kind="cell", name=cell.label, tags=tags),
     ):
         raise NotFinite("mse is not finite for 1 images")
     records = {record["cell"]: record for record in store.records()}
@@ -163,7 +187,7 @@ def test_the_launchers_run_is_adopted_once(store: Store) -> None:
     store.launcher_run = launcher
     runs = []
     for name in ("first", "second"):
-        with store.run(kind="sweep", name=name, lock=name, tags={}, adopt=True) as run:
+        with store.run(kind="sweep", name=name, tags={}, adopt=True) as run:
             runs.append(run.run_id)
     assert runs[0] == launcher != runs[1]
     assert store.client.get_run(launcher).info.run_name == "first"
@@ -175,7 +199,7 @@ def test_children_have_their_parent_and_their_status(store: Store) -> None:
         {"name": f"trial {i}", "status": end, "params": {"lr": "1"}, "metrics": {"loss": i}, "tags": {}}
         for i, end in enumerate(("FINISHED", "KILLED"))
     ]
-    with store.run(kind="study", name="s", lock="s", tags={"study": "s"}) as run:
+    with store.run(kind="study", name="s", tags={"study": "s"}) as run:
         store.log_children(run.run_id, kind="trial", rows=rows)
     children = store.client.search_runs(
         [store.experiment_id], f"tags.`mlflow.parentRunId` = '{run.run_id}' and tags.kind = 'trial'"
@@ -186,6 +210,18 @@ def test_children_have_their_parent_and_their_status(store: Store) -> None:
     ]
     assert store.finished(kind="study", tags={"study": "s"}) == run.run_id
     assert store.finished(kind="study", tags={"study": "other"}) is None
+
+
+def test_a_child_that_could_not_be_ended_is_closed_by_the_next_start(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"name": "t", "status": "FINISHED", "params": {}, "metrics": {}, "tags": {}}]
+    with monkeypatch.context() as patch:
+        patch.setattr(store.client.client, "set_terminated", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            store.log_children("parent", kind="trial", rows=rows)
+    (child,) = store.running()
+    assert store.reconcile().closed == [child.info.run_id]
 
 
 def test_a_table_that_a_run_does_not_have_is_empty(store: Store, tmp_path: Path) -> None:

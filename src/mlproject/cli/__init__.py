@@ -30,6 +30,10 @@ def main() -> None:
     # Imports create millions of objects that all stay: a third of start-up was garbage collection.
     gc.set_threshold(100_000, 50, 50)
     raise_on_signals()
+    if "MLFLOW_RUN_ID" in os.environ:
+        from mlproject.tracking import claim_launched_run, tracking_uri
+
+        claim_launched_run(tracking_uri())
     try:
         sys.exit(app(prog_name="mlproject", standalone_mode=False))
     except Stopped as stop:

@@ -7,7 +7,7 @@ import importlib.metadata
 import shutil
 import sqlite3
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.text import Text
@@ -105,24 +105,16 @@ def _store() -> Iterator[Finding]:
         yield _integrity(path)
     try:
         store = open_store(create=False)
-        closed, waiting = store.reconcile(), store.never_started()
+        runs = store.reconcile()
     except MLProjectError as problem:
         yield False, "tracking store", str(problem)
         return
     yield True, "tracking store", masked(uri)
-    if closed:
-        yield None, "dead runs", f"{len(closed)} runs whose process died were closed as KILLED"
-    if waiting:
-        yield None, "runs that never started", never_started(waiting)
-
-
-def never_started(run_ids: Sequence[str]) -> str:
-    """What to do about runs that ``mlflow run`` began and left RUNNING."""
-    return (
-        f"{len(run_ids)} begun by `mlflow run` whose program did not start (no conda? add `--env-manager"
-        " local`); unless their launcher is still at work, remove each: "
-        + "; ".join(f"mlflow runs delete --run-id {run_id}" for run_id in run_ids)
-    )
+    if runs.closed:
+        yield None, "dead runs", f"{len(runs.closed)} runs whose process died were closed as KILLED"
+    for run_id, reason in runs.unknown.items():
+        remedy = f"if it is known to be dead: mlflow runs delete --run-id {run_id}"
+        yield None, f"run {run_id}", f"says RUNNING and cannot be checked from here: {reason}; {remedy}"
 
 
 def _integrity(path: Path) -> Finding:

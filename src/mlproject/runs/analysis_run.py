@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import logging
 import re
 import tempfile
 from collections.abc import Sequence
@@ -12,9 +14,12 @@ from pathlib import Path
 from mlproject import __version__
 from mlproject.analysis import Study, analyse
 from mlproject.errors import BadInput
-from mlproject.files import try_locked, write_rows
+from mlproject.files import locked, try_locked, write_rows
+from mlproject.losses import Observation
 from mlproject.report import BRIEF, write_report
 from mlproject.tracking import Store
+
+log = logging.getLogger(__name__)
 
 NOTE_LENGTH = 7900
 """MLflow refuses a tag of more than 8,000 characters."""
@@ -36,8 +41,10 @@ class Fitted:
 def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, where: str = "") -> Fitted:
     """Aggregate finished cells (of ``keys``, or all that match ``where``) as a tracked run of kind ``fit``.
 
-    The same losses are not fitted twice: an earlier run of the same content is given back.
+    The same losses are not fitted twice: an earlier run of the same content is given back, and where another
+    process fits them at this moment its end is waited for.
     """
+    store.reconcile()
     observations = list(store.observations(keys=keys, where=where))
     if not observations:
         matching = f" that matches {where}" if where else ""
@@ -49,15 +56,26 @@ def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, whe
     rows = sorted([run.cell.key, run.losses_digest, run.run_id] for run in observations)
     content = repr(([row[:2] for row in rows], __version__))
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]
-    earlier = store.finished(kind="fit", tags={"fit.key": digest})
-    if earlier and not store.launcher_run:
-        text = store.artifact(earlier, BRIEF).read_text("utf-8")
-        where = store.artifact_uri(earlier)
-        return Fitted(run_id=earlier, text=text, where=where, left_out=tuple(store.unreadable.values()))
-    lock = f"fit-{digest}"
+    with contextlib.ExitStack() as lock:
+        path = store.lock_path(f"fit-{digest}")
+        if not lock.enter_context(try_locked(path)):
+            log.warning("waiting for another process that fits the same %d cells", len(rows))
+            lock.enter_context(locked(path))
+        earlier = store.finished(kind="fit", tags={"fit.key": digest})
+        if earlier and not store.launcher_run:
+            run_id, text = earlier, store.artifact(earlier, BRIEF).read_text("utf-8")
+        else:
+            run_id, text = _fit(store, observations, rows, name=name, digest=digest)
+    left_out = tuple(store.unreadable.values())
+    return Fitted(run_id=run_id, text=text, where=store.artifact_uri(run_id), left_out=left_out)
+
+
+def _fit(
+    store: Store, observations: Sequence[Observation], rows: Sequence[list[str]], *, name: str, digest: str
+) -> tuple[str, str]:
+    """Fit the observations as a tracked run: its id, and the table for a terminal."""
     with (
-        try_locked(store.lock_path(lock)),
-        store.run(kind="fit", name=f"fit · {name}", lock=lock, tags={"fit.key": digest}, adopt=True) as run,
+        store.run(kind="fit", name=f"fit · {name}", tags={"fit.key": digest}, adopt=True) as run,
         tempfile.TemporaryDirectory(prefix="mlproject-") as folder,
     ):
         study = analyse(observations)
@@ -67,8 +85,7 @@ def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, whe
         note = summary.read_text("utf-8")[:NOTE_LENGTH]
         run.log(metrics=_fit_metrics(study) | {"runs": len(rows)}, tags={"mlflow.note.content": note})
         run.log_files(Path(folder))
-    where = store.artifact_uri(run.run_id)
-    return Fitted(run_id=run.run_id, text=text, where=where, left_out=tuple(store.unreadable.values()))
+    return run.run_id, text
 
 
 def _fit_metrics(study: Study) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import tempfile
 import time
@@ -15,12 +16,16 @@ import numpy as np
 
 from mlproject.cell import Cell
 from mlproject.data import ImageSet
+from mlproject.errors import NoRoom, StoreUnreachable, printable
 from mlproject.features import unfinished_folder
 from mlproject.files import try_locked, write_rows
 from mlproject.losses import Outcome, write_losses
 from mlproject.progress import Report
 from mlproject.recipes import build_recipe
-from mlproject.tracking import LOSSES_DIGEST, Store, TrackedRun
+from mlproject.runs.kept_results import CellRecord, keep_result, kept_path, read_result
+from mlproject.tracking import LOSSES_DIGEST, Store
+
+log = logging.getLogger(__name__)
 
 Status = Literal["done", "was done", "busy", "failed"]
 
@@ -54,25 +59,81 @@ def run_cell(
     """Run a cell under its lock, unless it is done already or another process runs it.
 
     ``name`` is that of its run (default: the cell's label). The same cell gives the same losses. Raises
-    what the recipe raises, after the run was marked FAILED or KILLED.
+    what the recipe raises, after the run was marked FAILED or KILLED. A result that is computed and cannot be
+    logged, for whatever reason, is kept for the next start.
     """
     name = name or cell.label
-    with try_locked(store.lock_path(cell.key)) as ours:
+    with (
+        try_locked(store.lock_path(cell.key)) as ours,
+        tempfile.TemporaryDirectory(prefix="mlproject-") as folder,
+    ):
         if not ours:
             return CellRun(cell=cell, name=name, status="busy", reason="another process is running it")
         earlier = store.done([cell.key]).get(cell.key)
         if earlier:
+            kept_path(store, cell).unlink(missing_ok=True)
             return CellRun(cell=cell, name=name, status="was done", run_id=earlier)
-        tags = _tags(cell, sweep)
-        with store.run(kind="cell", name=name, lock=cell.key, tags=tags, adopt=adopt) as run:
-            timed = _Timer(report)
-            outcome = build_recipe(cell.recipe, cell.knobs).run(cell, images, timed)
-            timed.stop()
-            _log(run, cell, images, outcome, timed, name)
+        run_id, record = _log_cell(cell, images, store, Path(folder), report, name, sweep, adopt)
         shutil.rmtree(unfinished_folder(cell.key), ignore_errors=True)
-    accuracy = float(outcome.facts.get("accuracy", "nan"))
     return CellRun(
-        cell=cell, name=name, status="done", run_id=run.run_id, loss=_loss(outcome), accuracy=accuracy
+        cell=cell, name=name, status="done", run_id=run_id, loss=record.loss, accuracy=record.accuracy
+    )
+
+
+def _log_cell(
+    cell: Cell,
+    images: ImageSet,
+    store: Store,
+    artifacts: Path,
+    report: Report,
+    name: str,
+    sweep: str,
+    adopt: bool,
+) -> tuple[str, CellRecord]:
+    """Track a cell: the result that an earlier start could not log, or a new one; its run and its record."""
+    kept = kept_path(store, cell)
+    record = read_result(kept, cell, artifacts)
+    try:
+        with store.run(kind="cell", name=name, tags=_tags(cell, sweep), adopt=adopt) as run:
+            record = record or _compute(cell, images, artifacts, report, name)
+            record.log(run, artifacts)
+    except BaseException as error:  # a signal, too
+        if record is None:
+            raise
+        text = f"{printable(name)} is computed, {keep_result(kept, cell, record, artifacts)}"
+        if isinstance(error, (StoreUnreachable, NoRoom)):
+            raise type(error)(f"{error}; {text}") from error
+        log.warning("%s", text)
+        raise
+    kept.unlink(missing_ok=True)
+    return run.run_id, record
+
+
+def _compute(cell: Cell, images: ImageSet, artifacts: Path, report: Report, name: str) -> CellRecord:
+    """Run a cell's recipe and write its artifacts into a folder; what there is to log."""
+    timed = _Timer(report)
+    outcome = build_recipe(cell.recipe, cell.knobs).run(cell, images, timed)
+    timed.stop()
+    _write_artifacts(artifacts, cell, outcome, name)
+    if images.skipped:
+        rows = [[skipped.id, skipped.reason, str(skipped.bad).lower()] for skipped in images.skipped]
+        write_rows(artifacts / "skipped.csv", ["id", "reason", "bad"], rows)
+    losses = outcome.losses
+    provenance = {f"provenance.{name}": value for name, value in outcome.provenance.items()}
+    context = "+".join(dict.fromkeys(losses.splits))
+    return CellRecord(
+        params=cell.to_params(),
+        metrics=_metrics(cell, outcome, timed.seconds),
+        tags=provenance | {LOSSES_DIGEST: losses.digest, "losses.rows": str(len(losses.image_ids))},
+        history=timed.history,
+        dataset={
+            "name": images.name,
+            "digest": images.digest,
+            "source": images.source,
+            "context": context,
+        },
+        loss=_loss(outcome),
+        accuracy=float(outcome.facts.get("accuracy", "nan")),
     )
 
 
@@ -112,25 +173,6 @@ def _tags(cell: Cell, sweep: str) -> dict[str, str]:
         tags["protocol"] = "in-sample"
     tags["tuned"] = ",".join(cell.tuned)
     return {name: value for name, value in tags.items() if value}
-
-
-def _log(run: TrackedRun, cell: Cell, images: ImageSet, outcome: Outcome, timed: _Timer, name: str) -> None:
-    losses = outcome.losses
-    provenance = {f"provenance.{name}": value for name, value in outcome.provenance.items()}
-    run.log(
-        params=cell.to_params(),
-        metrics=_metrics(cell, outcome, timed.seconds),
-        tags=provenance | {LOSSES_DIGEST: losses.digest, "losses.rows": str(len(losses.image_ids))},
-        history=timed.history,
-    )
-    context = "+".join(dict.fromkeys(losses.splits))
-    run.log_dataset(name=images.name, digest=images.digest, source=images.source, context=context)
-    with tempfile.TemporaryDirectory(prefix="mlproject-") as folder:
-        _write_artifacts(Path(folder), cell, outcome, name)
-        if images.skipped:
-            rows = [[skipped.id, skipped.reason, str(skipped.bad).lower()] for skipped in images.skipped]
-            write_rows(Path(folder) / "skipped.csv", ["id", "reason", "bad"], rows)
-        run.log_files(Path(folder))
 
 
 def _metrics(cell: Cell, outcome: Outcome, seconds: Mapping[str, float]) -> dict[str, float]:

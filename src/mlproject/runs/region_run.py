@@ -71,7 +71,7 @@ def mask_images(images: ImageSet, settings: RegionSettings, store: Store, *, rep
         if not ours:
             raise MLProjectError(f"another process is finding the regions of {images.name}; wait for it")
         tags = {"regions.key": digest}
-        with store.run(kind="regions", name=title, lock=lock, tags=tags, adopt=True) as run:
+        with store.run(kind="regions", name=title, tags=tags, adopt=True) as run:
             text = _run(run, images, settings, title, report)
     return RegionRun(run_id=run.run_id, text=text, where=store.artifact_uri(run.run_id))
 

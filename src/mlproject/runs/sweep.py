@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, get_args, runtime_checkable
 
 from mlproject.cell import Cell
 from mlproject.errors import MLProjectError, NoRoom, StoreUnreachable, WrongUse, is_disk_full, one_line
-from mlproject.files import try_locked, write_rows
+from mlproject.files import write_rows
 from mlproject.plans import Plan
 from mlproject.progress import Report
 from mlproject.runs.cell_run import CellRun, Status, run_cell
@@ -64,15 +63,9 @@ def run_plan(plan: Plan, store: Store, watcher: Watcher, *, summary: bool = True
     return results
 
 
-@contextlib.contextmanager
-def _sweep_run(plan: Plan, store: Store) -> Iterator[TrackedRun]:
-    digest = hashlib.sha256("".join(c.key for c in plan.cells).encode()).hexdigest()[:16]
-    name, tags, lock = f"sweep · {plan.name}", {"sweep": plan.name}, f"sweep-{digest}"
-    with (
-        try_locked(store.lock_path(lock)),
-        store.run(kind="sweep", name=name, lock=lock, tags=tags, adopt=True) as run,
-    ):
-        yield run
+def _sweep_run(plan: Plan, store: Store) -> AbstractContextManager[TrackedRun]:
+    """The run that lists a plan's cells. The same plan may be run by several processes, each with a run."""
+    return store.run(kind="sweep", name=f"sweep · {plan.name}", tags={"sweep": plan.name}, adopt=True)
 
 
 def _run_tuned(plan: Plan, tune: Tune, store: Store, watcher: Watcher) -> list[CellRun]:

@@ -1,8 +1,9 @@
 """Tracking: open a store, log runs to it, read finished runs back. The only package that imports MLflow.
 
 A cell is done when a run of its key is FINISHED, has the tag ``cell.complete`` (set last), and its losses
-match their logged digest. An attempt is always a new run. The process that runs a cell holds its lock; a
-RUNNING run whose lock is free has lost its owner and is closed as KILLED.
+match their logged digest. An attempt is always a new run. A run names its host, its process and a lock of
+its own, which that process holds; where the lock shows on the same machine that the owner died, the run is
+closed as KILLED.
 """
 
 from mlproject.tracking.location import (
@@ -13,17 +14,21 @@ from mlproject.tracking.location import (
     tracking_uri,
     ui_command,
 )
+from mlproject.tracking.ownership import HOST, claim_launched_run, this_machine
 from mlproject.tracking.store import LOSSES_DIGEST, Store
 from mlproject.tracking.tracked_run import TrackedRun
 
 __all__ = [
+    "HOST",
     "LOSSES_DIGEST",
     "Store",
     "TrackedRun",
+    "claim_launched_run",
     "done_runs",
     "keep_done_runs",
     "open_store",
     "sqlite_path",
+    "this_machine",
     "tracking_uri",
     "ui_command",
 ]

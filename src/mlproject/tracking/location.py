@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import shlex
 import shutil
@@ -14,7 +15,8 @@ from typing import Any
 
 from mlproject.errors import BadInput, NoRoom, StoreUnreachable, WrongUse, masked, unknown
 from mlproject.files import database_file, database_url, lock_folder, locked, write_atomic
-from mlproject.tracking.store import Store, reaching
+from mlproject.tracking.reach import PatientClient, reaching
+from mlproject.tracking.store import Store
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 SETTINGS = {
@@ -49,10 +51,11 @@ def open_store(experiment: str | None = None, *, create: bool = True) -> Store:
     return _store(uri, client, experiment_id, launcher)
 
 
-def done_runs(experiment: str | None = None) -> tuple[str, dict[str, str]]:
+def done_runs(experiment: str | None = None, *, close_dead: bool = False) -> tuple[str, dict[str, str]]:
     """An experiment's id (empty where there is none yet) and the run ids of its finished cells by key.
 
-    Importing MLflow takes seconds. The answer is kept beside a SQLite store and used until its file changes.
+    Importing MLflow takes seconds. The answer is kept beside a SQLite store while no run is RUNNING, and used
+    until its file changes. With ``close_dead`` runs whose owner died are closed, if there can be any.
     """
     uri = tracking_uri()
     path = sqlite_path(uri)
@@ -70,6 +73,8 @@ def done_runs(experiment: str | None = None) -> tuple[str, dict[str, str]]:
     if known is None:
         return "", {}
     store = _store(uri, client, str(known.experiment_id), None)
+    if close_dead:
+        store.reconcile()
     return store.experiment_id, keep_done_runs(store, experiment)
 
 
@@ -77,7 +82,7 @@ def keep_done_runs(store: Store, experiment: str | None = None) -> dict[str, str
     """The run ids of a store's finished cells by key, kept for the next ``done_runs``."""
     question = _question(store.file, experiment) if store.file else None
     runs = store.done()
-    if store.file:
+    if store.file and not store.running():  # one that dies does not change the file
         content = {"question": question, "experiment": store.experiment_id, "runs": runs}
         with contextlib.suppress(OSError, NoRoom):  # a read-only or full folder: asked again next time
             write_atomic(store.locks / DONE_FILE, json.dumps(content).encode())
@@ -122,6 +127,7 @@ def _connect(uri: str, *, create: bool) -> Any:
         raise StoreUnreachable(f"no tracking store at {path}; run a cell first, or set MLFLOW_TRACKING_URI")
     import mlflow
 
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # prints errors that are raised too
     with reaching(uri):
         address = _address(uri)
         if path is not None:
@@ -187,7 +193,7 @@ def _store(uri: str, client: Any, experiment_id: str, launcher: str | None) -> S
     return Store(
         uri=uri,
         experiment_id=experiment_id,
-        client=client,
+        client=PatientClient(client, uri),
         file=sqlite_path(uri),
         locks=lock_folder(uri),
         launcher_run=launcher,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 import traceback
 import uuid
@@ -17,26 +18,31 @@ from mlproject.cell import Cell
 from mlproject.errors import (
     BadInput,
     DigestMismatch,
-    MLProjectError,
-    NoRoom,
     Stopped,
     StoreUnreachable,
-    WrongUse,
-    is_disk_full,
-    masked,
     one_line,
     stop_received,
 )
 from mlproject.files import read_columns, try_locked
 from mlproject.losses import Observation, PerImageLosses, read_losses
+from mlproject.tracking.ownership import (
+    ATTEMPT,
+    LOCK,
+    Reconciled,
+    close_dead_runs,
+    describe_unknown,
+    launched_lock,
+    owner_tags,
+)
+from mlproject.tracking.reach import reaching
 from mlproject.tracking.tracked_run import TrackedRun, context_tags, read_cell
+
+log = logging.getLogger(__name__)
 
 COMPLETE = "cell.complete"
 LOSSES_DIGEST = "losses.digest"
 PROVENANCE = "provenance."
 LOSSES_FILE = "losses.parquet"
-LAUNCHED = "mlflow.project.entryPoint"
-"""MLflow's tag of runs that ``mlflow run`` begins, before it makes their environment."""
 PAGE = 1000
 _FINISHED = f"attributes.status = 'FINISHED' and tags.`{COMPLETE}` = 'true'"
 
@@ -57,6 +63,7 @@ class Store:
     launcher_run: str | None = None
     unreadable: dict[str, str] = field(default_factory=dict)
     _context: dict[str, str] = field(default_factory=dict)
+    _reported: set[str] = field(default_factory=set)
 
     def lock_path(self, name: str) -> Path:
         """The lock file of a cell's key or of another name: the running process holds it."""
@@ -64,31 +71,38 @@ class Store:
 
     def beside(self, name: str) -> Path:
         """A file beside a SQLite store; for a server, in the folder of this machine's locks."""
-        return self.file.with_name(name) if self.file else self.locks / name
+        return self.file.resolve().with_name(name) if self.file else self.locks / name
 
     @contextlib.contextmanager
     def run(
-        self, *, kind: str, name: str, lock: str, tags: Mapping[str, str], adopt: bool = False
+        self, *, kind: str, name: str, tags: Mapping[str, str], adopt: bool = False
     ) -> Iterator[TrackedRun]:
         """Track a block of code as a run, which ends FINISHED, FAILED with its reason, or KILLED.
 
-        With ``adopt`` the launcher's run (``mlflow run``) becomes this run, once. The caller holds
-        ``lock``. On success ``cell.complete`` is written last.
+        With ``adopt`` the launcher's run (``mlflow run``) becomes this run, once. A lock of the run's own is
+        held until it has ended. On success ``cell.complete`` is written last.
         """
-        with reaching(self.uri):
-            run = self._start(name, {**tags, "kind": kind, "lock": lock}, adopt)
-        try:
-            yield run
-        except (Stopped, KeyboardInterrupt):
-            stop_received()
-            run.end("KILLED", "stopped by a signal")
-            raise
-        except BaseException as error:
-            run.end("FAILED", one_line(error), trace=traceback.format_exc())
-            raise
-        with reaching(self.uri):
-            self.client.set_terminated(run.run_id, "FINISHED")
-            self.client.set_tag(run.run_id, COMPLETE, "true")
+        with self._lock_of_run() as owner:
+            with reaching(self.uri):
+                run = self._start(name, {**tags, "kind": kind, **owner}, adopt)
+            ended = False
+            try:
+                yield run
+            except (Stopped, KeyboardInterrupt):
+                stop_received()
+                ended = run.end("KILLED", "stopped by a signal")
+                raise
+            except BaseException as error:
+                ended = run.end("FAILED", one_line(error), trace=traceback.format_exc())
+                raise
+            else:
+                with reaching(self.uri):
+                    self.client.set_terminated(run.run_id, "FINISHED")
+                    self.client.set_tag(run.run_id, COMPLETE, "true")
+                ended = True
+            finally:
+                if ended:  # else its lock shows the next start that its owner is dead
+                    self.lock_path(owner[LOCK]).unlink(missing_ok=True)
 
     def log_children(self, parent: str, *, kind: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Log finished child runs of ``parent``: name, status, params, metrics and tags of each."""
@@ -98,13 +112,17 @@ class Store:
         with reaching(self.uri):
             for row in rows:
                 tags = {**self._context, **row["tags"], "kind": kind, "mlflow.parentRunId": parent}
-                child = self.client.create_run(self.experiment_id, tags=tags, run_name=row["name"])
-                self.client.log_batch(
-                    child.info.run_id,
-                    metrics=[Metric(name, value, now, 0) for name, value in row["metrics"].items()],
-                    params=[Param(name, value) for name, value in row["params"].items()],
-                )
-                self.client.set_terminated(child.info.run_id, row["status"])
+                with self._lock_of_run() as owner:
+                    child = self.client.create_run(
+                        self.experiment_id, tags={**tags, **owner}, run_name=row["name"]
+                    )
+                    self.client.log_batch(
+                        child.info.run_id,
+                        metrics=[Metric(name, value, now, 0) for name, value in row["metrics"].items()],
+                        params=[Param(name, value) for name, value in row["params"].items()],
+                    )
+                    self.client.set_terminated(child.info.run_id, row["status"])
+                    self.lock_path(owner[LOCK]).unlink(missing_ok=True)
 
     def done(self, keys: Iterable[str] | None = None) -> dict[str, str]:
         """Run ids of finished cells by key (only of ``keys`` when given)."""
@@ -165,34 +183,38 @@ class Store:
                 "started": run.info.start_time,
             }
 
-    def reconcile(self) -> list[str]:
-        """Close as KILLED the runs whose owner died: RUNNING, but their lock is free."""
-        closed = []
-        for run in self._search("attributes.status = 'RUNNING'"):
-            lock = run.data.tags.get("lock")
-            if lock is None:
-                continue
-            with try_locked(self.lock_path(lock)) as free:
-                if free:
-                    self.client.set_tag(run.info.run_id, "reconciled", "its process died")
-                    self.client.set_terminated(run.info.run_id, "KILLED")
-                    closed.append(run.info.run_id)
-        return closed
+    def running(self) -> list[Any]:
+        """The runs of the experiment that say RUNNING, dead or alive."""
+        return list(self._search("attributes.status = 'RUNNING'"))
 
-    def never_started(self) -> list[str]:
-        """Ids of runs that ``mlflow run`` began and no process has adopted; a launcher may still be busy."""
-        running = self._search("attributes.status = 'RUNNING'")
-        return [r.info.run_id for r in running if LAUNCHED in r.data.tags and "lock" not in r.data.tags]
+    def reconcile(self) -> Reconciled:
+        """Close as KILLED the RUNNING runs whose owner is known to be dead; say which cannot be checked."""
+        with reaching(self.uri):
+            result = close_dead_runs(self.running(), self.client, self.lock_path, self.file)
+        unknown = {k: v for k, v in result.unknown.items() if k not in self._reported}
+        if unknown:
+            log.warning("%s", describe_unknown(unknown))
+            self._reported.update(unknown)
+        return result
+
+    @contextlib.contextmanager
+    def _lock_of_run(self) -> Iterator[dict[str, str]]:
+        """Hold a new lock; yields the tags by which a run names its owner. The caller removes the lock."""
+        attempt = uuid.uuid4().hex
+        path = self.lock_path(f"run-{attempt}")
+        with try_locked(path):
+            yield {ATTEMPT: attempt, **owner_tags(path.stem)}
 
     def _start(self, name: str, tags: dict[str, str], adopt: bool) -> TrackedRun:
         if not self._context:
             self._context.update(context_tags())
-        tags = {**self._context, **tags, "attempt": uuid.uuid4().hex}
+        tags = {**self._context, **tags}
         if adopt and self.launcher_run:
             run = TrackedRun(run_id=self.launcher_run, client=self.client)
             self.launcher_run = None
-            self.client.update_run(run.run_id, name=name)
             run.log(tags={k: v for k, v in tags.items() if not k.startswith("mlflow.")})
+            self.client.update_run(run.run_id, status="RUNNING", name=name)
+            self.lock_path(launched_lock(run.run_id)).unlink(missing_ok=True)
             return run
         created = self.client.create_run(self.experiment_id, tags=tags, run_name=name)
         return TrackedRun(run_id=created.info.run_id, client=self.client)
@@ -268,30 +290,3 @@ class Store:
 
 def _readable(uri: str) -> str:
     return url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri
-
-
-@contextlib.contextmanager
-def reaching(uri: str, *, clause: str = "") -> Iterator[None]:
-    """Raise errors of MLflow, databases and networks as MLProjectError; ``clause`` is the filter in use."""
-    try:
-        yield
-    except (MLProjectError, Stopped):
-        raise
-    except Exception as error:
-        module = type(error).__module__.partition(".")[0]
-        if module in {"mlflow", "sqlalchemy", "requests", "urllib3", "sqlite3", "alembic"}:
-            raise _problem(uri, error, clause) from error
-        raise
-
-
-def _problem(uri: str, error: Exception, clause: str) -> MLProjectError:
-    where = masked(uri)
-    if is_disk_full(error):
-        return NoRoom(f"no room in the tracking store {where}; free some space")
-    if clause and getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE":
-        return WrongUse(masked(f"MLflow refuses this: {one_line(error)}"))
-    if "Max retries exceeded" in str(error):
-        return StoreUnreachable(
-            f"no tracking server answers at {where}; start it, or set MLFLOW_TRACKING_URI"
-        )
-    return StoreUnreachable(masked(f"tracking store {where}: {one_line(error)}"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import json
+import logging
 import subprocess
 import sys
 import time
@@ -16,7 +17,9 @@ from typing import Any
 
 from mlproject import __version__
 from mlproject.cell import Cell
-from mlproject.errors import BadInput, MLProjectError, one_line
+from mlproject.errors import BadInput, MLProjectError, StoreUnreachable, masked, one_line, printable
+
+log = logging.getLogger(__name__)
 
 BATCH_METRICS = 800
 """Metrics in a request: MLflow takes 1000 entries, of which 100 parameters and 100 tags at most."""
@@ -75,14 +78,26 @@ class TrackedRun:
             # MLflow looks the dataset up, then inserts it: another process may have inserted it in between.
             self.client.log_inputs(self.run_id, inputs)
 
-    def end(self, status: str, failure: str, trace: str = "") -> None:
-        """End a run that failed or was stopped: status, reason, and the traceback as ``error.txt``."""
+    def end(self, status: str, failure: str, trace: str = "") -> bool:
+        """End a run that failed or was stopped: status, reason, and the traceback as ``error.txt``.
+
+        Each is written whatever became of the others; whether the run has ended.
+        """
         # The first error is reported; a store that fails as well must not hide it.
-        with contextlib.suppress(Exception):
-            if trace:
-                self.client.log_text(self.run_id, trace, "error.txt")
-            self.log(tags={"failure": failure})
+        ended = False
+        try:
             self.client.set_terminated(self.run_id, status)
+            ended = True
+        except StoreUnreachable:
+            return False  # it was tried for a minute, and the rest would be in vain
+        except Exception as error:
+            log.warning("run %s cannot be ended: %s", self.run_id, printable(masked(one_line(error))))
+        with contextlib.suppress(Exception):
+            self.log(tags={"failure": failure})
+        if trace:
+            with contextlib.suppress(Exception):
+                self.client.log_text(self.run_id, trace, "error.txt")
+        return ended
 
 
 def read_cell(tags: Mapping[str, str]) -> Cell:

@@ -38,7 +38,7 @@ def log_search(result: SearchResult, store: Store, *, sweep: str, parent: str) -
             return earlier or ""
         tags = {"study": result.coordinate.name, "study.digest": digest, "sweep": sweep}
         tags |= {"mlflow.parentRunId": parent} if parent else {}
-        with store.run(kind=KIND, name=f"{result.coordinate.label} · trials", lock=lock, tags=tags) as run:
+        with store.run(kind=KIND, name=f"{result.coordinate.label} · trials", tags=tags) as run:
             warnings = [*result.warnings, *([BORROWED] if result.coordinate.borrowed else [])]
             noted = {"warning": "\n".join(warnings)} if warnings else {}
             run.log(params=_params(result), metrics=_metrics(result), tags=noted, history=_history(result))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -17,6 +18,7 @@ import pytest
 
 from mlproject.errors import StoreUnreachable, WrongUse
 from mlproject.tuning.search import read_tune
+from mlproject.tuning.search import storage as storages
 from mlproject.tuning.search.storage import open_storage
 from mlproject.tuning.search.study import TrialStudy
 from tests.tuning.search.worker import NAME, loss_of, study_in, table, work
@@ -177,17 +179,27 @@ def test_two_machines_that_claim_the_same_trials_keep_each_once(tmp_path: Path, 
     assert states == ["RUNNING"] * 4 + ["FAIL"] * 4
 
 
-def test_trials_of_another_machine_are_left_alone_until_they_are_taken_over(tmp_path: Path, monkeypatch):
+@pytest.mark.parametrize("same", ["another", "a container", "a later boot", "version 0.2"])
+def test_trials_of_another_machine_are_left_alone_until_they_are_taken_over(
+    tmp_path: Path, monkeypatch, same
+):
     url = str(tmp_path / "log")
+    theirs = {"owner.host": "lab", "owner.machine": "m", "owner.boot": "b"}
+    ours = {"another": {"owner.machine": "n", "owner.boot": "c"}, "a container": {"owner.boot": "b"}}
+    ours |= {"a later boot": {"owner.machine": "m", "owner.boot": "c"}, "version 0.2": {"owner.machine": "n"}}
+    monkeypatch.setattr(storages, "this_machine", lambda: theirs)
+    with open_storage(url, Path("unused")) as storage:
+        written = f"lab/{storage.owner.partition('/')[2]}" if same == "version 0.2" else storage.owner
+        study_in(replace(storage, owner=written), trials=3).claim()
+        lock = storage.lock(storage.owner.partition("/")[2])
+    lock.touch()  # its process was killed
+    monkeypatch.setattr(storages, "this_machine", lambda: {"owner.host": "lab"} | ours[same])
     with open_storage(url, Path("unused")) as storage:
         study = study_in(storage, trials=3)
-        study.claim()
-    monkeypatch.setattr("socket.gethostname", lambda: "elsewhere")
-    with open_storage(url, Path("unused")) as storage:
-        study = study_in(storage, trials=3)
-        assert study.claim() == []
+        assert len(study.claim()) == (0 if same == "another" else 3)
         assert not study.done
-        assert len(study_in(storage, trials=3, take_over="true").claim()) == 3
+        if same == "another":
+            assert len(study_in(storage, trials=3, take_over="true").claim()) == 3
 
 
 def test_a_changed_space_is_refused_or_widened_without_losing_trials(tmp_path: Path, monkeypatch):

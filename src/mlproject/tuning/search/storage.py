@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import socket
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from mlproject.errors import MLProjectError, NoRoom, Stopped, StoreUnreachable, is_disk_full, masked, one_line
 from mlproject.files import database_url, lock_folder, locked, try_locked
+from mlproject.tracking import HOST, this_machine
 
 WAITING = {"sqlite": {"timeout": 60}, "postgresql": {"connect_timeout": 10}}
 """By dialect, the driver's parameter of how many seconds to wait for a lock or a connection."""
@@ -44,11 +44,12 @@ class Storage:
 
     def abandoned(self, owner: str, *, take_over: bool) -> bool:
         """Whether the owner died; the owner of another machine counts as alive unless ``take_over``."""
-        host, _, name = owner.partition("/")
+        machine, _, name = owner.partition("/")
         if owner == self.owner:
             return False
         path = self.lock(name)
-        if host != socket.gethostname() or not path.exists():
+        # Version 0.2 wrote the name of its host.
+        if not path.exists() or set(machine.split(",")).isdisjoint(this_machine().values()):
             return take_over
         with try_locked(path) as free:
             return free
@@ -69,7 +70,8 @@ def open_storage(url: str, default: Path) -> Iterator[Storage]:
     name = uuid.uuid4().hex
     path = locks / f"{name}.lock"
     with try_locked(path):
-        yield Storage(url=url, optuna=storage, locks=locks, owner=f"{socket.gethostname()}/{name}")
+        machine = ",".join(value for tag, value in this_machine().items() if tag != HOST)
+        yield Storage(url=url, optuna=storage, locks=locks, owner=f"{machine}/{name}")
         path.unlink(missing_ok=True)
 
 

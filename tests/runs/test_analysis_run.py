@@ -1,0 +1,67 @@
+"""An analysis that was killed, and two of the same cells at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from pathlib import Path
+
+import pytest
+
+from mlproject.files import locked
+from mlproject.runs import fit_study
+from mlproject.tracking import Store
+from tests.docs.stored import store_study
+
+SOURCE = str(Path(__file__).parents[2] / "src")
+KILLED = """
+import os, signal, sys
+from mlproject import cli
+from mlproject.runs import analysis_run
+analysis_run.analyse = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+cli.main()
+"""
+
+
+@pytest.fixture
+def study() -> Store:
+    return store_study(f"test-{uuid.uuid4().hex[:8]}")
+
+
+def statuses(store: Store) -> list[str]:
+    return sorted(
+        run.info.status for run in store.client.search_runs([store.experiment_id], "tags.kind = 'fit'")
+    )
+
+
+@pytest.mark.slow
+def test_a_killed_analysis_is_closed_by_the_next_which_fits_the_cells(study: Store) -> None:
+    name = study.client.get_experiment(study.experiment_id).name
+    command = [sys.executable, "-c", KILLED, "aggregate", f"--experiment={name}"]
+    killed = subprocess.run(command, env=os.environ | {"PYTHONPATH": SOURCE}, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert statuses(study) == ["RUNNING"]
+    fit_study(study, name="all")
+    assert statuses(study) == ["FINISHED", "KILLED"]
+
+
+def test_the_same_cells_are_fitted_once_by_two_processes(
+    study: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = fit_study(study, name="all")
+    (path,) = study.locks.glob("fit-*.lock")
+    monkeypatch.setattr("mlproject.runs.analysis_run.analyse", lambda _: pytest.fail("fitted twice"))
+    answers = []
+    with locked(path):
+        second = threading.Thread(target=lambda: answers.append(fit_study(study, name="all")))
+        second.start()
+        second.join(1)
+        assert second.is_alive(), "it waits for the first"
+    second.join(60)
+    assert [answer.run_id for answer in answers] == [first.run_id]
+    assert "waiting for another process that fits the same 10 cells" in caplog.text
+    assert statuses(study) == ["FINISHED"]
