@@ -42,8 +42,8 @@ FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 """Beginning of a cell that a spreadsheet may take for a formula, or that was escaped as one."""
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path``; a reader sees the old file or the new one, never a part.
+def write_atomic(path: Path, *parts: bytes | memoryview) -> None:
+    """Write the parts of a content to ``path``; a reader sees the old file or the new one, never a part.
 
     Raises: NoRoom when the disk is full. The temporary file is removed on every error.
     """
@@ -52,7 +52,8 @@ def write_atomic(path: Path, content: bytes) -> None:
     try:
         os.fchmod(handle, 0o644)  # mkstemp's 0600 would hide caches and artifacts from colleagues
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            for part in parts:
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
         os.replace(stub, path)
@@ -60,7 +61,8 @@ def write_atomic(path: Path, content: bytes) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(stub)
         if is_disk_full(error):
-            raise NoRoom(f"no room: {path} needs {len(content):,} bytes; free some space") from error
+            n_bytes = sum(map(len, parts))
+            raise NoRoom(f"no room: {path} needs {n_bytes:,} bytes; free some space") from error
         raise
     _sync_folder(path.parent)
 
