@@ -1,4 +1,4 @@
-"""Atomic file writes, CSV tables, SHA-256 digests, file locks, and the files of databases.
+"""Atomic file writes, signed JSON, CSV tables, SHA-256 digests, file locks, and the files of databases.
 
 A file appears whole or not at all: temporary name in the same folder, flush, fsync, rename, fsync of
 the folder. A lock is an ``flock``: the kernel releases it when its owner dies for any reason.
@@ -15,6 +15,7 @@ import csv
 import fcntl
 import hashlib
 import io
+import json
 import os
 import re
 import tempfile
@@ -52,6 +53,7 @@ def write_atomic(path: Path, *parts: bytes | memoryview) -> None:
     try:
         os.fchmod(handle, 0o644)  # mkstemp's 0600 would hide caches and artifacts from colleagues
         with os.fdopen(handle, "wb") as file:
+            fcntl.flock(handle, fcntl.LOCK_EX)  # free once this process is dead: see abandoned_stubs
             for part in parts:
                 file.write(part)
             file.flush()
@@ -65,6 +67,41 @@ def write_atomic(path: Path, *parts: bytes | memoryview) -> None:
             raise NoRoom(f"no room: {path} needs {n_bytes:,} bytes; free some space") from error
         raise
     _sync_folder(path.parent)
+
+
+def abandoned_stubs(folder: Path) -> list[Path]:
+    """Temporary files below a folder whose writer died before it could rename them."""
+    return [path for path in sorted(folder.rglob(f"*{STUB_SUFFIX}")) if path.is_file() and _is_free(path)]
+
+
+def _is_free(path: Path) -> bool:
+    """Whether nobody holds a lock on a file; False where it is gone or cannot be opened."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return True
+
+
+def write_signed(path: Path, value: Any) -> None:
+    """Write a value as JSON with its SHA-256, for ``read_signed``. Raises: NoRoom."""
+    content = json.dumps(value, allow_nan=False)
+    write_atomic(path, json.dumps([sha256(content.encode()), content]).encode())
+
+
+def read_signed(path: Path) -> Any:
+    """The value that ``write_signed`` wrote. Raises: OSError; ValueError for a damaged file."""
+    signed = json.loads(path.read_bytes())
+    match signed:
+        case [str(digest), str(content)] if sha256(content.encode()) == digest:
+            return json.loads(content)
+    raise ValueError(f"{path.name} differs from what was written")
 
 
 def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:

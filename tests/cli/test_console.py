@@ -62,7 +62,7 @@ def test_a_plan_whose_cells_are_all_done_is_reported_without_opening_the_store(m
     plan = Plan(name="p", cells=cells, images={})
     done = {cell.key: f"run {cell.seed}" for cell in cells}
     opened = []
-    monkeypatch.setattr("mlproject.tracking.done_runs", lambda experiment: ("7", done))
+    monkeypatch.setattr("mlproject.tracking.done_runs", lambda experiment, keys: ("7", done))
     monkeypatch.setattr("mlproject.tracking.open_store", lambda experiment: opened.append(1) or 1 / 0)
     assert session.run_session(plan, "", False, fit=False) == 0
     assert "Cells: 0 done, 2 was done, 0 busy, 0 failed." in capsys.readouterr().out

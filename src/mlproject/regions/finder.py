@@ -3,13 +3,13 @@
     <root>/regions-<method>-<settings>/<image>.json   the region of one image, with a SHA-256 of its content
 
 Files appear whole or not at all, so a killed process loses only the image it was working on. A damaged file
-counts as absent. The folder may be deleted at any time.
+is reported, and its region found again. The folder may be deleted at any time.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlproject.device import find_device
-from mlproject.files import STUB_SUFFIX, locked, sha256, write_atomic
+from mlproject.errors import one_line
+from mlproject.files import STUB_SUFFIX, locked, read_signed, write_signed
 from mlproject.regions.blobs import Blobs, Mask, Pixels, deepest, find_blobs
 from mlproject.regions.choice import choose, grabcut
 from mlproject.regions.masks import Fact, RegionObject, RegionResult, encode, measure, overlap, score
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from mlproject.regions.sam import Sam
 else:
     Sam = Any
+
+log = logging.getLogger(__name__)
 
 DIGITS = 6
 """Decimals of stored facts."""
@@ -184,8 +187,7 @@ class RegionStore:
         kept = self.kept(digest)
         if kept is None:
             kept = self.finder.find(read())
-            content = json.dumps(kept.to_dict(), allow_nan=False)
-            write_atomic(self._path(digest), json.dumps([sha256(content.encode()), content]).encode())
+            write_signed(self._path(digest), kept.to_dict())
         return kept
 
     @contextlib.contextmanager
@@ -197,15 +199,16 @@ class RegionStore:
             yield
 
     def kept(self, digest: str) -> RegionResult | None:
-        """The stored region of an image; None where there is none, or it is damaged."""
+        """The stored region of an image; None where there is none, or it is damaged, which is reported."""
+        path = self._path(digest)
         try:
-            expected, content = json.loads(self._path(digest).read_bytes())
-            if sha256(content.encode()) != expected:
-                return None
-            region = RegionResult.from_dict(json.loads(content))
-            return region if "score" in region.facts else None  # 0.2 stored no score
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            region = RegionResult.from_dict(read_signed(path))
+        except FileNotFoundError:
             return None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            log.warning("%s is damaged (%s); the region is found again", path, one_line(error))
+            return None
+        return region if "score" in region.facts else None  # 0.2 stored no score
 
     def _path(self, digest: str) -> Path:
         return self.folder / f"{digest}.json"

@@ -10,6 +10,7 @@ Source: Kirillov et al. 2023, arXiv 2304.02643, section 3 and appendix A.
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,6 +36,8 @@ from mlproject.files import sha256, write_atomic
 from mlproject.models import fit_state_dict, read_state_dict
 from mlproject.regions.blobs import Mask, Pixels, require_rgb
 from mlproject.regions.settings import CUSTOM, Checkpoint
+
+log = logging.getLogger(__name__)
 
 Point = tuple[int, int]
 PIXELS = ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
@@ -171,11 +174,16 @@ def _write(path: Path, embedding: NDArray[np.float32]) -> None:
 
 
 def _read(path: Path) -> NDArray[np.float32] | None:
-    """An embedding, or None where it is absent or damaged."""
+    """An embedding, or None where it is absent or damaged, which is reported."""
+    if not path.exists():
+        return None
     with contextlib.suppress(OSError, SafetensorError), safe_open(path, framework="numpy") as file:
         embedding: NDArray[np.float32] = file.get_tensor("embedding")
-        if sha256(embedding.tobytes()) == (file.metadata() or {}).get("sha256"):
+        if embedding.dtype == np.float32 and sha256(embedding.tobytes()) == (file.metadata() or {}).get(
+            "sha256"
+        ):
             return embedding
+    log.warning("%s is damaged; the embedding is computed again", path)
     return None
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlproject import __version__
-from mlproject.analysis import Study, analyse
+from mlproject.analysis import Study, analyse, intact_runs
 from mlproject.errors import BadInput
 from mlproject.files import try_locked, write_rows
 from mlproject.report import BRIEF, write_report
@@ -36,7 +36,8 @@ class Fitted:
 def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, where: str = "") -> Fitted:
     """Aggregate finished cells (of ``keys``, or all that match ``where``) as a tracked run of kind ``fit``.
 
-    The same losses are not fitted twice: an earlier run of the same content is given back.
+    The same losses are not fitted twice: an earlier run of the same content is given back, where its
+    artifacts are whole. Raises: BadInput where nothing is finished, DigestMismatch for damaged losses.
     """
     observations = list(store.observations(keys=keys, where=where))
     if not observations:
@@ -46,10 +47,11 @@ def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, whe
             " or name another experiment (--experiment)"
         )
         raise BadInput(next(iter(store.unreadable.values()), nothing))
+    observations = intact_runs(observations)
     rows = sorted([run.cell.key, run.losses_digest, run.run_id] for run in observations)
     content = repr(([row[:2] for row in rows], __version__))
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]
-    earlier = store.finished(kind="fit", tags={"fit.key": digest})
+    earlier = store.finished(kind="fit", tags={"fit.key": digest}, reads=BRIEF)
     if earlier and not store.launcher_run:
         text = store.artifact(earlier, BRIEF).read_text("utf-8")
         where = store.artifact_uri(earlier)

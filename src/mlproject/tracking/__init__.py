@@ -5,15 +5,18 @@ match their logged digest. An attempt is always a new run. The process that runs
 RUNNING run whose lock is free has lost its owner and is closed as KILLED.
 """
 
+from mlproject.tracking.artifacts import LOSSES_DIGEST
 from mlproject.tracking.location import (
     done_runs,
     keep_done_runs,
     open_store,
     sqlite_path,
+    store_lock,
+    store_stubs,
     tracking_uri,
     ui_command,
 )
-from mlproject.tracking.store import LOSSES_DIGEST, Store
+from mlproject.tracking.store import Store
 from mlproject.tracking.tracked_run import TrackedRun
 
 __all__ = [
@@ -24,6 +27,8 @@ __all__ = [
     "keep_done_runs",
     "open_store",
     "sqlite_path",
+    "store_lock",
+    "store_stubs",
     "tracking_uri",
     "ui_command",
 ]
