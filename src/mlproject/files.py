@@ -71,7 +71,8 @@ def write_atomic(path: Path, *parts: bytes | memoryview) -> None:
 
 def abandoned_stubs(folder: Path) -> list[Path]:
     """Temporary files below a folder whose writer died before it could rename them."""
-    return [path for path in sorted(folder.rglob(f"*{STUB_SUFFIX}")) if path.is_file() and _is_free(path)]
+    paths = sorted(Path(parent) / name for parent, _, names in os.walk(folder) for name in names)
+    return [path for path in paths if path.suffix == STUB_SUFFIX and path.is_file() and _is_free(path)]
 
 
 def _is_free(path: Path) -> bool:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from mlproject.device import find_device
 from mlproject.errors import one_line
@@ -37,6 +38,10 @@ log = logging.getLogger(__name__)
 
 DIGITS = 6
 """Decimals of stored facts."""
+REGIONS, EMBEDDINGS = "regions-", "sam-embeddings-"
+"""Beginnings of the names of folders of the cache."""
+UNUSABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError)
+"""Errors of a file that is damaged."""
 
 
 @dataclass
@@ -171,12 +176,33 @@ def _agreement(first: Mask, second: Mask | None) -> float | str:
     return "" if share is None else round(share, DIGITS)
 
 
+def is_region_folder(folder: Path) -> bool:
+    """Whether a folder of the cache holds regions, or what SAM computed of images."""
+    return folder.name.startswith((REGIONS, EMBEDDINGS))
+
+
+def region_faults(folder: Path) -> Iterator[tuple[Path, str]]:
+    """The damaged files of a folder of regions or embeddings, each with its fault; all are read."""
+    for path in sorted(folder.glob("*")):
+        try:
+            if path.suffix == ".json":
+                RegionResult.from_dict(read_signed(path))
+            elif path.suffix == ".safetensors":
+                from mlproject.regions.sam import read_embedding
+
+                read_embedding(path)
+        except FileNotFoundError:
+            continue
+        except UNUSABLE as error:
+            yield path, f"is damaged ({one_line(error)})"
+
+
 class RegionStore:
     """Regions by image digest under one set of settings; ``root`` is the folder of the feature cache."""
 
     def __init__(self, root: Path, settings: RegionSettings) -> None:
         self.settings = settings
-        self.folder = root / f"regions-{settings.method}-{settings.digest[:16]}"
+        self.folder = root / f"{REGIONS}{settings.method}-{settings.digest[:16]}"
         self.finder = RegionFinder(settings=settings, root=root)
 
     def region(self, digest: str, read: Callable[[], Pixels]) -> RegionResult:
@@ -205,7 +231,7 @@ class RegionStore:
             region = RegionResult.from_dict(read_signed(path))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except UNUSABLE as error:
             log.warning("%s is damaged (%s); the region is found again", path, one_line(error))
             return None
         return region if "score" in region.facts else None  # 0.2 stored no score

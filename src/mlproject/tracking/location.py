@@ -51,6 +51,15 @@ def open_store(experiment: str | None = None, *, create: bool = True) -> Store:
     return _store(uri, client, experiment_id, launcher)
 
 
+def open_stores() -> list[Store]:
+    """Every experiment of the store that MLflow's environment names. Raises: StoreUnreachable."""
+    uri = tracking_uri()
+    client = _connect(uri, create=False)
+    with reaching(uri):
+        experiments = client.search_experiments()
+    return [_store(uri, client, str(experiment.experiment_id), None) for experiment in experiments]
+
+
 def done_runs(
     experiment: str | None = None, keys: Collection[str] | None = None
 ) -> tuple[str, dict[str, str]]:

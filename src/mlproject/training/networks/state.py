@@ -14,7 +14,7 @@ import contextlib
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,10 @@ from mlproject.files import write_atomic
 
 log = logging.getLogger(__name__)
 
+CHECKPOINT = "training.safetensors"
+"""Name of the checkpoint in the folder of a cell's training state."""
+UNUSABLE = (OSError, ValueError, KeyError, SafetensorError)
+"""Errors of a checkpoint that is damaged, cut, or not one of this training."""
 FORMAT = "mlproject training 2"
 UNSIGNED = b"0" * 64
 LENGTH_BYTES = 8
@@ -209,16 +213,21 @@ def read_checkpoint(path: Path, identity: str) -> Packed | None:
     if not path.exists():
         return None
     try:
+        rest = json.loads(_checked_header(path, identity)["rest"])
         with safe_open(path, "pt") as file:
-            header = file.metadata() or {}
-            _check(path, header)
-            if (header["format"], header["identity"]) != (FORMAT, identity):
-                raise ValueError("it belongs to another training")
-            rest = json.loads(header["rest"])
             return {name: file.get_tensor(name) for name in file.keys()}, rest  # noqa: SIM118
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except UNUSABLE as error:
         _discard(path, error)
         return None
+
+
+def checkpoint_fault(path: Path, identity: str) -> str:
+    """Why a checkpoint cannot be used by the training ``identity``; empty where it can."""
+    try:
+        _checked_header(path, identity)
+    except UNUSABLE as error:
+        return str(error)
+    return ""
 
 
 def _discard(path: Path, reason: object) -> None:
@@ -228,15 +237,20 @@ def _discard(path: Path, reason: object) -> None:
         path.unlink()
 
 
-def _check(path: Path, header: Mapping[str, str]) -> None:
-    """Raises: ValueError where a file differs from what was written, or holds no digest."""
+def _checked_header(path: Path, identity: str) -> dict[str, str]:
+    """The header of a verified checkpoint. Raises: UNUSABLE."""
+    with safe_open(path, "pt") as file:
+        header: dict[str, str] = file.metadata() or {}
     if "sha256" not in header:
         raise ValueError("it has no digest, as those of version 0.2, so that damage could not be recognised")
-    with path.open("rb") as file:
-        length = file.read(LENGTH_BYTES)
-        start = length + file.read(int.from_bytes(length, "little"))
+    with path.open("rb") as content:
+        length = content.read(LENGTH_BYTES)
+        start = length + content.read(int.from_bytes(length, "little"))
         sha = hashlib.sha256(start.replace(header["sha256"].encode(), UNSIGNED, 1))
-        while piece := file.read(PIECE):
+        while piece := content.read(PIECE):
             sha.update(piece)
     if sha.hexdigest() != header["sha256"]:
         raise ValueError("it is damaged: its SHA-256 differs from the recorded one")
+    if (header["format"], header["identity"]) != (FORMAT, identity):
+        raise ValueError("it belongs to another training")
+    return header
