@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -74,6 +75,24 @@ def test_a_plan_whose_cells_are_all_done_is_reported_without_opening_the_store(m
     del done[cells[1].key]
     with pytest.raises(ZeroDivisionError):
         session.run_session(plan, "", False, fit=False)
+
+
+def test_a_damaged_cell_is_listed_as_such_unless_another_run_of_it_is_done(capsys):
+    def record(cell: str, run_id: str, status: str) -> dict:
+        damage = "its losses.parquet is missing" if status == "damaged" else ""
+        known = {"cell": cell, "run_id": run_id, "status": status, "damage": damage, "label": cell}
+        return known | {"metrics": {}, "coordinates": {}, "digest": ""}
+
+    runs = [("a", "1", "damaged"), ("a", "2", "done"), ("a", "3", "done"), ("b", "4", "failed")]
+    runs += [("c", "5", "damaged"), ("c", "6", "damaged")]
+    store = SimpleNamespace(records=lambda: (record(*run) for run in runs), artifact_uri=lambda run_id: "/x")
+    rows = listing.list_runs(store)
+    assert [(row["run_id"], row["status"]) for row in rows] == [("2", "done"), ("5", "damaged")]
+    assert len(listing.list_runs(store, everything=True)) == len(runs)
+    listing.print_table(rows)
+    assert "2 cells, 1 of them damaged: `mlproject show RUN` says how" in capsys.readouterr().out
+    listing.print_one(store, "5", "")
+    assert "damaged: its losses.parquet is missing\n" in capsys.readouterr().out
 
 
 HOSTILE = "a\x1b[2J\x1b]0;t\x01[red]b[/] :smile: \u202ec"
