@@ -13,14 +13,17 @@ from hypothesis import strategies as st
 
 from mlproject.errors import NoRoom
 from mlproject.files import (
+    abandoned_stubs,
     database_file,
     database_url,
     lock_folder,
     locked,
+    read_signed,
     sha256,
     sha256_file,
     try_locked,
     write_atomic,
+    write_signed,
 )
 
 
@@ -216,3 +219,36 @@ def test_a_lock_without_a_file_is_not_free_where_none_is_to_be_created(tmp_path:
     with try_locked(tmp_path / "x.lock", create=False) as free:
         assert not free
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_half_written_file_is_abandoned_once_its_writer_is_dead(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    dead, alive = tmp_path / "folder" / "a.part", tmp_path / "b.part"
+    for path in (dead, alive, tmp_path / "c"):
+        path.write_bytes(b"half")
+    with try_locked(alive):  # as write_atomic does
+        assert abandoned_stubs(tmp_path) == [dead]
+    assert abandoned_stubs(tmp_path) == [alive, dead]
+    assert abandoned_stubs(tmp_path / "absent") == []
+
+
+def test_a_file_that_is_being_written_is_not_abandoned(tmp_path: Path, monkeypatch) -> None:
+    seen = []
+    monkeypatch.setattr("os.fsync", lambda handle: seen.append(abandoned_stubs(tmp_path)))
+    write_atomic(tmp_path / "file", b"a", memoryview(b"b"))
+    assert seen[0] == []
+    assert (tmp_path / "file").read_bytes() == b"ab"
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'["a", "b"]', b'"ab"', b"[1, 2]", b"\xff"])
+def test_signed_values_are_read_back_and_anything_else_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "file.json"
+    value = {"a": [1, None, "ü"]}
+    write_signed(path, value)
+    assert read_signed(path) == value
+    path.write_bytes(path.read_bytes().replace(b"1", b"2", 1))
+    with pytest.raises(ValueError, match=r"file.json differs from what was written"):
+        read_signed(path)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"differs|Expecting|decode"):
+        read_signed(path)

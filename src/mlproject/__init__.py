@@ -54,17 +54,17 @@ def load_study(experiment: str = "", *, tracking_uri: str | None = None, where: 
     ``experiment`` and ``tracking_uri`` default to what MLflow's environment variables name; ``where`` is
     MLflow's filter, such as ``tags.sweep = 'embedded'``. Runs that cannot be read are left out, with a
     warning.
-    Raises: StoreUnreachable, BadInput when no cell is finished.
+    Raises: StoreUnreachable, BadInput when no cell is finished, DigestMismatch for damaged losses.
     """
     import pandas
 
-    from mlproject.analysis import analyse
+    from mlproject.analysis import analyse, intact_runs
     from mlproject.report import study_document
     from mlproject.tracking import open_store
 
     with _tracked_at(tracking_uri):
         store = open_store(experiment or None, create=False)
-        observations = list(store.observations(where=where))
+        observations = intact_runs(store.observations(where=where))
         for text in store.unreadable.values():
             warnings.warn(text, stacklevel=2)
         study = analyse(observations)

@@ -1,4 +1,4 @@
-"""Atomic file writes, CSV tables, SHA-256 digests, file locks, and the files of databases.
+"""Atomic file writes, signed JSON, CSV tables, SHA-256 digests, file locks, and the files of databases.
 
 A file appears whole or not at all: temporary name in the same folder, flush, fsync, rename, fsync of
 the folder. A lock is an ``flock``: the kernel releases it when its owner dies for any reason.
@@ -15,6 +15,7 @@ import csv
 import fcntl
 import hashlib
 import io
+import json
 import os
 import re
 import socket
@@ -48,8 +49,8 @@ FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 """Beginning of a cell that a spreadsheet may take for a formula, or that was escaped as one."""
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path``; a reader sees the old file or the new one, never a part.
+def write_atomic(path: Path, *parts: bytes | memoryview) -> None:
+    """Write the parts of a content to ``path``; a reader sees the old file or the new one, never a part.
 
     Raises: NoRoom when the disk is full. The temporary file is removed on every error.
     """
@@ -58,7 +59,9 @@ def write_atomic(path: Path, content: bytes) -> None:
     try:
         os.fchmod(handle, 0o644)  # mkstemp's 0600 would hide caches and artifacts from colleagues
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            fcntl.flock(handle, fcntl.LOCK_EX)  # free once this process is dead: see abandoned_stubs
+            for part in parts:
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
         os.replace(stub, path)
@@ -66,9 +69,46 @@ def write_atomic(path: Path, content: bytes) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(stub)
         if is_disk_full(error):
-            raise NoRoom(f"no room: {path} needs {len(content):,} bytes; free some space") from error
+            n_bytes = sum(map(len, parts))
+            raise NoRoom(f"no room: {path} needs {n_bytes:,} bytes; free some space") from error
         raise
     _sync_folder(path.parent)
+
+
+def abandoned_stubs(folder: Path) -> list[Path]:
+    """Temporary files below a folder whose writer died before it could rename them."""
+    paths = sorted(Path(parent) / name for parent, _, names in os.walk(folder) for name in names)
+    return [path for path in paths if path.suffix == STUB_SUFFIX and path.is_file() and _is_free(path)]
+
+
+def _is_free(path: Path) -> bool:
+    """Whether nobody holds a lock on a file; False where it is gone or cannot be opened."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return True
+
+
+def write_signed(path: Path, value: Any) -> None:
+    """Write a value as JSON with its SHA-256, for ``read_signed``. Raises: NoRoom."""
+    content = json.dumps(value, allow_nan=False)
+    write_atomic(path, json.dumps([sha256(content.encode()), content]).encode())
+
+
+def read_signed(path: Path) -> Any:
+    """The value that ``write_signed`` wrote. Raises: OSError; ValueError for a damaged file."""
+    signed = json.loads(path.read_bytes())
+    match signed:
+        case [str(digest), str(content)] if sha256(content.encode()) == digest:
+            return json.loads(content)
+    raise ValueError(f"{path.name} differs from what was written")
 
 
 def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:

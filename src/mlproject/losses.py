@@ -136,7 +136,8 @@ class Observation:
 
     ``metrics`` are those that the run logged (``params``, ``flops``, ``eval.loss``). ``load_losses`` reads
     the losses artifact and raises DigestMismatch when it differs from what was logged; ``load_table`` reads
-    a further table of the outcome by its name, as columns of text, empty where there is none.
+    a further table of the outcome by its name, as columns of text, empty where there is none. ``damage`` says
+    why the losses cannot be used, as far as that is known before they are read.
     """
 
     cell: Cell
@@ -146,6 +147,7 @@ class Observation:
     load_losses: Callable[[], PerImageLosses]
     load_table: Callable[[str], Mapping[str, Sequence[str]]] = lambda name: {}
     provenance: Mapping[str, str] = field(default_factory=dict)
+    damage: str = ""
 
     @property
     def loss(self) -> float:

@@ -1,9 +1,11 @@
 """Reading runs: one for each cell, images in one order."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from mlproject.analysis import analyse
+from mlproject.analysis import analyse, intact_runs
 from mlproject.analysis.runs import image_pools, read_runs
 from mlproject.errors import BadInput, DigestMismatch
 from tests.studies import cell, observe
@@ -27,6 +29,31 @@ def test_a_repeated_cell_with_other_losses_is_refused():
     twice = [observe(cell(), [1.0, 2.0], run_id="first"), observe(cell(), [1.0, 2.1], run_id="second")]
     with pytest.raises(DigestMismatch, match="first and second"):
         analyse(twice)
+
+
+def test_a_damaged_run_is_passed_over_where_its_cell_has_an_intact_one_and_named_where_not():
+    intact = observe(cell(), [1.0, 2.0], run_id="intact")
+    damaged = replace(intact, run_id="damaged", damage="its losses.parquet is missing")
+    assert intact_runs([damaged, intact]) == [intact]
+    others = [replace(damaged, cell=cell(size=size), run_id=f"run-{size}") for size in range(200, 900, 100)]
+    with pytest.raises(DigestMismatch) as refused:
+        read_runs([intact, *others])
+    assert str(refused.value).startswith(
+        "damaged: run run-200 (its losses.parquet is missing), run run-300 ("
+    )
+    assert str(refused.value).count("(its losses.parquet is missing)") == 5
+    assert " and 2 more; the next sweep of their plan runs their cells again" in str(refused.value)
+
+
+def test_losses_that_turn_out_damaged_are_named_with_their_number():
+    def load_losses():
+        raise DigestMismatch("run X is damaged")
+
+    runs = [replace(observe(cell(size=size), [1.0]), load_losses=load_losses) for size in (100, 200)]
+    with pytest.raises(
+        DigestMismatch, match=r"run X is damaged \(the first of 2; `mlproject ls` names all\)"
+    ):
+        read_runs([*runs, observe(cell(size=300), [1.0])])
 
 
 def test_images_are_matched_by_id_whatever_their_order():

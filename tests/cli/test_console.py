@@ -14,7 +14,6 @@ from rich.text import Text
 from mlproject.cli import console, doctor, listing, session
 from mlproject.cli.console import Bars, Trials, _Escaping, out, warn
 from mlproject.plans import Plan
-from mlproject.tracking.ownership import Reconciled
 from tests.conftest import make_cell
 
 
@@ -64,7 +63,7 @@ def test_a_plan_whose_cells_are_all_done_is_reported_without_opening_the_store(m
     plan = Plan(name="p", cells=cells, images={})
     done = {cell.key: f"run {cell.seed}" for cell in cells}
     opened = []
-    monkeypatch.setattr("mlproject.tracking.done_runs", lambda experiment, close_dead: ("7", done))
+    monkeypatch.setattr("mlproject.tracking.done_runs", lambda experiment, keys, close_dead: ("7", done))
     monkeypatch.setattr("mlproject.tracking.open_store", lambda experiment: opened.append(1) or 1 / 0)
     assert session.run_session(plan, "", False, fit=False) == 0
     assert "Cells: 0 done, 2 was done, 0 busy, 0 failed." in capsys.readouterr().out
@@ -76,6 +75,24 @@ def test_a_plan_whose_cells_are_all_done_is_reported_without_opening_the_store(m
     del done[cells[1].key]
     with pytest.raises(ZeroDivisionError):
         session.run_session(plan, "", False, fit=False)
+
+
+def test_a_damaged_cell_is_listed_as_such_unless_another_run_of_it_is_done(capsys):
+    def record(cell: str, run_id: str, status: str) -> dict:
+        damage = "its losses.parquet is missing" if status == "damaged" else ""
+        known = {"cell": cell, "run_id": run_id, "status": status, "damage": damage, "label": cell}
+        return known | {"metrics": {}, "coordinates": {}, "digest": ""}
+
+    runs = [("a", "1", "damaged"), ("a", "2", "done"), ("a", "3", "done"), ("b", "4", "failed")]
+    runs += [("c", "5", "damaged"), ("c", "6", "damaged")]
+    store = SimpleNamespace(records=lambda: (record(*run) for run in runs), artifact_uri=lambda run_id: "/x")
+    rows = listing.list_runs(store)
+    assert [(row["run_id"], row["status"]) for row in rows] == [("2", "done"), ("5", "damaged")]
+    assert len(listing.list_runs(store, everything=True)) == len(runs)
+    listing.print_table(rows)
+    assert "2 cells, 1 of them damaged: `mlproject show RUN` says how" in capsys.readouterr().out
+    listing.print_one(store, "5", "")
+    assert "damaged: its losses.parquet is missing\n" in capsys.readouterr().out
 
 
 HOSTILE = "a\x1b[2J\x1b]0;t\x01[red]b[/] :smile: \u202ec"
@@ -111,15 +128,3 @@ def test_doctor_prints_paths_as_they_are(capsys, monkeypatch):
     )
     assert doctor.examine() == 0
     assert f"/tmp/{SHOWN}: integrity ok" in capsys.readouterr().out
-
-
-def test_doctor_names_the_runs_that_it_closed_and_those_that_it_cannot_check(monkeypatch):
-    runs = Reconciled(closed=["a"], unknown={"b": "its owner is process 7 of another machine, lab"})
-    store = SimpleNamespace(reconcile=lambda: runs)
-    monkeypatch.setattr("mlproject.tracking.open_store", lambda create: store)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://lab:5000")
-    _, closed, unknown = doctor._store()
-    assert closed == (None, "dead runs", "1 runs whose process died were closed as KILLED")
-    assert unknown[:2] == (None, "run b")
-    assert "process 7 of another machine, lab; " in unknown[2]
-    assert unknown[2].endswith("mlflow runs delete --run-id b")

@@ -30,13 +30,15 @@ def test_a_region_is_found_once_and_read_back_equal(store: RegionStore) -> None:
 @pytest.mark.parametrize(
     "damage", [lambda b: b[:-2], lambda b: b"", lambda b: b.replace(b"otsu", b"otsv", 1)]
 )
-def test_a_damaged_region_is_found_again(store: RegionStore, damage) -> None:
+def test_a_damaged_region_is_reported_and_found_again(store: RegionStore, damage, caplog) -> None:
     first = store.region(DIGEST, lambda: IMAGE)
     (path,) = store.folder.glob("*.json")
     path.write_bytes(damage(path.read_bytes()))
     assert store.kept(DIGEST) is None
     assert store.region(DIGEST, lambda: IMAGE).counts == first.counts
     assert store.finder.n_found == 2
+    assert f"{path} is damaged (" in caplog.text
+    assert "the region is found again" in caplog.text
 
 
 def test_a_region_that_0_2_stored_without_a_score_is_found_again(store: RegionStore) -> None:

@@ -145,7 +145,7 @@ def test_kill_9_in_the_middle_and_a_rerun_compute_nothing_twice(
     assert store.client.get_run(again.run_id).data.metrics["found_now"] == 0
     monkeypatch.setenv("MLPROJECT_CACHE", str(tmp_path / "other"))
     unbroken = artifacts(run(images, open_store(f"{name}-unbroken")))
-    timed = {"regions.csv", "summary.md"}
+    timed = {"regions.csv", "summary.md", "SHA256SUMS"}
     assert set(unbroken) == set(artifacts(resumed))
     assert all(unbroken[path] == content for path, content in artifacts(resumed).items() if path not in timed)
 
@@ -155,6 +155,10 @@ def test_a_finished_run_is_given_back(images: ImageSet, store: Store) -> None:
     assert run(images, store) == first
     (only,) = store.client.search_runs([store.experiment_id])
     assert (only.data.tags["kind"], only.info.run_name) == ("regions", "regions · scenes · blobs")
+    next(Path(first.where, "masks").iterdir()).unlink()
+    again = run(images, store)
+    assert again.run_id != first.run_id, "a run that lost a mask is made again"
+    assert artifacts(first).keys() < artifacts(again).keys()
 
 
 def test_a_second_process_is_told_that_the_first_is_at_it(images: ImageSet, store: Store) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mlproject.cli.console import Lines
-from mlproject.errors import BadInput, Stopped, StoreUnreachable
+from mlproject.errors import BadInput, DigestMismatch, Stopped, StoreUnreachable
 from mlproject.files import try_locked
 from mlproject.plans import Plan, plan_of
 from mlproject.runs import fit_study, kept_results, run_plan
@@ -79,7 +79,14 @@ def test_the_contract_of_a_cell_run_holds(store: Store) -> None:
     assert names <= set(run.data.metrics)
     assert run.data.metrics["params_trained"] == 1280 * 10 + 10
     files = {entry.path for entry in store.client.list_artifacts(result.run_id)}
-    assert files == {"cell.json", "head.safetensors", "losses.csv", "losses.parquet", "losses.png"}
+    assert files == {
+        "SHA256SUMS",
+        "cell.json",
+        "head.safetensors",
+        "losses.csv",
+        "losses.parquet",
+        "losses.png",
+    }
     cell = json.loads(store.artifact(result.run_id, "cell.json").read_text())
     assert cell == plan.cells[0].to_dict()
     assert [dataset.dataset.name for dataset in run.inputs.dataset_inputs] == ["fashion-mnist-subset"]
@@ -216,6 +223,19 @@ def test_the_fit_is_a_tracked_run_that_names_the_runs_it_used(store: Store) -> N
     used = store.artifact(fitted.run_id, "data/runs.csv").read_text()
     assert all(result.run_id in used for result in results)
     assert fit_study(store, name="small").run_id == fitted.run_id, "the same losses are not fitted twice"
+    store.artifact(fitted.run_id, "tables/exponents.csv").unlink()
+    again = fit_study(store, name="small")
+    assert again.run_id != fitted.run_id, "a fit that lost an artifact is made again"
+    assert again.text == fitted.text
+    lost = results[1]
+    store.artifact(lost.run_id, "losses.parquet").unlink()
+    with pytest.raises(
+        DigestMismatch, match=rf"damaged: run {lost.run_id} \(its losses.parquet is missing\); "
+    ):
+        fit_study(store, name="small")
+    rerun = run_plan(plan, store, Lines(6))
+    assert [r.status for r in rerun] == ["was done", "done", *["was done"] * 4]
+    assert fit_study(store, name="small").run_id == again.run_id, "the same losses again"
 
 
 def test_an_empty_experiment_cannot_be_aggregated(store: Store) -> None:

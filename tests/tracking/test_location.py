@@ -10,6 +10,7 @@ from sqlalchemy import URL
 from mlproject.errors import BadInput, StoreUnreachable, WrongUse
 from mlproject.tracking import Store, done_runs, keep_done_runs, open_store, sqlite_path, ui_command
 from mlproject.tracking.ownership import owner_tags
+from tests.conftest import make_cell
 from tests.tracking.test_store import log_cell
 
 
@@ -78,11 +79,33 @@ def test_done_keys_are_asked_again_while_a_run_may_be_dead_and_a_start_closes_it
 
 
 def test_a_damaged_record_of_done_keys_is_asked_again(store: Store, tmp_path: Path) -> None:
-    log_cell(store, tmp_path)
-    keys = done_keys(name_of(store))
-    for content in ("", "[]", "{}", '{"question": 1, "keys": 2}'):
-        (store.locks / "done.json").write_text(content)
-        assert done_keys(name_of(store)) == keys
+    run_id = log_cell(store, tmp_path)
+    known = (store.experiment_id, {make_cell().key: run_id})
+    assert done_runs(name_of(store)) == known
+    path = store.locks / "done.json"
+    kept = path.read_bytes()
+    renamed = kept.replace(run_id.encode(), b"0" * 32)
+    for content in (b"", b"[]", b"{}", b'{"question": 1, "keys": 2}', b'["", "[]"]', kept[:-1], renamed):
+        path.write_bytes(content)
+        assert done_runs(name_of(store)) == known
+        assert path.read_bytes() == kept
+
+
+def test_a_cell_whose_losses_were_deleted_or_changed_is_not_done_though_the_store_is_as_it_was(
+    store: Store, tmp_path: Path
+) -> None:
+    run_id, other = log_cell(store, tmp_path), log_cell(store, tmp_path, seed=1)
+    key, other_key = make_cell().key, make_cell(seed=1).key
+    path = store.artifact(run_id, "losses.parquet")
+    content = path.read_bytes()
+    assert done_runs(name_of(store))[1] == {key: run_id, other_key: other}
+    path.unlink()
+    assert done_runs(name_of(store))[1] == {other_key: other}
+    assert done_runs(name_of(store), {key})[1] == {}
+    path.write_bytes(content)
+    assert done_runs(name_of(store))[1] == {key: run_id, other_key: other}
+    path.write_bytes(content[:-1])
+    assert done_runs(name_of(store), {key})[1] == {}
 
 
 def test_a_file_beside_the_store_is_beside_its_database(store: Store) -> None:

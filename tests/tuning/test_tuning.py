@@ -72,6 +72,11 @@ def test_the_study_is_a_child_run_with_its_trials_and_plots(tmp_path: Path, stor
     assert metrics["validation.loss_best_lr"] == pytest.approx(min(losses), rel=1e-5)
     assert {"validation.loss_half_lr", "validation.loss_double_lr", "flatness", "trials"} <= set(metrics)
     assert study.data.params["best.lr"] == str(results[0].cell.knobs["lr"])
+    store.artifact(study.info.run_id, "trials.png").unlink()
+    run(tuned_plan(tmp_path), store)
+    logged = [each.info.run_id for each in studies(store)]
+    assert len(logged) == 2, "a study that lost an artifact is logged again"
+    assert artifact(store, logged[0], "trials.csv").splitlines() == rows
 
 
 def test_a_trial_has_the_validation_loss_of_the_cell_that_it_stands_for(tmp_path: Path, store: Store):

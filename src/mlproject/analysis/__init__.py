@@ -27,6 +27,7 @@ from mlproject.analysis.iterations import (
 )
 from mlproject.analysis.lines import LawLine, LocalExponents, ModelLine, PredictedLine
 from mlproject.analysis.points import HORIZONS, STATISTICS, Correlation, LossKind, Point, Statistic
+from mlproject.analysis.runs import intact_runs
 from mlproject.analysis.study import Ablation, Study, analyse
 
 __all__ = [
@@ -78,5 +79,6 @@ __all__ = [
     "assess_csv",
     "comparison_key",
     "finished_run",
+    "intact_runs",
     "shared_by_cells",
 ]

@@ -22,6 +22,7 @@ Column = NDArray[Any]
 ERROR = "error"
 LOSS_KINDS = ("mse", "mae", "huber", "cross_entropy", "brier")
 """Losses that recipes may log beside the one that is trained."""
+N_NAMED = 5
 NOTHING = (
     "nothing to aggregate: no finished cell was found; run some cells first "
     "(a plan with at least two dataset sizes or two models gives a curve)"
@@ -79,21 +80,50 @@ class ImagePool:
     note: str = ""
 
 
+def intact_runs(observations: Iterable[Observation]) -> list[Observation]:
+    """The runs whose losses are in place; a damaged run is passed over where its cell has an intact one.
+
+    Raises: DigestMismatch, which names the damaged runs of the other cells.
+    """
+    runs = list(observations)
+    intact = {run.cell.key for run in runs if not run.damage}
+    damaged: dict[str, Observation] = {}
+    for run in runs:
+        if run.cell.key not in intact:
+            damaged.setdefault(run.cell.key, run)
+    if damaged:
+        named = [f"run {run.run_id} ({run.damage})" for run in damaged.values()]
+        more = f" and {len(named) - N_NAMED} more" if len(named) > N_NAMED else ""
+        raise DigestMismatch(
+            f"damaged: {', '.join(named[:N_NAMED])}{more}; the next sweep of their plan runs their "
+            "cells again, or leave each out: mlflow runs delete --run-id ID"
+        )
+    return [run for run in runs if not run.damage]
+
+
 def read_runs(observations: Iterable[Observation]) -> tuple[list[EvaluatedRun], int]:
     """One run for each cell, and how many were left out because they repeat another exactly.
 
-    Raises: BadInput when there is none, DigestMismatch when two runs of a cell differ.
+    Raises: BadInput when there is none, DigestMismatch when two runs of a cell differ, or losses cannot be
+    used: it names all such runs.
     """
     kept: dict[str, EvaluatedRun] = {}
     known_ids: dict[tuple[str, ...], tuple[str, ...]] = {}
+    damaged: list[DigestMismatch] = []
     left_out = 0
-    for observation in observations:
+    for observation in intact_runs(observations):
         first = kept.get(observation.cell.key)
         if first is None:
-            kept[observation.cell.key] = _load(observation, known_ids)
+            try:
+                kept[observation.cell.key] = _load(observation, known_ids)
+            except DigestMismatch as error:
+                damaged.append(error)
             continue
         left_out += 1
         _require_same(first.observation, observation)
+    if damaged:
+        more = f" (the first of {len(damaged)}; `mlproject ls` names all)" if len(damaged) > 1 else ""
+        raise DigestMismatch(f"{damaged[0]}{more}") from damaged[0]
     if not kept:
         raise BadInput(NOTHING)
     return sorted(kept.values(), key=lambda run: run.cell.key), left_out

@@ -270,11 +270,15 @@ def show(
 
 
 @app.command()
-def doctor(debug: Debug = False) -> None:
-    """Check what this machine has (device, weights, data, store, disk) and what will not work."""
+def doctor(
+    repair: Annotated[bool, typer.Option("--repair", help="Mend it, each thing named first.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Check what this machine has (device, weights, data, store, disk), what will not work, and what crashes,
+    damage and older versions left behind. Nothing that is in use is touched."""
     from mlproject.cli.doctor import examine
 
-    raise typer.Exit(examine())
+    raise typer.Exit(examine(repair=repair))
 
 
 @app.command()

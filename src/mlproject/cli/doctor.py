@@ -1,4 +1,7 @@
-"""The command ``doctor``: check packages, device, weights, data, cache and store of this machine."""
+"""The command ``doctor``: check packages, device, weights, data, cache and store of this machine.
+
+It lists what a crash or an older version left behind as well, and mends it on request.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from pathlib import Path
 from rich.text import Text
 
 from mlproject.cli.console import out
+from mlproject.cli.leftovers import leftovers
 from mlproject.errors import MLProjectError
 
 ROOM = 1 << 30
@@ -23,12 +27,31 @@ Finding = tuple[bool | None, str, str]
 """Whether it works (None: with limits), what it is, and the detail."""
 
 
-def examine() -> int:
-    """Print the findings; the exit status: 0, or 1 when something will not work."""
+def examine(*, repair: bool = False) -> int:
+    """Print the findings, and mend what was left behind if asked to; the exit status.
+
+    0, or 1 when something will not work, or was left behind and not mended.
+    """
     findings = [*_packages(), *_device(), *_weights(), *_regions(), *_data(), *_cache(), *_store()]
-    for works, what, detail in findings:
-        out.print(Text.assemble(MARKS[works], f" {what}: {detail}"), soft_wrap=True)
-    return int(any(works is False for works, _, _ in findings))
+    for finding in findings:
+        _print(finding)
+    is_bad = any(works is False for works, _, _ in findings)
+    n_left = 0
+    for leftover in leftovers():
+        hint = "" if leftover.mend else f"; {leftover.remedy}"
+        _print((leftover.works, leftover.what, leftover.fault + hint))
+        if leftover.mend and repair:
+            _print((True, leftover.what, leftover.mend() or leftover.remedy))
+        n_left += leftover.mend is not None and not repair
+        is_bad |= leftover.works is False and not repair
+    if n_left:
+        out.print(f"{n_left} to mend: mlproject doctor --repair")
+    return int(is_bad)
+
+
+def _print(finding: Finding) -> None:
+    works, what, detail = finding
+    out.print(Text.assemble(MARKS[works], f" {what}: {detail}"), soft_wrap=True)
 
 
 def _packages() -> Iterator[Finding]:
@@ -104,17 +127,11 @@ def _store() -> Iterator[Finding]:
     if path is not None:
         yield _integrity(path)
     try:
-        store = open_store(create=False)
-        runs = store.reconcile()
+        open_store(create=False)
     except MLProjectError as problem:
         yield False, "tracking store", str(problem)
         return
     yield True, "tracking store", masked(uri)
-    if runs.closed:
-        yield None, "dead runs", f"{len(runs.closed)} runs whose process died were closed as KILLED"
-    for run_id, reason in runs.unknown.items():
-        remedy = f"if it is known to be dead: mlflow runs delete --run-id {run_id}"
-        yield None, f"run {run_id}", f"says RUNNING and cannot be checked from here: {reason}; {remedy}"
 
 
 def _integrity(path: Path) -> Finding:

@@ -30,16 +30,19 @@ PUBLIC = ("cell", "coordinates", "status", "run_id", "digest")
 
 
 def list_runs(store: Store, *, everything: bool = False) -> list[dict[str, Any]]:
-    """Cell runs of an experiment, newest first: one done run per cell, or every attempt."""
-    seen: set[str] = set()
-    rows = []
-    for record in store.records():
-        counts = record["status"] == "done" and record["cell"] not in seen
-        if counts:
-            seen.add(record["cell"])
-        if counts or everything:
-            rows.append(record)
-    return rows
+    """Cell runs of an experiment, newest first, or every attempt.
+
+    A cell has one run: one that is done, else one whose losses are damaged.
+    """
+    records = list(store.records())
+    if everything:
+        return records
+    runs: dict[str, str] = {}
+    for status in ("done", "damaged"):
+        for record in records:
+            if record["status"] == status:
+                runs.setdefault(record["cell"], record["run_id"])
+    return [record for record in records if runs.get(record["cell"]) == record["run_id"]]
 
 
 def print_json(rows: Iterable[dict[str, Any]]) -> None:
@@ -55,7 +58,9 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
         numbers = map(_number, (cell_loss(row["metrics"]), row["metrics"].get("accuracy")))
         table.add_row(*names, *numbers, row["run_id"][:8])
     out.print(table)
-    out.print(f"{len(rows)} cells")
+    n_damaged = sum(row["status"] == "damaged" for row in rows)
+    hint = f", {n_damaged} of them damaged: `mlproject show RUN` says how" if n_damaged else ""
+    out.print(f"{len(rows)} cells{hint}")
 
 
 def print_cache(tables: Iterable[TableInfo]) -> None:
@@ -85,6 +90,8 @@ def print_one(store: Store, name: str, experiment: str) -> None:
         (printable(row["label"]), "bold"), f"  {row['status']}  cell {row['cell']}  run {row['run_id']}"
     )
     out.print(title)
+    if row["damage"]:
+        out.print(f"damaged: {row['damage']}", markup=False, soft_wrap=True)
     out.print(table)
     out.print(f"Artifacts: {store.artifact_uri(row['run_id'])}", soft_wrap=True, markup=False)
 
@@ -121,7 +128,7 @@ def print_plan(plan: Plan, experiment: str) -> None:
         return print_tuned(plan, plan.tune)
     from mlproject.tracking import done_runs
 
-    _, done = done_runs(experiment)
+    _, done = done_runs(experiment, {cell.key for cell in plan.cells})
     knobs = [dict(cell.knobs) | {"recipe": cell.recipe, "eval_size": cell.eval_size} for cell in plan.cells]
     shared = {name for name in knobs[0] if len({row.get(name) for row in knobs}) == 1}
     table = Table("", "cell", "name", "knobs that differ", box=None)

@@ -85,7 +85,7 @@ def _was_done(plan: Plan, experiment: str) -> bool:
         return False
     if sqlite_path(tracking_uri()) is None:  # a server would be asked for all its runs, here and again below
         return False
-    experiment_id, done = done_runs(experiment, close_dead=True)
+    experiment_id, done = done_runs(experiment, {cell.key for cell in plan.cells}, close_dead=True)
     if not all(cell.key in done for cell in plan.cells):
         return False
     results = [

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from mlproject.features.extraction import Features, LargeImages
 from mlproject.features.store import FeatureStore, forget
-from mlproject.features.table import (
+from mlproject.features.table import TableInfo, cache_folder, list_tables, prune, table_faults
+from mlproject.features.unfinished import (
     ABANDONED_DAYS,
-    TableInfo,
-    cache_folder,
-    list_tables,
-    prune,
+    held_by_nobody,
     prune_unfinished,
+    unfinished,
     unfinished_folder,
 )
 
@@ -29,10 +28,13 @@ __all__ = [
     "cache_folder",
     "eager_engine",
     "forget",
+    "held_by_nobody",
     "list_tables",
     "onnx_engine",
     "prune",
     "prune_unfinished",
+    "table_faults",
+    "unfinished",
     "unfinished_folder",
 ]
 

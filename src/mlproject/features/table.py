@@ -45,11 +45,6 @@ def cache_folder() -> Path:
     return Path(chosen) if chosen else cache / "mlproject" / "features"
 
 
-def unfinished_folder(key: str) -> Path:
-    """The folder of a cell's training state until the cell is done, beside the features."""
-    return cache_folder().parent / "unfinished" / key
-
-
 class FeatureTable:
     """Rows of ``width`` float32 values each, by the digest of their image.
 
@@ -134,12 +129,9 @@ class FeatureTable:
                 self._set_aside(name, error)
 
     def _verify(self, name: str) -> None:
-        matrix, metadata = _open(self.folder / name)
-        digests = json.loads(metadata["digests"])
-        if matrix.shape != (len(digests), self.width):
-            raise ValueError(f"{matrix.shape} rows and columns for {len(digests)} images of {self.width}")
-        if _digest(digests, matrix) != metadata["sha256"]:
-            raise ValueError("SHA-256 differs from the recorded one")
+        digests, width = _check(self.folder / name)
+        if width != self.width:
+            raise ValueError(f"{width} values for each image, not {self.width}")
         self._accept(name, digests)
 
     def _accept(self, name: str, digests: Sequence[str]) -> None:
@@ -186,6 +178,33 @@ def _open(path: Path) -> tuple[Floats, dict[str, str]]:
         return file.get_tensor("rows"), metadata
 
 
+def _check(path: Path) -> tuple[list[str], int]:
+    """Digests of the images of a shard, and its width. Raises: OSError, SafetensorError, ValueError."""
+    matrix, metadata = _open(path)
+    digests = json.loads(metadata["digests"])
+    if _digest(digests, matrix) != metadata["sha256"]:
+        raise ValueError("SHA-256 differs from the recorded one")
+    if matrix.ndim != 2 or len(matrix) != len(digests):
+        raise ValueError(f"{matrix.shape} rows and columns for {len(digests)} images")
+    return digests, matrix.shape[1]
+
+
+def table_faults(folder: Path) -> Iterator[tuple[Path, str]]:
+    """The damaged files of a table, and those that were moved aside, each with its fault; all are read."""
+    for path in sorted(folder.glob("*")):
+        try:
+            if path.suffix == ASIDE_SUFFIX:
+                yield path, "was moved aside since it was damaged"
+            elif path.suffix == SHARD_SUFFIX:
+                _check(path)
+            elif path.name == "meta.json" and read_meta(folder) is None:
+                raise ValueError("SHA-256 differs from the recorded one")
+        except FileNotFoundError:
+            continue
+        except (OSError, SafetensorError, ValueError) as error:
+            yield path, f"is damaged ({error})"
+
+
 def _digest(digests: Sequence[str], matrix: Floats) -> str:
     sha = hashlib.sha256(json.dumps(list(digests)).encode())
     sha.update(np.ascontiguousarray(matrix, dtype="<f4").tobytes())
@@ -193,8 +212,6 @@ def _digest(digests: Sequence[str], matrix: Floats) -> str:
 
 
 SECONDS_A_DAY = 86_400.0
-ABANDONED_DAYS = 7.0
-"""A training that wrote nothing for so long counts as abandoned."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,23 +252,6 @@ def prune(
                 shutil.rmtree(table.folder, ignore_errors=True)
                 deleted.append(table)
     return deleted
-
-
-def prune_unfinished(*, untouched_days: float = ABANDONED_DAYS) -> tuple[int, int]:
-    """Delete the state of trainings untouched for so many days; returns their number and size in bytes.
-
-    A cell whose state was deleted starts from the beginning.
-    """
-    oldest, n_deleted, n_bytes = time.time() - untouched_days * SECONDS_A_DAY, 0, 0
-    for folder in sorted(path for path in unfinished_folder("").glob("*") if path.is_dir()):
-        try:
-            seen = [path.stat() for path in (folder, *folder.rglob("*"))]
-        except FileNotFoundError:  # a file was replaced meanwhile: the training is running
-            continue
-        if max(status.st_mtime for status in seen) <= oldest:
-            shutil.rmtree(folder, ignore_errors=True)
-            n_deleted, n_bytes = n_deleted + 1, n_bytes + sum(status.st_size for status in seen[1:])
-    return n_deleted, n_bytes
 
 
 def _tables(root: Path) -> Iterator[TableInfo]:

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from mlproject.cell import Cell
 from mlproject.data import SplitIndices
 from mlproject.device import Device, find_device, find_n_threads
-from mlproject.features import unfinished_folder
+from mlproject.features import unfinished
 from mlproject.losses import Floats, Outcome, PerImageLosses, Split
 from mlproject.models import Model, Preprocess, count, prepare
 from mlproject.multiscale import crop_side, n_splits
-from mlproject.training import Examples, Settings, Task, Trained, Values, evaluate, train
+from mlproject.training import CHECKPOINT, Examples, Settings, Task, Trained, Values, evaluate, train
 
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
@@ -94,18 +94,19 @@ def train_and_evaluate(
     Raises: MLProjectError where training fails.
     """
     device = training_device()
-    trained = train(
-        net,
-        task,
-        settings,
-        seed=cell.seed,
-        examples=examples["train"],
-        evaluated={split: part for split, part in examples.items() if split in watched},
-        device=device,
-        report=report,
-        checkpoint=unfinished_folder(cell.key) / "training.safetensors",
-        identity=cell.key,
-    )
+    with unfinished(cell.key) as folder:
+        trained = train(
+            net,
+            task,
+            settings,
+            seed=cell.seed,
+            examples=examples["train"],
+            evaluated={split: part for split, part in examples.items() if split in watched},
+            device=device,
+            report=report,
+            checkpoint=folder / CHECKPOINT if folder else None,
+            identity=cell.key,
+        )
     final, best = (
         _evaluate_all(net, weights, examples.values(), task, settings, device)
         for weights in (trained.final, trained.best)

@@ -22,7 +22,7 @@ from mlproject.regions.settings import (
 
 if TYPE_CHECKING:
     from mlproject.regions.blobs import find_blobs
-    from mlproject.regions.finder import RegionFinder, RegionStore
+    from mlproject.regions.finder import RegionFinder, RegionStore, is_region_folder, region_faults
     from mlproject.regions.masks import Fact, MaskShape, RegionObject, RegionResult
 
 __all__ = [
@@ -38,13 +38,15 @@ __all__ = [
     "RegionStore",
     "find_blobs",
     "find_settings",
+    "is_region_folder",
     "masked",
+    "region_faults",
     "settings_of",
 ]
 
 _DEFERRED = {
     "blobs": ("find_blobs",),
-    "finder": ("RegionFinder", "RegionStore"),
+    "finder": ("RegionFinder", "RegionStore", "is_region_folder", "region_faults"),
     "masks": ("Fact", "MaskShape", "RegionObject", "RegionResult"),
 }
 """Modules that need OpenCV, and their names: imported when first used."""

@@ -3,13 +3,13 @@
     <root>/regions-<method>-<settings>/<image>.json   the region of one image, with a SHA-256 of its content
 
 Files appear whole or not at all, so a killed process loses only the image it was working on. A damaged file
-counts as absent. The folder may be deleted at any time.
+is reported, and its region found again. The folder may be deleted at any time.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from mlproject.device import find_device
-from mlproject.files import STUB_SUFFIX, locked, sha256, write_atomic
+from mlproject.errors import one_line
+from mlproject.files import STUB_SUFFIX, locked, read_signed, write_signed
 from mlproject.regions.blobs import Blobs, Mask, Pixels, deepest, find_blobs
 from mlproject.regions.choice import choose, grabcut
 from mlproject.regions.masks import Fact, RegionObject, RegionResult, encode, measure, overlap, score
@@ -32,8 +34,14 @@ if TYPE_CHECKING:
 else:
     Sam = Any
 
+log = logging.getLogger(__name__)
+
 DIGITS = 6
 """Decimals of stored facts."""
+REGIONS, EMBEDDINGS = "regions-", "sam-embeddings-"
+"""Beginnings of the names of folders of the cache."""
+UNUSABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError)
+"""Errors of a file that is damaged."""
 
 
 @dataclass
@@ -168,12 +176,33 @@ def _agreement(first: Mask, second: Mask | None) -> float | str:
     return "" if share is None else round(share, DIGITS)
 
 
+def is_region_folder(folder: Path) -> bool:
+    """Whether a folder of the cache holds regions, or what SAM computed of images."""
+    return folder.name.startswith((REGIONS, EMBEDDINGS))
+
+
+def region_faults(folder: Path) -> Iterator[tuple[Path, str]]:
+    """The damaged files of a folder of regions or embeddings, each with its fault; all are read."""
+    for path in sorted(folder.glob("*")):
+        try:
+            if path.suffix == ".json":
+                RegionResult.from_dict(read_signed(path))
+            elif path.suffix == ".safetensors":
+                from mlproject.regions.sam import read_embedding
+
+                read_embedding(path)
+        except FileNotFoundError:
+            continue
+        except UNUSABLE as error:
+            yield path, f"is damaged ({one_line(error)})"
+
+
 class RegionStore:
     """Regions by image digest under one set of settings; ``root`` is the folder of the feature cache."""
 
     def __init__(self, root: Path, settings: RegionSettings) -> None:
         self.settings = settings
-        self.folder = root / f"regions-{settings.method}-{settings.digest[:16]}"
+        self.folder = root / f"{REGIONS}{settings.method}-{settings.digest[:16]}"
         self.finder = RegionFinder(settings=settings, root=root)
 
     def region(self, digest: str, read: Callable[[], Pixels]) -> RegionResult:
@@ -184,8 +213,7 @@ class RegionStore:
         kept = self.kept(digest)
         if kept is None:
             kept = self.finder.find(read())
-            content = json.dumps(kept.to_dict(), allow_nan=False)
-            write_atomic(self._path(digest), json.dumps([sha256(content.encode()), content]).encode())
+            write_signed(self._path(digest), kept.to_dict())
         return kept
 
     @contextlib.contextmanager
@@ -197,15 +225,16 @@ class RegionStore:
             yield
 
     def kept(self, digest: str) -> RegionResult | None:
-        """The stored region of an image; None where there is none, or it is damaged."""
+        """The stored region of an image; None where there is none, or it is damaged, which is reported."""
+        path = self._path(digest)
         try:
-            expected, content = json.loads(self._path(digest).read_bytes())
-            if sha256(content.encode()) != expected:
-                return None
-            region = RegionResult.from_dict(json.loads(content))
-            return region if "score" in region.facts else None  # 0.2 stored no score
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            region = RegionResult.from_dict(read_signed(path))
+        except FileNotFoundError:
             return None
+        except UNUSABLE as error:
+            log.warning("%s is damaged (%s); the region is found again", path, one_line(error))
+            return None
+        return region if "score" in region.facts else None  # 0.2 stored no score
 
     def _path(self, digest: str) -> Path:
         return self.folder / f"{digest}.json"

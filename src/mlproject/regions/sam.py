@@ -9,7 +9,7 @@ Source: Kirillov et al. 2023, arXiv 2304.02643, section 3 and appendix A.
 
 from __future__ import annotations
 
-import contextlib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -34,7 +34,10 @@ from mlproject.errors import BadInput, one_line
 from mlproject.files import sha256, write_atomic
 from mlproject.models import fit_state_dict, read_state_dict
 from mlproject.regions.blobs import Mask, Pixels, require_rgb
+from mlproject.regions.finder import EMBEDDINGS
 from mlproject.regions.settings import CUSTOM, Checkpoint
+
+log = logging.getLogger(__name__)
 
 Point = tuple[int, int]
 PIXELS = ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
@@ -170,13 +173,25 @@ def _write(path: Path, embedding: NDArray[np.float32]) -> None:
     write_atomic(path, save({"embedding": content}, {"sha256": sha256(content.tobytes())}))
 
 
-def _read(path: Path) -> NDArray[np.float32] | None:
-    """An embedding, or None where it is absent or damaged."""
-    with contextlib.suppress(OSError, SafetensorError), safe_open(path, framework="numpy") as file:
+def read_embedding(path: Path) -> NDArray[np.float32]:
+    """A verified embedding. Raises: OSError, SafetensorError, ValueError for a damaged one."""
+    with safe_open(path, framework="numpy") as file:
         embedding: NDArray[np.float32] = file.get_tensor("embedding")
-        if sha256(embedding.tobytes()) == (file.metadata() or {}).get("sha256"):
-            return embedding
-    return None
+        digest = (file.metadata() or {}).get("sha256")
+    if embedding.dtype != np.float32 or sha256(embedding.tobytes()) != digest:
+        raise ValueError("SHA-256 differs from the recorded one")
+    return embedding
+
+
+def _read(path: Path) -> NDArray[np.float32] | None:
+    """An embedding, or None where it is absent or damaged, which is reported."""
+    if not path.exists():
+        return None
+    try:
+        return read_embedding(path)
+    except (OSError, SafetensorError, ValueError) as error:
+        log.warning("%s is damaged (%s); the embedding is computed again", path, one_line(error))
+        return None
 
 
 @dataclass
@@ -193,7 +208,7 @@ class Sam:
         if self._predictor is None:
             torch.set_num_threads(find_n_threads())
             network = load_sam(self.checkpoint).to(find_device())
-            kept = self.root / f"sam-embeddings-{self.checkpoint.sha256[:16]}"
+            kept = self.root / f"{EMBEDDINGS}{self.checkpoint.sha256[:16]}"
             self._predictor = CachedPredictor(network, kept)
         return self._predictor
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlproject import __version__
-from mlproject.analysis import Study, analyse
+from mlproject.analysis import Study, analyse, intact_runs
 from mlproject.errors import BadInput
 from mlproject.files import locked, try_locked, write_rows
 from mlproject.losses import Observation
@@ -41,8 +41,10 @@ class Fitted:
 def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, where: str = "") -> Fitted:
     """Aggregate finished cells (of ``keys``, or all that match ``where``) as a tracked run of kind ``fit``.
 
-    The same losses are not fitted twice: an earlier run of the same content is given back, and where another
-    process fits them at this moment its end is waited for.
+    The same losses are not fitted twice: an earlier run of the same content whose artifacts are whole is
+    given back, and where another process fits them at this moment its end is waited for.
+
+    Raises: BadInput where nothing is finished, DigestMismatch for damaged losses.
     """
     store.reconcile()
     observations = list(store.observations(keys=keys, where=where))
@@ -53,6 +55,7 @@ def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, whe
             " or name another experiment (--experiment)"
         )
         raise BadInput(next(iter(store.unreadable.values()), nothing))
+    observations = intact_runs(observations)
     rows = sorted([run.cell.key, run.losses_digest, run.run_id] for run in observations)
     content = repr(([row[:2] for row in rows], __version__))
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]
@@ -61,7 +64,7 @@ def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, whe
         if not lock.enter_context(try_locked(path)):
             log.warning("waiting for another process that fits the same %d cells", len(rows))
             lock.enter_context(locked(path))
-        earlier = store.finished(kind="fit", tags={"fit.key": digest})
+        earlier = store.finished(kind="fit", tags={"fit.key": digest}, reads=BRIEF)
         if earlier and not store.launcher_run:
             run_id, text = earlier, store.artifact(earlier, BRIEF).read_text("utf-8")
         else:

@@ -56,13 +56,14 @@ class RegionRun:
 
 
 def mask_images(images: ImageSet, settings: RegionSettings, store: Store, *, report: Report) -> RegionRun:
-    """Find the region of every image as a tracked run; an earlier run of the same content is returned.
+    """Find the region of every image as a tracked run; an earlier run of the same content is returned,
+    where its artifacts are whole.
 
     Raises: MLProjectError where another process runs it, NoRoom, DigestMismatch for a changed image.
     """
     digest = hashlib.sha256(f"{images.digest}:{settings.digest}:{__version__}".encode()).hexdigest()[:16]
     store.reconcile()
-    earlier = store.finished(kind="regions", tags={"regions.key": digest})
+    earlier = store.finished(kind="regions", tags={"regions.key": digest}, reads=SUMMARY)
     if earlier and not store.launcher_run:
         text = store.artifact(earlier, SUMMARY).read_text("utf-8")
         return RegionRun(run_id=earlier, text=text, where=store.artifact_uri(earlier))

@@ -6,16 +6,20 @@ its own, which that process holds; where the lock shows on the same machine that
 closed as KILLED.
 """
 
+from mlproject.tracking.artifacts import LOSSES_DIGEST
 from mlproject.tracking.location import (
     done_runs,
     keep_done_runs,
     open_store,
+    open_stores,
     sqlite_path,
+    store_lock,
+    store_stubs,
     tracking_uri,
     ui_command,
 )
 from mlproject.tracking.ownership import HOST, claim_launched_run, this_machine
-from mlproject.tracking.store import LOSSES_DIGEST, Store
+from mlproject.tracking.store import Store
 from mlproject.tracking.tracked_run import TrackedRun
 
 __all__ = [
@@ -27,7 +31,10 @@ __all__ = [
     "done_runs",
     "keep_done_runs",
     "open_store",
+    "open_stores",
     "sqlite_path",
+    "store_lock",
+    "store_stubs",
     "this_machine",
     "tracking_uri",
     "ui_command",

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
+import re
 import shlex
 import shutil
 import sys
 import uuid
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from mlproject.errors import BadInput, NoRoom, StoreUnreachable, WrongUse, masked, unknown
-from mlproject.files import database_file, database_url, lock_folder, locked, write_atomic
+from mlproject.files import database_file, database_url, lock_folder, locked, read_signed, write_signed
+from mlproject.tracking.artifacts import local_folder, seems_intact
 from mlproject.tracking.reach import PatientClient, reaching
 from mlproject.tracking.store import Store
 
@@ -51,11 +53,23 @@ def open_store(experiment: str | None = None, *, create: bool = True) -> Store:
     return _store(uri, client, experiment_id, launcher)
 
 
-def done_runs(experiment: str | None = None, *, close_dead: bool = False) -> tuple[str, dict[str, str]]:
-    """An experiment's id (empty where there is none yet) and the run ids of its finished cells by key.
+def open_stores() -> list[Store]:
+    """Every experiment of the store that MLflow's environment names. Raises: StoreUnreachable."""
+    uri = tracking_uri()
+    client = _connect(uri, create=False)
+    with reaching(uri):
+        experiments = client.search_experiments()
+    return [_store(uri, client, str(experiment.experiment_id), None) for experiment in experiments]
+
+
+def done_runs(
+    experiment: str | None = None, keys: Collection[str] | None = None, *, close_dead: bool = False
+) -> tuple[str, dict[str, str]]:
+    """An experiment's id (empty where there is none yet) and the run ids of finished cells by key.
 
     Importing MLflow takes seconds. The answer is kept beside a SQLite store while no run is RUNNING, and used
-    until its file changes. With ``close_dead`` runs whose owner died are closed, if there can be any.
+    until its file changes, or the losses of one of these cells (of ``keys``, where given). With
+    ``close_dead`` runs whose owner died are closed, if there can be any.
     """
     uri = tracking_uri()
     path = sqlite_path(uri)
@@ -63,30 +77,35 @@ def done_runs(experiment: str | None = None, *, close_dead: bool = False) -> tup
         return "", {}
     if path is not None:
         question = _question(path, experiment)
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            answer = json.loads((lock_folder(path) / DONE_FILE).read_text("utf-8"))
-            if answer["question"] == question:
-                return answer["experiment"], dict(answer["runs"])
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+            answer = read_signed(lock_folder(path) / DONE_FILE)
+            known = answer["runs"] if keys is None else {k: v for k, v in answer["runs"].items() if k in keys}
+            intact = all(seems_intact(local_folder(uri), ended) for _, uri, ended in known.values())
+            if answer["question"] == question and intact:
+                return answer["experiment"], {key: run_id for key, (run_id, *_) in known.items()}
     client = _connect(uri, create=False)
     with reaching(uri):
-        known = _find_experiment(client, experiment)
-    if known is None:
+        experiment_of_runs = _find_experiment(client, experiment)
+    if experiment_of_runs is None:
         return "", {}
-    store = _store(uri, client, str(known.experiment_id), None)
+    store = _store(uri, client, str(experiment_of_runs.experiment_id), None)
     if close_dead:
         store.reconcile()
-    return store.experiment_id, keep_done_runs(store, experiment)
+    runs = keep_done_runs(store, experiment)
+    return store.experiment_id, {k: run_id for k, run_id in runs.items() if keys is None or k in keys}
 
 
 def keep_done_runs(store: Store, experiment: str | None = None) -> dict[str, str]:
     """The run ids of a store's finished cells by key, kept for the next ``done_runs``."""
     question = _question(store.file, experiment) if store.file else None
-    runs = store.done()
-    if store.file and not store.running():  # one that dies does not change the file
+    artifacts = store.done_artifacts()
+    # Not kept: while losses may be restored, or a run may die, which does not change the file.
+    if store.file and not store.damaged and not store.running():
+        runs = {key: [each.run_id, each.uri, each.ended] for key, each in artifacts.items()}
         content = {"question": question, "experiment": store.experiment_id, "runs": runs}
         with contextlib.suppress(OSError, NoRoom):  # a read-only or full folder: asked again next time
-            write_atomic(store.locks / DONE_FILE, json.dumps(content).encode())
-    return runs
+            write_signed(store.locks / DONE_FILE, content)
+    return {key: each.run_id for key, each in artifacts.items()}
 
 
 def _question(path: Path, experiment: str | None) -> list[Any]:
@@ -158,7 +177,7 @@ def _build_sqlite(path: Path, address: str) -> None:
     """Build a new store under a temporary name, then link it: killed midway it leaves no half-built store."""
     if path.exists():
         return
-    with locked(lock_folder(path) / "store.lock"):
+    with locked(store_lock(path)):
         if path.exists():
             return
         stub = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
@@ -166,9 +185,19 @@ def _build_sqlite(path: Path, address: str) -> None:
             _build(_address(address, stub), _artifact_root())
             os.link(stub, path)
         finally:
-            for leftover in path.parent.iterdir():
-                if leftover.name.startswith(stub.name):
-                    leftover.unlink()
+            for leftover in store_stubs(path):
+                leftover.unlink()
+
+
+def store_stubs(path: Path) -> list[Path]:
+    """The files of half-built stores beside a SQLite store; they are dead while ``store_lock`` is held."""
+    stub = re.compile(re.escape(path.name) + r"\.[0-9a-f]{32}\.part(-wal|-shm|-journal)?")
+    return [beside for beside in path.parent.iterdir() if stub.fullmatch(beside.name)]
+
+
+def store_lock(path: Path) -> Path:
+    """The lock of the process that builds a SQLite store."""
+    return lock_folder(path) / "store.lock"
 
 
 def _build(address: str, root: str) -> None:

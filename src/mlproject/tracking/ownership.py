@@ -104,9 +104,14 @@ def claim_launched_run(address: str) -> None:
 
 
 def close_dead_runs(
-    runs: Iterable[Any], client: Any, lock_path: Callable[[str], Path], file: Path | None
+    runs: Iterable[Any],
+    client: Any,
+    lock_path: Callable[[str], Path],
+    file: Path | None,
+    *,
+    close: bool = True,
 ) -> Reconciled:
-    """Close as KILLED those of the RUNNING ``runs`` whose owner is known to be dead.
+    """Close as KILLED those of the RUNNING ``runs`` whose owner is known to be dead, or only list them.
 
     ``file`` is that of a SQLite store. The status is read again while the run's lock is held: a run that
     ended since it was listed stays as it ended. Runs of other programs, without a lock, are not looked at.
@@ -125,10 +130,11 @@ def close_dead_runs(
         with contextlib.nullcontext(True) if doubt else try_locked(path) as dead:
             if not dead:
                 result.alive.append(run_id)
-            elif _close(run, client):
+            elif not close or _close(run, client):
                 result.closed.append(run_id)
                 used.add(path)
-    for path in used:  # not before: a request that was repeated may have begun two runs with one lock
+    # Not before: a request that was repeated may have begun two runs with one lock.
+    for path in used if close else ():
         if path.name.startswith(OF_ONE_RUN):
             path.unlink(missing_ok=True)
     return result

@@ -7,24 +7,33 @@ import logging
 import time
 import traceback
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from mlproject.cell import Cell
 from mlproject.errors import (
     BadInput,
     DigestMismatch,
+    MLProjectError,
     Stopped,
-    StoreUnreachable,
     one_line,
     stop_received,
 )
-from mlproject.files import read_columns, try_locked
-from mlproject.losses import Observation, PerImageLosses, read_losses
+from mlproject.files import try_locked
+from mlproject.losses import Observation
+from mlproject.tracking.artifacts import (
+    LOSSES_DIGEST,
+    SUSPECT,
+    Artifacts,
+    artifacts_of,
+    faulty_cells,
+    intact_cells,
+    observation_of,
+    readable,
+)
 from mlproject.tracking.ownership import (
     ATTEMPT,
     LOCK,
@@ -40,9 +49,6 @@ from mlproject.tracking.tracked_run import TrackedRun, context_tags, read_cell
 log = logging.getLogger(__name__)
 
 COMPLETE = "cell.complete"
-LOSSES_DIGEST = "losses.digest"
-PROVENANCE = "provenance."
-LOSSES_FILE = "losses.parquet"
 PAGE = 1000
 _FINISHED = f"attributes.status = 'FINISHED' and tags.`{COMPLETE}` = 'true'"
 
@@ -53,6 +59,7 @@ class Store:
 
     ``file`` is that of a SQLite store; ``locks`` is the folder of the locks of running cells. ``unreadable``
     says, by run, why one that was listed or read cannot be used: it is left out, and the others are not.
+    ``damaged`` says, by run, why a finished cell has to run again, where no other run of it is intact.
     """
 
     uri: str
@@ -62,6 +69,7 @@ class Store:
     locks: Path
     launcher_run: str | None = None
     unreadable: dict[str, str] = field(default_factory=dict)
+    damaged: dict[str, str] = field(default_factory=dict)
     _context: dict[str, str] = field(default_factory=dict)
     _reported: set[str] = field(default_factory=set)
 
@@ -125,17 +133,26 @@ class Store:
                     self.lock_path(owner[LOCK]).unlink(missing_ok=True)
 
     def done(self, keys: Iterable[str] | None = None) -> dict[str, str]:
-        """Run ids of finished cells by key (only of ``keys`` when given)."""
-        wanted = None if keys is None else set(keys)
-        clause = _FINISHED
+        """Run ids of finished cells by key (of ``keys`` when given); damaged ones are reported, once."""
+        return {key: artifacts.run_id for key, artifacts in self.done_artifacts(keys).items()}
+
+    def done_artifacts(self, keys: Iterable[str] | None = None) -> dict[str, Artifacts]:
+        """The artifacts of finished cells by key, as ``done`` counts them."""
+        clause, wanted = f"tags.kind = 'cell' and {_FINISHED}", None if keys is None else set(keys)
         if wanted is not None and len(wanted) == 1:
             clause += f" and tags.`cell.key` = '{next(iter(wanted))}'"
-        run_ids: dict[str, str] = {}
-        for run in self._search(f"tags.kind = 'cell' and {clause}"):
-            key = run.data.tags.get("cell.key", "")
-            if wanted is None or key in wanted:
-                run_ids.setdefault(key, run.info.run_id)
-        return run_ids
+        with reaching(self.uri):
+            return intact_cells(self._search(clause), wanted, self.client, self.damaged)
+
+    def faults(self) -> dict[str, str]:
+        """By run, what is wrong with the losses of finished cells that have no intact run; all are read."""
+        with reaching(self.uri):
+            return faulty_cells(self._search(f"tags.kind = 'cell' and {_FINISHED}"), self.client)
+
+    def mark_suspect(self, run_id: str) -> None:
+        """Have the artifacts of a run verified from now on whenever it is asked whether its cell is done."""
+        with reaching(self.uri):
+            self.client.set_tag(run_id, SUSPECT, "true")
 
     def observations(self, *, keys: Iterable[str] | None = None, where: str = "") -> Iterator[Observation]:
         """Read finished cells back page by page; losses are read on demand.
@@ -148,22 +165,35 @@ class Store:
             if wanted is None or run.data.tags.get("cell.key") in wanted:
                 cell = self._cell(run)
                 if cell is not None:
-                    yield self._observation(run, cell)
+                    with reaching(self.uri):
+                        damage = artifacts_of(run, self.client).damage()
+                    yield observation_of(run, cell, damage, partial(self._read, run))
 
-    def finished(self, *, kind: str, tags: Mapping[str, str]) -> str | None:
-        """The newest finished run of a kind that has these tags."""
+    def finished(self, *, kind: str, tags: Mapping[str, str], reads: str = "") -> str | None:
+        """The newest finished run of a kind that has these tags, and whose artifacts are whole.
+
+        ``reads`` is the artifact that will be read; without it none is looked at.
+        """
         clauses = "".join(f" and tags.`{name}` = '{value}'" for name, value in tags.items())
-        runs = self._search(f"tags.kind = '{kind}' and {_FINISHED}{clauses}")
-        return next((run.info.run_id for run in runs), None)
+        for run in self._search(f"tags.kind = '{kind}' and {_FINISHED}{clauses}"):
+            with reaching(self.uri):
+                if not reads or artifacts_of(run, self.client).is_whole(reads):
+                    return str(run.info.run_id)
+                log.warning("%s run %s has lost artifacts; it is made again", kind, run.info.run_id)
+        return None
 
     def artifact(self, run_id: str, name: str) -> Path:
-        """A local path of an artifact, which is downloaded when the store is on another machine."""
-        return self._fetch(run_id, self.artifact_uri(run_id), name)
+        """A local path of an artifact, which is downloaded when the store is on another machine.
+
+        Raises: FileNotFoundError where there is none.
+        """
+        with reaching(self.uri):
+            return artifacts_of(self.client.get_run(run_id), self.client).path(name)
 
     def artifact_uri(self, run_id: str) -> str:
         """The address of a run's artifacts; the path of those that lie on this machine."""
         with reaching(self.uri):
-            return _readable(self.client.get_run(run_id).info.artifact_uri)
+            return readable(self.client.get_run(run_id).info.artifact_uri)
 
     def records(self) -> Iterator[dict[str, Any]]:
         """One plain record for every cell run of the experiment, finished or not."""
@@ -172,11 +202,15 @@ class Store:
             complete = run.info.status == "FINISHED" and tags.get(COMPLETE) == "true"
             cell = self._cell(run)
             status = "done" if complete else run.info.status.lower()
+            with reaching(self.uri):
+                damage = artifacts_of(run, self.client).damage() if complete else ""
+            damage = self.unreadable.get(run.info.run_id, damage)
             yield {
                 "cell": tags.get("cell.key", ""),
                 "label": run.info.run_name,
                 "coordinates": {} if cell is None else cell.to_dict(),
-                "status": "damaged" if complete and cell is None else status,
+                "status": "damaged" if complete and damage else status,
+                "damage": damage,
                 "run_id": run.info.run_id,
                 "digest": tags.get(LOSSES_DIGEST, ""),
                 "metrics": dict(run.data.metrics),
@@ -186,6 +220,11 @@ class Store:
     def running(self) -> list[Any]:
         """The runs of the experiment that say RUNNING, dead or alive."""
         return list(self._search("attributes.status = 'RUNNING'"))
+
+    def owners(self) -> Reconciled:
+        """What ``reconcile`` would do; nothing is changed."""
+        with reaching(self.uri):
+            return close_dead_runs(self.running(), self.client, self.lock_path, self.file, close=False)
 
     def reconcile(self) -> Reconciled:
         """Close as KILLED the RUNNING runs whose owner is known to be dead; say which cannot be checked."""
@@ -241,52 +280,12 @@ class Store:
             self.unreadable[run_id] = text
             return None
 
-    def _observation(self, run: Any, cell: Cell) -> Observation:
-        tags = run.data.tags
-        digest = tags.get(LOSSES_DIGEST, "")
-        return Observation(
-            cell=cell,
-            run_id=run.info.run_id,
-            metrics=dict(run.data.metrics),
-            losses_digest=digest,
-            load_losses=lambda: self._losses(run.info, digest),
-            load_table=lambda name: self._table(run.info, name),
-            provenance={
-                name.removeprefix(PROVENANCE): text
-                for name, text in tags.items()
-                if name.startswith(PROVENANCE)
-            },
-        )
-
-    def _fetch(self, run_id: str, artifact_uri: str, name: str) -> Path:
-        local = Path(_readable(artifact_uri)) / name
-        if local.exists():
-            return local
+    def _read(self, run: Any, read: Callable[[Artifacts], Any]) -> Any:
+        """What is read of a run's artifacts; where they do not match, it is marked as suspect."""
         with reaching(self.uri):
-            return Path(self.client.download_artifacts(run_id, name))
-
-    def _table(self, info: Any, name: str) -> dict[str, list[str]]:
-        try:
-            return read_columns(self._fetch(info.run_id, info.artifact_uri, f"{name}.csv"))
-        except (OSError, StoreUnreachable):
-            return {}
-        except BadInput as error:
-            raise BadInput(f"run {info.run_id}: {error}; delete that run, and its cell runs again") from error
-
-    def _losses(self, info: Any, digest: str) -> PerImageLosses:
-        run_id = info.run_id
-        path = self._fetch(run_id, info.artifact_uri, LOSSES_FILE)
-        try:
-            losses = read_losses(path)
-        except (OSError, ValueError) as error:
-            raise DigestMismatch(f"losses of run {run_id} cannot be read: {error}") from error
-        if losses.digest != digest:
-            raise DigestMismatch(
-                f"losses of run {run_id} ({path}) differ from what was logged; remove it:"
-                f" mlflow runs delete --run-id {run_id}"
-            )
-        return losses
-
-
-def _readable(uri: str) -> str:
-    return url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri
+            try:
+                return read(artifacts_of(run, self.client))
+            except DigestMismatch:
+                with contextlib.suppress(MLProjectError):  # a store that takes no tags must not hide it
+                    self.mark_suspect(run.info.run_id)
+                raise

@@ -18,6 +18,7 @@ from typing import Any
 from mlproject import __version__
 from mlproject.cell import Cell
 from mlproject.errors import BadInput, MLProjectError, StoreUnreachable, masked, one_line, printable
+from mlproject.tracking.artifacts import SUMS_DIGEST, write_sums
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +60,13 @@ class TrackedRun:
             self.client.log_batch(self.run_id, metrics=points[start : start + BATCH_METRICS])
 
     def log_files(self, folder: Path) -> None:
-        """Log every file below ``folder`` as an artifact, by its relative path."""
+        """Log every file below ``folder`` as an artifact, by its relative path, with all their digests.
+
+        A run logs its files once.
+        """
+        digest = write_sums(folder)
         self.client.log_artifacts(self.run_id, str(folder))
+        self.client.set_tag(self.run_id, SUMS_DIGEST, digest)
 
     def log_dataset(self, *, name: str, digest: str, source: str, context: str) -> None:
         """Log the images that the run read as an MLflow dataset, which the UI shows and filters."""

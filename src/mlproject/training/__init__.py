@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     )
     from mlproject.training.networks.contrastive import collapsed, hinged, separation, signed, supcon
     from mlproject.training.networks.loop import Trained, train
+    from mlproject.training.networks.state import CHECKPOINT, checkpoint_fault
     from mlproject.training.networks.task import Examples, Measure, Task, Values, build_augment, evaluate
     from mlproject.training.schedule import OPTIMIZERS, Diverged, Schedule, build_optimizer, generator, seeded
 
@@ -62,12 +63,14 @@ MODULES = {
     ),
     "networks.contrastive": ("collapsed", "hinged", "separation", "signed", "supcon"),
     "networks.loop": ("Trained", "train"),
+    "networks.state": ("CHECKPOINT", "checkpoint_fault"),
     "networks.task": ("Examples", "Measure", "Task", "Values", "build_augment", "evaluate"),
     "schedule": ("OPTIMIZERS", "Diverged", "Schedule", "build_optimizer", "generator", "seeded"),
 }
 """Modules that need torch, and the names that they provide."""
 
 __all__ = [
+    "CHECKPOINT",
     "OPTIMIZERS",
     "STRICT",
     "BatchSize",
@@ -94,6 +97,7 @@ __all__ = [
     "batch_gradient",
     "build_augment",
     "build_optimizer",
+    "checkpoint_fault",
     "collapsed",
     "evaluate",
     "generator",

@@ -20,6 +20,7 @@ else:
     FinishedTrial = TrialColumns = Any
 
 KIND = "study"
+TRIALS = "trials.csv"
 
 
 def log_search(result: SearchResult, store: Store, *, sweep: str, parent: str) -> str:
@@ -33,7 +34,7 @@ def log_search(result: SearchResult, store: Store, *, sweep: str, parent: str) -
     digest = sha256(json.dumps([result.coordinate.name, rows]).encode())[:16]
     lock = f"study-run-{digest}"
     with try_locked(store.lock_path(lock)) as ours:
-        earlier = store.finished(kind=KIND, tags={"study.digest": digest})
+        earlier = store.finished(kind=KIND, tags={"study.digest": digest}, reads=TRIALS)
         if earlier or not ours:
             return earlier or ""
         tags = {"study": result.coordinate.name, "study.digest": digest, "sweep": sweep}
@@ -43,7 +44,7 @@ def log_search(result: SearchResult, store: Store, *, sweep: str, parent: str) -
             noted = {"warning": "\n".join(warnings)} if warnings else {}
             run.log(params=_params(result), metrics=_metrics(result), tags=noted, history=_history(result))
             with tempfile.TemporaryDirectory(prefix="mlproject-") as folder:
-                write_rows(Path(folder) / "trials.csv", _columns(result), rows)
+                write_rows(Path(folder) / TRIALS, _columns(result), rows)
                 draw_trials(_trial_columns(result), Path(folder) / "trials.png")
                 run.log_files(Path(folder))
             if result.coordinate.tune.log_trials:

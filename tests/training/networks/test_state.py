@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import logging
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 from torch import nn
 
 from mlproject.training import build_optimizer
@@ -90,26 +91,77 @@ def test_the_average_is_evaluated_and_the_trained_weights_come_back_even_after_a
     assert torch.equal(running.net.get_parameter("0.weight"), trained)
 
 
-def cut(content: bytes) -> bytes:
-    return content[: len(content) // 2]
+def small() -> State:
+    """A state of a few hundred bytes beside its random numbers."""
+    net = nn.Linear(1, 1)
+    optimizer = build_optimizer("sgd", net.parameters(), lr=0.01, weight_decay=0.1)
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    return State(net=net, optimizer=optimizer, scaler=scaler, at=Position(step=3))
 
 
-@pytest.mark.parametrize("damage", [cut, lambda _: b"", lambda _: b"{}", lambda c: c[:8] + b"x" + c[9:]])
-def test_a_damaged_checkpoint_is_reported_and_not_used(tmp_path: Path, caplog, damage) -> None:
-    path = tmp_path / "c"
-    write_checkpoint(path, state(steps=1).pack(), "this")
-    path.write_bytes(damage(path.read_bytes()))
-    with caplog.at_level(logging.WARNING):
-        assert read_checkpoint(path, "this") is None
+def is_read(path: Path, content: bytes, caplog: pytest.LogCaptureFixture) -> bool:
+    """Whether a checkpoint of this content is used; if not, one line says so and the file is gone."""
+    caplog.clear()
+    path.write_bytes(content)
+    if read_checkpoint(path, "this") is not None:
+        return True
     (record,) = caplog.records
     assert record.getMessage().startswith(f"checkpoint {path} is not used (")
-    assert record.getMessage().endswith("; training starts anew")
+    assert record.getMessage().endswith("; it is deleted, and training starts anew")
+    assert not path.exists()
+    return False
+
+
+def test_a_changed_byte_anywhere_and_a_cut_anywhere_are_recognised_and_not_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "c"
+    tensors, rest = small().pack()
+    tensors["random.cpu"] = tensors["random.cpu"][:64]
+    write_checkpoint(path, (tensors, rest), "this")
+    content = path.read_bytes()
+    assert len(content) < 2000
+    assert is_read(path, content, caplog)
+    for i in range(len(content)):
+        flipped = bytearray(content)
+        flipped[i] ^= 1 << i % 8
+        assert not is_read(path, bytes(flipped), caplog), f"byte {i}"
+        assert not is_read(path, content[:i], caplog), f"cut after {i} bytes"
+    assert not is_read(path, content + b"x", caplog)
+
+
+def test_a_checkpoint_of_version_0_2_is_not_used_since_it_has_no_digest(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tensors, rest = small().pack()
+    header = {"format": "mlproject training 1", "identity": "this", "rest": json.dumps(rest)}
+    assert not is_read(tmp_path / "c", save(tensors, header), caplog)
+    assert "it has no digest, as those of version 0.2" in caplog.text
 
 
 def test_a_checkpoint_of_another_training_is_not_used_and_none_is_silent(tmp_path: Path, caplog) -> None:
-    write_checkpoint(tmp_path / "c", state().pack(), "this")
-    assert read_checkpoint(tmp_path / "c", "that") is None
+    write_checkpoint(tmp_path / "c", small().pack(), "that")
+    assert not is_read(tmp_path / "c", (tmp_path / "c").read_bytes(), caplog)
     assert "it belongs to another training" in caplog.text
     caplog.clear()
     assert read_checkpoint(tmp_path / "absent", "this") is None
     assert caplog.text == ""
+
+
+def test_a_checkpoint_of_a_network_that_has_changed_leaves_the_state_as_it_was(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "c"
+    running = state(steps=2)
+    tensors, rest = running.pack()
+    for packed in (small().pack(), ({**tensors, "optimizer.99.step": torch.ones(1)}, rest), (tensors, {})):
+        caplog.clear()
+        write_checkpoint(path, packed, "this")
+        before = running.pack()
+        kept = running.resume(path, "this")
+        assert "it is of another version of this network" in caplog.text
+        assert not path.exists()
+        for found, values in (kept, running.pack()):
+            assert values == before[1]
+            assert found.keys() == before[0].keys()
+            assert all(torch.equal(found[name], before[0][name]) for name in found)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from sqlalchemy import URL
 
 from mlproject.errors import StoreUnreachable, WrongUse
@@ -70,3 +71,39 @@ def test_a_password_with_a_slash_is_masked_where_no_server_answers(
     ):
         pass
     assert "cret" not in str(caught.value)
+
+
+def journal(path: Path) -> BaseJournalBackend:
+    return storages._SignedJournal(path, JournalFileBackend(str(path)))
+
+
+def test_a_changed_byte_of_a_journal_is_no_other_loss_but_reported(tmp_path: Path) -> None:
+    path = tmp_path / "journal.log"
+    with storages.open_storage(str(path), path) as storage:
+        study = optuna.create_study(storage=storage.optuna, study_name="s")
+        study.add_trial(optuna.trial.create_trial(value=0.125, user_attrs={"ü": [1, 1e-300]}))
+    written, content = list(journal(path).read_logs(0)), path.read_bytes()
+    assert len(written) == content.count(b"\n") == 2
+    assert not any("sha256" in record for record in written)
+    messages = []
+    for i in range(len(content)):
+        damaged = bytearray(content)
+        damaged[i] ^= 1 << i % 8
+        path.write_bytes(damaged)
+        try:
+            read = list(journal(path).read_logs(0))
+        except StoreUnreachable as error:
+            messages.append(str(error))
+        else:  # the name of a digest was changed, or a last line, whose end Optuna waits for
+            for record, expected in zip(read, written, strict=False):
+                assert {name: record[name] for name in expected} == expected, f"byte {i}"
+    assert len(messages) > len(content) / 2
+    assert all("is damaged (" in m and "restore it from a copy, or delete it" in m for m in messages)
+
+
+def test_records_of_version_0_2_without_digests_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "journal.log"
+    JournalFileBackend(str(path)).append_logs([{"a": 1}])
+    journal(path).append_logs([{"b": 2}])
+    assert list(journal(path).read_logs(0)) == [{"a": 1}, {"b": 2}]
+    assert list(journal(path).read_logs(1)) == [{"b": 2}]

@@ -27,7 +27,6 @@ from mlproject.training.networks.state import (
     Position,
     Row,
     State,
-    read_checkpoint,
     snapshot,
     write_checkpoint,
 )
@@ -127,12 +126,9 @@ class _NetworkTraining:
         self.file: tuple[Path | None, str, float] = (None, "", SAVE_SECONDS)
 
     def resume(self) -> None:
-        """Resume from the checkpoint, where there is one."""
+        """Resume from the checkpoint, where there is a usable one."""
         path, identity, _ = self.file
-        packed = read_checkpoint(path, identity) if path else None
-        if packed:
-            self.state.unpack(*packed)
-        self.good = packed or self.state.pack()
+        self.good = self.state.resume(path, identity) if path else self.state.pack()
         self.saved = self.copied = time.monotonic()
 
     def run(self) -> None:

@@ -3,13 +3,15 @@
 The state is everything that later steps depend on: weights, their moving average, the best weights so far,
 the optimiser, the scaler, random numbers, the position and the measured history. The order of images and the
 learning rate follow from the position alone. A checkpoint is one safetensors file with JSON in its header
-(no pickle), written atomically. A file that cannot be read, or that belongs to another training, is reported
-and ignored.
+(no pickle), written atomically. Its header holds the SHA-256 of the whole file, as it was with zeros in the
+place of these digits: any changed byte and any cut is recognised. A file that is damaged, that belongs to
+another training, or that version 0.2 wrote (without a digest) is reported and deleted.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 from collections.abc import Iterator
@@ -22,11 +24,22 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from mlproject.device import is_out_of_memory
+from mlproject.errors import one_line
 from mlproject.files import write_atomic
 
 log = logging.getLogger(__name__)
 
-FORMAT = "mlproject training 1"
+CHECKPOINT = "training.safetensors"
+"""Name of the checkpoint in the folder of a cell's training state."""
+UNUSABLE = (OSError, ValueError, KeyError, SafetensorError)
+"""Errors of a checkpoint that is damaged, cut, or not one of this training."""
+FORMAT = "mlproject training 2"
+UNSIGNED = b"0" * 64
+LENGTH_BYTES = 8
+"""A safetensors file begins with the length of its JSON header, little-endian."""
+PIECE = 1 << 20
+"""Bytes read at once."""
 
 Row = dict[str, float]
 Packed = tuple[dict[str, Tensor], dict[str, Any]]
@@ -106,6 +119,25 @@ class State:
         if "cuda" in groups["random"] and torch.cuda.is_available():
             torch.cuda.set_rng_state(groups["random"]["cuda"])
 
+    def resume(self, path: Path, identity: str) -> Packed:
+        """Restore the checkpoint at ``path`` where there is a usable one; returns the packed state.
+
+        One that this network cannot take (its layers have changed) counts as unusable too.
+        """
+        fresh = self.pack()
+        packed = read_checkpoint(path, identity)
+        if packed is None:
+            return fresh
+        try:
+            self.unpack(*packed)
+        except (LookupError, RuntimeError, TypeError, ValueError) as error:
+            if is_out_of_memory(error):
+                raise
+            self.unpack(*fresh)
+            _discard(path, f"it is of another version of this network: {one_line(error)}")
+            return fresh
+        return packed
+
     def follow(self, decay: float) -> None:
         """Update the moving average of the weights; counters are copied. With decay 0 there is no average."""
         if not decay:
@@ -170,20 +202,55 @@ def write_checkpoint(path: Path, packed: Packed, identity: str) -> None:
     """Write a packed state; ``identity`` names its training. Raises: NoRoom."""
     tensors, rest = packed
     header = {"format": FORMAT, "identity": identity, "rest": json.dumps(rest, allow_nan=False)}
-    write_atomic(path, safetensors.torch.save(tensors, header))
+    content = memoryview(safetensors.torch.save(tensors, header | {"sha256": UNSIGNED.decode()}))
+    end = LENGTH_BYTES + int.from_bytes(content[:LENGTH_BYTES], "little")
+    digest = hashlib.sha256(content).hexdigest().encode()
+    write_atomic(path, bytes(content[:end]).replace(UNSIGNED, digest, 1), content[end:])
 
 
 def read_checkpoint(path: Path, identity: str) -> Packed | None:
-    """The packed state at ``path``, or None where there is no usable one."""
+    """The packed state at ``path``, or None where there is no usable one, which is reported and deleted."""
     if not path.exists():
         return None
     try:
+        rest = json.loads(_checked_header(path, identity)["rest"])
         with safe_open(path, "pt") as file:
-            header = file.metadata() or {}
-            if (header.get("format"), header.get("identity")) != (FORMAT, identity):
-                raise ValueError("it belongs to another training")
-            rest = json.loads(header["rest"])
             return {name: file.get_tensor(name) for name in file.keys()}, rest  # noqa: SIM118
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        log.warning("checkpoint %s is not used (%s); training starts anew", path, error)
+    except UNUSABLE as error:
+        _discard(path, error)
         return None
+
+
+def checkpoint_fault(path: Path, identity: str) -> str:
+    """Why a checkpoint cannot be used by the training ``identity``; empty where it can."""
+    try:
+        _checked_header(path, identity)
+    except UNUSABLE as error:
+        return str(error)
+    return ""
+
+
+def _discard(path: Path, reason: object) -> None:
+    """Delete a checkpoint that cannot be used, and report it."""
+    log.warning("checkpoint %s is not used (%s); it is deleted, and training starts anew", path, reason)
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def _checked_header(path: Path, identity: str) -> dict[str, str]:
+    """The header of a verified checkpoint. Raises: UNUSABLE."""
+    with safe_open(path, "pt") as file:
+        header: dict[str, str] = file.metadata() or {}
+    if "sha256" not in header:
+        raise ValueError("it has no digest, as those of version 0.2, so that damage could not be recognised")
+    with path.open("rb") as content:
+        length = content.read(LENGTH_BYTES)
+        start = length + content.read(int.from_bytes(length, "little"))
+        sha = hashlib.sha256(start.replace(header["sha256"].encode(), UNSIGNED, 1))
+        while piece := content.read(PIECE):
+            sha.update(piece)
+    if sha.hexdigest() != header["sha256"]:
+        raise ValueError("it is damaged: its SHA-256 differs from the recorded one")
+    if (header["format"], header["identity"]) != (FORMAT, identity):
+        raise ValueError("it belongs to another training")
+    return header

@@ -1,5 +1,6 @@
 """Storage of studies (a journal file or a database that Optuna supports) and the processes that use it.
 
+Every record of a journal carries a digest, so that a changed loss or knob is no other loss or knob.
 A process holds a lock (``flock``) with a unique name as long as it lives: a running trial whose process died
 is recognised by its free lock, without a clock.
 """
@@ -8,25 +9,27 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.storages import JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 
 from mlproject.errors import MLProjectError, NoRoom, Stopped, StoreUnreachable, is_disk_full, masked, one_line
-from mlproject.files import database_url, lock_folder, locked, try_locked
+from mlproject.files import database_url, lock_folder, locked, sha256, try_locked
 from mlproject.tracking import HOST, this_machine
 
 WAITING = {"sqlite": {"timeout": 60}, "postgresql": {"connect_timeout": 10}}
 """By dialect, the driver's parameter of how many seconds to wait for a lock or a connection."""
 JOURNAL = "journal:"
+DIGEST = "sha256"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +104,7 @@ def _open(url: str) -> Any:
         path = _file(url)
         path.parent.mkdir(parents=True, exist_ok=True)
         lock: Any = _JournalLock(path)  # Optuna uses acquire() and release() alone
-        return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+        return JournalStorage(_SignedJournal(path, JournalFileBackend(str(path), lock_obj=lock)))
     parts = database_url(url)
     if parts is None:
         raise StoreUnreachable(
@@ -125,6 +128,35 @@ def _file(url: str) -> Path:
 
 def _lock_folder(url: str) -> Path:
     return lock_folder(_file(url) if _is_file(url) else url)
+
+
+class _SignedJournal(BaseJournalBackend):
+    """A journal file whose records carry a digest; those of version 0.2 have none."""
+
+    def __init__(self, path: Path, journal: JournalFileBackend) -> None:
+        self.path, self.journal = path, journal
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append records with their digests."""
+        self.journal.append_logs([{**record, DIGEST: _digest(record)} for record in logs])
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        """Records as they were appended. Raises: StoreUnreachable for a damaged one."""
+        try:
+            for record in self.journal.read_logs(log_number_from):
+                digest = record.pop(DIGEST, None)
+                if digest is not None and digest != _digest(record):
+                    raise ValueError("its digest differs from the recorded one")
+                yield record
+        except (ValueError, TypeError, AttributeError) as error:
+            raise StoreUnreachable(
+                f"tuning storage {self.path} is damaged ({one_line(error)}); restore it from a copy, or "
+                "delete it: then the searches start anew"
+            ) from error
+
+
+def _digest(record: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(record, sort_keys=True).encode())[:16]
 
 
 class _JournalLock:

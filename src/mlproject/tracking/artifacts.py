@@ -1,0 +1,292 @@
+"""Artifacts of a finished run read back: where they lie, and whether they match their digests.
+
+Every run logs ``SHA256SUMS`` (as ``sha256sum --check`` reads it), whose own digest is a tag; runs of version
+0.2 have none, but all runs have the digest of their losses as a tag. A plan of many cells asks about each of
+them, so there a look at the file has to do: losses that are gone are missed, and losses that were changed
+after the end of their run are verified. All losses and tables are verified when they are read. A run whose
+artifacts were read and do not match is marked as suspect, and verified whenever it is asked about.
+"""
+
+from __future__ import annotations
+
+import logging
+import posixpath
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from mlproject.cell import Cell
+from mlproject.errors import BadInput, DigestMismatch, StoreUnreachable, one_line
+from mlproject.files import read_columns, sha256, sha256_file
+from mlproject.losses import Observation, PerImageLosses, read_losses
+
+log = logging.getLogger(__name__)
+
+LOSSES_FILE = "losses.parquet"
+LOSSES_DIGEST = "losses.digest"
+PROVENANCE = "provenance."
+SUMS_FILE = "SHA256SUMS"
+SUMS_DIGEST = "artifacts.sha256"
+SUSPECT = "artifacts.suspect"
+"""Tag of a run whose artifacts did not match when they were read."""
+MISSING = "its {} is missing"
+
+
+def write_sums(folder: Path) -> str:
+    """Write the digests of all files below a folder to ``SHA256SUMS``; the digest of that file."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / SUMS_FILE)
+    lines = [f"{sha256_file(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
+    content = "".join(lines).encode()
+    (folder / SUMS_FILE).write_bytes(content)
+    return sha256(content)
+
+
+def local_folder(uri: str) -> Path | None:
+    """The folder of an artifact address on this machine; None where a server or a bucket holds it."""
+    path = readable(uri)
+    return None if "://" in path or not path.startswith("/") else Path(path)
+
+
+def readable(uri: str) -> str:
+    """An artifact address for people: the path of one on this machine."""
+    return url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri
+
+
+def seems_intact(folder: Path | None, ended: int) -> bool:
+    """Whether the losses of a run that ended at ``ended`` (ms since the epoch) are there and unchanged since.
+
+    Those that cannot be looked at count as intact: on a server, or where the folder of all runs is gone (a
+    disk that is not mounted must not make every cell run again).
+    """
+    if folder is None:
+        return True
+    try:
+        return (folder / LOSSES_FILE).stat().st_mtime * 1000 <= ended
+    except OSError:
+        return not is_reachable(folder)
+
+
+def is_reachable(folder: Path) -> bool:
+    """Whether the folder that holds the runs of the experiment is there."""
+    return folder.parent.parent.is_dir()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifacts:
+    """The artifacts of a run. Errors of MLflow are raised as they are."""
+
+    run_id: str
+    uri: str
+    ended: int
+    tags: Mapping[str, str]
+    client: Any = field(repr=False)
+
+    @property
+    def folder(self) -> Path | None:
+        """Their folder on this machine; None where they lie elsewhere."""
+        return local_folder(self.uri)
+
+    def path(self, name: str) -> Path:
+        """A local path of an artifact, which is downloaded when it lies elsewhere.
+
+        Raises: FileNotFoundError where the run has no such artifact, StoreUnreachable where no artifact of
+        the experiment can be reached.
+        """
+        folder = self.folder
+        if folder is not None:
+            if not is_reachable(folder):
+                raise StoreUnreachable(
+                    f"the artifacts of run {self.run_id} lie below {folder.parent.parent}, which is not "
+                    "there; mount or restore it, or give them up: `mlproject doctor --repair`"
+                )
+            if not (folder / name).is_file():
+                raise FileNotFoundError(name)
+            return folder / name
+        try:
+            return Path(self.client.download_artifacts(self.run_id, name))
+        except Exception as error:
+            listed = self.client.list_artifacts(self.run_id, posixpath.dirname(name) or None)
+            if any(entry.path == name for entry in listed):
+                raise
+            raise FileNotFoundError(name) from error
+
+    def losses(self) -> PerImageLosses:
+        """The losses, verified. Raises: DigestMismatch, which names the run and what to do."""
+        try:
+            path = self._verified(LOSSES_FILE)
+            losses = _parsed(path)
+            if losses.digest != self.tags.get(LOSSES_DIGEST):
+                raise ValueError(f"its {LOSSES_FILE} differs from what was logged")
+        except (FileNotFoundError, ValueError) as error:
+            raise self._mismatch(_reason(error)) from error
+        return losses
+
+    def table(self, name: str) -> dict[str, list[str]]:
+        """A table as columns of text, verified; empty where the run has none.
+
+        Raises: DigestMismatch; BadInput for a table of version 0.2 that cannot be read.
+        """
+        file = f"{name}.csv"
+        try:
+            if self._sums and file not in self._sums:
+                return {}
+            return read_columns(self._verified(file))
+        except (OSError, ValueError) as error:
+            if SUMS_DIGEST not in self.tags:
+                return {}
+            raise self._mismatch(_reason(error)) from error
+        except BadInput as error:
+            raise BadInput(f"run {self.run_id}: {error}; {self._remedy}") from error
+
+    def damage(self) -> str:
+        """Why a finished cell has to run again; empty where its losses are there, as far as a look tells.
+
+        Those of a run that is marked as suspect are verified, and so are losses that were changed after the
+        end of the run.
+        """
+        seems_fine = SUSPECT not in self.tags and seems_intact(self.folder, self.ended)
+        return "" if seems_fine else self.fault()
+
+    def fault(self) -> str:
+        """Why the losses cannot be used (of a suspect run, any artifact); empty where they are verified."""
+        if self.folder is not None and not is_reachable(self.folder):
+            return f"{MISSING.format(LOSSES_FILE)}, as is {self.folder.parent.parent}"
+        try:
+            self.losses()
+            for name in self._sums if SUSPECT in self.tags else ():
+                self._verified(name)
+        except (FileNotFoundError, ValueError) as error:
+            return _reason(error)
+        except DigestMismatch as error:
+            return _reason(error.__cause__ or error)
+        return ""
+
+    def is_whole(self, name: str) -> bool:
+        """Whether all artifacts are there and match; of those elsewhere, whether this one does.
+
+        A run of version 0.2 is whole where it has this one.
+        """
+        try:
+            for each in {name, *(self._sums if self.folder is not None else ())}:
+                self._verified(each)
+        except (FileNotFoundError, ValueError):
+            return False
+        return True
+
+    @cached_property
+    def _sums(self) -> dict[str, str]:
+        """The recorded digests by name; empty for a run of version 0.2. Raises as ``_verified`` does."""
+        expected = self.tags.get(SUMS_DIGEST)
+        if expected is None:
+            return {}
+        content = self.path(SUMS_FILE).read_bytes()
+        if sha256(content) != expected:
+            raise ValueError(f"its {SUMS_FILE} differs from what was logged")
+        lines = [line.partition("  ") for line in content.decode().splitlines()]
+        return {name: digest for digest, _, name in lines}
+
+    def _verified(self, name: str) -> Path:
+        """Raises: FileNotFoundError for an artifact that is missing, ValueError for one that differs."""
+        path = self.path(name)
+        expected = self._sums.get(name)
+        try:
+            differs = expected is not None and sha256_file(path) != expected
+        except OSError as error:
+            raise ValueError(f"its {name} cannot be read: {one_line(error)}") from error
+        if differs:
+            raise ValueError(f"its {name} differs from what was logged")
+        return path
+
+    @property
+    def _remedy(self) -> str:
+        delete = f"mlflow runs delete --run-id {self.run_id}"
+        return f"the next sweep of its plan runs the cell again, or leave it out: {delete}"
+
+    def _mismatch(self, reason: str) -> DigestMismatch:
+        return DigestMismatch(f"run {self.run_id} is damaged: {reason}; {self._remedy}")
+
+
+def artifacts_of(run: Any, client: Any) -> Artifacts:
+    """The artifacts of an MLflow run."""
+    info = run.info
+    return Artifacts(
+        run_id=info.run_id,
+        uri=info.artifact_uri,
+        ended=info.end_time or 0,
+        tags=run.data.tags,
+        client=client,
+    )
+
+
+def intact_cells(
+    runs: Iterable[Any], keys: Collection[str] | None, client: Any, reported: dict[str, str]
+) -> dict[str, Artifacts]:
+    """The artifacts of finished cells by key (of ``keys`` where given); of several intact runs the first.
+
+    Damaged runs of cells that have no intact one are reported in one line, and added to ``reported``, which
+    says by run what is damaged.
+    """
+    intact: dict[str, Artifacts] = {}
+    damaged: dict[str, tuple[str, str]] = {}
+    for run in runs:
+        key = run.data.tags.get("cell.key", "")
+        if key in intact or not (keys is None or key in keys):
+            continue
+        artifacts = artifacts_of(run, client)
+        if reason := artifacts.damage():
+            damaged.setdefault(key, (artifacts.run_id, reason))
+        else:
+            intact[key] = artifacts
+    new = [pair for key, pair in damaged.items() if key not in intact and pair[0] not in reported]
+    if new:
+        more = f"; {len(new) - 1} more runs are damaged (`mlproject ls`)" if len(new) > 1 else ""
+        log.warning("run %s does not count as done: %s; its cell runs again%s", *new[0], more)
+        reported.update(new)
+    return intact
+
+
+def faulty_cells(runs: Iterable[Any], client: Any) -> dict[str, str]:
+    """By run, what is wrong with the losses of finished cells that have no intact run; all are read."""
+    faults: dict[str, tuple[str, str]] = {}
+    intact = set()
+    for run in runs:
+        key = run.data.tags.get("cell.key", "")
+        fault = "" if key in intact else artifacts_of(run, client).fault()
+        if fault:
+            faults.setdefault(key, (run.info.run_id, fault))
+        else:
+            intact.add(key)
+    return dict(fault for key, fault in faults.items() if key not in intact)
+
+
+def observation_of(
+    run: Any, cell: Cell, damage: str, read: Callable[[Callable[[Artifacts], Any]], Any]
+) -> Observation:
+    """A finished run as an observation; ``read`` applies a function to its artifacts."""
+    tags = run.data.tags
+    return Observation(
+        cell=cell,
+        run_id=run.info.run_id,
+        metrics=dict(run.data.metrics),
+        losses_digest=tags.get(LOSSES_DIGEST, ""),
+        load_losses=lambda: read(Artifacts.losses),
+        load_table=lambda name: read(lambda artifacts: artifacts.table(name)),
+        provenance={k.removeprefix(PROVENANCE): v for k, v in tags.items() if k.startswith(PROVENANCE)},
+        damage=damage,
+    )
+
+
+def _parsed(path: Path) -> PerImageLosses:
+    """Raises: ValueError for a file that is no table of losses, whatever is wrong with it."""
+    try:
+        return read_losses(path)
+    except Exception as error:  # damaged bytes: the parser may raise anything
+        raise ValueError(f"its {LOSSES_FILE} cannot be read: {one_line(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    return MISSING.format(error) if isinstance(error, FileNotFoundError) else str(error)
