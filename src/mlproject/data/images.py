@@ -225,8 +225,6 @@ def _rgb(image: PillowImage) -> Pixels:
         raise BadImage("32-bit or signed pixels, whose white is not known")
     if image.mode == "P" and (largest := image.getextrema()[1]) >= (n := len(image.getpalette() or ()) // 3):
         raise BadImage(f"holds palette index {largest}, and its palette has {n} colours (from 0)")
-    if image.mode == "RGB" and not image.has_transparency_data:
-        return np.array(image)
     width, height = image.size
     pixels = np.empty((height, width, 3), np.uint8)
     for top in range(0, height, STRIP):
