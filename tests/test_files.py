@@ -63,7 +63,7 @@ def test_a_file_digest_is_that_of_its_bytes(tmp_path: Path) -> None:
 @given(
     old=st.binary(max_size=64),
     new=st.binary(max_size=64),
-    step=st.sampled_from(["fsync", "fchmod", "replace"]),
+    step=st.sampled_from(["fsync", "fdopen", "replace"]),
 )
 def test_a_write_that_fails_anywhere_leaves_the_old_file_and_nothing_else(
     old: bytes, new: bytes, step: str
@@ -84,9 +84,21 @@ def test_a_write_that_fails_anywhere_leaves_the_old_file_and_nothing_else(
         assert path.read_bytes() == new
 
 
-def test_a_written_file_can_be_read_by_colleagues(tmp_path: Path) -> None:
-    write_atomic(tmp_path / "file", b"")
-    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
+@pytest.mark.parametrize("mask", [0o022, 0o002, 0o077, 0o000])
+def test_files_and_locks_obey_the_umask(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        write_atomic(tmp_path / "file", b"")
+        with try_locked(tmp_path / "lock"):
+            pass
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o666 & ~mask}
+
+
+def test_a_name_of_255_bytes_can_be_written(tmp_path: Path) -> None:
+    write_atomic(tmp_path / ("x" * 255), b"y")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"y"]
 
 
 def test_a_folder_in_the_place_of_a_file_is_no_full_disk(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import hashlib
 import io
 import os
 import re
-import tempfile
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from numbers import Number
 from pathlib import Path
@@ -32,6 +32,8 @@ else:
     URL = Any
 
 STUB_SUFFIX = ".part"
+LONGEST_STEM = 50
+"""Characters of a file's name in that of its temporary file: names of 255 bytes have no room for more."""
 PLAIN = re.compile(r"sqlite:///([\w/.-]+)")
 """A SQLite address that is read as it stands: importing SQLAlchemy takes a third of a second."""
 MEMORY = ("", ":memory:")
@@ -48,9 +50,9 @@ def write_atomic(path: Path, content: bytes) -> None:
     Raises: NoRoom when the disk is full. The temporary file is removed on every error.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, stub = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=STUB_SUFFIX)
+    stub = path.with_name(f"{path.name[:LONGEST_STEM]}.{uuid.uuid4().hex}{STUB_SUFFIX}")
+    handle = os.open(stub, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)  # less the umask
     try:
-        os.fchmod(handle, 0o644)  # mkstemp's 0600 would hide caches and artifacts from colleagues
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
@@ -201,7 +203,7 @@ def lock_folder(address: str | Path) -> Path:
 @contextlib.contextmanager
 def _open_lock(path: Path) -> Iterator[int]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         yield handle
     finally:

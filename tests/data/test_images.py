@@ -265,7 +265,9 @@ def _stored_as(orientation):
     return np.asarray(image.transpose(inverse[orientation]) if orientation > 1 else image)
 
 
-@pytest.mark.parametrize(("bits", "n_colours", "indices"), [(8, 4, (0, 3, 200)), (4, 3, (3,)), (1, 1, (0, 1))])
+@pytest.mark.parametrize(
+    ("bits", "n_colours", "indices"), [(8, 4, (0, 3, 200)), (4, 3, (3,)), (1, 1, (0, 1))]
+)
 def test_an_index_beyond_the_palette_is_no_colour(bits, n_colours, indices):
     content = palette_png(bits, n_colours, indices)
     for read in (decode, check):

@@ -160,7 +160,7 @@ def test_python_objects_beside_weights_are_named_and_never_made(tmp_path, capsys
         (network(), "torch.nn.modules.container.Sequential"),
         ({"model": network()}, "torch.save(content['model'].state_dict(), 'weights.pth')"),
         (dict(enumerate(STATE.values())), "11 of 11 values under keys that are no names (int)"),
-        ({"state_dict": dict(enumerate(STATE.values()))}, "'state_dict' (a mapping of 11, with keys that are no"),
+        ({"state_dict": dict(enumerate(STATE.values()))}, "(a mapping of 11, with keys that are no names)"),
         (STATE | {b"x": torch.ones(1)}, "1 of 12 values under keys that are no names (bytes)"),
         (STATE | {"\x1b[2J\n": torch.ones(1)}, r"the file holds 1 others (\x1b[2J\n)"),
         (list(STATE.values()), "a list of 11, not a mapping"),
@@ -173,7 +173,8 @@ def test_python_objects_beside_weights_are_named_and_never_made(tmp_path, capsys
         ({k: v for k, v in STATE.items() if "tail" not in k}, "2 of its 9 tensors are missing (tail"),
         (STATE | {"conv.weight": torch.ones(4, 1, 3, 3)}, "shape [4, 1, 3, 3], not [4, 3, 3, 3]"),
     ],
-    ids=["network", "network within", "integers", "integers within", "bytes", "escapes", "list", "tensor", "none", "empty", "optimizer", "beside",
+    ids=["network", "network within", "integers", "integers within", "bytes", "escapes",
+         "list", "tensor", "none", "empty", "optimizer", "beside",
          "long names", "missing", "grey"],
 )  # fmt: skip
 def test_what_is_no_state_of_this_network_is_described_in_one_line(tmp_path, content, part):

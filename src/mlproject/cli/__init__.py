@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
@@ -13,6 +14,7 @@ from mlproject.errors import (
     MLProjectError,
     NoRoom,
     Stopped,
+    StoreUnreachable,
     WrongUse,
     is_disk_full,
     one_line,
@@ -22,6 +24,8 @@ from mlproject.errors import (
 )
 
 __all__ = ["main"]
+
+READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def main() -> None:
@@ -53,6 +57,9 @@ def _message(error: Exception) -> tuple[str, int]:
         return f"error: {text}" if text else "", WrongUse.status
     if is_disk_full(error):
         return f"error: no room: {one_line(error)}; free some space", NoRoom.status
+    if isinstance(error, OSError) and error.errno in READ_ONLY:
+        what = f"{error.filename} cannot be written or read" if error.filename else "a file cannot be written"
+        return f"error: {what}: {error.strerror}", StoreUnreachable.status
     return f"unexpected {one_line(error)} (a defect of mlproject; --debug shows where)", 1
 
 

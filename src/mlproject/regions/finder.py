@@ -185,7 +185,7 @@ class RegionStore:
         if kept is None:
             kept = self.finder.find(read())
             content = json.dumps(kept.to_dict(), allow_nan=False)
-            write_atomic(self._path(digest), json.dumps([sha256(content.encode()), content]).encode())
+            write_atomic(self._path(digest), json.dumps([self._signed(digest, content), content]).encode())
         return kept
 
     @contextlib.contextmanager
@@ -200,12 +200,17 @@ class RegionStore:
         """The stored region of an image; None where there is none, or it is damaged."""
         try:
             expected, content = json.loads(self._path(digest).read_bytes())
-            if sha256(content.encode()) != expected:
+            # Version 0.2 signed the content alone, not where it belongs.
+            if expected not in (self._signed(digest, content), sha256(content.encode())):
                 return None
             region = RegionResult.from_dict(json.loads(content))
             return region if "score" in region.facts else None  # 0.2 stored no score
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
+
+    def _signed(self, digest: str, content: str) -> str:
+        """SHA-256 of a region, of its image and its settings: it is no other image's region."""
+        return sha256(f"{self.folder.name} {digest} {content}".encode())
 
     def _path(self, digest: str) -> Path:
         return self.folder / f"{digest}.json"

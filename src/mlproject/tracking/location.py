@@ -12,8 +12,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from mlproject.errors import BadInput, NoRoom, StoreUnreachable, WrongUse, masked, unknown
+from mlproject.errors import BadInput, NoRoom, WrongUse, masked, unknown
 from mlproject.files import database_file, database_url, lock_folder, locked, write_atomic
+from mlproject.tracking.place import BUILD_LOCK, check_place, check_sqlite, folder_of, sweep
 from mlproject.tracking.store import Store, reaching
 
 DEFAULT_URI = "sqlite:///mlflow.db"
@@ -56,7 +57,7 @@ def done_runs(experiment: str | None = None) -> tuple[str, dict[str, str]]:
     """
     uri = tracking_uri()
     path = sqlite_path(uri)
-    if path is not None and not path.exists():
+    if path is not None and not os.path.exists(path):
         return "", {}
     if path is not None:
         question = _question(path, experiment)
@@ -118,13 +119,17 @@ def _connect(uri: str, *, create: bool) -> Any:
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     path = sqlite_path(uri)
-    if path is not None and not path.exists() and not create:
-        raise StoreUnreachable(f"no tracking store at {path}; run a cell first, or set MLFLOW_TRACKING_URI")
+    place = path or folder_of(uri)
+    if place is not None:
+        check_place(place, create=create)
+    if path is not None and os.path.lexists(path):
+        check_sqlite(path)
     import mlflow
 
     with reaching(uri):
         address = _address(uri)
         if path is not None:
+            sweep(path)
             _build_sqlite(path, address)
         client = mlflow.MlflowClient(tracking_uri=address)
     mlflow.set_tracking_uri(uri)
@@ -152,11 +157,12 @@ def _build_sqlite(path: Path, address: str) -> None:
     """Build a new store under a temporary name, then link it: killed midway it leaves no half-built store."""
     if path.exists():
         return
-    with locked(lock_folder(path) / "store.lock"):
+    with locked(lock_folder(path) / BUILD_LOCK):
         if path.exists():
             return
         stub = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
         try:
+            os.close(os.open(stub, os.O_CREAT | os.O_EXCL, 0o666))  # SQLite would ignore a wider umask
             _build(_address(address, stub), _artifact_root())
             os.link(stub, path)
         finally:

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mlproject.training.settings import (
+    MOST_STEPS,
     STRICT,
     BatchSize,
     Epochs,
@@ -68,6 +69,7 @@ MODULES = {
 """Modules that need torch, and the names that they provide."""
 
 __all__ = [
+    "MOST_STEPS",
     "OPTIMIZERS",
     "STRICT",
     "BatchSize",
