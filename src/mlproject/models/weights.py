@@ -16,7 +16,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from mlproject.errors import BadInput, DigestMismatch, WrongUse
+from mlproject.errors import BadInput, DigestMismatch, WrongUse, shown
 from mlproject.files import sha256, sha256_file, write_atomic
 from mlproject.models.model import Model, Pinned, Weights
 
@@ -116,7 +116,7 @@ def _random(spec: str) -> Weights:
 def _file(spec: str) -> Weights:
     path = Path(os.path.expanduser(spec))
     if not os.path.isfile(path):
-        raise BadInput(f"weights: {spec!r} is neither a file nor one of {KNOWN}")
+        raise BadInput(f"weights: {shown(spec)} is neither a file nor one of {KNOWN}")
     try:
         status = path.stat()
         digest = _digest(path.resolve(), status.st_ino, status.st_size, status.st_mtime_ns)

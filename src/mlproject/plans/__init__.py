@@ -8,6 +8,7 @@ together. Only a grid whose images or weights are not there is left out, and the
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import os
@@ -113,14 +114,18 @@ def _build(
     planned: list[PlannedCell] = []
     faults: list[MLProjectError] = []
     n_cells = 0
+    merged: dict[str, dict[str, Any]] = {}
     for number, grid in enumerate(grids, 1):
         label = f"{where}, grid {number}" if where else ""
-        try:
-            merged = _merge(grid, overrides, named_weights=bool(where))
-            n_cells += _count(merged, n_cells)
-            planned += list(_cells(merged, tune, limits=bool(where)))
-        except MLProjectError as fault:
-            faults.append(_located(label, fault) if label else fault)
+        with _collecting(faults, label):
+            table = _merge(grid, overrides, named_weights=bool(where))
+            n_cells += math.prod(len(_values(name, value)) for name, value in table.items())
+            merged[label] = table
+    with _collecting(faults, where):
+        _require_few(n_cells)
+    for label, values in merged.items() if n_cells <= MOST_CELLS else ():
+        with _collecting(faults, label):
+            planned += list(_cells(values, tune, limits=bool(where)))
     _raise(faults, n_grids=len(grids))
     cells: dict[str, Cell] = {}
     for item in planned:
@@ -135,6 +140,15 @@ def _build(
         left_out=tuple(str(fault) for fault in faults),
         naming=Naming.of_cells(tuple(cells.values()), given),
     )
+
+
+@contextlib.contextmanager
+def _collecting(faults: list[MLProjectError], label: str) -> Iterator[None]:
+    """Keep a fault, with the label of its grid, so that all faults are reported together."""
+    try:
+        yield
+    except MLProjectError as fault:
+        faults.append(_located(label, fault) if label else fault)
 
 
 def _raise(faults: Sequence[MLProjectError], *, n_grids: int) -> None:
@@ -175,20 +189,12 @@ def _merge(grid: Mapping[str, Any], overrides: Mapping[str, Any], *, named_weigh
     return merged
 
 
-def _count(merged: Mapping[str, Any], n_before: int) -> int:
-    """How many cells a grid describes, counted before any is built. Raises: WrongUse for too many."""
-    n_cells = math.prod(len(_values(name, value)) for name, value in merged.items())
-    if n_before + n_cells > MOST_CELLS:
-        before = f", after {n_before:,} of other grids" if n_before else ""
-        raise WrongUse(
-            f"the grid describes {_in_words(n_cells)} cells{before}; a plan has at most {MOST_CELLS:,}: "
-            "shorten its lists, or split it into several plans"
-        )
-    return n_cells
-
-
-def _in_words(n: int) -> str:
-    return f"{n:,}" if n < 10**15 else f"over {10**15:,}"
+def _require_few(n_cells: int) -> None:
+    """Refuse too many cells, which are counted before any is built. Raises: WrongUse."""
+    if n_cells > MOST_CELLS:
+        number = f"{n_cells:,}" if n_cells < 10**15 else f"over {10**15:,}"
+        remedy = "shorten its lists, or split it into several"
+        raise WrongUse(f"the plan describes {number} cells, of {MOST_CELLS:,} at most: {remedy}")
 
 
 def _check_names(merged: Mapping[str, Any]) -> None:
