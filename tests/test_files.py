@@ -15,10 +15,12 @@ from mlproject.errors import NoRoom
 from mlproject.files import (
     database_file,
     database_url,
+    escape_formula,
     locked,
     sha256,
     sha256_file,
     try_locked,
+    unescape_formula,
     write_atomic,
 )
 
@@ -159,3 +161,9 @@ def test_an_address_that_is_read_as_it_stands_names_the_file_that_sqlalchemy_rea
     assert url is not None
     assert url.database is not None
     assert database_file(f"sqlite:///{name}") == Path(url.database).absolute()
+
+
+@pytest.mark.parametrize("text", ["=1", "+1", "-a", "@a", "\t=1", "＝1", "＋1", "－1", "＠a", "'＝1"])
+def test_formulas_are_escaped_in_full_width_too(text: str) -> None:
+    assert escape_formula(text) == "'" + text
+    assert unescape_formula(escape_formula(text)) == text

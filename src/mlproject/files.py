@@ -3,9 +3,10 @@
 A file appears whole or not at all: temporary name in the same folder, flush, fsync, rename, fsync of
 the folder. A lock is an ``flock``: the kernel releases it when its owner dies for any reason.
 
-Every CSV artifact is written here. Spreadsheets run a cell that begins with ``= + - @``, a tab or a line
-break as a formula (OWASP, "CSV injection"), and names come from anywhere: such text gets an apostrophe, which
-is taken off again when the file is read. Numbers are written as they are.
+Every CSV artifact is written here. Spreadsheets run a cell that begins with ``= + - @`` (in some languages
+their full-width forms too), a tab or a line break as a formula (OWASP, "CSV injection"), and names come from
+anywhere: such text gets an apostrophe, which is taken off again when the file is read. Numbers are written
+as they are.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ MEMORY = ("", ":memory:")
 """SQLite's names of a database that ends with its process."""
 NUMBERS = {float, int, bool, type(None)}
 """Types of cells that are never escaped; there are more, but columns of these need no look at each cell."""
-FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 """Beginning of a cell that a spreadsheet may take for a formula, or that was escaped as one."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import logging
 import os
 import sys
 
@@ -23,9 +24,17 @@ from mlproject.errors import (
     stop_received,
 )
 
-__all__ = ["main"]
+__all__ = ["EscapingFormatter", "main"]
 
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+class EscapingFormatter(logging.Formatter):
+    """Messages of logs without characters that could control the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The message, on as many lines as it has."""
+        return printable(super().format(record), keep="\n")
 
 
 def main() -> None:
@@ -34,6 +43,8 @@ def main() -> None:
     # Imports create millions of objects that all stay: a third of start-up was garbage collection.
     gc.set_threshold(100_000, 50, 50)
     raise_on_signals()
+    if logging.lastResort is not None:  # prints warnings of all modules, with the names that they hold
+        logging.lastResort.setFormatter(EscapingFormatter())
     try:
         sys.exit(app(prog_name="mlproject", standalone_mode=False))
     except Stopped as stop:
