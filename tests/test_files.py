@@ -16,12 +16,14 @@ from mlproject.files import (
     abandoned_stubs,
     database_file,
     database_url,
+    escape_formula,
     lock_folder,
     locked,
     read_signed,
     sha256,
     sha256_file,
     try_locked,
+    unescape_formula,
     write_atomic,
     write_signed,
 )
@@ -67,7 +69,7 @@ def test_a_file_digest_is_that_of_its_bytes(tmp_path: Path) -> None:
 @given(
     old=st.binary(max_size=64),
     new=st.binary(max_size=64),
-    step=st.sampled_from(["fsync", "fchmod", "replace"]),
+    step=st.sampled_from(["fsync", "fdopen", "replace"]),
 )
 def test_a_write_that_fails_anywhere_leaves_the_old_file_and_nothing_else(
     old: bytes, new: bytes, step: str
@@ -88,9 +90,21 @@ def test_a_write_that_fails_anywhere_leaves_the_old_file_and_nothing_else(
         assert path.read_bytes() == new
 
 
-def test_a_written_file_can_be_read_by_colleagues(tmp_path: Path) -> None:
-    write_atomic(tmp_path / "file", b"")
-    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
+@pytest.mark.parametrize("mask", [0o022, 0o002, 0o077, 0o000])
+def test_files_and_locks_obey_the_umask(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        write_atomic(tmp_path / "file", b"")
+        with try_locked(tmp_path / "lock"):
+            pass
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o666 & ~mask}
+
+
+def test_a_name_of_255_bytes_can_be_written(tmp_path: Path) -> None:
+    write_atomic(tmp_path / ("x" * 255), b"y")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"y"]
 
 
 def test_a_folder_in_the_place_of_a_file_is_no_full_disk(tmp_path: Path) -> None:
@@ -252,3 +266,9 @@ def test_signed_values_are_read_back_and_anything_else_is_refused(tmp_path: Path
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"differs|Expecting|decode"):
         read_signed(path)
+
+
+@pytest.mark.parametrize("text", ["=1", "+1", "-a", "@a", "\t=1", "＝1", "＋1", "－1", "＠a", "'＝1"])
+def test_formulas_are_escaped_in_full_width_too(text: str) -> None:
+    assert escape_formula(text) == "'" + text
+    assert unescape_formula(escape_formula(text)) == text

@@ -12,10 +12,11 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-from mlproject.errors import WrongUse, unknown
+from mlproject.errors import WrongUse, shown, unknown
 
 Knob = str | int | float | bool
 Draw = Literal["balanced", "prefix"]
@@ -111,7 +112,7 @@ class Cell:
             finite = not isinstance(value, float) or math.isfinite(value)
             _require(finite, name, "must be finite", value)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """16 hexadecimal digits of the SHA-256 of everything that changes the result."""
         named = {k: v for k, v in self.to_dict().items() if k not in LABELS_ONLY}
@@ -265,4 +266,4 @@ def _text(value: object) -> str:
 
 def _require(holds: bool, name: str, rule: str, value: object) -> None:
     if not holds:
-        raise WrongUse(f"{name} {rule}, not {value!r}")
+        raise WrongUse(f"{name} {rule}, not {shown(value)}")

@@ -24,6 +24,8 @@ from collections.abc import Iterable
 from types import FrameType
 
 N_SHOWN = 25
+LONGEST_SHOWN = 200
+"""Characters of a value that a message shows, at most."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 PR_SET_PDEATHSIG = 1
 REPEAT_SECONDS = 3.0
@@ -112,6 +114,19 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
 
 
+def shown(value: object) -> str:
+    """A value as Python writes it, for a message: values from outside may be of any length and depth.
+
+    >>> print(shown("x" * 1000)[:5], shown([1.5]))
+    'xxxx [1.5]
+    """
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # Python writes no integer of more than 4,300 digits
+        return f"a value too large to be shown ({type(value).__name__})"
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}… ({len(text):,} characters)"
+
+
 def unknown(kind: str, value: object, known: Iterable[str]) -> WrongUse:
     """The error for an unknown name, with near matches or all known names.
 
@@ -119,10 +134,11 @@ def unknown(kind: str, value: object, known: Iterable[str]) -> WrongUse:
     unknown model 'resnet5'; did you mean resnet50?
     """
     names = sorted(known)
-    near = difflib.get_close_matches(str(value), names, n=3, cutoff=0.6)
-    shown = names if len(names) <= N_SHOWN else [*names[:N_SHOWN], f"… ({len(names)} in all)"]
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(shown)}"
-    return WrongUse(f"unknown {kind} {str(value)!r}; {hint}")
+    text = value if isinstance(value, str) else shown(value)
+    near = difflib.get_close_matches(text[:LONGEST_SHOWN], names, n=3, cutoff=0.6)
+    listed = names if len(names) <= N_SHOWN else [*names[:N_SHOWN], f"… ({len(names)} in all)"]
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(listed)}"
+    return WrongUse(f"unknown {kind} {shown(text)}; {hint}")
 
 
 def printable(text: str, keep: str = "") -> str:

@@ -3,9 +3,10 @@
 A file appears whole or not at all: temporary name in the same folder, flush, fsync, rename, fsync of
 the folder. A lock is an ``flock``: the kernel releases it when its owner dies for any reason.
 
-Every CSV artifact is written here. Spreadsheets run a cell that begins with ``= + - @``, a tab or a line
-break as a formula (OWASP, "CSV injection"), and names come from anywhere: such text gets an apostrophe, which
-is taken off again when the file is read. Numbers are written as they are.
+Every CSV artifact is written here. Spreadsheets run a cell that begins with ``= + - @`` (in some languages
+their full-width forms too), a tab or a line break as a formula (OWASP, "CSV injection"), and names come from
+anywhere: such text gets an apostrophe, which is taken off again when the file is read. Numbers are written
+as they are.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import json
 import os
 import re
 import socket
-import tempfile
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from numbers import Number
 from pathlib import Path
@@ -35,18 +36,22 @@ else:
     URL = Any
 
 STUB_SUFFIX = ".part"
+LONGEST_STEM = 50  # characters of a name in that of its temporary file: of 255 bytes few are left
 PLAIN = re.compile(r"sqlite:///([\w/.-]+)")
 """A SQLite address that is read as it stands: importing SQLAlchemy takes a third of a second."""
-MEMORY = ("", ":memory:")
-"""SQLite's names of a database that ends with its process."""
+MEMORY = ("", ":memory:")  # SQLite's names of a database that ends with its process
 LOOPBACK = ("", "localhost", "::1", "localhost.localdomain")
 """Names of this machine in addresses; a database without a host is reached by a socket of this machine."""
-PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
-"""Ports that addresses need not name."""
+PORTS = {
+    "http": 80,
+    "https": 443,
+    "postgresql": 5432,
+    "mysql": 3306,
+    "mssql": 1433,
+}  # addresses may omit them
 NUMBERS = {float, int, bool, type(None)}
 """Types of cells that are never escaped; there are more, but columns of these need no look at each cell."""
-FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
-"""Beginning of a cell that a spreadsheet may take for a formula, or that was escaped as one."""
+FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")  # also of one that was escaped
 
 
 def write_atomic(path: Path, *parts: bytes | memoryview) -> None:
@@ -55,9 +60,9 @@ def write_atomic(path: Path, *parts: bytes | memoryview) -> None:
     Raises: NoRoom when the disk is full. The temporary file is removed on every error.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, stub = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=STUB_SUFFIX)
+    stub = path.with_name(f"{path.name[:LONGEST_STEM]}.{uuid.uuid4().hex}{STUB_SUFFIX}")
+    handle = os.open(stub, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)  # less the umask
     try:
-        os.fchmod(handle, 0o644)  # mkstemp's 0600 would hide caches and artifacts from colleagues
         with os.fdopen(handle, "wb") as file:
             fcntl.flock(handle, fcntl.LOCK_EX)  # free once this process is dead: see abandoned_stubs
             for part in parts:
@@ -96,17 +101,23 @@ def _is_free(path: Path) -> bool:
     return True
 
 
-def write_signed(path: Path, value: Any) -> None:
-    """Write a value as JSON with its SHA-256, for ``read_signed``. Raises: NoRoom."""
+def write_signed(path: Path, value: Any, *, place: str = "") -> None:
+    """Write a value as JSON with its SHA-256, for ``read_signed``; ``place`` is what it belongs to.
+
+    Raises: NoRoom.
+    """
     content = json.dumps(value, allow_nan=False)
-    write_atomic(path, json.dumps([sha256(content.encode()), content]).encode())
+    write_atomic(path, json.dumps([sha256((place + content).encode()), content]).encode())
 
 
-def read_signed(path: Path) -> Any:
-    """The value that ``write_signed`` wrote. Raises: OSError; ValueError for a damaged file."""
+def read_signed(path: Path, *, place: str = "") -> Any:
+    """The value that ``write_signed`` wrote for this place, or for none, as version 0.2 did.
+
+    Raises: OSError; ValueError for a damaged file, or one of another place.
+    """
     signed = json.loads(path.read_bytes())
     match signed:
-        case [str(digest), str(content)] if sha256(content.encode()) == digest:
+        case [str(digest), str(content)] if digest in {sha256((p + content).encode()) for p in (place, "")}:
             return json.loads(content)
     raise ValueError(f"{path.name} differs from what was written")
 
@@ -280,7 +291,7 @@ def _normalised(address: str) -> str:
 @contextlib.contextmanager
 def _open_lock(path: Path) -> Iterator[int]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         yield handle
     finally:

@@ -41,6 +41,16 @@ def png(width, height, rows, *, depth=8, colour=0, flip_checksum_of=None):
     return content
 
 
+def palette_png(bits, n_colours, indices):
+    """A PNG of one row of palette indices, which may lie beyond its palette."""
+    row = "".join(f"{index:0{bits}b}" for index in indices)
+    packed = int(row.ljust(-(-len(row) // 8) * 8, "0"), 2).to_bytes(-(-len(row) // 8), "big")
+    whole = png(len(indices), 1, b"\0" + packed, depth=bits, colour=3)
+    colours = b"PLTE" + bytes(range(3 * n_colours))
+    chunk = struct.pack(">I", 3 * n_colours) + colours + struct.pack(">I", zlib.crc32(colours))
+    return whole[:33] + chunk + whole[33:]
+
+
 def tiff(height, width, bands, tags, *, bits=8):
     """An uncompressed TIFF of any number of bands; ``tags`` are further tags, numbers of 16 bits."""
     size = height * width * bands * bits // 8

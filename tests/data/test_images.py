@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from mlproject.data import images
-from mlproject.data.images import BadImage, decode, read_bytes
+from mlproject.data.images import BadImage, check, decode, decode_map, read_bytes
 
-from .pictures import encoded, picture, png, tiff
+from .pictures import encoded, palette_png, picture, png, tiff
 
 PHOTO = picture(size=(64, 48))
 TRUNCATED = [
@@ -263,3 +263,50 @@ def _stored_as(orientation):
     }
     image = Image.fromarray(CORNER)
     return np.asarray(image.transpose(inverse[orientation]) if orientation > 1 else image)
+
+
+@pytest.mark.parametrize(
+    ("bits", "n_colours", "indices"), [(8, 4, (0, 3, 200)), (4, 3, (3,)), (1, 1, (0, 1))]
+)
+def test_an_index_beyond_the_palette_is_no_colour(bits, n_colours, indices):
+    content = palette_png(bits, n_colours, indices)
+    for read in (decode, check):
+        with pytest.raises(BadImage, match=rf"index {max(indices)}, and its palette has {n_colours} colours"):
+            read(content)
+    assert decode_map(content).tolist() == [list(indices)], "of a label map, indices are the classes"
+
+
+def test_every_colour_of_a_short_palette_is_read():
+    assert decode(palette_png(4, 3, (0, 1, 2)))[0].tolist() == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+
+
+def test_a_gif_with_an_index_beyond_its_colour_table_is_refused():
+    image = Image.new("P", (4, 1))
+    image.putpalette(bytes(range(12)))
+    image.putdata([0, 1, 2, 3])
+    content = bytearray(encoded(image, "GIF"))
+    content[10] &= ~1  # the global colour table has two colours, not four
+    del content[19:25]
+    with pytest.raises(BadImage, match="index 3, and its palette has 2 colours"):
+        decode(bytes(content))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "CMYK", "L", "1", "I;16", "RGB"])
+def test_pixels_do_not_depend_on_the_strips_that_they_are_converted_in(mode, monkeypatch):
+    source = picture(size=(20, 23)).convert("RGBA")
+    source.putalpha(Image.linear_gradient("L").resize((20, 23)))
+    image = Image.fromarray(np.arange(460, dtype=np.uint16).reshape(23, 20) * 140) if mode == "I;16" else None
+    image = image or source.convert(mode)
+    content = encoded(image, "TIFF" if mode == "CMYK" else "PNG")
+    whole = decode(content)
+    monkeypatch.setattr("mlproject.data.images.STRIP", 5)
+    assert np.array_equal(decode(content), whole)
+
+
+def test_pixel_data_are_inflated_piece_by_piece(monkeypatch):
+    monkeypatch.setattr("mlproject.data.png.PIECE", 7)
+    content = encoded(picture(size=(30, 40)))
+    assert decode(content).shape == (40, 30, 3)
+    for n_rows in (3, 5):
+        with pytest.raises(BadImage, match="pixel data is not"):
+            decode(png(6, 4, bytes(7 * n_rows)))

@@ -1,5 +1,6 @@
 """Label maps: scenes that repeat, folders that are read strictly, faults told in one line."""
 
+import os
 import shutil
 
 import numpy as np
@@ -264,3 +265,45 @@ def test_every_kind_of_clothes_is_in_the_scenes_and_most_pixels_are_background()
     shares = np.bincount(maps.ravel(), minlength=11) / maps.size
     assert 0.7 < shares[0] < 0.8
     assert shares.min() > 0.005
+
+
+def spoil_with_link(folder):
+    (folder / "classes.txt").symlink_to("/etc/passwd")
+
+
+def spoil_with_pipe(folder):
+    os.mkfifo(folder / "classes.txt")
+
+
+CLASS_FILES = {
+    "a link": (spoil_with_link, r"classes\.txt is a symbolic link, not followed; copy what it points to"),
+    "a dangling link": (lambda f: (f / "classes.txt").symlink_to("nowhere"), "is a symbolic link"),
+    "a pipe": (spoil_with_pipe, r"classes\.txt: not a plain file"),
+    "a folder": (lambda f: (f / "classes.txt").mkdir(), r"classes\.txt: cannot be opened \(Is a dir"),
+    "no text": (lambda f: (f / "classes.txt").write_bytes(b"a\xff\n"), "is not text in UTF-8"),
+    "empty": (lambda f: (f / "classes.txt").write_bytes(b""), r"classes\.txt: empty file"),
+    "blank": (lambda f: (f / "classes.txt").write_text("\n \n"), "must name each class once"),
+}
+
+
+@pytest.mark.parametrize("spoil_and_reason", CLASS_FILES.values(), ids=CLASS_FILES)
+def test_a_list_of_classes_that_is_no_plain_text_file_is_refused_by_name(folder, spoil_and_reason):
+    spoil, reason = spoil_and_reason
+    spoil(folder)
+    with pytest.raises(BadInput, match=reason) as refusal:
+        load_images(str(folder))
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_folder_of_label_maps_below_which_a_link_leads_out_is_refused(folder, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "train"
+    (folder / "labels" / "train").rename(elsewhere)
+    (folder / "labels" / "train").symlink_to(elsewhere)
+    with pytest.raises(BadInput, match=r"labels/train is a symbolic link, not followed; copy what it"):
+        load_images(str(folder))
+
+
+def test_the_data_folder_itself_may_be_a_link(folder, tmp_path_factory):
+    link = tmp_path_factory.mktemp("links") / "data"
+    link.symlink_to(folder)
+    assert load_images(str(link)).digest == load_images(str(folder)).digest

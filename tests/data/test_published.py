@@ -5,10 +5,11 @@ import tarfile
 import pytest
 
 from mlproject.data import load_images
-from mlproject.data.published import CIFAR_FILES, DATASET_CLASSES
+from mlproject.data.archives import CIFAR_FILES, DATASET_CLASSES
+from mlproject.data.published import SEGMENTATION_SETS
 from mlproject.errors import BadInput
 
-from .test_contract import write_cifar, write_mnist
+from .test_contract import write_cifar, write_mnist, write_pairs
 
 
 @pytest.fixture
@@ -164,3 +165,80 @@ def test_a_folder_of_published_files_says_how_they_are_read(tiny_mnist, tmp_path
     write_cifar(tmp_path / "batches", ["data_batch_1"], "test_batch")
     with pytest.raises(BadInput, match="holds files of cifar10"):
         load_images(str(tmp_path / "batches"))
+
+
+def outside(path, tmp_path_factory):
+    """Move a file or folder elsewhere and leave a link to it."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / path.name
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+
+
+@pytest.mark.parametrize("file", ["MNIST/raw/t10k-labels-idx1-ubyte", "MNIST/raw", "MNIST"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_files_of_a_set_that_are_links_are_not_followed(tiny_mnist, tmp_path_factory, file, packed):
+    root = tiny_mnist.parents[1]
+    if packed:
+        compress(tiny_mnist, tiny_mnist)
+        file += ".gz" if "idx" in file else ""
+    outside(root / file, tmp_path_factory)
+    with pytest.raises(BadInput, match=f"{file} is a symbolic link, not followed; copy what it points to"):
+        load_images("mnist")
+
+
+@pytest.mark.parametrize("file", ["", "/data_batch_3", "/batches.meta"])
+@pytest.mark.parametrize("itself", [False, True])
+def test_batches_that_are_links_are_not_followed(tmp_path, monkeypatch, tmp_path_factory, file, itself):
+    folder = tmp_path / "cifar-10-batches-py"
+    write_cifar(folder, [f"data_batch_{i}" for i in range(1, 6)], "test_batch")
+    outside(tmp_path / f"{folder.name}{file}", tmp_path_factory)
+    monkeypatch.setenv("MLPROJECT_DATA", str(folder if itself else tmp_path))
+    if itself and not file:  # the root is what a person named, and may be a link
+        monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
+        assert load_images("cifar10").n_held_out
+        return
+    with pytest.raises(BadInput, match=f"{file} is a symbolic link, not followed"):
+        load_images("cifar10")
+
+
+def test_an_archive_that_is_a_link_is_not_followed(tmp_path, monkeypatch):
+    (tmp_path / "cifar-10-python.tar.gz").symlink_to(tmp_path / "away.tar.gz")
+    (tmp_path / "away.tar.gz").write_bytes(b"x")
+    monkeypatch.setenv("MLPROJECT_DATA", str(tmp_path))
+    with pytest.raises(BadInput, match=r"python\.tar\.gz is a symbolic link, not followed"):
+        load_images("cifar10")
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_an_archive_that_unpacks_without_end_is_refused(tiny_mnist, tmp_path, monkeypatch, name):
+    monkeypatch.setattr("mlproject.data.archives.MOST_UNPACKED", 1000)
+    if name == "mnist":
+        compress(tiny_mnist, tiny_mnist)
+    else:
+        with tarfile.open(tmp_path / "cifar-10-python.tar.gz", "w:gz") as packed:
+            packed.add(tiny_mnist)
+    with pytest.raises(BadInput, match=r"gz unpacks to more than"):
+        load_images(name)
+
+
+PETS = "oxford-iiit-pet/annotations"
+
+
+@pytest.mark.parametrize("file", [f"{PETS}/trainval.txt", f"{PETS}/trimaps", PETS, "oxford-iiit-pet/images"])
+def test_lists_and_folders_of_label_maps_that_are_links_are_not_followed(
+    tmp_path, monkeypatch, tmp_path_factory, file
+):
+    write_pairs(tmp_path, SEGMENTATION_SETS["oxford-pets"], first=1)
+    monkeypatch.setenv("MLPROJECT_DATA", str(tmp_path))
+    outside(tmp_path / file, tmp_path_factory)
+    with pytest.raises(BadInput, match=f"{file} is a symbolic link, not followed"):
+        load_images("oxford-pets")
+
+
+@pytest.mark.parametrize("name", ["../../secret", "/etc/passwd", "a/b"])
+def test_a_list_that_names_files_elsewhere_is_refused(tmp_path, monkeypatch, name):
+    write_pairs(tmp_path, SEGMENTATION_SETS["oxford-pets"], first=1)
+    (tmp_path / PETS / "test.txt").write_text(f"{name} 1 1 1\n")
+    monkeypatch.setenv("MLPROJECT_DATA", str(tmp_path))
+    with pytest.raises(BadInput, match=rf"test\.txt names '{name}', which is no file beside the others"):
+        load_images("oxford-pets")

@@ -1,6 +1,8 @@
 """Killed, doubled, damaged, deleted: what is lost is one shard at most, and it is computed again."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 from tiny import RANDOM, Loud, Pictures, tiny_model
 
 from mlproject.features import (
@@ -18,7 +21,7 @@ from mlproject.features import (
     prune_unfinished,
     unfinished_folder,
 )
-from mlproject.features.table import FeatureTable
+from mlproject.features.table import FeatureTable, _digest
 
 HERE = Path(__file__).parent
 HEAD = f"""
@@ -110,6 +113,25 @@ def test_every_flipped_byte_and_every_length_is_told(tmp_path, harm, caplog):
             out = np.empty((2, 2), np.float32)
             table.read(["a" * 8, "b" * 8], out)
             assert np.array_equal(out, rows), i
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_shard_of_another_table_is_refused(tmp_path, caplog, monkeypatch, named):
+    rows = np.arange(4, dtype=np.float32).reshape(2, 2)
+    other, table = (FeatureTable(tmp_path, {"model": name}, 2) for name in ("other", "t"))
+    if not named:  # as version 0.2 wrote them, which are still read
+        monkeypatch.setattr("mlproject.features.table.save", lambda arrays, meta: save(arrays, legacy(meta)))
+    other.add(["a", "b"], rows)
+    table.folder.mkdir()
+    shutil.copy(shard_of(tmp_path), table.folder)
+    assert table.missing(["a", "b"]) == (["a", "b"] if named else [])
+    assert (f"shard of another table, {other.folder.name}" in caplog.text) == named
+
+
+def legacy(meta):
+    names = json.loads(meta["digests"])
+    digest = _digest(names, np.arange(4, dtype=np.float32).reshape(2, 2), "")
+    return {"digests": meta["digests"], "sha256": digest}
 
 
 def test_a_damaged_description_is_written_again(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import json
 import re
 from collections import OrderedDict
 from dataclasses import replace
@@ -159,6 +160,9 @@ def test_python_objects_beside_weights_are_named_and_never_made(tmp_path, capsys
         (network(), "torch.nn.modules.container.Sequential"),
         ({"model": network()}, "torch.save(content['model'].state_dict(), 'weights.pth')"),
         (dict(enumerate(STATE.values())), "11 of 11 values under keys that are no names (int)"),
+        ({"state_dict": dict(enumerate(STATE.values()))}, "(a mapping of 11, with keys that are no names)"),
+        (STATE | {b"x": torch.ones(1)}, "1 of 12 values under keys that are no names (bytes)"),
+        (STATE | {"\x1b[2J\n": torch.ones(1)}, r"the file holds 1 others (\x1b[2J\n)"),
         (list(STATE.values()), "a list of 11, not a mapping"),
         (torch.ones(3, 4), "one tensor, [3, 4], without a name"),
         (None, "a NoneType"),
@@ -169,7 +173,8 @@ def test_python_objects_beside_weights_are_named_and_never_made(tmp_path, capsys
         ({k: v for k, v in STATE.items() if "tail" not in k}, "2 of its 9 tensors are missing (tail"),
         (STATE | {"conv.weight": torch.ones(4, 1, 3, 3)}, "shape [4, 1, 3, 3], not [4, 3, 3, 3]"),
     ],
-    ids=["network", "network within", "integers", "list", "tensor", "none", "empty", "optimizer", "beside",
+    ids=["network", "network within", "integers", "integers within", "bytes", "escapes",
+         "list", "tensor", "none", "empty", "optimizer", "beside",
          "long names", "missing", "grey"],
 )  # fmt: skip
 def test_what_is_no_state_of_this_network_is_described_in_one_line(tmp_path, content, part):
@@ -247,3 +252,27 @@ def test_other_precisions_are_used_as_float32_and_reported(tmp_path, caplog, dty
     net = load(path)
     assert torch.equal(net.conv.weight, STATE["conv.weight"].to(dtype).float())
     assert f"holds {str(dtype).removeprefix('torch.')}, used as float32" in caplog.text
+
+
+def test_a_header_of_more_names_than_networks_have_is_refused_before_it_is_read(tmp_path):
+    names = {f"k{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(20_000)}
+    header = json.dumps(names).encode()
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    assert "begins with 1.3 MB of names, more than any network has" in refusal(path)
+
+
+def test_a_mapping_that_stands_in_millions_of_places_is_looked_through_once(tmp_path):
+    content = {"a": {"b": 1}}
+    for _ in range(3):
+        content = {f"k{i}": content for i in range(1000)}
+    assert "'k0' (a mapping of 1000), 'k1'" in refusal(saved(tmp_path / "w.pth", content))
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.int32, torch.float32])
+def test_counters_are_whole_numbers_or_left_out(tmp_path, kind):
+    path = saved(tmp_path / "w.pth", STATE | {"norm.num_batches_tracked": torch.tensor(3).to(kind)})
+    if kind == torch.int32:
+        assert "num_batches_tracked holds numbers of type int32" in refusal(path)
+    else:
+        assert load(path).norm.num_batches_tracked == (3 if kind == torch.int64 else 0)

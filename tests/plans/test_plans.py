@@ -1,9 +1,11 @@
+import cProfile
+import pstats
 from pathlib import Path
 
 import pytest
 
 from mlproject.errors import BadInput, MLProjectError, WrongUse
-from mlproject.plans import Plan, plan_of, read_plan
+from mlproject.plans import MOST_CELLS, Plan, plan_of, read_plan
 
 SWEEPS = sorted((Path(__file__).parents[2] / "sweeps").glob("*.toml"))
 LITE = 'model = "efficientnet_lite0"\nweights = "imagenet"\n'
@@ -176,3 +178,50 @@ def test_a_fault_of_the_table_tune_names_the_file(tune: str, tmp_path: Path) -> 
     path.write_text(f'[tune]\n{tune}\n[[grid]]\nmodel = "resnet18"\nweights = "random"\n')
     with pytest.raises(WrongUse, match=r"^study\.toml: [^\n]+$"):
         read_plan(path, {})
+
+
+SMALL = '[[grid]]\nmodel = "resnet18"\nweights = "random"\n'
+
+
+def numbers(n: int) -> list[int]:
+    return list(range(1, n + 1))
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        (f"{SMALL}dataset_size = {numbers(9)}\nseed = {numbers(9)}\nmax_bad = {numbers(9)}", 729),
+        (f"{SMALL}seed = {numbers(101)}", 101),
+        (f"{SMALL}seed = {numbers(60)}\n" * 2, 120),
+        (f"{SMALL}knobs = {{ lr = {numbers(11)}, epochs = {numbers(10)} }}", 110),
+    ],
+    ids=["cubed", "seeds", "two grids", "knobs"],
+)
+def test_cells_are_counted_before_any_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, count: int
+) -> None:
+    assert MOST_CELLS == 100_000
+    monkeypatch.setattr("mlproject.plans.MOST_CELLS", 100)
+    monkeypatch.setattr("mlproject.plans.cell_at", lambda *_: pytest.fail("a cell was built"))
+    with pytest.raises(WrongUse) as refusal:
+        plan(tmp_path, text)
+    assert str(refusal.value) == (
+        f"plan.toml: the plan describes {count:,} cells, of 100 at most: shorten its lists, or split it "
+        "into several"
+    )
+
+
+def test_the_time_of_planning_grows_as_the_number_of_cells(tmp_path: Path) -> None:
+    calls = []
+    for n in (30, 60):
+        profile = cProfile.Profile()
+        with profile:
+            built = plan(tmp_path, f"{SMALL}dataset_size = {numbers(n)}")
+        assert len(built.cells) == n
+        calls.append(pstats.Stats(profile).total_calls)  # type: ignore[attr-defined]
+    assert calls[1] < 2.5 * calls[0]
+
+
+def test_a_large_file_is_no_plan(tmp_path: Path) -> None:
+    with pytest.raises(WrongUse, match=r"plan\.toml is larger than 2 MiB, as no plan is"):
+        plan(tmp_path, "#" * (2 << 20) + "\n" + SMALL)

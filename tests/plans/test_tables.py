@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mlproject.errors import WrongUse
+from mlproject.errors import MLProjectError, WrongUse
 from mlproject.plans import plan_of, read_plan
 from mlproject.plans.tables import SIZE_RULE, Coordinates, PlanTable
 from mlproject.recipes import RECIPES, described, validated
@@ -93,6 +93,54 @@ def test_a_misspelt_knob_of_any_recipe_names_the_near_match(pair: tuple[str, tup
 )
 def test_a_value_that_cannot_be_is_refused_in_one_line(tmp_path: Path, text: str, message: str) -> None:
     assert message_of(text, tmp_path) == message
+
+
+DIGITS = "9" * 5000
+HEX = "0x" + "f" * 5000
+NO_SCALES = "image_scales must be numbers such as 1,2 or 224,448, not"
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        (f"{GRID}seed = {DIGITS}", "is not a TOML plan: Exceeds the limit"),
+        (f"{GRID}seed = {HEX}", "seed must be at most 9,223,372,036,854,775,807, not a value"),
+        (f"{GRID}eval_size = {HEX}", "eval_size must be at most 9,223,372,036,854,775,807"),
+        (f"{GRID}recipe = {HEX}", "unknown recipe "),
+        (f"{GRID}dataset_size = 1e308", f"dataset_size {SIZE_RULE}, not 1e+308"),
+        (f'{GRID}dataset_size = "{DIGITS}"', f"dataset_size {SIZE_RULE}, not '999"),
+        (f"{GRID}dataset_size = {10**18}", f"dataset_size {SIZE_RULE}, not 1000"),
+        (f"{GRID}knobs.steps = 1e308", "steps must be at most 9,223,372,036,854,775,807, not 1000"),
+        (f"{GRID}knobs.steps = 10_000_001", "steps must be at most 10,000,000, not 10000001"),
+        (f"{GRID}knobs.epochs = 10_000_000", "epochs=10,000,000 of 200 images in batches of 32"),
+        (f'{GRID}knobs.steps = "{DIGITS}"', "steps must be a whole number, not '999"),
+        (f"{GRID}image_scales = true", f"{NO_SCALES} True"),
+        (f"{GRID}image_scales = [1, true]", f"{NO_SCALES} [1, True]"),
+        (f"{GRID}image_scales = {'1' * 400}", "image_scales must be at most 9,223,372,036,854,775,807, not"),
+        (f'{GRID}image_scales = "{"1" * 400}"', "image_scales must be positive and finite, not '1111"),
+        (f"{GRID}image_scales = {list(range(1, 99))}", "image_scales must be at most 64 numbers"),
+        (f"{GRID}seed = {'[' * 90_000}", "is not a TOML plan: maximum recursion"),
+        (f"{GRID}knobs = {'{a=' * 99}1{'}' * 99}", "a must be text, a number or a truth value, not {'a'"),
+        (f'name = "{"x" * 251}"\n{GRID}', "name must have at most 250 characters, not 'xxx"),
+        (f'{GRID}model = "{"x" * 99_999}"'.replace('model = "resnet18"\n', ""), "unknown model 'xxx"),
+        (f'{GRID}data = ""', "data must name a data set or a folder, not ''"),
+        (f'{GRID}data = "/{"x" * 300}"', "cannot read the folder"),
+        (f"[tune]\ntrials = {10**30}\n{GRID}", "trials must be at most 9,223,372,036,854,775,807"),
+        (f"[tune]\ntrials = 1_000_001\n{GRID}", "trials must be at most 1,000,000, not 1000001"),
+        (f"[tune]\ntrials = true\n{GRID}", "trials must be a whole number, not True"),
+        (f"[tune]\ntimeout = nan\n{GRID}", "timeout must be 0 or more and finite, not nan"),
+        (f"[tune]\nspace.lr = {{ low = 1, high = {'1' * 400} }}\n{GRID}", "high of lr must be a number"),
+    ],
+)  # fmt: skip
+def test_huge_deep_and_strange_values_are_one_short_line(tmp_path: Path, text: str, part: str) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(MLProjectError) as refusal:
+        read_plan(path, {})
+    message = str(refusal.value)
+    assert part in message
+    assert "\n" not in message
+    assert len(message) < 700 + len(str(path))
 
 
 def test_overrides_are_held_to_the_same_rules(tmp_path: Path) -> None:

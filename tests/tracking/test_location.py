@@ -1,15 +1,21 @@
+import contextlib
 import os
+import re
+import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from sqlalchemy import URL
 
 from mlproject.errors import BadInput, StoreUnreachable, WrongUse
+from mlproject.files import locked
 from mlproject.tracking import Store, done_runs, keep_done_runs, open_store, sqlite_path, ui_command
 from mlproject.tracking.ownership import owner_tags
+from mlproject.tracking.place import store_lock, sweep
 from tests.conftest import make_cell
 from tests.tracking.test_store import log_cell
 
@@ -188,6 +194,7 @@ def test_every_form_of_an_address_opens_the_file_that_it_names_and_makes_no_othe
     assert sqlite_path(uri) == file
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.chdir(tmp_path)
+    file.parent.mkdir()
     store = open_store("x")
     assert open_store("x", create=False).file == file
     assert store.uri == uri
@@ -263,3 +270,91 @@ def test_the_command_of_the_ui_names_the_store_and_no_password(
         assert ui_command(uri) == f"mlflow ui --backend-store-uri {address}"
     monkeypatch.setattr("shutil.which", lambda name: None)
     assert ui_command("postgresql://host/runs").startswith(str(Path(sys.executable).with_name("mlflow")))
+
+
+def refused(uri: str, monkeypatch: pytest.MonkeyPatch, *, create: bool) -> str:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(StoreUnreachable) as refusal:
+        open_store(create=create)
+    assert "\n" not in str(refusal.value)
+    return str(refusal.value)
+
+
+@pytest.mark.parametrize("create", [False, True])
+@pytest.mark.parametrize("scheme", ["sqlite:///", "file://", "file:", ""])
+def test_a_mistyped_folder_of_a_store_is_not_made(
+    scheme: str, create: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = refused(f"{scheme}{tmp_path}/no/such/mlflow.db", monkeypatch, create=create)
+    assert f"no tracking store at {tmp_path}/no/such/mlflow.db" in text
+    assert (f"and no folder {tmp_path}/no/such for one" in text) == create
+    assert list(tmp_path.iterdir()) == []
+
+
+def no_database(path: Path) -> None:
+    path.write_bytes(b"%PDF-1.4 something else entirely")
+
+
+def other_database(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("create table trials (number int)")
+        connection.commit()
+
+
+def damaged_database(path: Path) -> None:
+    other_database(path)
+    path.write_bytes(path.read_bytes()[:100] + b"\xff" * 5000)
+
+
+NO_STORES = {
+    "empty": (Path.touch, r"is empty \(0 bytes\); restore it from a copy, delete it for a new store, or"),
+    "another file": (no_database, "is no SQLite database, and so no tracking store"),
+    "another database": (other_database, "is a database without MLflow's tables"),
+    "damaged": (damaged_database, "is damaged"),
+    "folder": (Path.mkdir, "is no file, and so no tracking store"),
+    "pipe": (os.mkfifo, "is no file, and so no tracking store"),
+    "dangling link": (lambda path: path.symlink_to(path.with_name("gone")), "is no file"),
+}
+
+
+@pytest.mark.parametrize("create", [False, True])
+@pytest.mark.parametrize("make_and_reason", NO_STORES.values(), ids=NO_STORES)
+def test_what_is_no_store_is_named_and_left_as_it_is(
+    make_and_reason: tuple[Callable[[Path], None], str],
+    create: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make, reason = make_and_reason
+    path = tmp_path / "mlflow.db"
+    make(path)
+    before = path.read_bytes() if path.is_file() else b""
+    assert re.search(reason, refused(f"sqlite:///{path}", monkeypatch, create=create))
+    assert (path.read_bytes() if path.is_file() else b"") == before
+
+
+def test_a_name_too_long_for_a_store_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = f"sqlite:///{tmp_path}/{'x' * 300}.db"
+    assert "File name too long" in refused(uri, monkeypatch, create=True)
+    assert done_runs() == ("", {})
+
+
+def test_a_store_in_a_read_only_folder_is_out_of_reach(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)  # root may write anywhere
+    text = refused(f"sqlite:///{tmp_path}/mlflow.db", monkeypatch, create=True)
+    assert f"the folder of the tracking store, {tmp_path}, is read-only; make it writable" in text
+
+
+def test_what_a_killed_first_start_left_is_swept_unless_one_is_at_work(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    names = [f"mlflow.db.{'0' * 32}.part", f"mlflow.db.{'a1' * 16}.part-journal"]
+    others = ["mlflow.db", "mlflow.db.part", "mlflow.db.old.part", f"other.db.{'0' * 32}.part"]
+    for name in (*names, *others):
+        (tmp_path / name).touch()
+    with locked(store_lock(path)):
+        sweep(path)
+    assert {each.name for each in tmp_path.iterdir()} >= {*names, *others}
+    sweep(path)
+    assert {each.name for each in tmp_path.iterdir()} == {*others, "mlflow.db.locks"}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import logging
 import os
 import sys
 
@@ -13,6 +15,7 @@ from mlproject.errors import (
     MLProjectError,
     NoRoom,
     Stopped,
+    StoreUnreachable,
     WrongUse,
     is_disk_full,
     one_line,
@@ -21,7 +24,17 @@ from mlproject.errors import (
     stop_received,
 )
 
-__all__ = ["main"]
+__all__ = ["EscapingFormatter", "main"]
+
+READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+class EscapingFormatter(logging.Formatter):
+    """Messages of logs without characters that could control the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The message, on as many lines as it has."""
+        return printable(super().format(record), keep="\n")
 
 
 def main() -> None:
@@ -34,6 +47,8 @@ def main() -> None:
         from mlproject.tracking import claim_launched_run, tracking_uri
 
         claim_launched_run(tracking_uri())
+    if logging.lastResort is not None:  # prints warnings of all modules, with the names that they hold
+        logging.lastResort.setFormatter(EscapingFormatter())
     try:
         sys.exit(app(prog_name="mlproject", standalone_mode=False))
     except Stopped as stop:
@@ -57,6 +72,9 @@ def _message(error: Exception) -> tuple[str, int]:
         return f"error: {text}" if text else "", WrongUse.status
     if is_disk_full(error):
         return f"error: no room: {one_line(error)}; free some space", NoRoom.status
+    if isinstance(error, OSError) and error.errno in READ_ONLY:
+        what = f"{error.filename} cannot be written or read" if error.filename else "a file cannot be written"
+        return f"error: {what}: {error.strerror}", StoreUnreachable.status
     return f"unexpected {one_line(error)} (a defect of mlproject; --debug shows where)", 1
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import os
 import shutil
 import sqlite3
 import sys
@@ -121,7 +122,7 @@ def _store() -> Iterator[Finding]:
 
     uri = tracking_uri()
     path = sqlite_path(uri)
-    if path is not None and not path.exists():
+    if path is not None and not os.path.exists(path):
         yield None, "tracking store", f"{path} is not there yet; the first cell creates it"
         return
     if path is not None:

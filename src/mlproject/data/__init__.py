@@ -62,6 +62,8 @@ def load_images(spec: str, *, max_bad: int = 0, download: bool = False, ignore: 
     """
     if max_bad < 0:
         raise WrongUse(f"max_bad must be 0 or more, not {max_bad}")
+    if not spec.strip():  # the path of which would be the working folder
+        raise WrongUse(f"data must name a data set or a folder, not {spec!r}")
     name, _, one_class = spec.partition(":")
     if name in DATASETS:
         _require_default(ignore, name)

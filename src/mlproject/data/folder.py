@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlproject.data.image_set import ImageSet, Skipped
-from mlproject.data.images import BadImage, check, decode, read_bytes
+from mlproject.data.images import LINK, BadImage, check, decode, read_bytes
 from mlproject.data.layout import (
     find_splits,
     holds_no_data,
@@ -155,7 +155,6 @@ def _skipped(listing: _FolderListing) -> list[Skipped]:
     return [*listing.skipped, *empty, *counted]
 
 
-LINK = "symbolic link, not followed"
 HELD_OUT_FIFTH = 5
 N_NAMED = 3
 

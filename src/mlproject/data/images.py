@@ -14,16 +14,15 @@ import io
 import logging
 import os
 import stat
-import struct
 import threading
 import warnings
-import zlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mlproject.data.png import check_png
 from mlproject.errors import BadInput
 
 if TYPE_CHECKING:
@@ -34,6 +33,8 @@ Pixels = NDArray[np.uint8]
 MAX_BYTES = 64_000_000
 MAX_PIXELS = 50_000_000
 MAX_SIDE = 32_768
+STRIP = 256
+"""Rows that are converted at once: a large picture with transparency takes a copy or two, not five."""
 MAX_RATIO = 100
 """Longest side over the shortest, which is resized to the input of a network, and the longest with it."""
 SIGNATURES = {
@@ -57,10 +58,6 @@ UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
     8: lambda a: np.rot90(a, 1),
 }
 """EXIF orientation to the turn that makes an image upright."""
-SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-"""Samples a pixel of each colour type of PNG."""
-ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-"""Passes of an interlaced PNG: first column, first row, step in columns, step in rows."""
 SAVE_NUMBERS = "save the number of each pixel's class (0, 1, …) as an 8-bit gray or palette PNG"
 
 _EXIF_ORIENTATION = 0x0112
@@ -68,6 +65,9 @@ _COLOUR_SPACE, _N_BANDS, _EXTRA_BANDS = 262, 277, 338
 COLOUR_BANDS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # gray (0, 1), RGB, palette, CMYK, YCbCr, L*a*b*
 _header_lock = threading.Lock()
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # its messages on bad files are in the reason
+
+
+LINK = "symbolic link, not followed"
 
 
 class BadImage(BadInput):
@@ -87,7 +87,7 @@ def read_bytes(path: str) -> bytes:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise BadImage("symbolic link, not followed") from error
+            raise BadImage(LINK) from error
         raise BadImage(f"cannot be opened ({error.strerror})") from error
     if not content:
         raise BadImage("empty file")
@@ -220,18 +220,33 @@ def _upright(pixels: Pixels, value: int) -> Pixels:
 
 def _rgb(image: PillowImage) -> Pixels:
     """Pixels of any mode as RGB, writable."""
+    wide = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG")
+    if image.mode in ("I", "F") and not wide:
+        raise BadImage("32-bit or signed pixels, whose white is not known")
+    if image.mode == "P" and (largest := image.getextrema()[1]) >= (n := len(image.getpalette() or ()) // 3):
+        raise BadImage(f"holds palette index {largest}, and its palette has {n} colours (from 0)")
+    width, height = image.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, STRIP):
+        strip = image.crop((0, top, width, min(top + STRIP, height)))
+        pixels[top : top + STRIP] = _gray(strip)[..., np.newaxis] if wide else _composited(strip)
+    return pixels
+
+
+def _gray(image: PillowImage) -> Pixels:
+    """16-bit gray scaled to 8 bits."""
+    wide = np.asarray(image).astype(np.uint32)
+    return ((wide + 128) // 257).astype(np.uint8)
+
+
+def _composited(image: PillowImage) -> Pixels:
+    """Colours, those with transparency on white."""
     from PIL import Image
 
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
-        wide = np.asarray(image).astype(np.uint32)
-        gray = ((wide + 128) // 257).astype(np.uint8)
-        return np.repeat(gray[..., np.newaxis], 3, axis=-1)
-    if image.mode in ("I", "F"):
-        raise BadImage("32-bit or signed pixels, whose white is not known")
     if image.has_transparency_data:
         front = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", front.size, "white"), front)
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 @contextlib.contextmanager
@@ -250,51 +265,3 @@ def _quiet() -> Iterator[None]:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def check_png(content: bytes) -> None:
-    """Check what decoders do not: the checksum of each chunk, and that all rows are there.
-
-    Source: PNG specification, third edition (W3C 2025), sections 5 (chunks), 8 (interlacing), 10.
-    Raises: ValueError with the reason.
-    """
-    chunks = list(_png_chunks(content))
-    if not chunks or chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
-        raise ValueError("no header")
-    if chunks[-1][0] != b"IEND":
-        raise ValueError("truncated")
-    expected = _n_png_bytes(chunks[0][1])
-    inflate = zlib.decompressobj()
-    packed = b"".join(data for name, data in chunks if name == b"IDAT")
-    n_there = len(inflate.decompress(packed, expected + 1))
-    if n_there != expected or not inflate.eof:
-        raise ValueError(f"pixel data is not {expected:,} bytes long")
-
-
-def _png_chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """Name and data of each chunk up to IEND; bytes after it are ignored."""
-    view = memoryview(content)
-    at, name = 8, b""
-    while name != b"IEND" and at + 12 <= len(view):
-        (length,) = struct.unpack_from(">I", view, at)
-        name = bytes(view[at + 4 : at + 8])
-        end = at + 8 + length
-        if end + 4 > len(view):
-            raise ValueError("truncated")
-        if zlib.crc32(view[at + 4 : end]) != struct.unpack_from(">I", view, end)[0]:
-            raise ValueError(f"checksum of {name.decode('latin-1')!r} is wrong")
-        yield name, view[at + 8 : end]
-        at = end + 4
-
-
-def _n_png_bytes(header: memoryview) -> int:
-    """Length of the decompressed pixel data; each row has one byte for its filter."""
-    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
-    bits = depth * SAMPLES[colour]
-    passes = ADAM7 if interlaced else ((0, 0, 1, 1),)
-    total = 0
-    for first_column, first_row, column_step, row_step in passes:
-        n_columns = len(range(first_column, width, column_step))
-        n_rows = len(range(first_row, height, row_step))
-        total += n_rows * (1 + (n_columns * bits + 7) // 8) if n_columns else 0
-    return total

@@ -18,10 +18,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mlproject.data.folder import LINK, SUFFIXES, held_out_by_content, require_few_bad, scan
+from mlproject.data.folder import SUFFIXES, held_out_by_content, require_few_bad, scan
 from mlproject.data.image_set import UNLABELLED, ImageSet, Skipped
 from mlproject.data.images import SAVE_NUMBERS, BadImage, decode, decode_map, orientation, read_bytes
-from mlproject.data.layout import find_label_maps, printable
+from mlproject.data.layout import find_label_maps, printable, read_names, require_no_links
 from mlproject.errors import BadInput, DigestMismatch
 from mlproject.files import sha256
 
@@ -60,15 +60,12 @@ def find_label_map_folders(folder: Path) -> tuple[Path, Path] | None:
     """
     try:
         with os.scandir(folder) as entries:
-            links = {entry.name: entry.is_symlink() for entry in entries if entry.is_dir()}
+            pair = find_label_maps([entry.name for entry in entries if entry.is_dir()])
     except (OSError, ValueError):  # whoever reads the folder says so
         return None
-    pair = find_label_maps(links)
     if pair is None or not _holds_pictures(folder / pair[1]):
         return None
-    for name in pair:
-        if links[name]:
-            raise BadInput(f"{folder / name} is a {LINK}; copy what it points to")
+    require_no_links(folder, [folder / name for name in pair])
     return folder / pair[0], folder / pair[1]
 
 
@@ -89,6 +86,7 @@ def load_label_maps(images: Path, label_maps: Path, *, max_bad: int = 0, ignore:
     for file in files:
         path = _map_path(label_maps / os.path.relpath(file.path, images))
         pairs.append(Pair(id=file.id, image=file.path, label_map=path, held_out=file.held_out))
+    require_no_links(label_maps, {Path(pair.label_map).parent for pair in pairs})
     return load_pairs(
         pairs,
         name=printable(folder.name),
@@ -282,9 +280,9 @@ def _fault(known: Present, n_classes: int) -> str:
 
 
 def _class_names(path: Path) -> tuple[str, ...]:
-    if not path.is_file():
+    if not os.path.lexists(path):
         return ()
-    names = tuple(line.strip() for line in path.read_text("utf-8").splitlines() if line.strip())
+    names = tuple(read_names(path))
     if len(set(names)) != len(names) or not names:
         raise BadInput(f"{path} must name each class once, one a line")
     return names

@@ -1,4 +1,4 @@
-"""Names of files and folders: printable ids, natural order, and what a folder's name says of its content.
+"""Names of files and folders: printable ids, natural order, links, and what a folder's name says of it.
 
 A name may say that a folder is a split, that it holds pictures or label maps, or that it is a program's.
 Names are compared without case, composition of accents and separators: ``Training_Set`` is ``trainingset``.
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote
 
+from mlproject.data.images import LINK, BadImage, read_bytes
 from mlproject.errors import BadInput
 
 SplitName = Literal["train", "test", "eval", "val"]
@@ -81,6 +82,32 @@ def class_key(name: str) -> str:
     text = unicodedata.normalize("NFKC", unquote(name, errors="surrogateescape")).casefold()
     visible = "".join(c for c in text if unicodedata.category(c) != "Cf")
     return " ".join(re.split(r"[\s_-]+", unicodedata.normalize("NFC", visible))).strip()
+
+
+def read_names(path: Path) -> list[str]:
+    """The names in a text file of a data set, one a line; the file is opened as pictures are.
+
+    Raises: BadInput for links, pipes, devices, large files, and what is no text.
+    """
+    try:
+        lines = read_bytes(str(path)).decode("utf-8-sig").splitlines()
+    except BadImage as error:
+        raise BadInput(_link(path) if str(error) == LINK else f"{path}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path} is not text in UTF-8; save it so") from error
+    return [line.strip() for line in lines if line.strip()]
+
+
+def require_no_links(root: Path, paths: Iterable[Path]) -> None:
+    """Refuse links on the way from a folder to files below it: they may lead out of it. Raises: BadInput."""
+    ways = (path.relative_to(root).parts for path in paths)
+    steps = dict.fromkeys(root.joinpath(*parts[: n + 1]) for parts in ways for n in range(len(parts)))
+    if link := next((step for step in steps if step.is_symlink()), None):
+        raise BadInput(_link(link))
+
+
+def _link(path: Path) -> str:
+    return f"{path} is a {LINK}; copy what it points to (cp -rL)"
 
 
 def holds_no_data(name: str) -> bool:

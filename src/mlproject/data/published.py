@@ -7,9 +7,7 @@ the compressed files that are published, and downloaded only on request.
 
 from __future__ import annotations
 
-import gzip
 import os
-import shutil
 import tarfile
 import tempfile
 import zlib
@@ -21,9 +19,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlproject.data.archives import (
+    CIFAR_FILES,
+    DATASET_CLASSES,
+    IDX_FILES,
+    IDX_FOLDERS,
+    place_cifar,
+    place_idx,
+)
 from mlproject.data.image_set import ImageSet, digest_of_pixels
 from mlproject.data.label_maps import Pair, load_pairs
-from mlproject.data.layout import natural
+from mlproject.data.layout import natural, read_names, require_no_links
 from mlproject.errors import BadInput
 
 SOURCES = {
@@ -33,35 +39,6 @@ SOURCES = {
     "cifar100": "CIFAR-100, Krizhevsky 2009, no licence stated",
 }
 
-
-DATASET_CLASSES = {
-    "mnist": "MNIST",
-    "fashion-mnist": "FashionMNIST",
-    "cifar10": "CIFAR10",
-    "cifar100": "CIFAR100",
-}
-"""Names of torchvision's classes."""
-
-IDX_FILES = (
-    "train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte",
-)  # fmt: skip
-"""Files of MNIST, and of Fashion-MNIST; each may be compressed (``.gz``)."""
-IDX_FOLDERS = {
-    "mnist": ("MNIST/raw", "MNIST", "mnist", "."),
-    "fashion-mnist": ("FashionMNIST/raw", "FashionMNIST", "fashion-mnist", "."),
-}
-"""Folders that may hold them, torchvision's first; Debian puts Fashion-MNIST into /usr/share/datasets."""
-FIRST_LABELS = {
-    bytes((5, 0, 4, 1, 9, 2, 1, 3, 1, 4)): "mnist",
-    bytes((9, 0, 0, 3, 0, 2, 7, 2, 5, 5)): "fashion-mnist",
-}
-"""The first training labels of the two sets, which share the names of their files."""
-CIFAR_FILES = {
-    "cifar10": ("cifar-10-batches-py", "cifar-10-python.tar.gz"),
-    "cifar100": ("cifar-100-python", "cifar-100-python.tar.gz"),
-}
-"""The folder of a set in torchvision's layout, and the archive that it is published in."""
-CIFAR_NAMES = {"cifar10": "batches.meta", "cifar100": "meta"}
 
 VOC = "VOCdevkit/VOC2012"
 VOC_CLASSES = (
@@ -149,7 +126,7 @@ def _torchvision_root(name: str, folder: Path, download: bool) -> Path:
 
     Raises: BadInput, saying what was looked for and how to get it, when it is not there or cannot be read.
     """
-    place = _place_idx if name in IDX_FOLDERS else _place_cifar
+    place = place_idx if name in IDX_FOLDERS else place_cifar
     try:
         if place(name, data_root().absolute(), folder):
             return folder
@@ -158,49 +135,6 @@ def _torchvision_root(name: str, folder: Path, download: bool) -> Path:
     _require_download(name, download, looked_for(name))
     opened(name, DATASET_CLASSES[name], data_root(), download=True)
     return data_root()
-
-
-def _place_idx(name: str, root: Path, folder: Path) -> bool:
-    """Link the four files of a set, or unpack them, where torchvision looks for them; False without them.
-
-    Raises: BadInput where they are those of the other set.
-    """
-    for place in IDX_FOLDERS[name]:
-        candidates = {file: (root / place / file, root / place / f"{file}.gz") for file in IDX_FILES}
-        paths = {file: next(filter(Path.is_file, pair), None) for file, pair in candidates.items()}
-        if None in paths.values():
-            continue
-        raw = folder / DATASET_CLASSES[name] / "raw"
-        raw.mkdir(parents=True)
-        for file, path in paths.items():
-            assert path is not None
-            if path.suffix == ".gz":
-                with gzip.open(path) as packed, (raw / file).open("wb") as plain:
-                    shutil.copyfileobj(packed, plain)
-            else:
-                (raw / file).symlink_to(path)
-        other = FIRST_LABELS.get((raw / IDX_FILES[1]).read_bytes()[8:18], name)
-        if other != name:
-            raise BadInput(f"the files in {root / place} are those of {other}, not of {name}")
-        return True
-    return False
-
-
-def _place_cifar(name: str, root: Path, folder: Path) -> bool:
-    """Link the folder of a set, or unpack its archive, where torchvision looks for it; False without them."""
-    batches, archive = CIFAR_FILES[name]
-    for place in (root, root / DATASET_CLASSES[name], root / name):
-        if (place / batches).is_dir():
-            (folder / batches).symlink_to(place / batches)
-            return True
-        if (place / archive).is_file():
-            with tarfile.open(place / archive) as packed:
-                packed.extractall(folder, filter="data")
-            return True
-    if (root / CIFAR_NAMES[name]).is_file():
-        (folder / batches).symlink_to(root)
-        return True
-    return False
 
 
 def looked_for(name: str) -> str:
@@ -266,9 +200,11 @@ def load_published_maps(name: str, *, download: bool = False) -> ImageSet:
     there = all((root / listed).is_file() for listed in files.lists)
     if not there:
         _require_download(name, download, looked_for(name))
+    folders = [root / os.path.dirname(pattern) for pattern in (files.image, files.label_map)]
+    require_no_links(root, [*(root / listed for listed in files.lists), *folders])
     for held_out, arguments, listed in zip((False, True), files.parts, files.lists, strict=True):
         opened(name, files.torchvision, root, download=not there, **arguments)
-        pairs += [_pair(root, files, image, held_out) for image in _names(root / listed)]
+        pairs += [_pair(root, files, image, held_out) for image in _listed(root / listed)]
     pairs.sort(key=lambda pair: natural(pair.id))
     return load_pairs(
         pairs,
@@ -290,9 +226,9 @@ def _pair(root: Path, files: _SegmentationFiles, name: str, held_out: bool) -> P
     )
 
 
-def _names(path: Path) -> list[str]:
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read ({error.strerror})") from error
-    return [line.split()[0] for line in lines if line.strip()]
+def _listed(path: Path) -> list[str]:
+    """The names of pictures in the list of a part, which follow one another line by line."""
+    names = [line.split()[0] for line in read_names(path)]
+    if outside := next((name for name in names if "/" in name or "\0" in name), None):
+        raise BadInput(f"{path} names {outside!r}, which is no file beside the others")
+    return names

@@ -1,7 +1,7 @@
 """FeatureTable: feature rows on disk, by image digest; listing and pruning of stored files.
 
     <root>/<name>/meta.json            the key's ingredients, parameters, FLOPs
-    <root>/<name>/<rows>.safetensors   at most 256 rows; digests and the payload's SHA-256 in its header
+    <root>/<name>/<rows>.safetensors   at most 256 rows; its header has their digests, <name> and a SHA-256
     <root>/<name>.lock                 held while rows are added; the kernel releases it when the process ends
 
 Shards appear whole or not at all and never change, so readers need no lock. The folder may be deleted at any
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from mlproject.errors import printable
 from mlproject.files import STUB_SUFFIX, locked, sha256, try_locked, write_atomic
 
 log = logging.getLogger(__name__)
@@ -84,7 +85,8 @@ class FeatureTable:
         """Write one shard of rows, [n, width]; the caller holds ``writing``."""
         content = np.ascontiguousarray(matrix, dtype="<f4")
         names = list(digests)
-        metadata = {"digests": json.dumps(names), "sha256": _digest(names, content)}
+        sha = _digest(names, content, self.folder.name)
+        metadata = {"digests": json.dumps(names), "table": self.folder.name, "sha256": sha}
         name = sha256("\n".join(names).encode())[:16] + SHARD_SUFFIX
         write_atomic(self.folder / name, save({"rows": content}, metadata))
         self._accept(name, names)
@@ -181,11 +183,13 @@ def _open(path: Path) -> tuple[Floats, dict[str, str]]:
 def _check(path: Path) -> tuple[list[str], int]:
     """Digests of the images of a shard, and its width. Raises: OSError, SafetensorError, ValueError."""
     matrix, metadata = _open(path)
-    digests = json.loads(metadata["digests"])
-    if _digest(digests, matrix) != metadata["sha256"]:
+    digests, table = json.loads(metadata["digests"]), metadata.get("table", "")
+    if _digest(digests, matrix, table) != metadata["sha256"]:
         raise ValueError("SHA-256 differs from the recorded one")
     if matrix.ndim != 2 or len(matrix) != len(digests):
         raise ValueError(f"{matrix.shape} rows and columns for {len(digests)} images")
+    if table not in ("", path.parent.name):  # version 0.2 named none
+        raise ValueError(f"it is a shard of another table, {printable(table)}")
     return digests, matrix.shape[1]
 
 
@@ -205,8 +209,8 @@ def table_faults(folder: Path) -> Iterator[tuple[Path, str]]:
             yield path, f"is damaged ({error})"
 
 
-def _digest(digests: Sequence[str], matrix: Floats) -> str:
-    sha = hashlib.sha256(json.dumps(list(digests)).encode())
+def _digest(digests: Sequence[str], matrix: Floats, table: str) -> str:
+    sha = hashlib.sha256(table.encode() + json.dumps(list(digests)).encode())
     sha.update(np.ascontiguousarray(matrix, dtype="<f4").tobytes())
     return sha.hexdigest()
 

@@ -38,6 +38,8 @@ REFUSED = re.compile(r"GLOBAL (\S+) (?:was not an allowed global|whose module)")
 DAMAGED = "truncated|EOF|not fully covered|incomplete|too small|header|corrupt|central directory"
 FOREIGN = "Unsupported operand|invalid load key|[Ii]nvalid magic"
 MOST_OBJECTS = 50
+MOST_HEADER = 1 << 20
+"""Bytes of the header of a safetensors file: some 10,000 names, where large networks have a thousand."""
 Keys = tuple[str, ...]
 """The keys that lead to a mapping within a checkpoint."""
 
@@ -129,10 +131,13 @@ def _content(path: Path) -> tuple[Any, list[str]]:
         stand_ins: list[Any] = [(type("Unread", (Unread,), {"name": name}), name) for name in objects]
         try:
             if _is_safetensors(path):
+                _require_short_header(path)
                 return safetensors.torch.load_file(path), []
             with torch.serialization.safe_globals(stand_ins), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of sparse and quantised tensors, which are refused later
                 return torch.load(path, map_location="cpu", weights_only=True), objects
+        except BadInput:
+            raise
         except Exception as error:  # readers raise some ten different types here, a few with an empty text
             refused = REFUSED.search(str(error))
             name = (refused[1] if "." in refused[1] else f"builtins.{refused[1]}") if refused else ""
@@ -147,6 +152,15 @@ def _content(path: Path) -> tuple[Any, list[str]]:
 def _is_safetensors(path: Path) -> bool:
     with path.open("rb") as file:
         return path.suffix == ".safetensors" or file.read(9)[8:] == b"{"
+
+
+def _require_short_header(path: Path) -> None:
+    """Refuse a header that names far more tensors than networks have: reading it would take minutes."""
+    with path.open("rb") as file:
+        n_bytes = int.from_bytes(file.read(8), "little")
+    if MOST_HEADER < n_bytes < path.stat().st_size:
+        size = f"{n_bytes / 1e6:.1f} MB of names"
+        raise BadInput(f"{path} begins with {size}, more than any network has: {SAVE}")
 
 
 def _other_kind(path: Path) -> str:
@@ -190,16 +204,24 @@ def _reason(error: Exception) -> str:
     return text.splitlines()[0][:150]
 
 
-def _states(content: object, keys: Keys = ()) -> Iterator[tuple[Keys, Mapping[str, Tensor]]]:
-    """Every state dict within a checkpoint, with the keys that lead to it."""
+def _states(
+    content: object, keys: Keys = (), seen: set[int] | None = None
+) -> Iterator[tuple[Keys, Mapping[str, Tensor]]]:
+    """Every state dict within a checkpoint, with the keys that lead to it.
+
+    Any other mapping counts where it is ``seen`` first: nested, it may stand in millions of places.
+    """
+    seen = set() if seen is None else seen
     if not isinstance(content, Mapping) or len(keys) > DEPTH:
         return
     if content and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items()):
         yield keys, content
         return
-    for key, value in content.items():
-        if isinstance(key, str):
-            yield from _states(value, (*keys, key))
+    if id(content) not in seen:
+        seen.add(id(content))
+        for key, value in content.items():
+            if isinstance(key, str):
+                yield from _states(value, (*keys, key), seen)
 
 
 def _refusal(path: Path, content: object, objects: Sequence[str], states: Sequence[Keys]) -> str:
@@ -262,14 +284,17 @@ def _described(content: object) -> str:
         return f"{n} of {len(content)} values under keys that are no names ({', '.join(kinds)})"
     n_tensors = sum(isinstance(value, Tensor) for value in content.values())
     parts = [f"{n_tensors} tensors by name"] if n_tensors else []
-    parts += [f"{k[:40]!r} ({_short(v)})" for k, v in content.items() if not isinstance(v, Tensor)]
-    return ", ".join(parts[:4]) + (f", … ({len(content)} in all)" if len(parts) > 4 else "")
+    others = [(k, v) for k, v in content.items() if not isinstance(v, Tensor)]
+    shown = [*parts, *(f"{k[:40]!r} ({_short(v)})" for k, v in others[: 4 - len(parts)])]
+    return ", ".join(shown) + (f", … ({len(content)} in all)" if len(parts) + len(others) > 4 else "")
 
 
 def _short(value: object) -> str:
     if isinstance(value, Unread):
         return ".".join(value.name.split(".")[-2:])
     if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            return f"a mapping of {len(value)}, with keys that are no names"
         n = sum(isinstance(v, Tensor) for v in value.values())
         return f"{n} tensors" if n == len(value) else f"a mapping of {len(value)}"
     return type(value).__name__

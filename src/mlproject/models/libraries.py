@@ -34,6 +34,7 @@ EXTRA_ARGUMENTS: dict[str, dict[str, bool]] = {
 }
 
 
+@functools.cache
 def torchvision_names() -> list[str]:
     """Names of all torchvision classifiers."""
     import torchvision

@@ -5,6 +5,7 @@ Checked in this order, so that no unverified file is parsed and no tensor is use
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from mlproject.errors import BadInput
+from mlproject.errors import BadInput, printable
 from mlproject.files import sha256_file
 from mlproject.models.checkpoint import N_NAMED, StateDict, read_state_dict
 from mlproject.models.model import Model, Weights
@@ -149,7 +150,7 @@ def _misfit(state: StateDict, label: str, wanted: Mapping[str, Tensor], missing:
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(name[:40] for name in names[:N_NAMED])
+    shown = ", ".join(printable(name[:40]) for name in names[:N_NAMED])
     return f"{shown}, …" if len(names) > N_NAMED else shown
 
 
@@ -157,6 +158,7 @@ def _hint(state: StateDict, model: Model) -> str:
     """Which models of the table have as many parameters as the file."""
     from mlproject.models import MODELS
 
+    @functools.cache
     def n_params(classifier: str) -> int:
         weights = {n: v for n, v in state.tensors.items() if not n.startswith(classifier)}
         return sum(value.numel() for name, value in weights.items() if not name.endswith(BUFFERS))

@@ -16,7 +16,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from mlproject.errors import BadInput, DigestMismatch, WrongUse
+from mlproject.errors import BadInput, DigestMismatch, WrongUse, shown
 from mlproject.files import sha256, sha256_file, write_atomic
 from mlproject.models.model import Model, Pinned, Weights
 
@@ -116,8 +116,19 @@ def _random(spec: str) -> Weights:
 def _file(spec: str) -> Weights:
     path = Path(os.path.expanduser(spec))
     if not os.path.isfile(path):
-        raise BadInput(f"weights: {spec!r} is neither a file nor one of {KNOWN}")
-    return Weights("file", os.path.abspath(path), f"sha256:{sha256_file(path)}", path.resolve())
+        raise BadInput(f"weights: {shown(spec)} is neither a file nor one of {KNOWN}")
+    try:
+        status = path.stat()
+        digest = _digest(path.resolve(), status.st_ino, status.st_size, status.st_mtime_ns)
+    except OSError as error:
+        raise BadInput(f"weights {spec!r} cannot be read: {error.strerror}") from error
+    return Weights("file", os.path.abspath(path), f"sha256:{digest}", path.resolve())
+
+
+@functools.lru_cache
+def _digest(path: Path, *state: int) -> str:
+    """The SHA-256 of a file in this state, computed once for all cells of a plan."""
+    return sha256_file(path)
 
 
 def _pinned(model: Model) -> Pinned:

@@ -8,7 +8,9 @@ together. Only a grid whose images or weights are not there is left out, and the
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import math
 import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,9 +20,17 @@ from typing import Any
 
 from mlproject.cell import Cell, Naming
 from mlproject.data import ImageSet
-from mlproject.errors import BadInput, MLProjectError, WrongUse, unknown
-from mlproject.plans.cells import PlannedCell, Reduced, SizeRules, cell_at, drawn_from, reduced_note
-from mlproject.plans.tables import Coordinates, PlanTable, Size, read_size
+from mlproject.errors import BadInput, MLProjectError, WrongUse, shown, unknown
+from mlproject.plans.cells import (
+    PlannedCell,
+    Reduced,
+    SizeRules,
+    cell_at,
+    drawn_from,
+    largest_sizes,
+    reduced_note,
+)
+from mlproject.plans.tables import WHOLE, Coordinates, PlanTable, Size, read_size
 from mlproject.recipes import RECIPES, validated
 from mlproject.tuning import Tune, check_tunable, split_words, tune_of
 
@@ -28,6 +38,10 @@ LISTS = ("model", "dataset_size", "seed")
 """Coordinates for which a command line may give several values, separated by commas."""
 SHIPPED = Path(__file__).with_name("shipped")
 """The plans of ``sweeps/``, which an installed package carries."""
+MOST_CELLS = 100_000
+"""Cells of a plan, at most: planning that many takes a minute or two and half a gigabyte."""
+MOST_BYTES = 2 << 20
+"""A plan file of more is no list of values that a person means."""
 COUNTS = ("seed", "max_bad")
 """Coordinates that count: as text they are written in digits."""
 
@@ -67,8 +81,9 @@ def read_plan(path: Path, overrides: Mapping[str, Any]) -> Plan:
     """
     path = _file_of(path)
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        with path.open("rb") as file:
+            content = tomllib.loads(_bounded(path, file.read(MOST_BYTES + 1)).decode())
+    except (OSError, ValueError, RecursionError) as error:  # of damaged text and of numbers too long to read
         raise WrongUse(f"{path} is not a TOML plan: {error}") from error
     table = validated(PlanTable, content, kind="key", prefix=f"{path.name}: ")
     words, rest = split_words(overrides)
@@ -89,6 +104,12 @@ def _file_of(path: Path) -> Path:
     raise WrongUse(f"no plan at {path}; give a TOML file, or a plan shipped with mlproject: {names}")
 
 
+def _bounded(path: Path, content: bytes) -> bytes:
+    if len(content) > MOST_BYTES:
+        raise WrongUse(f"{path} is larger than {MOST_BYTES >> 20} MiB, as no plan is")
+    return content
+
+
 def plan_of(name: str, coordinates: Mapping[str, Any], *, tuned: bool = False) -> Plan:
     """The plan of a single grid, as a command line gives it (comma lists in model, dataset_size, seed)."""
     words, grid = split_words(coordinates) if tuned else ({}, dict(coordinates))
@@ -105,13 +126,19 @@ def _build(
 ) -> Plan:
     planned: list[PlannedCell] = []
     faults: list[MLProjectError] = []
+    n_cells = 0
+    merged: dict[str, dict[str, Any]] = {}
     for number, grid in enumerate(grids, 1):
         label = f"{where}, grid {number}" if where else ""
-        try:
-            merged = _merge(grid, overrides, named_weights=bool(where))
-            planned += list(_cells(merged, tune, limits=bool(where)))
-        except MLProjectError as fault:
-            faults.append(_located(label, fault) if label else fault)
+        with _collecting(faults, label):
+            table = _merge(grid, overrides, named_weights=bool(where))
+            n_cells += math.prod(len(_values(name, value)) for name, value in table.items())
+            merged[label] = table
+    with _collecting(faults, where):
+        _require_few(n_cells)
+    for label, values in merged.items() if n_cells <= MOST_CELLS else ():
+        with _collecting(faults, label):
+            planned += list(_cells(values, tune, limits=bool(where)))
     _raise(faults, n_grids=len(grids))
     cells: dict[str, Cell] = {}
     for item in planned:
@@ -126,6 +153,15 @@ def _build(
         left_out=tuple(str(fault) for fault in faults),
         naming=Naming.of_cells(tuple(cells.values()), given),
     )
+
+
+@contextlib.contextmanager
+def _collecting(faults: list[MLProjectError], label: str) -> Iterator[None]:
+    """Keep a fault, with the label of its grid, so that all faults are reported together."""
+    try:
+        yield
+    except MLProjectError as fault:
+        faults.append(_located(label, fault) if label else fault)
 
 
 def _raise(faults: Sequence[MLProjectError], *, n_grids: int) -> None:
@@ -150,7 +186,7 @@ def _merge(grid: Mapping[str, Any], overrides: Mapping[str, Any], *, named_weigh
     flat = {k: v for k, v in grid.items() if k != "knobs"}
     knobs = grid.get("knobs", {})
     if not isinstance(knobs, dict):
-        raise WrongUse(f"knobs must be a table, not {knobs!r}")
+        raise WrongUse(f"knobs must be a table, not {shown(knobs)}")
     for key in flat:
         if named_weights and key not in Coordinates.model_fields:
             raise unknown("key", key, [*Coordinates.model_fields, "knobs"])
@@ -166,9 +202,17 @@ def _merge(grid: Mapping[str, Any], overrides: Mapping[str, Any], *, named_weigh
     return merged
 
 
+def _require_few(n_cells: int) -> None:
+    """Refuse too many cells, which are counted before any is built. Raises: WrongUse."""
+    if n_cells > MOST_CELLS:
+        number = f"{n_cells:,}" if n_cells < 10**15 else f"over {10**15:,}"
+        remedy = "shorten its lists, or split it into several"
+        raise WrongUse(f"the plan describes {number} cells, of {MOST_CELLS:,} at most: {remedy}")
+
+
 def _check_names(merged: Mapping[str, Any]) -> None:
     """Refuse a name that is neither a coordinate nor a knob, with the near matches among both."""
-    recipe = RECIPES.get(str(merged["recipe"]))
+    recipe = RECIPES.get(merged["recipe"]) if isinstance(merged["recipe"], str) else None
     if recipe is None:
         raise unknown("recipe", merged["recipe"], RECIPES)
     known = {*Coordinates.model_fields, *recipe.model_fields}
@@ -190,8 +234,7 @@ def _cells(merged: Mapping[str, Any], tune: Tune | None, *, limits: bool) -> Ite
         validated(Coordinates, dict(zip(order, values, strict=True)), kind="coordinate")
         for values in itertools.product(*(coordinates[k] for k in order))
     ]
-    sizes = tuple(point.dataset_size for point in points)  # not a set, where 1 and 1.0 are the same
-    rules = SizeRules(planned=sizes, tuned=tune is not None, limits=limits)
+    rules = SizeRules(planned=largest_sizes(points), tuned=tune is not None, limits=limits)
     for knob_values in itertools.product(*knobs.values()):
         recipe_knobs = dict(zip(knobs, knob_values, strict=True))
         if tune:
@@ -214,9 +257,9 @@ def _values(name: str, value: Any) -> list[Any]:
         raise WrongUse(f"{name} must not be an empty list")
     for item in values:
         if not isinstance(item, (str, int, float)):
-            raise WrongUse(f"{name} must be text, a number or a truth value, not {item!r}")
-        if name in COUNTS and isinstance(item, str) and not item.lstrip("+-").isdecimal():
-            raise WrongUse(f"{name} must be a whole number, not {item!r}")
+            raise WrongUse(f"{name} must be text, a number or a truth value, not {shown(item)}")
+        if name in COUNTS and isinstance(item, str) and not WHOLE.fullmatch(item.strip()):
+            raise WrongUse(f"{name} must be a whole number of at most 18 digits, not {shown(item)}")
     return [_read_size(item) for item in values] if name == "dataset_size" else values
 
 
@@ -224,7 +267,7 @@ def _read_size(item: Any) -> Size:
     try:
         return read_size(item)
     except ValueError as error:
-        raise WrongUse(f"dataset_size {error}, not {item!r}") from None
+        raise WrongUse(f"dataset_size {error}, not {shown(item)}") from None
 
 
 def _located(where: str, fault: MLProjectError) -> MLProjectError:

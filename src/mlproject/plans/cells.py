@@ -22,6 +22,7 @@ from mlproject.multiscale import layouts
 from mlproject.plans.tables import Coordinates, Size
 from mlproject.recipes import Recipe, build_recipe, full_knobs
 from mlproject.regions import RegionSettings, masked, settings_of
+from mlproject.training import MOST_STEPS
 
 AUTO_DATASET_SIZE = 200
 """Training images of a set that is known by name, where no size is given; of a folder, all of them."""
@@ -56,13 +57,24 @@ class Sizes:
 class SizeRules:
     """What the sizes of a cell depend on besides its coordinates.
 
-    ``planned`` are the sizes of the same grid; ``tuned``: their knobs are searched for; ``limits``: sizes are
-    upper limits, as in a plan file.
+    ``planned`` are the largest sizes of the same grid; ``tuned``: their knobs are searched for; ``limits``:
+    sizes are upper limits, as in a plan file.
     """
 
     planned: Collection[Size]
     tuned: bool = False
     limits: bool = False
+
+
+def largest_sizes(points: Iterable[Coordinates]) -> tuple[Size, ...]:
+    """The largest dataset size of each type among points, on which the validation images depend.
+
+    ``auto`` and ``all`` are no numbers; 1 is one image, and 1.0 are all.
+    """
+    words = dict.fromkeys(at.dataset_size for at in points if isinstance(at.dataset_size, str))
+    numbers = [at.dataset_size for at in points if not isinstance(at.dataset_size, str)]
+    kinds = ([n for n in numbers if isinstance(n, kind)] for kind in (int, float))
+    return (*words, *(max(sizes) for sizes in kinds if sizes))
 
 
 def sizes_of(at: Coordinates, images: ImageSet, recipe: Recipe, rules: SizeRules) -> Sizes:
@@ -215,10 +227,22 @@ def cell_at(at: Coordinates, knobs: Mapping[str, Knob], rules: SizeRules) -> Pla
         seed=at.seed,
         knobs=full_knobs(recipe),
     )
+    _require_end(cell)
     if cell.large_images == "native" and recipe.from_scratch:
         raise WrongUse(f"large_images must be interpolated for recipe {cell.recipe}, not 'native'")
     shown = _regions(data, *_reading(at), at.region, settings)
     return PlannedCell(cell=cell, images=shown, reduced=sizes.reduced)
+
+
+def _require_end(cell: Cell) -> None:
+    """Refuse a training of more steps than will ever be taken. Raises: WrongUse."""
+    epochs, batch = int(cell.knobs.get("epochs", 0)), int(cell.knobs.get("batch_size", 1))
+    n_steps = epochs * math.ceil(cell.dataset_size / batch)
+    if n_steps > MOST_STEPS:
+        raise WrongUse(
+            f"epochs={epochs:,} of {cell.dataset_size:,} images in batches of {batch:,} are {n_steps:,} "
+            f"steps; at most {MOST_STEPS:,} are taken"
+        )
 
 
 def _weights(spec: str, name: str, recipe: Recipe) -> str:

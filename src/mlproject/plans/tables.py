@@ -7,6 +7,7 @@ give a row for each; every coordinate of a grid may also be a list.
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, BeforeValidator, Field
@@ -21,15 +22,24 @@ def _numbers(value: Any) -> tuple[float, ...]:
     """Image scales from text (``1,2``), a number or a list of numbers."""
     words = value.split(",") if isinstance(value, str) else value
     words = words if isinstance(words, (list, tuple)) else [words]
+    if len(words) > MOST_SCALES:
+        raise ValueError(f"must be at most {MOST_SCALES} numbers")
     try:
+        if any(isinstance(word, bool) for word in words):
+            raise TypeError
         scales = tuple(float(word) for word in words)
     except (TypeError, ValueError):
         raise ValueError("must be numbers such as 1,2 or 224,448") from None
+    except OverflowError:  # a whole number beyond all floats
+        scales = (math.inf,)
     if not all(math.isfinite(scale) and scale > 0 for scale in scales):
         raise ValueError("must be positive and finite")
     return scales
 
 
+MOST_SCALES = 64
+WHOLE = re.compile(r"[+-]?\d{1,18}")
+"""A whole number as text; one of more digits is no number of images."""
 Size = int | float | Literal["auto", "all"]
 """A number of training images, a share of those that can be trained on, all of these, or the default."""
 SIZE_RULE = "must be a whole number, a share such as 0.5, or all"
@@ -44,13 +54,15 @@ def read_size(value: Any) -> Size:
         return cast(Size, value)
     if isinstance(value, str):
         word = value.strip()
-        value = int(word) if word.lstrip("+-").isdecimal() else _share(word)
+        value = int(word) if WHOLE.fullmatch(word) else _share(word)
     if isinstance(value, float) and value > 1 and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(SIZE_RULE)
     if isinstance(value, int) and value < 1:
         raise ValueError("must be at least 1")
+    if isinstance(value, int) and value >= 10**18:
+        raise ValueError(SIZE_RULE)
     if isinstance(value, float) and not 0 < value <= 1:
         raise ValueError(SIZE_RULE)
     return value
@@ -72,7 +84,9 @@ class PlanTable(BaseModel):
 
     model_config = STRICT
 
-    name: Annotated[str, Field(description="Name of the plan; by default that of the file.")] = ""
+    name: Annotated[
+        str, Field(max_length=250, description="Name of the plan; by default that of the file.")
+    ] = ""
     description: Annotated[str, Field(description="What the plan is for.")] = ""
     grid: Annotated[
         list[dict[str, Any]],

@@ -6,6 +6,7 @@ model from names and values of a plan or a command line; ``described`` lists the
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import NoneType, UnionType
@@ -14,7 +15,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from mlproject.errors import WrongUse, unknown
+from mlproject.errors import WrongUse, shown, unknown
 
 TRUTH = {"true": True, "false": False}
 TYPES: dict[Any, str] = {
@@ -27,6 +28,10 @@ TYPES: dict[Any, str] = {
     list: "a list",
     tuple: "numbers",
 }
+LARGEST = 2**63 - 1
+"""The largest whole number of any field: what stores and random generators hold."""
+CAP = 1_000_000
+"""Upper bounds from here on only stop slips of the hand: a message names them where they are broken."""
 Validated = TypeVar("Validated", bound=BaseModel)
 
 
@@ -48,7 +53,7 @@ def described(model: type[BaseModel]) -> list[FieldRow]:
             name=name,
             type=", ".join(_types(field)),
             default="" if field.is_required() else str(field.get_default(call_default_factory=True)),
-            rule=rule_of(field),
+            rule=_with_cap(field),
             description=field.description or "",
         )
         for name, field in model.model_fields.items()
@@ -66,6 +71,9 @@ def validated(model: type[Validated], values: Mapping[str, Any], *, kind: str, p
         if name not in fields:
             raise WrongUse(f"{prefix}{unknown(kind, name, fields)}")
     read = {name: _read(fields[name].annotation, value) for name, value in values.items()}
+    for name, value in read.items():
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise WrongUse(f"{prefix}{name} must be at most {LARGEST:,}, not {shown(value)}")
     try:
         return model.model_validate(read)
     except ValidationError as error:
@@ -75,7 +83,7 @@ def validated(model: type[Validated], values: Mapping[str, Any], *, kind: str, p
 def require(holds: bool, name: str, rule: str, value: object) -> None:
     """Check a rule between fields. Raises: ValueError naming field, rule and value, as pydantic expects."""
     if not holds:
-        raise ValueError(f"{name} {rule}, not {value!r}")
+        raise ValueError(f"{name} {rule}, not {shown(value)}")
 
 
 def rule_of(field: FieldInfo) -> str:
@@ -84,11 +92,20 @@ def rule_of(field: FieldInfo) -> str:
     if isinstance(extra, dict) and "rule" in extra:
         return str(extra["rule"])
     bounds = {name: bound for item in field.metadata for name, bound in _bounds(item)}
+    if bounds.get("le", 0) >= CAP:
+        del bounds["le"]
     rule = _bounds_in_words(bounds)
     open_ended = float in _kinds(field.annotation) and not {"lt", "le"} & set(bounds)
     if open_ended:
         rule = f"{rule} and finite" if rule else "must be finite"
     return rule
+
+
+def _with_cap(field: FieldInfo) -> str:
+    """The bounds of a field in words, with a cap that ``rule_of`` leaves out."""
+    caps = [bound for item in field.metadata for name, bound in _bounds(item) if name == "le"]
+    words = [rule_of(field), *(f"at most {cap:,}" for cap in caps if cap >= CAP)]
+    return ", ".join(word for word in words if word)
 
 
 def _bounds(item: object) -> Iterator[tuple[str, float]]:
@@ -117,6 +134,7 @@ def _bounds_in_words(bounds: Mapping[str, float]) -> str:
     return rule
 
 
+@functools.cache
 def _kinds(annotation: Any) -> tuple[Any, ...]:
     """The types that an annotation allows and the names that it lists: ``(bool, 'auto')``."""
     origin = get_origin(annotation)
@@ -167,13 +185,16 @@ def _message(
             return str(unknown(name, value, _kinds(field.annotation)))
         case "value_error":
             rule = str(fault["ctx"]["error"])
+        case "string_too_long":
+            rule = f"must have at most {fault['ctx']['max_length']} characters"
         case "multiple_of":
             rule, value = f"must be divisible by {fault['ctx']['multiple_of']}", read[name]
         case "finite_number" | "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
-            rule, value = rule_of(field), read[name]
+            cap = fault.get("ctx", {}).get("le", 0)
+            rule, value = f"must be at most {cap:,}" if cap >= CAP else rule_of(field), read[name]
         case _:
             rule = rule_of(field) if list in _kinds(field.annotation) else _type_rule(field)
-    return f"{name} {rule}, not {value!r}"
+    return f"{name} {rule}, not {shown(value)}"
 
 
 def _type_rule(field: FieldInfo) -> str:

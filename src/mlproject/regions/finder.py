@@ -213,7 +213,7 @@ class RegionStore:
         kept = self.kept(digest)
         if kept is None:
             kept = self.finder.find(read())
-            write_signed(self._path(digest), kept.to_dict())
+            write_signed(self._path(digest), kept.to_dict(), place=self._place(digest))
         return kept
 
     @contextlib.contextmanager
@@ -228,13 +228,17 @@ class RegionStore:
         """The stored region of an image; None where there is none, or it is damaged, which is reported."""
         path = self._path(digest)
         try:
-            region = RegionResult.from_dict(read_signed(path))
+            region = RegionResult.from_dict(read_signed(path, place=self._place(digest)))
         except FileNotFoundError:
             return None
         except UNUSABLE as error:
             log.warning("%s is damaged (%s); the region is found again", path, one_line(error))
             return None
         return region if "score" in region.facts else None  # 0.2 stored no score
+
+    def _place(self, digest: str) -> str:
+        """What a stored region belongs to, so that it counts for no other image and no other settings."""
+        return f"{self.folder.name} {digest} "
 
     def _path(self, digest: str) -> Path:
         return self.folder / f"{digest}.json"

@@ -13,12 +13,11 @@ from mlproject.tracking.location import (
     open_store,
     open_stores,
     sqlite_path,
-    store_lock,
-    store_stubs,
     tracking_uri,
     ui_command,
 )
 from mlproject.tracking.ownership import HOST, claim_launched_run, this_machine
+from mlproject.tracking.place import store_lock, store_stubs
 from mlproject.tracking.store import Store
 from mlproject.tracking.tracked_run import TrackedRun
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import shlex
 import shutil
 import sys
@@ -14,9 +13,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from mlproject.errors import BadInput, NoRoom, StoreUnreachable, WrongUse, masked, unknown
+from mlproject.errors import BadInput, NoRoom, WrongUse, masked, unknown
 from mlproject.files import database_file, database_url, lock_folder, locked, read_signed, write_signed
 from mlproject.tracking.artifacts import local_folder, seems_intact
+from mlproject.tracking.place import check_place, check_sqlite, folder_of, store_lock, store_stubs, sweep
 from mlproject.tracking.reach import PatientClient, reaching
 from mlproject.tracking.store import Store
 
@@ -73,7 +73,7 @@ def done_runs(
     """
     uri = tracking_uri()
     path = sqlite_path(uri)
-    if path is not None and not path.exists():
+    if path is not None and not os.path.exists(path):
         return "", {}
     if path is not None:
         question = _question(path, experiment)
@@ -142,14 +142,18 @@ def _connect(uri: str, *, create: bool) -> Any:
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     path = sqlite_path(uri)
-    if path is not None and not path.exists() and not create:
-        raise StoreUnreachable(f"no tracking store at {path}; run a cell first, or set MLFLOW_TRACKING_URI")
+    place = path or folder_of(uri)
+    if place is not None:
+        check_place(place, create=create)
+    if path is not None and os.path.lexists(path):
+        check_sqlite(path)
     import mlflow
 
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # prints errors that are raised too
     with reaching(uri):
         address = _address(uri)
         if path is not None:
+            sweep(path)
             _build_sqlite(path, address)
         client = mlflow.MlflowClient(tracking_uri=address)
     mlflow.set_tracking_uri(uri)
@@ -182,22 +186,12 @@ def _build_sqlite(path: Path, address: str) -> None:
             return
         stub = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
         try:
+            os.close(os.open(stub, os.O_CREAT | os.O_EXCL, 0o666))  # SQLite would ignore a wider umask
             _build(_address(address, stub), _artifact_root())
             os.link(stub, path)
         finally:
             for leftover in store_stubs(path):
                 leftover.unlink()
-
-
-def store_stubs(path: Path) -> list[Path]:
-    """The files of half-built stores beside a SQLite store; they are dead while ``store_lock`` is held."""
-    stub = re.compile(re.escape(path.name) + r"\.[0-9a-f]{32}\.part(-wal|-shm|-journal)?")
-    return [beside for beside in path.parent.iterdir() if stub.fullmatch(beside.name)]
-
-
-def store_lock(path: Path) -> Path:
-    """The lock of the process that builds a SQLite store."""
-    return lock_folder(path) / "store.lock"
 
 
 def _build(address: str, root: str) -> None:

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mlproject.training.settings import (
+    MOST_STEPS,
     STRICT,
     BatchSize,
     Epochs,
@@ -71,6 +72,7 @@ MODULES = {
 
 __all__ = [
     "CHECKPOINT",
+    "MOST_STEPS",
     "OPTIMIZERS",
     "STRICT",
     "BatchSize",

@@ -26,11 +26,14 @@ LearningRate = Annotated[float, Field(gt=0, description="Learning rate (the larg
 WeightDecay = Annotated[
     float, Field(ge=0, description="Weight decay: decoupled with adamw, else an L2 term of the gradient.")
 ]
-BatchSize = Annotated[int, Field(ge=1, description="Images per optimiser step.")]
+MOST_STEPS = 10_000_000
+"""Steps of a training, at most; as many epochs, images in a batch, or passes of any kind."""
+BatchSize = Annotated[int, Field(ge=1, le=MOST_STEPS, description="Images per optimiser step.")]
 Epochs = Annotated[
     int,
     Field(
         ge=0,
+        le=MOST_STEPS,
         description="Passes over the training images; 0 where steps are given.",
         json_schema_extra={"rule": "must be at least 1"},
     ),
@@ -39,6 +42,7 @@ Steps = Annotated[
     int,
     Field(
         ge=0,
+        le=MOST_STEPS,
         description="Optimiser steps, whatever the number of images; 0 trains for epochs.",
         json_schema_extra={"rule": "must be 0 (use epochs) or more"},
     ),
@@ -96,13 +100,18 @@ class Settings(BaseModel):
         int,
         Field(
             ge=1,
+            le=MOST_STEPS,
             description="Pieces that a batch is computed in (BatchNorm then sees pieces; fewer pieces where "
             "it would see one value per channel).",
         ),
     ] = 1
     judged_epochs: Annotated[
         int,
-        Field(ge=1, description="Epochs to evaluate after, at most: spread evenly, and always the last."),
+        Field(
+            ge=1,
+            le=MOST_STEPS,
+            description="Epochs to evaluate after, at most: spread evenly, and always the last.",
+        ),
     ] = 50
     precision: PrecisionName = "fp32"
     compile: Annotated[bool, Field(description="Compile the network with torch.compile.")] = False

@@ -34,7 +34,7 @@ class Finetune(Settings):
 
     lr: LearningRate = 3e-4
     batch_size: BatchSize = 32
-    side: Annotated[int, Field(ge=1, description="Side of the input in pixels.")] = 224
+    side: Annotated[int, Field(ge=1, le=8_192, description="Side of the input in pixels.")] = 224
     trained_stages: Annotated[
         int,
         Field(

@@ -18,7 +18,15 @@ from pydantic import BaseModel, Field
 
 from mlproject.cell import Cell
 from mlproject.losses import Outcome
-from mlproject.training import STRICT, BatchSize, LearningRate, OptimizerName, PrecisionName, WeightDecay
+from mlproject.training import (
+    MOST_STEPS,
+    STRICT,
+    BatchSize,
+    LearningRate,
+    OptimizerName,
+    PrecisionName,
+    WeightDecay,
+)
 
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
@@ -49,11 +57,11 @@ class Memorise(BaseModel):
     ] = "linear"
     optimizer: OptimizerName = "adam"
     lr: LearningRate = 1e-3
-    steps: Annotated[int, Field(ge=1, description="Optimiser steps.")] = 400
+    steps: Annotated[int, Field(ge=1, le=MOST_STEPS, description="Optimiser steps.")] = 400
     batch_size: BatchSize = 128
     weight_decay: WeightDecay = 0.0
     dimensions: Annotated[
-        int, Field(ge=1, description="Length of the normalised vectors (instance form only).")
+        int, Field(ge=1, le=65_536, description="Length of the normalised vectors (instance form only).")
     ] = 128
     temperature: Annotated[float, Field(gt=0, description="Divisor of the scores (instance form only).")] = (
         0.07

@@ -13,7 +13,15 @@ from pydantic import BaseModel, Field, model_validator
 
 from mlproject.cell import Cell
 from mlproject.losses import Outcome
-from mlproject.training import STRICT, BatchSize, LearningRate, OptimizerName, PrecisionName, WeightDecay
+from mlproject.training import (
+    MOST_STEPS,
+    STRICT,
+    BatchSize,
+    LearningRate,
+    OptimizerName,
+    PrecisionName,
+    WeightDecay,
+)
 
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
@@ -59,7 +67,7 @@ class Reconstruct(BaseModel):
     ] = "ridge"
     optimizer: OptimizerName = "adam"
     lr: LearningRate = 1e-3
-    steps: Annotated[int, Field(ge=1, description="Optimiser steps.")] = 1000
+    steps: Annotated[int, Field(ge=1, le=MOST_STEPS, description="Optimiser steps.")] = 1000
     batch_size: BatchSize = 128
     weight_decay: WeightDecay = 0.0
     standardize: Annotated[

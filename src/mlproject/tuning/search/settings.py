@@ -15,13 +15,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, SkipValidation
 
 from mlproject.cell import Knob
-from mlproject.errors import WrongUse, unknown
+from mlproject.errors import WrongUse, shown, unknown
 from mlproject.recipes import STRICT, validated
 
 DECADE = 10.0
 EDGE = 0.02
 """Share of a range (of its logarithm for a logarithmic one) that counts as its edge."""
 KEYS = ("low", "high", "log")
+MOST_CHOICES = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +84,10 @@ class Choices:
     values: tuple[Knob, ...]
 
     def __post_init__(self) -> None:
-        if len(set(map(str, self.values))) != len(self.values) or len(self.values) < 2:
-            raise WrongUse(f"tune: {self.name} must have two or more different choices, not {self.values}")
+        n = len(self.values)
+        if n < 2 or n > MOST_CHOICES or len(set(map(shown, self.values))) < n:
+            rule = f"must have two or more different choices (at most {MOST_CHOICES})"
+            raise WrongUse(f"tune: {self.name} {rule}, not {shown(self.values)}")
 
     @property
     def ends(self) -> tuple[Knob, ...]:
@@ -147,7 +150,7 @@ def words_of(text: str) -> dict[str, Any]:
     for part in text.split(","):
         name, equals, value = part.partition("=")
         if not equals or not name.strip():
-            raise WrongUse(f"tune must read like lr=1e-5..1e-1,optimizer=adam|sgd, not {text!r}")
+            raise WrongUse(f"tune must read like lr=1e-5..1e-1,optimizer=adam|sgd, not {shown(text)}")
         name, value = name.strip(), value.strip()
         space[name] = value if ".." in value else [word.strip() for word in value.split("|")]
     return space
@@ -162,7 +165,7 @@ def _dimension(name: str, value: Any, default: Knob) -> Dimension:
         value = {"low": first, "high": last}
     if not isinstance(value, dict):
         rule = 'must be {low = …, high = …}, "low..high" or a list of choices'
-        raise WrongUse(f"tune: {name} {rule}, not {value!r}")
+        raise WrongUse(f"tune: {name} {rule}, not {shown(value)}")
     if not numeric:
         raise WrongUse(f"tune: {name} is no number; give a list of choices")
     for key in value:
@@ -171,7 +174,7 @@ def _dimension(name: str, value: Any, default: Knob) -> Dimension:
     low, high = (_bound(name, key, value) for key in ("low", "high"))
     log = value.get("log", low > 0 and high / low >= DECADE)
     if not isinstance(log, bool):
-        raise WrongUse(f"tune: log of {name} must be true or false, not {log!r}")
+        raise WrongUse(f"tune: log of {name} must be true or false, not {shown(log)}")
     return Range(name=name, low=low, high=high, log=log, whole=isinstance(default, int))
 
 
@@ -181,7 +184,7 @@ def _choice(value: Any, default: Knob) -> Any:
         return value
     try:
         read = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
     return read if isinstance(read, (bool, int, float)) else value
 
@@ -193,11 +196,11 @@ def _bound(name: str, key: str, table: Mapping[str, Any]) -> float:
         if isinstance(table[key], bool):
             raise ValueError
         return float(table[key])
-    except (TypeError, ValueError):
-        raise WrongUse(f"tune: {key} of {name} must be a number, not {table[key]!r}") from None
+    except (TypeError, ValueError, OverflowError):
+        raise WrongUse(f"tune: {key} of {name} must be a number, not {shown(table[key])}") from None
 
 
-DEFAULT_TRIALS = 50
+DEFAULT_TRIALS, MOST_TRIALS = 50, 1_000_000
 
 
 class Tune(BaseModel):
@@ -211,7 +214,8 @@ class Tune(BaseModel):
         "(or steps) up to tenfold.",
     )
     trials: Annotated[
-        int, Field(ge=1, description="Trials that a study ends with, in all processes together.")
+        int,
+        Field(ge=1, le=MOST_TRIALS, description="Trials that a study ends with, in all processes together."),
     ] = DEFAULT_TRIALS
     sampler: Annotated[Literal["tpe", "random", "gp", "cmaes"], Field(description="Optuna's sampler.")] = (
         "tpe"
@@ -222,7 +226,7 @@ class Tune(BaseModel):
     ] = "none"
     seed: Annotated[int, Field(ge=0, description="Seed of the sampler; tune_seed on the command line.")] = 0
     timeout: Annotated[
-        float, Field(ge=0, description="Seconds after which a study ends early; 0 for no limit.")
+        float, Field(ge=0, le=1e9, description="Seconds after which a study ends early; 0 for no limit.")
     ] = 0.0
     storage: Annotated[
         str,
@@ -262,7 +266,7 @@ def read_tune(table: Mapping[str, Any], words: Mapping[str, Any], defaults: Mapp
     space = values.pop("space", None) or default_space(defaults)
     space = words_of(space) if isinstance(space, str) else space
     if not isinstance(space, dict):
-        raise WrongUse(f"tune: space must be a table of knobs, not {space!r}")
+        raise WrongUse(f"tune: space must be a table of knobs, not {shown(space)}")
     settings = {WORDS[name]: value for name, value in values.items()}
     settings["space"] = read_space(space, defaults)
     return validated(Tune, settings, kind="key of [tune]", prefix="tune: ")

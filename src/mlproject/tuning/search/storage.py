@@ -172,7 +172,7 @@ class _JournalLock:
     def acquire(self) -> bool:
         """Wait for the lock, then remove an incomplete last line."""
         lock = self.path.with_name(self.path.name + ".lock")
-        self.handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self.handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         fcntl.flock(self.handle, fcntl.LOCK_EX)
         with self.path.open("rb+") as file:
             size = file.seek(0, os.SEEK_END)

@@ -1,0 +1,105 @@
+"""Places of tracking stores: what is there, what may be made there, what killed first starts left there.
+
+MLflow makes folders and an empty store of any address, so that a mistyped one lists no runs without a word.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sqlite3
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from mlproject.errors import StoreUnreachable
+from mlproject.files import lock_folder, try_locked
+
+SQLITE_MAGIC = b"SQLite format 3\0"
+SQLITE_SECONDS = 60.0
+"""How long a store may be locked by another process."""
+
+
+def folder_of(uri: str) -> Path | None:
+    """The folder of a store of files; None for databases and servers."""
+    scheme = uri.partition(":")[0] if ":" in uri.partition("/")[0] else ""
+    if scheme not in ("", "file"):
+        return None
+    return Path(url2pathname(urlsplit(uri).path) if scheme else uri).absolute()
+
+
+def check_place(path: Path, *, create: bool) -> None:
+    """Refuse a store that is not there and is not to be made, or whose place is missing or read-only.
+
+    Raises: StoreUnreachable.
+    """
+    remedy = "or set MLFLOW_TRACKING_URI"
+    try:
+        os.lstat(path)
+        there = True
+    except (FileNotFoundError, NotADirectoryError):
+        there = False
+    except OSError as error:
+        raise StoreUnreachable(f"no tracking store can be at {path}: {error.strerror}; {remedy}") from error
+    if not there and not create:
+        raise StoreUnreachable(f"no tracking store at {path}; run a cell first, {remedy}")
+    if not os.path.isdir(path.parent):
+        raise StoreUnreachable(
+            f"no tracking store at {path}, and no folder {path.parent} for one; make the folder, {remedy}"
+        )
+    folder = path if os.path.isdir(path) else path.parent
+    if create and not os.access(folder, os.W_OK | os.X_OK):
+        fault = f"the folder of the tracking store, {folder}, is read-only"
+        raise StoreUnreachable(f"{fault}; make it writable, {remedy}")
+
+
+def check_sqlite(path: Path) -> None:
+    """Refuse what is no SQLite database of MLflow, which MLflow would turn into an empty store.
+
+    Raises: StoreUnreachable.
+    """
+    remedy = "restore it from a copy, delete it for a new store, or set MLFLOW_TRACKING_URI"
+    try:
+        if not path.is_file():
+            raise StoreUnreachable(f"{path} is no file, and so no tracking store; set MLFLOW_TRACKING_URI")
+        with path.open("rb") as file:
+            head = file.read(len(SQLITE_MAGIC))
+    except OSError as error:
+        raise StoreUnreachable(f"tracking store {path} cannot be read: {error.strerror}") from error
+    if not head:
+        raise StoreUnreachable(f"tracking store {path} is empty (0 bytes); {remedy}")
+    if head != SQLITE_MAGIC:
+        raise StoreUnreachable(f"{path} is no SQLite database, and so no tracking store; {remedy}")
+    try:
+        address = f"{path.as_uri()}?mode=ro"
+        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=SQLITE_SECONDS)) as connection:
+            tables = {str(name) for (name,) in connection.execute("select name from sqlite_master")}
+    except sqlite3.OperationalError:  # locked, or to be recovered by who may write: MLflow says more
+        return
+    except sqlite3.Error as error:
+        raise StoreUnreachable(f"tracking store {path} is damaged ({error}); {remedy}") from error
+    if "experiments" not in tables:
+        raise StoreUnreachable(
+            f"{path} is a database without MLflow's tables, and so no tracking store; set MLFLOW_TRACKING_URI"
+        )
+
+
+def sweep(path: Path) -> None:
+    """Delete what killed first starts left beside a store, unless one is at work, which holds the lock."""
+    if not store_stubs(path):
+        return
+    with try_locked(store_lock(path)) as free:
+        for stub in store_stubs(path) if free else ():
+            stub.unlink(missing_ok=True)
+
+
+def store_lock(path: Path) -> Path:
+    """The lock of the process that builds a SQLite store."""
+    return lock_folder(path) / "store.lock"
+
+
+def store_stubs(path: Path) -> list[Path]:
+    """The files of half-built stores beside a SQLite store; they are dead while ``store_lock`` is held."""
+    half_built = re.compile(re.escape(path.name) + r"\.[0-9a-f]{32}\.part(-.*)?")
+    return [each for each in path.parent.iterdir() if half_built.fullmatch(each.name)]
