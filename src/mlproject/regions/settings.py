@@ -154,8 +154,9 @@ def find_checkpoint(spec: str) -> Checkpoint:
         return Checkpoint(path=path, model=network, sha256=digest, published=False, heads=heads)
     known = ", ".join(CHECKPOINTS)
     raise DigestMismatch(
-        f"{path} has SHA-256 {digest[:16]}…, which is none of {known}: download it again from {SERVER}, or "
-        f"name its network if it was trained further: checkpoint=vit_b:{spec} (other sizes: {CUSTOM}:{spec})"
+        f"{path} has SHA-256 {digest[:16]}…, which is none of {known}: download it again ({SERVER}/"
+        f"{CHECKPOINTS['vit_b'][0]}), or name its network if it was trained further: checkpoint=vit_b:{spec} "
+        f"(other sizes: {CUSTOM}:{spec})"
     )
 
 

@@ -200,7 +200,7 @@ def _not_fitted(data: _Data, law: str) -> str:
         return ""
     reasons = [too_few_scales(points, LAWS[law])]
     if factor < DECADE:
-        reasons.append(f"the range of {data.axes[0]} is a factor of {factor:.2g}, under a decade")
+        reasons.append(f"the range of {data.axes[0]} is a factor of {factor:.3g}, under a decade")
     return "; ".join([*filter(None, reasons), "not fitted"])
 
 

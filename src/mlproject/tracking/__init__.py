@@ -14,12 +14,13 @@ from mlproject.tracking.location import (
     ui_command,
 )
 from mlproject.tracking.store import LOSSES_DIGEST, Store
-from mlproject.tracking.tracked_run import TrackedRun
+from mlproject.tracking.tracked_run import TrackedRun, deletion
 
 __all__ = [
     "LOSSES_DIGEST",
     "Store",
     "TrackedRun",
+    "deletion",
     "done_runs",
     "keep_done_runs",
     "open_store",

@@ -29,7 +29,7 @@ from mlproject.errors import (
 )
 from mlproject.files import read_columns, try_locked
 from mlproject.losses import Observation, PerImageLosses, read_losses
-from mlproject.tracking.tracked_run import TrackedRun, context_tags, read_cell
+from mlproject.tracking.tracked_run import TrackedRun, context_tags, deletion, read_cell
 
 COMPLETE = "cell.complete"
 LOSSES_DIGEST = "losses.digest"
@@ -215,7 +215,7 @@ class Store:
             return read_cell(run.data.tags)
         except BadInput as error:
             run_id, remedy = run.info.run_id, "lets its cell run again"
-            text = f"run {run_id} is left out: {error}; mlflow runs delete --run-id {run_id} {remedy}"
+            text = f"run {run_id} is left out: {error}; `{deletion(run_id)}` {remedy}"
             self.unreadable[run_id] = text
             return None
 
@@ -249,19 +249,22 @@ class Store:
         except (OSError, StoreUnreachable):
             return {}
         except BadInput as error:
-            raise BadInput(f"run {info.run_id}: {error}; delete that run, and its cell runs again") from error
+            remedy = f"remove it, and its cell runs again: {deletion(info.run_id)}"
+            raise BadInput(f"run {info.run_id}: {error}; {remedy}") from error
 
     def _losses(self, info: Any, digest: str) -> PerImageLosses:
-        run_id = info.run_id
+        run_id, local = info.run_id, Path(_readable(info.artifact_uri)) / LOSSES_FILE
+        remedy = f"restore {local}, or remove the run: {deletion(run_id)}"
+        if local.is_absolute() and not local.exists():
+            raise DigestMismatch(f"losses of run {run_id} are gone; {remedy}")
         path = self._fetch(run_id, info.artifact_uri, LOSSES_FILE)
         try:
             losses = read_losses(path)
         except (OSError, ValueError) as error:
-            raise DigestMismatch(f"losses of run {run_id} cannot be read: {error}") from error
+            raise DigestMismatch(f"losses of run {run_id} cannot be read: {error}; {remedy}") from error
         if losses.digest != digest:
             raise DigestMismatch(
-                f"losses of run {run_id} ({path}) differ from what was logged; remove it:"
-                f" mlflow runs delete --run-id {run_id}"
+                f"losses of run {run_id} ({path}) differ from what was logged; remove it: {deletion(run_id)}"
             )
         return losses
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from mlproject import __version__
 from mlproject.cell import Cell
-from mlproject.errors import BadInput, MLProjectError, one_line
+from mlproject.errors import BadInput, MLProjectError, command, one_line
 
 BATCH_METRICS = 800
 """Metrics in a request: MLflow takes 1000 entries, of which 100 parameters and 100 tags at most."""
@@ -83,6 +83,11 @@ class TrackedRun:
                 self.client.log_text(self.run_id, trace, "error.txt")
             self.log(tags={"failure": failure})
             self.client.set_terminated(self.run_id, status)
+
+
+def deletion(run_id: str) -> str:
+    """The command that removes a run."""
+    return command("mlflow", "runs", "delete", "--run-id", run_id)
 
 
 def read_cell(tags: Mapping[str, str]) -> Cell:
