@@ -85,7 +85,7 @@ def test_native_pixels_are_a_coordinate(tmp_path: Path) -> None:
         (f"[[grid]]\n{LITE}knobs = {{ learning = 1 }}", "unknown coordinate or knob of probe 'learning'"),
         (
             f"[[grid]]\n{LITE}side = 32",
-            "side is a knob of finetune, scratch, segment, not of probe; name one",
+            "side is a knob of finetune, scratch, segment, not of probe;",
         ),
         ('[[grid]]\nmodel = "resnet18"', "weights is missing"),
         ('[[grid]]\nmodel = "resnet18"\nweights = "auto"', "must be imagenet, random or a path"),

@@ -125,8 +125,7 @@ def _note(entry: os.DirEntry[str], path: str, listing: _FolderListing, waiting: 
 
 
 def _require_one_level(folder: Path, files: Iterable[ImageFile]) -> None:
-    flat = [file.id for file in files if not file.nested]
-    nested = [file.id for file in files if file.nested]
+    flat, nested = ([file.id for file in files if file.nested == deep] for deep in (False, True))
     if flat and nested:
         raise BadInput(
             f"images lie both beside and inside class folders of {folder} ({flat[0]}, {nested[0]}); "
