@@ -153,9 +153,8 @@ def find_checkpoint(spec: str) -> Checkpoint:
             return Checkpoint(path=path, model=model, sha256=digest)
     if network:
         return Checkpoint(path=path, model=network, sha256=digest, published=False, heads=heads)
-    known = ", ".join(CHECKPOINTS)
     raise DigestMismatch(
-        f"{path} has SHA-256 {digest[:16]}…, which is none of {known}: download it again ({PUBLISHED}), or "
+        f"{path} has SHA-256 {digest[:16]}…, which is none of the published ones: download it again ({PUBLISHED}), or "
         f"name its network if it was trained further: checkpoint=vit_b:{spec} (other sizes: {CUSTOM}:{spec})"
     )
 
