@@ -154,7 +154,7 @@ def find_checkpoint(spec: str) -> Checkpoint:
     if network:
         return Checkpoint(path=path, model=network, sha256=digest, published=False, heads=heads)
     raise DigestMismatch(
-        f"{path} has SHA-256 {digest[:16]}…, which is none of the published ones: download it again ({PUBLISHED}), or "
+        f"{path} has SHA-256 {digest[:16]}…, none of the published ones: download it again ({PUBLISHED}), or "
         f"name its network if it was trained further: checkpoint=vit_b:{spec} (other sizes: {CUSTOM}:{spec})"
     )
 
