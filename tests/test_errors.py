@@ -19,6 +19,7 @@ from mlproject.errors import (
     Stopped,
     StoreUnreachable,
     WrongUse,
+    command,
     is_disk_full,
     masked,
     one_line,
@@ -155,3 +156,11 @@ def test_secrets_among_the_parameters_of_an_address_are_masked() -> None:
 
 def test_both_addresses_of_a_message_are_masked() -> None:
     assert masked("http://a:b@c then http://d:e@f/g") == "http://***@c then http://***@f/g"
+
+
+def test_a_command_in_a_message_runs_where_no_environment_is_activated(monkeypatch):
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+    assert command("mlflow", "ui", "--port", "1 #2") == "mlflow ui --port '1 #2'"
+    monkeypatch.setenv("PATH", "")
+    program = command("mlflow", "ui").removesuffix(" ui")
+    assert Path(program).is_file()

@@ -18,9 +18,12 @@ import difflib
 import errno
 import os
 import re
+import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from types import FrameType
 
 N_SHOWN = 25
@@ -139,6 +142,13 @@ def unknown(kind: str, value: object, known: Iterable[str]) -> WrongUse:
     listed = names if len(names) <= N_SHOWN else [*names[:N_SHOWN], f"… ({len(names)} in all)"]
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(listed)}"
     return WrongUse(f"unknown {kind} {shown(text)}; {hint}")
+
+
+def command(*words: str) -> str:
+    """A command that a message shows: by the program's path where the shell would not find its name."""
+    if shutil.which(words[0]) is None:
+        words = (str(Path(sys.executable).with_name(words[0])), *words[1:])
+    return shlex.join(words)
 
 
 def printable(text: str, keep: str = "") -> str:

@@ -106,6 +106,12 @@ def test_a_single_size_gives_tables_and_no_fit():
     assert any("No law is fitted" in note for note in study.notes)
 
 
+def test_two_sizes_carry_no_law_and_the_study_says_why():
+    study = analyse((planted(cell(size=s)) for s in (100, 400)), n_draws=50)
+    (note,) = [note for note in study.notes if "law of dataset size" in note]
+    assert "(1 of 1 groups): 2 scales for the 2 parameters of power, at least 4 needed" in note
+
+
 @pytest.mark.parametrize(
     ("knobs", "words"),
     [({"target": "features"}, "Epochs are equal"), ({"target": "features", "steps": 50}, "Steps are equal")],

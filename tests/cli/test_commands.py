@@ -101,6 +101,7 @@ def python(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (["regions", "--data=embedded", "--limits=big"], 2, "unknown limits 'big'; known: relative, seed"),
         (["regions", "--data=embedded", "--method=sam"], 2, "SAM needs a checkpoint: download https://"),
         (["regions", "--data=embedded", "--method=sam", "--checkpoint=x.pth"], 3, "no checkpoint at"),
+        (["regions", "--data=embedded", "--checkpoint=x.pth"], 2, "checkpoint is for method=sam or sam-auto"),
         (["regions", "--data=nowhere"], 2, "unknown data set or folder 'nowhere'"),
         (["cell", *LITE, "--region=object"], 2, "unknown region 'object'"),
         (["cell", *LITE, "--data=embedded:trousers"], 2, "unknown class of fashion-mnist-subset"),

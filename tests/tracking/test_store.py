@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mlproject.errors import BadInput, DigestMismatch, Stopped, WrongUse
+from mlproject.errors import BadInput, DigestMismatch, MLProjectError, Stopped, WrongUse
 from mlproject.losses import NotFinite, write_losses
 from mlproject.tracking import LOSSES_DIGEST, Store
 from tests.conftest import make_cell, make_losses
@@ -181,6 +181,18 @@ def test_a_damaged_table_of_a_run_of_0_2_is_refused_by_run_and_file(store: Store
     (seen,) = store.observations()
     with pytest.raises(BadInput, match=f"run {run_id}: losses.csv is damaged: row 2 has 1 of 2 cells"):
         seen.load_table("losses")
+
+
+def test_losses_that_are_gone_are_refused_with_their_place_and_the_command_that_removes_the_run(
+    store: Store, tmp_path: Path
+) -> None:
+    run_id = log_cell(store, tmp_path)
+    path = store.artifact(run_id, "losses.parquet")
+    path.unlink()
+    (seen,) = store.observations()
+    with pytest.raises(MLProjectError, match=f"runs delete --run-id {run_id}") as caught:
+        seen.load_losses()
+    assert str(path) in str(caught.value)
 
 
 def test_the_launchers_run_is_adopted_once(store: Store) -> None:

@@ -20,6 +20,8 @@ NEVER_DECIMAL = re.compile(r"(?<=[0-9])[\u00a0\u202f'’_](?=[0-9]{3}(?![0-9]))"
 """Separators of thousands that are never decimal signs: no-break blanks, apostrophes, underscores."""
 UNIT = re.compile(r"[+-]?[0-9.,]+\s*(?:[^\W\d_]|%)")
 SWAPPED = str.maketrans(",.", ".,")
+ABSENT = ("nan", "na", "n/a", "none", "null", "-", "?")
+"""What programs write for a value that is missing."""
 SHOWN = 60
 """Characters of a cell that a message shows at most."""
 
@@ -115,8 +117,8 @@ def _finite(text: str) -> float:
 
 def _fault(text: str) -> str:
     """Why a text is no number, and what to do."""
-    if not text:
-        return "is empty: write a number above zero, or delete the row"
+    if not text or text.lower() in ABSENT:
+        return f"is {'empty' if not text else 'not a number'}: write a number above zero, or delete the row"
     if "\n" in text or "\r" in text:
         return "is not a number above zero: the cell holds a line end"
     if UNIT.match(text):

@@ -141,7 +141,9 @@ def _header_hint(header: Sequence[str]) -> str:
     filled = [name for name in header if name]
     if filled and all(re.fullmatch(r"[-+0-9.,eE]+", name) for name in filled):
         return "; the first row holds numbers: write a header above it"
-    if len(header) == 1 and " " in header[0]:
+    if any(re.fullmatch("'.*'", name) for name in filled):
+        return '; names stand in double quotes ("), not in single ones'
+    if len(header) == 1 and re.search(r"[^\w-]", header[0]):
         return "; the header is read as one column: separate columns by commas, semicolons, tabs or bars"
     return ""
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlproject.cell import Cell
-from mlproject.errors import BadInput, DigestMismatch
+from mlproject.errors import BadInput, DigestMismatch, command
 from mlproject.losses import Observation, PerImageLosses
 
 Floats = NDArray[np.float64]
@@ -166,9 +166,10 @@ def _compact(values: Floats) -> Column:
 
 def _require_same(first: Observation, second: Observation) -> None:
     if first.losses_digest != second.losses_digest:
+        delete = command("mlflow", "runs", "delete", "--run-id", "ID")
         raise DigestMismatch(
             f"runs {first.run_id} and {second.run_id} are the same cell ({first.cell.label}) with different "
-            "losses; remove the one that is wrong (mlflow runs delete --run-id ID), then aggregate again"
+            f"losses; remove the one that is wrong ({delete}), then aggregate again"
         )
 
 

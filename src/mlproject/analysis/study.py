@@ -147,7 +147,7 @@ def notes(
 ) -> tuple[str, ...]:
     """Notes on curves, grids and contrasts, on images that runs do not share, and on runs left out."""
     sentences = [*_identity(curves), *_models(curves), *_in_sample(curves), *_random(curves)]
-    sentences += [*_design(curves), *_regions(contrasts), *_grids(grids)]
+    sentences += [*_unfitted_sizes(curves), *_design(curves), *_regions(contrasts), *_grids(grids)]
     sentences += [f"{note[0].upper()}{note[1:]}." for note in dict.fromkeys(pool_notes)]
     if n_left_out:
         sentences.append(f"Left out: {n_left_out} runs that repeat a cell with the same losses.")
@@ -245,6 +245,14 @@ def _regions(contrasts: Sequence[RegionContrast]) -> Iterator[str]:
 
 def _interval(estimate: Estimate) -> str:
     return f"{estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"
+
+
+def _unfitted_sizes(curves: Sequence[Curve]) -> Iterator[str]:
+    """Curves over sizes to which no law is fitted, with the reason of the first."""
+    sizes = [curve for curve in curves if curve.axis is AXES["images"] and curve.n_scales > 1]
+    refusals = [curve.refusal for curve in sizes if curve.refusal]
+    if refusals:
+        yield f"No law of dataset size is fitted ({len(refusals)} of {len(sizes)} groups): {refusals[0]}."
 
 
 def _design(curves: Sequence[Curve]) -> Iterator[str]:

@@ -196,8 +196,11 @@ def regions(
 ) -> None:
     """Find the object of every image: masks, overlays and a table of what was decided, as a tracked run."""
     from mlproject.cli.session import find_regions
+    from mlproject.errors import WrongUse
     from mlproject.regions import find_settings
 
+    if checkpoint and method == "blobs":
+        raise WrongUse("checkpoint is for method=sam or sam-auto; method=blobs needs none")
     settings = find_settings(method, limits=limits, checkpoint=checkpoint, paths=paths, refine=refine)
     raise typer.Exit(find_regions(data, max_bad, settings, experiment, download))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mlproject.cli.console import out
-from mlproject.errors import WrongUse, printable
+from mlproject.errors import WrongUse, command, printable
 from mlproject.losses import cell_loss
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ def print_one(store: Store, name: str, experiment: str) -> None:
     """Everything about the cell run whose key or run id begins with ``name``."""
     rows = [r for r in store.records() if r["cell"].startswith(name) or r["run_id"].startswith(name)]
     if not rows:
-        lists = f"mlproject ls --all{_option(experiment)}"
+        lists = command("mlproject", "ls", "--all", *_option(experiment))
         raise WrongUse(f"no cell or run begins with {name!r}; `{lists}` lists them")
     row = next((r for r in rows if r["status"] == "done"), rows[0])
     table = Table(box=None, show_header=False)
@@ -150,9 +149,9 @@ def _pairs(values: dict[str, Any]) -> str:
     return " ".join(f"{name}={value}" for name, value in values.items())
 
 
-def _option(experiment: str) -> str:
+def _option(experiment: str) -> tuple[str, ...]:
     """The option that names the same experiment in a further command."""
-    return f" --experiment {shlex.quote(experiment)}" if experiment else ""
+    return ("--experiment", experiment) if experiment else ()
 
 
 def print_next(choices: Sequence[Choice], aim: Aim, plan: Path, experiment: str) -> None:
@@ -183,8 +182,8 @@ def print_next(choices: Sequence[Choice], aim: Aim, plan: Path, experiment: str)
         table.add_row(Text(name), Text(runs or "nothing helps"), f"{next_plan.spent:.4g}", *widths)
     out.print(table)
     same = _option(experiment)
-    hint = f"Run them: mlproject sweep --plan {shlex.quote(str(plan))}{same}"
-    hint += f"; then fit all: mlproject aggregate{same}"
+    hint = f"Run them: {command('mlproject', 'sweep', '--plan', str(plan), *same)}"
+    hint += f"; then fit all: {command('mlproject', 'aggregate', *same)}"
     out.print(hint, markup=False, soft_wrap=True)
 
 

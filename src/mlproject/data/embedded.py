@@ -16,6 +16,7 @@ import functools
 import hashlib
 import io
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +58,8 @@ def _pixels(path: Path, expected: str) -> NDArray[np.uint8]:
     """All images, [n, 28, 28]."""
     content = path.read_bytes()
     if sha256(content) != expected:
-        raise DigestMismatch(f"{path} is not the file of embedded.json; reinstall mlproject")
+        restore = f"git -C {shlex.quote(str(path.parent))} checkout -- {path.name}"
+        raise DigestMismatch(f"{path} is not the file of embedded.json; restore it: {restore}")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         images: NDArray[np.uint8] = arrays["images"]
     return images

@@ -125,8 +125,7 @@ def _note(entry: os.DirEntry[str], path: str, listing: _FolderListing, waiting: 
 
 
 def _require_one_level(folder: Path, files: Iterable[ImageFile]) -> None:
-    flat = [file.id for file in files if not file.nested]
-    nested = [file.id for file in files if file.nested]
+    flat, nested = ([file.id for file in files if file.nested == deep] for deep in (False, True))
     if flat and nested:
         raise BadInput(
             f"images lie both beside and inside class folders of {folder} ({flat[0]}, {nested[0]}); "
@@ -136,11 +135,12 @@ def _require_one_level(folder: Path, files: Iterable[ImageFile]) -> None:
 
 def _require_distinct(folder: Path, files: Iterable[ImageFile]) -> None:
     """Ids that differ only in case or in how accents are composed name the same file on other disks."""
-    first: dict[str, str] = {}
+    first: dict[str, ImageFile] = {}
     for file in files:
-        other = first.setdefault(unicodedata.normalize("NFC", file.id.casefold()), file.path)
-        if other != file.path:
-            names = " and ".join(ascii(os.path.relpath(path, folder)) for path in (other, file.path))
+        other = first.setdefault(unicodedata.normalize("NFC", file.id.casefold()), file)
+        if other is not file:
+            require_distinct_classes(folder, {each.class_name: each.id for each in (other, file)})
+            names = " and ".join(ascii(os.path.relpath(each.path, folder)) for each in (other, file))
             raise BadInput(f"two images of {folder} have one name: {names}; rename one")
 
 

@@ -172,7 +172,7 @@ def _class_of_values(
     if ignore == "255" and np.array_equal(np.flatnonzero(present), (0, UNLABELLED)):
         raise BadInput(
             f"the label maps of {name} hold 0 and 255 only, and 255 counts for nothing: write the object "
-            "as 1, or read 255 as a class with ignore=none"
+            "as 1, read 255 as a class with ignore=none, or give the folder of pictures alone"
         )
     class_of = (np.arange(256) - first).astype(np.uint8)
     class_of[UNLABELLED] = UNLABELLED

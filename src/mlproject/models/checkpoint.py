@@ -30,8 +30,10 @@ INNER = re.compile(r"(?<=\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_
 AVERAGED = "n_averaged"
 """A counter of torch's AveragedModel beside its weights."""
 SAVE = "save its state_dict alone"
-TRUSTED = "such objects are not read, since that can run code: where you trust the file, load it with"
+TRUSTED = "reading such objects can run code: where you trust the file,"
 NETWORKS = (*WRAPPERS, "net", "network", "ema", "model_ema")
+CHUNK = 1 << 20
+CUT = "cut off or damaged"
 N_NAMED = 3
 DEPTH = 3
 REFUSED = re.compile(r"GLOBAL (\S+) (?:was not an allowed global|whose module)")
@@ -133,9 +135,14 @@ def _content(path: Path) -> tuple[Any, list[str]]:
             if _is_safetensors(path):
                 _require_short_header(path)
                 return safetensors.torch.load_file(path), []
-            with torch.serialization.safe_globals(stand_ins), warnings.catch_warnings():
+            with (
+                torch.serialization.safe_globals(stand_ins),
+                warnings.catch_warnings(),
+                path.open("rb") as file,
+            ):
                 warnings.simplefilter("ignore")  # of sparse and quantised tensors, which are refused later
-                return torch.load(path, map_location="cpu", weights_only=True), objects
+                # A file, not its path: torch would choose the reader by its suffix.
+                return torch.load(file, map_location="cpu", weights_only=True), objects
         except BadInput:
             raise
         except Exception as error:  # readers raise some ten different types here, a few with an empty text
@@ -150,8 +157,8 @@ def _content(path: Path) -> tuple[Any, list[str]]:
 
 
 def _is_safetensors(path: Path) -> bool:
-    with path.open("rb") as file:
-        return path.suffix == ".safetensors" or file.read(9)[8:] == b"{"
+    with path.open("rb") as file:  # the first bytes count, not the name: files of torch are renamed too
+        return file.read(9)[8:] == b"{"
 
 
 def _require_short_header(path: Path) -> None:
@@ -183,8 +190,10 @@ def _other_archive(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
+            for record in archive.infolist():
+                _check_sum(archive, record)
     except zipfile.BadZipFile:
-        return "cut off or damaged: copy or download it again"
+        return f"{CUT}: copy or download it again"
     if any(name.endswith("constants.pkl") for name in names):
         save = f"torch.save(torch.jit.load({str(path)!r}).state_dict(), 'weights.pth')"
         return f"a TorchScript program, which is not run: where you trust the file, {SAVE}: {save}"
@@ -195,10 +204,21 @@ def _other_archive(path: Path) -> str:
     return ""
 
 
+def _check_sum(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> None:
+    """Raise BadZipFile for a record whose bytes are not those that were saved: torch does not check them.
+
+    A record of checksum 0 was saved without one (``torch.serialization.set_crc32_options(False)``).
+    """
+    if record.CRC:
+        with archive.open(record) as file:
+            while file.read(CHUNK):
+                pass
+
+
 def _reason(error: Exception) -> str:
     text = str(error).partition("WeightsUnpickler error:")[2].strip() or str(error) or type(error).__name__
     if isinstance(error, EOFError) or re.search(DAMAGED, text):
-        return "it is cut off or damaged: copy or download it again"
+        return f"it is {CUT}: copy or download it again"
     if re.search(FOREIGN, text):
         return "it is neither a file of torch nor one of safetensors"
     return text.splitlines()[0][:150]
@@ -229,12 +249,13 @@ def _refusal(path: Path, content: object, objects: Sequence[str], states: Sequen
     unread = ", ".join(objects[:N_NAMED])
     holds = f"{path} holds {unread if objects and content is None else _described(content)}"
     expressions = [_indexed(keys) for keys in states] or _expressions(content)
-    if objects:
-        save = f": torch.save(content{expressions[0]}, 'weights.pth')" if expressions else ""
-        return f"{holds}; {TRUSTED} weights_only=False and {SAVE}{save}"
+    which = f", the one that you mean of {' and '.join(expressions)}" if len(expressions) > 1 else ""
+    reading = _reading(path, trusted=bool(objects))
     if expressions:
-        which = f", the one that you mean of {' and '.join(expressions)}" if len(expressions) > 1 else ""
-        return f"{holds}: {SAVE}{which}: torch.save({_reading(path)}{expressions[0]}, 'weights.pth')"
+        trusted = f"; {TRUSTED} " if objects else ": "
+        return f"{holds}{trusted}{SAVE}{which}: torch.save({reading}{expressions[0]}, 'weights.pth')"
+    if objects:
+        return f"{holds}; {TRUSTED} read it by {reading} and {SAVE}"
     if isinstance(content, Mapping) and any(
         isinstance(v, Tensor) for k, v in content.items() if isinstance(k, str)
     ):
@@ -257,13 +278,13 @@ def _indexed(keys: Keys) -> str:
     return "".join(f"[{key!r}]" for key in keys)
 
 
-def _reading(path: Path) -> str:
-    """The expression that reads a file."""
+def _reading(path: Path, *, trusted: bool = False) -> str:
+    """The expression that reads a file, on any device."""
     name = repr(str(path))
     return (
         f"safetensors.torch.load_file({name})"
         if _is_safetensors(path)
-        else f"torch.load({name}, weights_only=True)"
+        else f"torch.load({name}, map_location='cpu', weights_only={not trusted})"
     )
 
 

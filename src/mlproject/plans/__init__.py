@@ -217,6 +217,10 @@ def _check_names(merged: Mapping[str, Any]) -> None:
         raise unknown("recipe", merged["recipe"], RECIPES)
     known = {*Coordinates.model_fields, *recipe.model_fields}
     for name in merged:
+        others = [key for key, other in RECIPES.items() if name in other.model_fields]
+        if name not in known and others:
+            fits = f"{name} is a knob of {', '.join(others)}, not of {merged['recipe']}"
+            raise WrongUse(f"{fits}; name one of them (recipe={others[0]}), or leave {name} out")
         if name not in known:
             raise unknown(f"coordinate or knob of {merged['recipe']}", name, known)
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mlproject.cell import Cell
 from mlproject.data import SplitIndices
 from mlproject.device import Device, find_device, find_n_threads
+from mlproject.errors import WrongUse
 from mlproject.features import unfinished
 from mlproject.losses import Floats, Outcome, PerImageLosses, Split
 from mlproject.models import Model, Preprocess, count, prepare
@@ -42,6 +43,18 @@ class EvaluatedTraining:
 def training_device() -> Device:
     """The device that networks are trained on: cuda where there is one, else the CPU."""
     return "cuda" if find_device() == "cuda" else "cpu"  # losses are float64, which mps lacks
+
+
+def require_two_classes(recipe: str, images: ImageSet, rows: Sequence[int]) -> None:
+    """Refuse to train on images [n] of one class, by the class that they are of. Raises: WrongUse."""
+    present = np.unique(images.labels[np.asarray(rows)])
+    if len(present) < 2:
+        number = "the one training image" if len(rows) == 1 else f"all {len(rows)} training images"
+        remedy = "use a folder for each class" if len(images.classes) == 1 else "raise dataset_size"
+        raise WrongUse(
+            f"recipe={recipe!r} needs at least 2 classes to train on; {number} of {images.name} "
+            f"{'is' if len(rows) == 1 else 'are'} of class {images.classes[int(present[0])]!r}: {remedy}"
+        )
 
 
 def sized(model: Model, side: int) -> Preprocess:

@@ -42,9 +42,10 @@ CHECKPOINTS = {
     "vit_h": ("sam_vit_h_4b8939.pth", "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e"),
 }
 """Name of the network in segment_anything's registry to file name and SHA-256 of its checkpoint."""
+PUBLISHED = f"{SERVER}/{CHECKPOINTS['vit_b'][0]}"
 NO_CHECKPOINT = (
-    f"SAM needs a checkpoint: download {SERVER}/{CHECKPOINTS['vit_b'][0]} (375 MB; or "
-    f"{CHECKPOINTS['vit_l'][0]}, {CHECKPOINTS['vit_h'][0]}) "
+    f"SAM needs a checkpoint: download {PUBLISHED} (375 MB; or {CHECKPOINTS['vit_l'][0]}, "
+    f"{CHECKPOINTS['vit_h'][0]}) "
     "and pass checkpoint=/path/to/it; method=blobs needs none"
 )
 
@@ -152,9 +153,8 @@ def find_checkpoint(spec: str) -> Checkpoint:
             return Checkpoint(path=path, model=model, sha256=digest)
     if network:
         return Checkpoint(path=path, model=network, sha256=digest, published=False, heads=heads)
-    known = ", ".join(CHECKPOINTS)
     raise DigestMismatch(
-        f"{path} has SHA-256 {digest[:16]}…, which is none of {known}: download it again from {SERVER}, or "
+        f"{path} has SHA-256 {digest[:16]}…, none of the published ones: download it again ({PUBLISHED}), or "
         f"name its network if it was trained further: checkpoint=vit_b:{spec} (other sizes: {CUSTOM}:{spec})"
     )
 

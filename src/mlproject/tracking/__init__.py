@@ -6,7 +6,7 @@ its own, which that process holds; where the lock shows on the same machine that
 closed as KILLED.
 """
 
-from mlproject.tracking.artifacts import LOSSES_DIGEST
+from mlproject.tracking.artifacts import LOSSES_DIGEST, deletion
 from mlproject.tracking.location import (
     done_runs,
     keep_done_runs,
@@ -27,6 +27,7 @@ __all__ = [
     "Store",
     "TrackedRun",
     "claim_launched_run",
+    "deletion",
     "done_runs",
     "keep_done_runs",
     "open_store",

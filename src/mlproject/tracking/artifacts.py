@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from mlproject.cell import Cell
-from mlproject.errors import BadInput, DigestMismatch, StoreUnreachable, one_line
+from mlproject.errors import BadInput, DigestMismatch, StoreUnreachable, command, one_line
 from mlproject.files import read_columns, sha256, sha256_file
 from mlproject.losses import Observation, PerImageLosses, read_losses
 
@@ -34,6 +34,11 @@ SUMS_DIGEST = "artifacts.sha256"
 SUSPECT = "artifacts.suspect"
 """Tag of a run whose artifacts did not match when they were read."""
 MISSING = "its {} is missing"
+
+
+def deletion(run_id: str) -> str:
+    """The command that removes a run."""
+    return command("mlflow", "runs", "delete", "--run-id", run_id)
 
 
 def write_sums(folder: Path) -> str:
@@ -203,8 +208,7 @@ class Artifacts:
 
     @property
     def _remedy(self) -> str:
-        delete = f"mlflow runs delete --run-id {self.run_id}"
-        return f"the next sweep of its plan runs the cell again, or leave it out: {delete}"
+        return f"the next sweep of its plan runs the cell again, or leave it out: {deletion(self.run_id)}"
 
     def _mismatch(self, reason: str) -> DigestMismatch:
         return DigestMismatch(f"run {self.run_id} is damaged: {reason}; {self._remedy}")

@@ -5,15 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import shlex
-import shutil
-import sys
 import uuid
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from mlproject.errors import BadInput, NoRoom, WrongUse, masked, unknown
+from mlproject.errors import BadInput, NoRoom, WrongUse, command, masked, unknown
 from mlproject.files import database_file, database_url, lock_folder, locked, read_signed, write_signed
 from mlproject.tracking.artifacts import local_folder, seems_intact
 from mlproject.tracking.place import check_place, check_sqlite, folder_of, store_lock, store_stubs, sweep
@@ -120,16 +117,14 @@ def tracking_uri() -> str:
 
 def ui_command(uri: str) -> str:
     """The command that shows the store at ``uri`` in MLflow's UI; a password is left in the environment."""
-    program = "mlflow" if shutil.which("mlflow") else str(Path(sys.executable).with_name("mlflow"))
-    words = [shlex.quote(program), "ui"]
     if uri == DEFAULT_URI:
-        return " ".join(words)  # MLflow's default, too
+        return command("mlflow", "ui")  # MLflow's default, too
     if masked(uri) != uri:
-        return " ".join([*words, "--backend-store-uri", '"$MLFLOW_TRACKING_URI"'])
+        return command("mlflow", "ui", "--backend-store-uri") + ' "$MLFLOW_TRACKING_URI"'
     address = _address(uri)
     if "%" not in address:  # MLflow makes no stray folder of an address without escapes
         address = address.replace("sqlite+pysqlite:", "sqlite:", 1)
-    return " ".join([*words, "--backend-store-uri", shlex.quote(address)])
+    return command("mlflow", "ui", "--backend-store-uri", address)
 
 
 def sqlite_path(uri: str) -> Path | None:
@@ -267,7 +262,7 @@ def _experiment_id(client: Any, name: str | None, create: bool) -> str:
             raise unknown("experiment", name, [known.name for known in client.search_experiments()])
         return _create_experiment(client, name)
     if experiment.lifecycle_stage != "active":
-        restore = f"mlflow experiments restore --experiment-id {experiment.experiment_id}"
+        restore = command("mlflow", "experiments", "restore", "--experiment-id", experiment.experiment_id)
         raise BadInput(
             f"experiment {experiment.name!r} was deleted; `{restore}` restores it, or choose another name"
         )

@@ -32,6 +32,7 @@ from typing import Any
 
 from mlproject.errors import MLProjectError, printable
 from mlproject.files import lock_folder, try_locked
+from mlproject.tracking.artifacts import deletion
 
 LOCK = "lock"
 ATTEMPT = "attempt"
@@ -145,7 +146,7 @@ def describe_unknown(unknown: Mapping[str, str]) -> str:
     run_id, reason = next(iter(unknown.items()))
     return (
         f"{len(unknown)} runs say RUNNING and cannot be checked from here: run {run_id}, {printable(reason)};"
-        f" where it is known to be dead, `mlflow runs delete --run-id {run_id}` removes it"
+        f" where it is known to be dead, `{deletion(run_id)}` removes it"
         " (`mlproject doctor` names all)"
     )
 

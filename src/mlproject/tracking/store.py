@@ -29,6 +29,7 @@ from mlproject.tracking.artifacts import (
     SUSPECT,
     Artifacts,
     artifacts_of,
+    deletion,
     faulty_cells,
     intact_cells,
     observation_of,
@@ -276,7 +277,7 @@ class Store:
             return read_cell(run.data.tags)
         except BadInput as error:
             run_id, remedy = run.info.run_id, "lets its cell run again"
-            text = f"run {run_id} is left out: {error}; mlflow runs delete --run-id {run_id} {remedy}"
+            text = f"run {run_id} is left out: {error}; `{deletion(run_id)}` {remedy}"
             self.unreadable[run_id] = text
             return None
 

@@ -1,5 +1,7 @@
 """Storages of studies: every form of an address, whatever its folder is named, and no stray files."""
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import optuna
@@ -107,3 +109,44 @@ def test_records_of_version_0_2_without_digests_are_read(tmp_path: Path) -> None
     journal(path).append_logs([{"b": 2}])
     assert list(journal(path).read_logs(0)) == [{"a": 1}, {"b": 2}]
     assert list(journal(path).read_logs(1)) == [{"b": 2}]
+
+
+@pytest.mark.parametrize("content", [b"notes", b"5", b'{"a": 1}', b"\x89PNG\r\n\x1a\n", b"a = 1\nb"])
+def test_a_file_that_is_no_journal_is_refused_and_stays_as_it_is(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(content)
+    with (
+        pytest.raises(StoreUnreachable, match="is not a journal of studies: name another file"),
+        storages.open_storage(str(tmp_path / "file"), tmp_path),
+    ):
+        pass
+    assert (tmp_path / "file").read_bytes() == content
+
+
+def test_a_database_that_is_given_as_a_path_stays_as_it_is_and_opens_as_the_remedy_says(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "my #1 %41.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("create table notes (text)")
+    content = path.read_bytes()
+    with (
+        pytest.raises(StoreUnreachable, match="is a database, not a journal: write ") as caught,
+        storages.open_storage(str(path), tmp_path),
+    ):
+        pass
+    assert path.read_bytes() == content
+    address = str(caught.value).partition("write ")[2]
+    with storages.open_storage(address, tmp_path) as storage:
+        optuna.create_study(storage=storage.optuna, study_name="s")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("select study_name from studies").fetchall() == [("s",)]
+
+
+@pytest.mark.parametrize("begun", [b"", b'{"op_co', b'{"op_code":0,"work'])
+def test_a_journal_whose_writer_was_killed_within_its_first_line_is_continued(
+    begun: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "journal.log").write_bytes(begun)
+    with storages.open_storage(str(tmp_path / "journal.log"), tmp_path) as storage:
+        optuna.create_study(storage=storage.optuna, study_name="s")
+        assert optuna.get_all_study_names(storage.optuna) == ["s"]

@@ -33,6 +33,7 @@ from mlproject.models import (
 from mlproject.recipes.whole_network import (
     labelled,
     outcome,
+    require_two_classes,
     sized,
     split_rows,
     train_and_evaluate,
@@ -92,8 +93,7 @@ def run_finetune(knobs: Finetune, cell: Cell, images: ImageSet, report: Report) 
     """The outcome of a cell. Raises: WrongUse, DigestMismatch, MLProjectError where training fails."""
     model, rows, n_classes = find_model(cell.model), split_indices(cell, images), len(images.classes)
     _check(knobs, cell, model)
-    if len(np.unique(images.labels[rows.train])) < 2:
-        raise WrongUse(f"recipe='finetune' needs at least 2 classes to train on; {images.name} gives 1")
+    require_two_classes("finetune", images, rows.train.tolist())
     net = build_tuned(knobs, cell, model, n_classes)
     examples = labelled(images, rows, sized(model, knobs.side))
     augment = build_augment(knobs.augmentation, mixup=knobs.mixup, cutmix=knobs.cutmix, n_classes=n_classes)

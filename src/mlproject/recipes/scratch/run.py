@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -19,6 +18,7 @@ from mlproject.recipes.whole_network import (
     forward_flops,
     labelled,
     outcome,
+    require_two_classes,
     sized,
     split_rows,
     train_and_evaluate,
@@ -61,8 +61,7 @@ def run_scratch(scratch: Scratch, cell: Cell, images: ImageSet, report: Report) 
         rule = "large_images must be interpolated for recipe='scratch'"
         raise WrongUse(f"{rule}, not {cell.large_images!r}")
     n_classes = len(images.classes)
-    if len(np.unique(images.labels[rows.train])) < 2:
-        raise WrongUse(f"recipe='scratch' needs at least 2 classes to train on; {images.name} gives 1")
+    require_two_classes("scratch", images, rows.train.tolist())
     with seeded(cell.seed, "init"):
         net = Classifier(model.build(), model.width, n_classes, cell.image_scales)
     examples = labelled(images, rows, sized(model, scratch.side))

@@ -91,7 +91,8 @@ def run_segment(segment: Segment, cell: Cell, images: ImageSet, report: Report) 
 
 def _require_fit(cell: Cell, images: ImageSet, *, maps: bool) -> None:
     if not maps:
-        raise WrongUse(f"model must be a segmenter for recipe='segment', not {cell.model!r}")
+        rule = "must be a segmenter, such as segmenter_w8_i3, for recipe='segment'"
+        raise WrongUse(f"model {rule}, not {cell.model!r}")
     if images.read_map is None:
         raise WrongUse(f"data must have label maps for recipe='segment'; {images.name} has none")
     if cell.image_scales != (1.0,):

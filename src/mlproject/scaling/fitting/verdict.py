@@ -92,7 +92,8 @@ def too_few_scales(points: Points, law: ScalingLaw, noise: Noise | None = None) 
     where = "" if law.axes > 1 else f", best above {scale_text(points.x.max())}"
     single = (len(points.y) - n_parameters if noise is None else noise.dof) == 1
     last = " (one degree of freedom is left: t = 12.7)" if single else ""
-    text = f"{n} scales for the {n_parameters} parameters of {law.name}, at least {needed} needed"
+    there = "1 scale" if n == 1 else f"{n} scales"
+    text = f"{there} for the {n_parameters} parameters of {law.name}, at least {needed} needed"
     return f"{text}{last}; add {more}{where}"
 
 
@@ -104,7 +105,7 @@ def grid_shortage(x: Array, axes: Sequence[str] = ("N", "D")) -> str:
         return f"{grid}, at least {LEAST_VALUES} of each needed"
     for name, span in zip(axes, x.max(axis=0) / x.min(axis=0), strict=True):
         if span < NARROW:
-            return f"the {name}s span a factor of {span:.2g}, at least {NARROW:g} needed"
+            return f"the {name}s span a factor of {span:.3g}, at least {NARROW:g} needed"
     n_cells = len(np.unique(x, axis=0))
     needed = scales_needed(x.shape[1])
     return f"{n_cells} cells, at least {needed} needed" if n_cells < needed else ""
@@ -118,7 +119,7 @@ def not_fitted(points: Points, law: ScalingLaw, axis: str) -> str:
         return ""
     reasons = [too_few_scales(points, law)]
     if factor < DECADE:
-        reasons.append(f"the range of {axis} is a factor of {factor:.2g}, under a decade")
+        reasons.append(f"the range of {axis} is a factor of {factor:.3g}, under a decade")
     return "; ".join([*filter(None, reasons), "not fitted"])
 
 

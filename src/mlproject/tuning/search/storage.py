@@ -21,6 +21,7 @@ from typing import Any
 import optuna
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
+from sqlalchemy import URL
 
 from mlproject.errors import MLProjectError, NoRoom, Stopped, StoreUnreachable, is_disk_full, masked, one_line
 from mlproject.files import database_url, lock_folder, locked, sha256, try_locked
@@ -30,6 +31,8 @@ WAITING = {"sqlite": {"timeout": 60}, "postgresql": {"connect_timeout": 10}}
 """By dialect, the driver's parameter of how many seconds to wait for a lock or a connection."""
 JOURNAL = "journal:"
 DIGEST = "sha256"
+FIRST = b'{"op_code":'
+"""What every journal of Optuna begins with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +106,7 @@ def _open(url: str) -> Any:
     if _is_file(url):
         path = _file(url)
         path.parent.mkdir(parents=True, exist_ok=True)
+        _require_journal(path)
         lock: Any = _JournalLock(path)  # Optuna uses acquire() and release() alone
         return JournalStorage(_SignedJournal(path, JournalFileBackend(str(path), lock_obj=lock)))
     parts = database_url(url)
@@ -124,6 +128,19 @@ def _is_file(url: str) -> bool:
 
 def _file(url: str) -> Path:
     return Path(url.removeprefix(JOURNAL)).absolute()
+
+
+def _require_journal(path: Path) -> None:
+    """Refuse a file of another kind: its end would count as an incomplete line and be removed."""
+    head = b""
+    if path.is_file():
+        with path.open("rb") as file:
+            head = file.read(len(FIRST))
+    if head.startswith(b"SQLite"):
+        address = URL.create("sqlite", database=str(path)).render_as_string()
+        raise StoreUnreachable(f"tuning storage {path} is a database, not a journal: write {address}")
+    if not FIRST.startswith(head):
+        raise StoreUnreachable(f"tuning storage {path} is not a journal of studies: name another file")
 
 
 def _lock_folder(url: str) -> Path:
