@@ -109,3 +109,14 @@ def test_doctor_prints_paths_as_they_are(capsys, monkeypatch):
     )
     assert doctor.examine() == 0
     assert f"/tmp/{SHOWN}: integrity ok" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [((0, 40), "note: 1 of 2 cells: in-sample losses"), ((0,), "note: in-sample losses"), ((40,), "")],
+)
+def test_a_note_on_in_sample_losses_says_of_how_many_cells(capsys, sizes, expected):
+    console.warn_of_cells([make_cell(eval_size=size, weights="imagenet") for size in sizes])
+    printed = capsys.readouterr().err
+    assert printed.startswith(expected)
+    assert bool(printed) == bool(expected)

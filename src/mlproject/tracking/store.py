@@ -29,7 +29,7 @@ from mlproject.errors import (
 )
 from mlproject.files import read_columns, try_locked
 from mlproject.losses import Observation, PerImageLosses, read_losses
-from mlproject.tracking.tracked_run import TrackedRun, context_tags, read_cell
+from mlproject.tracking.tracked_run import TrackedRun, context_tags, read_cell, shortened
 
 COMPLETE = "cell.complete"
 LOSSES_DIGEST = "losses.digest"
@@ -98,7 +98,8 @@ class Store:
         with reaching(self.uri):
             for row in rows:
                 tags = {**self._context, **row["tags"], "kind": kind, "mlflow.parentRunId": parent}
-                child = self.client.create_run(self.experiment_id, tags=tags, run_name=row["name"])
+                name = shortened(row["name"])
+                child = self.client.create_run(self.experiment_id, tags=tags, run_name=name)
                 self.client.log_batch(
                     child.info.run_id,
                     metrics=[Metric(name, value, now, 0) for name, value in row["metrics"].items()],
@@ -191,10 +192,10 @@ class Store:
         if adopt and self.launcher_run:
             run = TrackedRun(run_id=self.launcher_run, client=self.client)
             self.launcher_run = None
-            self.client.update_run(run.run_id, name=name)
+            self.client.update_run(run.run_id, name=shortened(name))
             run.log(tags={k: v for k, v in tags.items() if not k.startswith("mlflow.")})
             return run
-        created = self.client.create_run(self.experiment_id, tags=tags, run_name=name)
+        created = self.client.create_run(self.experiment_id, tags=tags, run_name=shortened(name))
         return TrackedRun(run_id=created.info.run_id, client=self.client)
 
     def _search(self, clause: str) -> Iterator[Any]:
