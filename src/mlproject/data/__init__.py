@@ -17,7 +17,8 @@ from mlproject.data.image_set import (
     digest_of_pixels,
     split_indices,
 )
-from mlproject.data.label_maps import Ignore, find_label_map_folders, load_label_maps
+from mlproject.data.label_map_names import find_label_map_folders
+from mlproject.data.label_maps import Ignore, load_label_maps
 from mlproject.data.published import load_published, load_published_maps
 from mlproject.errors import BadInput, WrongUse, unknown
 
