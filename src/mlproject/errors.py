@@ -117,12 +117,20 @@ def unknown(kind: str, value: object, known: Iterable[str]) -> WrongUse:
 
     >>> print(unknown("model", "resnet5", ["resnet50", "vit_b_16"]))
     unknown model 'resnet5'; did you mean resnet50?
+    >>> print(unknown("data set", "CIFAR-10", ["cifar10", "cifar100"]))
+    unknown data set 'CIFAR-10'; did you mean cifar10?
     """
     names = sorted(known)
-    near = difflib.get_close_matches(str(value), names, n=3, cutoff=0.6)
+    near = [name for name in names if _letters(name) and _letters(name) == _letters(value)]
+    near = near or difflib.get_close_matches(str(value), names, n=3, cutoff=0.6)
     shown = names if len(names) <= N_SHOWN else [*names[:N_SHOWN], f"… ({len(names)} in all)"]
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(shown)}"
     return WrongUse(f"unknown {kind} {str(value)!r}; {hint}")
+
+
+def _letters(name: object) -> str:
+    """Letters and digits of a name, without case."""
+    return "".join(c for c in str(name).casefold() if c.isalnum())
 
 
 def printable(text: str, keep: str = "") -> str:

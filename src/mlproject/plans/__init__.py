@@ -20,7 +20,7 @@ from mlproject.cell import Cell, Naming
 from mlproject.data import ImageSet
 from mlproject.errors import BadInput, MLProjectError, WrongUse, unknown
 from mlproject.plans.cells import PlannedCell, Reduced, SizeRules, cell_at, drawn_from, reduced_note
-from mlproject.plans.tables import Coordinates, PlanTable, Size, read_size
+from mlproject.plans.tables import DEFAULTS, Coordinates, PlanTable, Size, read_size
 from mlproject.recipes import RECIPES, validated
 from mlproject.tuning import Tune, check_tunable, split_words, tune_of
 
@@ -29,10 +29,6 @@ LISTS = ("model", "dataset_size", "seed")
 COUNTS = ("seed", "max_bad")
 """Coordinates that count: as text they are written in digits."""
 
-DEFAULTS: dict[str, Any] = {
-    name: field.default for name, field in Coordinates.model_fields.items() if not field.is_required()
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -40,7 +36,8 @@ class Plan:
 
     With ``tune`` the cells of each coordinate are run with the knobs that a search finds. ``notes`` say which
     sizes the images reduce; ``left_out`` are the faults of grids that cannot be run here; ``naming`` names
-    cells by what differs within the plan and by what the command line says.
+    cells by what differs within the plan and by what the command line says; ``reading`` are coordinates by
+    which images were read and that no cell records (``max_bad``), by ``drawn_from``.
     """
 
     name: str
@@ -50,10 +47,15 @@ class Plan:
     notes: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     naming: Naming = field(default_factory=Naming)
+    reading: Mapping[tuple[str, ...], Mapping[str, Any]] = field(default_factory=dict, repr=False)
 
     def images_of(self, cell: Cell) -> ImageSet:
         """The images that a cell of this plan draws from."""
         return self.images[drawn_from(cell)]
+
+    def reading_of(self, cell: Cell) -> Mapping[str, Any]:
+        """The coordinates by which the images of a cell were read, where they are not the defaults."""
+        return self.reading.get(drawn_from(cell), {})
 
 
 def read_plan(path: Path, overrides: Mapping[str, Any]) -> Plan:
@@ -112,6 +114,7 @@ def _build(
         notes=_notes(planned),
         left_out=tuple(str(fault) for fault in faults),
         naming=Naming.of_cells(tuple(cells.values()), given),
+        reading={drawn_from(item.cell): item.reading for item in planned},
     )
 
 
@@ -161,6 +164,9 @@ def _check_names(merged: Mapping[str, Any]) -> None:
     known = {*Coordinates.model_fields, *recipe.model_fields}
     for name in merged:
         if name not in known:
+            others = sorted(other for other, knobs in RECIPES.items() if name in knobs.model_fields)
+            if others:
+                raise WrongUse(f"{name} is no knob of {merged['recipe']}, but of {', '.join(others)}")
             raise unknown(f"coordinate or knob of {merged['recipe']}", name, known)
 
 

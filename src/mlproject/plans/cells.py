@@ -19,7 +19,7 @@ from mlproject.errors import BadInput, WrongUse
 from mlproject.features import cache_folder
 from mlproject.models import SCRATCH, find_model, find_weights
 from mlproject.multiscale import layouts
-from mlproject.plans.tables import Coordinates, Size
+from mlproject.plans.tables import DEFAULTS, Coordinates, Size
 from mlproject.recipes import Recipe, build_recipe, full_knobs
 from mlproject.regions import RegionSettings, masked, settings_of
 
@@ -28,6 +28,8 @@ AUTO_DATASET_SIZE = 200
 AUTO_EVAL_SIZE = 1000
 AUTO_VALIDATION_SIZE = 500
 """At most this many, and at most a tenth of the pool (tuned cells: a fifth); none where nothing is chosen."""
+READING = ("max_bad", "download", "ignore")
+"""Coordinates that say how images are read; the cell has the digest of what was read."""
 LARGEST_MULTIPLE = 16
 """An image scale above this is a side in pixels; up to it, a multiple of the model's input side."""
 
@@ -178,11 +180,15 @@ def _what_there_is(images: ImageSet) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedCell:
-    """A cell, the images that it draws from, and its sizes of the plan that these images reduce."""
+    """A cell, the images that it draws from, and its sizes of the plan that these images reduce.
+
+    ``reading`` holds the coordinates by which the images were read that no cell records.
+    """
 
     cell: Cell
     images: ImageSet
     reduced: tuple[Reduced, ...]
+    reading: Mapping[str, Knob]
 
 
 def cell_at(at: Coordinates, knobs: Mapping[str, Knob], rules: SizeRules) -> PlannedCell:
@@ -218,7 +224,8 @@ def cell_at(at: Coordinates, knobs: Mapping[str, Knob], rules: SizeRules) -> Pla
     if cell.large_images == "native" and recipe.from_scratch:
         raise WrongUse(f"large_images must be interpolated for recipe {cell.recipe}, not 'native'")
     shown = _regions(data, *_reading(at), at.region, settings)
-    return PlannedCell(cell=cell, images=shown, reduced=sizes.reduced)
+    reading = {name: getattr(at, name) for name in READING if getattr(at, name) != DEFAULTS[name]}
+    return PlannedCell(cell=cell, images=shown, reduced=sizes.reduced, reading=reading)
 
 
 def _weights(spec: str, name: str, recipe: Recipe) -> str:
