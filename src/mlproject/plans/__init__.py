@@ -143,6 +143,8 @@ def _merge(grid: Mapping[str, Any], overrides: Mapping[str, Any], *, named_weigh
         raise WrongUse(f"knobs must be a table, not {knobs!r}")
     for key in flat:
         if named_weights and key not in Coordinates.model_fields:
+            if _recipes_with(key):
+                raise WrongUse(f"{key} is a knob: write it below [grid.knobs]")
             raise unknown("key", key, [*Coordinates.model_fields, "knobs"])
     if twice := sorted(flat.keys() & knobs.keys()):
         raise WrongUse(f"{twice[0]} is given twice: in the grid and in its knobs")
@@ -156,6 +158,11 @@ def _merge(grid: Mapping[str, Any], overrides: Mapping[str, Any], *, named_weigh
     return merged
 
 
+def _recipes_with(knob: str) -> list[str]:
+    """The recipes that have a knob of that name."""
+    return sorted(name for name, recipe in RECIPES.items() if knob in recipe.model_fields)
+
+
 def _check_names(merged: Mapping[str, Any]) -> None:
     """Refuse a name that is neither a coordinate nor a knob, with the near matches among both."""
     recipe = RECIPES.get(str(merged["recipe"]))
@@ -164,8 +171,7 @@ def _check_names(merged: Mapping[str, Any]) -> None:
     known = {*Coordinates.model_fields, *recipe.model_fields}
     for name in merged:
         if name not in known:
-            others = sorted(other for other, knobs in RECIPES.items() if name in knobs.model_fields)
-            if others:
+            if others := _recipes_with(name):
                 raise WrongUse(f"{name} is no knob of {merged['recipe']}, but of {', '.join(others)}")
             raise unknown(f"coordinate or knob of {merged['recipe']}", name, known)
 
