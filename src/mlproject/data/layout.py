@@ -154,9 +154,9 @@ def _require_no_splits(folder: Path, below: Mapping[str, set[str]]) -> None:
             f"folder of training images train/{alone}"
         )
     for top in tops:
-        if split_of(top) and (shared := sorted(below[top] & below.keys())):
+        if split_of(top) and (inside := sorted(below[top] & below.keys())):
             raise BadInput(
-                f"{top}/ of {folder} looks like a split, not a class: {_named(shared[:3])} lie in it and "
+                f"{top}/ of {folder} looks like a split, not a class: {_named(inside[:3])} lie in it and "
                 "beside it; put train/ and test/ above all classes"
             )
     if pair := _split_in_two(tops):

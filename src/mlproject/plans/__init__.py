@@ -141,11 +141,8 @@ def _merge(grid: Mapping[str, Any], overrides: Mapping[str, Any], *, named_weigh
     knobs = grid.get("knobs", {})
     if not isinstance(knobs, dict):
         raise WrongUse(f"knobs must be a table, not {knobs!r}")
-    for key in flat:
-        if named_weights and key not in Coordinates.model_fields:
-            if _recipes_with(key):
-                raise WrongUse(f"{key} is a knob: write it below [grid.knobs]")
-            raise unknown("key", key, [*Coordinates.model_fields, "knobs"])
+    if named_weights:
+        _require_coordinates(flat)
     if twice := sorted(flat.keys() & knobs.keys()):
         raise WrongUse(f"{twice[0]} is given twice: in the grid and in its knobs")
     merged: dict[str, Any] = {**DEFAULTS, **flat, **knobs, **overrides}
@@ -156,6 +153,15 @@ def _merge(grid: Mapping[str, Any], overrides: Mapping[str, Any], *, named_weigh
     if named_weights and "auto" in _values("weights", merged["weights"]):
         raise WrongUse("weights must be imagenet, random or a path in a plan, not 'auto'")
     return merged
+
+
+def _require_coordinates(names: Iterable[str]) -> None:
+    """Refuse other names than coordinates beside the table of knobs."""
+    for key in names:
+        if key not in Coordinates.model_fields:
+            if _recipes_with(key):
+                raise WrongUse(f"{key} is a knob: write it below [grid.knobs]")
+            raise unknown("key", key, [*Coordinates.model_fields, "knobs"])
 
 
 def _recipes_with(knob: str) -> list[str]:

@@ -198,6 +198,7 @@ def cell_at(at: Coordinates, knobs: Mapping[str, Knob], rules: SizeRules) -> Pla
     images, settings = _images(data, *_reading(at)), _region_settings(at)
     model = find_model(at.model)
     weights = find_weights(model, _weights(at.weights, at.recipe, recipe))
+    _require_suitable(at.recipe, recipe, images)
     sizes = sizes_of(at, images, recipe, rules)
     cell = Cell(
         recipe=at.recipe,
@@ -226,6 +227,20 @@ def cell_at(at: Coordinates, knobs: Mapping[str, Knob], rules: SizeRules) -> Pla
     shown = _regions(data, *_reading(at), at.region, settings)
     reading = {name: getattr(at, name) for name in READING if getattr(at, name) != DEFAULTS[name]}
     return PlannedCell(cell=cell, images=shown, reduced=sizes.reduced, reading=reading)
+
+
+def _require_suitable(name: str, recipe: Recipe, images: ImageSet) -> None:
+    """Refuse images that a recipe cannot use, before anything is run. Raises: BadInput."""
+    if recipe.needs == "classes" and len(images.classes) < 2:
+        remedy = ", or target=features" if name == "probe" else ""
+        raise BadInput(
+            f"{name} needs at least 2 classes, {images.name} has {len(images.classes)}; use a folder per "
+            f"class{remedy}"
+        )
+    if recipe.needs == "label maps" and images.read_map is None:
+        raise BadInput(
+            f"{name} needs label maps, {images.name} has none: put them into masks/ beside images/"
+        )
 
 
 def _weights(spec: str, name: str, recipe: Recipe) -> str:

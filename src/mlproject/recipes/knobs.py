@@ -16,6 +16,8 @@ from pydantic.fields import FieldInfo
 
 from mlproject.errors import WrongUse, unknown
 
+Needs = Literal["pixels", "classes", "label maps"]
+"""What a recipe needs of its images: nothing but pixels, at least two classes, or a class for every pixel."""
 TRUTH = {"true": True, "false": False}
 TYPES: dict[Any, str] = {
     bool: "true or false",

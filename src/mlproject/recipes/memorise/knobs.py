@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field
 
 from mlproject.cell import Cell
 from mlproject.losses import Outcome
+from mlproject.recipes.knobs import Needs
 from mlproject.training import STRICT, BatchSize, LearningRate, OptimizerName, PrecisionName, WeightDecay
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Memorise(BaseModel):
     validates: ClassVar[bool] = False
     from_scratch: ClassVar[bool] = False
     only_in_sample: ClassVar[bool] = True
+    needs: ClassVar[Needs] = "pixels"
 
     form: Annotated[
         Literal["linear", "instance"],
