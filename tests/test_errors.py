@@ -88,6 +88,13 @@ def test_a_stop_is_no_error_that_a_library_would_catch() -> None:
     [
         ("resnet5", ["resnet50", "vit"], "unknown model 'resnet5'; did you mean resnet50?"),
         ("adamv", ["sgd", "adamw", "adam"], "unknown model 'adamv'; did you mean adam or adamw?"),
+        ("MNIST", ["mnist", "fashion-mnist"], "unknown model 'MNIST'; did you mean mnist?"),
+        (
+            "Fashion MNIST",
+            ["mnist", "fashion-mnist"],
+            "unknown model 'Fashion MNIST'; did you mean fashion-mnist?",
+        ),
+        ("--", ["a", "-"], "unknown model '--'; did you mean -?"),
         ("zzz", ["b", "a"], "unknown model 'zzz'; known: a, b"),
         (7, ["a"], "unknown model '7'; known: a"),
     ],

@@ -11,13 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlproject.addresses import database_file, database_url, lock_folder
 from mlproject.errors import NoRoom
 from mlproject.files import (
     abandoned_stubs,
-    database_file,
-    database_url,
     escape_formula,
-    lock_folder,
     locked,
     read_signed,
     sha256,

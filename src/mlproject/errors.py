@@ -135,10 +135,13 @@ def unknown(kind: str, value: object, known: Iterable[str]) -> WrongUse:
 
     >>> print(unknown("model", "resnet5", ["resnet50", "vit_b_16"]))
     unknown model 'resnet5'; did you mean resnet50?
+    >>> print(unknown("data set", "CIFAR-10", ["cifar10", "cifar100"]))
+    unknown data set 'CIFAR-10'; did you mean cifar10?
     """
     names = sorted(known)
     text = value if isinstance(value, str) else shown(value)
-    near = difflib.get_close_matches(text[:LONGEST_SHOWN], names, n=3, cutoff=0.6)
+    near = [name for name in names if _letters(name) and _letters(name) == _letters(text)]
+    near = near or difflib.get_close_matches(text[:LONGEST_SHOWN], names, n=3, cutoff=0.6)
     listed = names if len(names) <= N_SHOWN else [*names[:N_SHOWN], f"… ({len(names)} in all)"]
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(listed)}"
     return WrongUse(f"unknown {kind} {shown(text)}; {hint}")
@@ -149,6 +152,11 @@ def command(*words: str) -> str:
     if shutil.which(words[0]) is None:
         words = (str(Path(sys.executable).with_name(words[0])), *words[1:])
     return shlex.join(words)
+
+
+def _letters(name: object) -> str:
+    """Letters and digits of a name, without case."""
+    return "".join(c for c in str(name).casefold() if c.isalnum())
 
 
 def printable(text: str, keep: str = "") -> str:

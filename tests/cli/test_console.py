@@ -134,3 +134,14 @@ def test_doctor_prints_paths_as_they_are(capsys, monkeypatch):
 def test_names_in_warnings_of_logs_cannot_control_the_terminal() -> None:
     record = logging.LogRecord("x", logging.WARNING, "", 0, "%s is damaged", ("a\x1b[2J.pth",), None)
     assert EscapingFormatter().format(record) == r"a\x1b[2J.pth is damaged"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [((0, 40), "note: 1 of 2 cells: in-sample losses"), ((0,), "note: in-sample losses"), ((40,), "")],
+)
+def test_a_note_on_in_sample_losses_says_of_how_many_cells(capsys, sizes, expected):
+    console.warn_of_cells([make_cell(eval_size=size, weights="imagenet") for size in sizes])
+    printed = capsys.readouterr().err
+    assert printed.startswith(expected)
+    assert bool(printed) == bool(expected)

@@ -78,6 +78,22 @@ TREES = {
         "test/masks/4",
     ): "images/ and masks/ .* not two",
     ("1/photos/a", "train/imgs/1", "val/imgs/2", "train/Annotations/3"): "imgs/ and Annotations/",
+    ("train/1", "train_masks/1_mask"): "train/ and train_masks/ .* are pictures and label maps",
+    ("train/1", "trainannot/1", "test/2", "testannot/2"): "train/ and trainannot/ .* label maps",
+    ("CameraRGB/1", "CameraSeg/1"): "CameraRGB/ and CameraSeg/ .* label maps",
+    ("1/images/a", "1/masks/a", "2/images/b", "2/masks/b"): "images/ and masks/ in .*/[12] are pictures",
+    ("images/1", "labels/1", "masks/1"): "labels/ and masks/ beside images/ may both",
+    ("cat/1", "cat/1_mask", "dog/2"): "1_mask beside 1 in .*/cat looks like its label map",
+    ("1", "2", "gt-2"): "gt-2 beside 2 in .* looks like its label map",
+    ("seg_train/x/1", "seg_test/x/2", "seg_pred/3"): "seg_test/ and seg_train/ .* look like splits",
+    ("cats_train/1", "cats_test/2", "dogs_train/3"): "cats_test/ and cats_train/ .* look like splits",
+    ("xtrain/cat/1", "xval/dog/2"): "xtrain/ and xval/ .* look like splits",
+    (
+        "train/cat/1",
+        "train/dog/2",
+        "cat/3",
+        "dog/4",
+    ): "train/ .* looks like a split, .* cat/ and dog/ lie in it",
 }
 
 
@@ -97,6 +113,10 @@ def test_trees_that_look_like_splits_or_label_maps_are_refused_by_name(tmp_path,
         (["benign/40X/1", "malignant/40X/2"], ("benign", "malignant")),
         (["test/1", "control/2"], ("control", "test")),
         (["photos/1", "drawings/2"], ("drawings", "photos")),
+        (["face/1", "face_mask/2"], ("face", "face_mask")),
+        (["1/a", "mask/b"], ("1", "mask")),
+        (["segway/1", "way/2"], ("segway", "way")),
+        (["contest/1", "convalley/2"], ("contest", "convalley")),
     ],
 )
 def test_classes_that_are_named_like_a_split_stay_classes(tmp_path, names, classes):
@@ -287,6 +307,37 @@ def test_a_folder_of_links_says_that_links_are_not_followed(tmp_path, links):
     assert message in str(refusal.value)
 
 
+@pytest.mark.parametrize(("linked", "there"), [("train", "test"), ("Test", "Train"), ("val", "train")])
+def test_a_split_that_is_a_link_is_refused_and_not_left_out(tmp_path, linked, there):
+    folder = fill(tmp_path / "in", [f"{there}/cat/1.png", f"{there}/dog/2.png"])
+    (folder / linked).symlink_to(fill(tmp_path / "out", ["cat/3.png"], first_seed=50))
+    with pytest.raises(BadInput, match=rf"in/{linked} is a symbolic link, not followed; .*cp -rL"):
+        load_images(str(folder))
+
+
+def test_a_class_named_like_a_held_out_split_and_a_class_without_usable_images_are_noted(tmp_path):
+    fill(tmp_path, ["cats/1.png", "dogs/2.png", "test/3.png"])
+    (tmp_path / "birds").mkdir()
+    (tmp_path / "birds/4.png").write_text("no image")
+    images = load_images(str(tmp_path), max_bad=1)
+    assert images.classes == ("cats", "dogs", "test")
+    assert reasons(images) == {
+        "birds/4.png": "not an image (none of PNG, JPEG, WEBP, BMP, GIF, TIFF)",
+        "(class birds)": "no class: none of its images can be used",
+        "(test/)": "a class as it is, no split: there is no train/ beside it",
+    }
+
+
+def test_bad_images_of_one_reason_are_named_together(tmp_path):
+    fill(tmp_path, ["1.png"])
+    for i in range(2, 8):
+        (tmp_path / f"{i}.png").touch()
+    with pytest.raises(
+        BadInput, match=r"6 of 7 images in .* \(2\.png, 3\.png, 4\.png and 3 more: empty file\);"
+    ):
+        load_images(str(tmp_path))
+
+
 def test_subfolders_that_all_classes_share_are_noted(tmp_path):
     names = [f"{year}/{name}/{i}.png" for i, year in enumerate("12") for name in ("cat", "dog")]
     images = load_images(str(fill(tmp_path, names)))
@@ -339,6 +390,9 @@ def test_names_that_are_not_text_become_printable_ids(tmp_path):
 
 def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(BadInput, match=f"no images in {tmp_path}"):
+        load_images(str(tmp_path))
+    (tmp_path / "1.ppm").touch()
+    with pytest.raises(BadInput, match=r"; there are \*\.ppm \(1 not named as images\)$"):
         load_images(str(tmp_path))
 
 

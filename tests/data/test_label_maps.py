@@ -70,7 +70,7 @@ def test_names_of_classes_come_from_a_file(folder):
             "link",
         ),
         (lambda path: write(path, np.full((6, 8), 255, np.uint8)), "no pixel of its label map has a class"),
-        (lambda path: path.unlink(), "its label map 5.png: cannot be opened"),
+        (lambda path: path.unlink(), "its label map train/5.png is missing in labels/"),
         (lambda path: path.write_bytes(b"GIF89a"), "is a label map but GIF, not PNG"),
         (lambda path: path.write_bytes(path.read_bytes()[:-20]), "cannot be decoded as PNG: truncated"),
     ],
@@ -108,6 +108,49 @@ def test_pictures_beside_masks_are_no_classes_whatever_the_two_are_called(tmp_pa
     images = load_images(str(masks(tmp_path, [[[0, 1]], [[1, 0]]], names=names)))
     assert (images.ids, images.classes, images.n_held_out) == (("test/1.png", "train/0.png"), ("0", "1"), 1)
     assert images.read_map(0).tolist() == [[1, 0]]
+
+
+@pytest.mark.parametrize("name", ["0_mask.png", "mask-0.png", "0.jpg.png", "0_GT.tif"])
+def test_a_label_map_of_another_name_is_named_beside_the_one_that_is_missing(tmp_path, name):
+    folder = masks(tmp_path, [[[0, 1]], [[1, 0]]])
+    (folder / "masks/train/0.png").rename(folder / "masks/train" / name)
+    with pytest.raises(
+        BadInput, match=rf"0\.png is missing in masks/; train/{name} is there: give it that name"
+    ):
+        load_images(str(folder))
+
+
+@pytest.mark.parametrize("suffix", [".PNG", ".Png"])
+def test_suffixes_of_label_maps_may_be_in_any_case(tmp_path, suffix):
+    folder = masks(tmp_path, [[[0, 1]], [[1, 0]]])
+    (folder / "masks/train/0.png").rename(folder / f"masks/train/0{suffix}")
+    assert len(load_images(str(folder))) == 2
+
+
+def test_what_lies_beside_pictures_and_label_maps_unread_is_noted(tmp_path):
+    folder = masks(tmp_path, [[[0, 1]], [[1, 0]]])
+    write(folder / "masks/train/9.png", np.zeros((1, 2), np.uint8))
+    write(folder / "overlays/1.png", np.zeros((1, 2), np.uint8))
+    assert {skipped.id: skipped.reason for skipped in load_images(str(folder)).skipped} == {
+        "(masks/)": "1 label maps without a picture",
+        "overlays/": "beside pictures and label maps, not read",
+    }
+
+
+def test_the_label_maps_of_voc_are_read_beside_its_boxes(tmp_path):
+    folder = masks(tmp_path, [[[0, 1]], [[1, 0]]], names=("JPEGImages", "SegmentationClass"))
+    (folder / "Annotations").mkdir()
+    (folder / "Annotations/0.xml").write_text("<annotation/>")
+    assert load_images(str(folder)).read_map is not None
+
+
+def test_names_of_classes_are_utf_8_with_or_without_a_mark_in_a_file_of_any_case(tmp_path):
+    folder = masks(tmp_path, [[[0, 1]], [[1, 0]]])
+    (folder / "Classes.TXT").write_bytes("Straße\r\nkött\r\n".encode("utf-8-sig"))
+    assert load_images(str(folder)).classes == ("Straße", "kött")
+    (folder / "Classes.TXT").write_bytes("kött\nhund\n".encode("latin-1"))
+    with pytest.raises(BadInput, match=r"Classes\.TXT is not UTF-8 text; it names each class once"):
+        load_images(str(folder))
 
 
 @pytest.mark.parametrize("content", ["boxes.txt", "boxes.xml"])

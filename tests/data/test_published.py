@@ -5,11 +5,11 @@ import tarfile
 import pytest
 
 from mlproject.data import load_images
-from mlproject.data.archives import CIFAR_FILES, DATASET_CLASSES
 from mlproject.data.published import SEGMENTATION_SETS
+from mlproject.data.published_files import BINARY_FILES, CIFAR_BINARY, CIFAR_FILES, DATASET_CLASSES
 from mlproject.errors import BadInput
 
-from .test_contract import write_cifar, write_mnist, write_pairs
+from .test_contract import N_TEST, N_TRAIN, noise, write_cifar, write_mnist, write_pairs
 
 
 @pytest.fixture
@@ -32,10 +32,10 @@ def test_one_class_of_a_published_set(tiny_mnist):
 
 
 LOOKED_FOR = {
-    "mnist": r"train-images-idx3-ubyte, .* \(each may end in \.gz\) in MNIST/raw, MNIST, mnist or",
-    "fashion-mnist": "in FashionMNIST/raw, FashionMNIST, fashion-mnist or there itself",
-    "cifar10": "cifar-10-batches-py or cifar-10-python.tar.gz",
-    "cifar100": "cifar-100-python or cifar-100-python.tar.gz",
+    "mnist": r"train-images-idx3-ubyte, .* \(each may end in \.gz\) in MNIST/raw, MNIST, mnist, raw or",
+    "fashion-mnist": "in FashionMNIST/raw, FashionMNIST, fashion-mnist, raw or there itself",
+    "cifar10": "cifar-10-batches-py, cifar-10-python.tar.gz, cifar-10-batches-bin or cifar-10-binary.tar",
+    "cifar100": "cifar-100-python, cifar-100-python.tar.gz, cifar-100-binary or cifar-100-binary.tar.gz",
     "voc2012": r"VOCdevkit/VOC2012/ImageSets/Segmentation/train.txt, .*JPEGImages/\*\.jpg and",
     "oxford-pets": r"oxford-iiit-pet/annotations/trainval.txt, .*trimaps/\*\.png",
 }
@@ -63,7 +63,7 @@ def compress(raw, folder):
         path.unlink()
 
 
-@pytest.mark.parametrize("below", ["MNIST/raw", "MNIST", "mnist", "."])
+@pytest.mark.parametrize("below", ["MNIST/raw", "MNIST", "mnist", ".", "raw"])
 def test_compressed_files_are_the_same_set_and_nothing_is_written_beside_them(tiny_mnist, tmp_path, below):
     digest = load_images("mnist").digest
     compress(tiny_mnist, tmp_path / below)
@@ -78,10 +78,28 @@ def test_the_folder_of_the_files_itself_may_be_named(tiny_mnist, monkeypatch):
     assert len(load_images("mnist")) == 30
 
 
-def test_one_missing_file_is_a_missing_set(tiny_mnist):
+def test_one_missing_file_is_a_missing_set_and_is_named(tiny_mnist):
     (tiny_mnist / "t10k-labels-idx1-ubyte").unlink()
-    with pytest.raises(BadInput, match="mnist is not in"):
+    says = (
+        f"mnist is not in .*: no t10k-labels-idx1-ubyte beside the other files in {tiny_mnist}; set MLPROJECT"
+    )
+    with pytest.raises(BadInput, match=says):
         load_images("mnist")
+
+
+def test_folders_of_a_set_may_be_written_in_any_case(tiny_mnist, tmp_path):
+    tiny_mnist.rename(tmp_path / "MNIST/Raw")
+    (tmp_path / "MNIST").rename(tmp_path / "mNiSt")
+    assert len(load_images("mnist")) == 30
+
+
+def test_names_with_a_dot_are_the_same_files(tiny_mnist):
+    digest = load_images("mnist").digest
+    for path in list(tiny_mnist.iterdir()):
+        path.rename(tiny_mnist / path.name.replace("-idx", ".idx"))
+    assert load_images("mnist").digest == digest
+    with pytest.raises(BadInput, match="holds files of mnist or fashion-mnist"):
+        load_images(str(tiny_mnist))
 
 
 def test_fashion_mnist_under_the_names_of_mnist_is_refused(tiny_mnist):
@@ -109,13 +127,83 @@ def test_cifar_is_read_from_its_archive_or_the_folder_itself(tmp_path, monkeypat
     assert load_images(name).digest == digest
 
 
+def write_binary(folder, name):
+    """The set of ``write_cifar`` in its binary version: the labels of a record, then red, green, blue."""
+    folder.mkdir(parents=True)
+    test, train, names = BINARY_FILES[name]
+    for n, files in ((N_TEST, test), (N_TRAIN // len(train), train)):
+        rows = noise(n, 3 * 32 * 32)
+        coarse = b"\x13" if name == "cifar100" else b""
+        content = b"".join(coarse + bytes([i % 10]) + row.tobytes() for i, row in enumerate(rows))
+        for file in files:
+            (folder / file).write_bytes(content)
+    (folder / names).write_text("\n".join("abcdefghij") + "\n")
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_the_binary_version_of_cifar_is_the_same_set(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
+    monkeypatch.setenv("MLPROJECT_DATA", str(tmp_path))
+    batches = ["train"] if name == "cifar100" else [f"data_batch_{i}" for i in range(1, 6)]
+    python = tmp_path / CIFAR_FILES[name][0]
+    write_cifar(python, batches, "test" if name == "cifar100" else "test_batch")
+    original = load_images(name)
+    folder, archive = CIFAR_BINARY[name]
+    write_binary(tmp_path / folder, name)
+    shutil.rmtree(python)
+    for _ in ("folder", "archive"):
+        images = load_images(name)
+        assert (images.digest, images.classes) == (original.digest, original.classes)
+        assert (images.read(3) == original.read(3)).all()
+        if (tmp_path / folder).is_dir():
+            with tarfile.open(tmp_path / archive, "w:gz") as packed:
+                packed.add(tmp_path / folder, folder)
+            shutil.rmtree(tmp_path / folder)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (
+            lambda path: path.write_bytes(path.read_bytes()[:-1]),
+            "test_batch.bin has .* bytes, which are no rec",
+        ),
+        (
+            lambda path: path.write_bytes(b"\x63" + path.read_bytes()[1:]),
+            "test_batch.bin has label 99, of 10",
+        ),
+        (lambda path: path.unlink(), "No such file .*test_batch.bin"),
+    ],
+)
+def test_a_damaged_binary_file_is_refused_by_name(tmp_path, monkeypatch, spoil, reason):
+    monkeypatch.setenv("MLPROJECT_DATA", str(tmp_path))
+    write_binary(tmp_path / "cifar-10-batches-bin", "cifar10")
+    spoil(tmp_path / "cifar-10-batches-bin/test_batch.bin")
+    says = rf"cifar10 cannot be read from .*{reason}.*; delete its files there .* download=true$"
+    with pytest.raises(BadInput, match=says):
+        load_images("cifar10")
+
+
+@pytest.mark.parametrize("name", ["oxford-pets", "voc2012"])
+def test_bad_images_of_a_published_set_with_label_maps_may_be_left_out(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("MLPROJECT_DATA", str(tmp_path))
+    layout = SEGMENTATION_SETS[name]
+    write_pairs(tmp_path, layout, first=layout.first_class)
+    n = len(load_images(name))
+    next(iter(sorted(tmp_path.rglob("*.jpg")))).write_bytes(b"nonsense")
+    with pytest.raises(BadInput, match=r"or leave them out with max_bad=1$"):
+        load_images(name)
+    assert len(load_images(name, max_bad=1)) == n - 1
+
+
 @pytest.mark.parametrize("file", ["MNIST/raw/train-images-idx3-ubyte.gz", "cifar-10-python.tar.gz"])
 def test_a_damaged_archive_is_refused_in_one_line(tiny_mnist, tmp_path, file):
     compress(tiny_mnist, tiny_mnist)
     path = tmp_path / file
     path.write_bytes(path.read_bytes()[:-9] if path.exists() else b"nonsense")
     name = "mnist" if "MNIST" in file else "cifar10"
-    with pytest.raises(BadInput, match=f"{name} cannot be read from") as refusal:
+    says = rf"{name} cannot be read from .*; delete its files there and fetch them again with download=true$"
+    with pytest.raises(BadInput, match=says) as refusal:
         load_images(name)
     assert "\n" not in str(refusal.value)
 
@@ -211,7 +299,7 @@ def test_an_archive_that_is_a_link_is_not_followed(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
 def test_an_archive_that_unpacks_without_end_is_refused(tiny_mnist, tmp_path, monkeypatch, name):
-    monkeypatch.setattr("mlproject.data.archives.MOST_UNPACKED", 1000)
+    monkeypatch.setattr("mlproject.data.published_files.MOST_UNPACKED", 1000)
     if name == "mnist":
         compress(tiny_mnist, tiny_mnist)
     else:

@@ -117,3 +117,14 @@ def test_auxiliary_classifiers_are_no_part_of_a_backbone(name):
 def test_the_body_of_googlenet_has_the_published_parameters_without_the_last_layer():
     published = get_model_weights("googlenet").IMAGENET1K_V1.meta["num_params"]
     assert find_model("googlenet").n_params_body == published - (1024 + 1) * 1000
+
+
+@pytest.mark.parametrize("name", ["regnet_y_400mf", "regnet_x_400mf"])
+def test_a_network_that_computes_with_tensors_while_it_is_built_is_counted_as_well(name):
+    state = torch.random.get_rng_state()
+    model = find_model(name)
+    published = get_model_weights(name).IMAGENET1K_V1.meta
+    assert model.n_params_body == published["num_params"] - (model.width + 1) * 1000
+    flops = count(model, 224).flops / 2e9
+    assert flops == pytest.approx(published["_ops"], rel=0.01)
+    assert torch.equal(torch.random.get_rng_state(), state)

@@ -141,10 +141,14 @@ def test_the_seed_and_the_size_change_the_key_of_a_cell_and_a_default_does_not()
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
-    """Flat folders by their number of images: those of the original studies, and smaller ones."""
+    """Folders by their number of images: those of the original studies, and smaller ones.
+
+    Those of 100 and 300 have two classes, the others are flat.
+    """
     folder = tmp_path_factory.mktemp("photos")
     for n in (1, 4, 100, 199, 200, 300):
-        fill(folder / str(n), [f"{i}.png" for i in range(1, n + 1)])
+        above = ("a/", "b/") if n in (100, 300) else ("",)
+        fill(folder / str(n), [f"{above[i % len(above)]}{i}.png" for i in range(1, n + 1)])
     return {n: str(folder / str(n)) for n in (1, 4, 100, 199, 200, 300)}
 
 
@@ -292,6 +296,41 @@ def test_sizes_of_a_plan_stay_nested_and_only_those_that_do_not_fit_change(
     pool = POOL if evaluation == "auto" else POOL + HELD_OUT
     assert {one.dataset_size for one in built.cells} == {min(size, pool) for size in sizes}
     assert bool(built.notes) == (max(sizes) > pool)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "says"),
+    [
+        (
+            {"target": "labels"},
+            "probe needs at least 2 classes, 200 has 1; use a folder per class, or target=fea",
+        ),
+        ({"recipe": "finetune"}, "finetune needs at least 2 classes, 200 has 1; use a folder per class$"),
+        ({"recipe": "scratch", "weights": "scratch"}, "scratch needs at least 2 classes"),
+        (
+            {"recipe": "segment", "weights": "scratch"},
+            "segment needs label maps, 200 has none: put them into",
+        ),
+    ],
+)
+def test_images_that_a_recipe_cannot_use_are_refused_before_anything_is_run(
+    photos: dict[int, str], knobs: dict[str, str], says: str
+) -> None:
+    with pytest.raises(BadInput, match=says):
+        cell(data=photos[200], **knobs)
+    assert cell(data=photos[200], target="features").dataset_size == 160
+
+
+def test_a_grid_that_needs_classes_does_not_block_one_that_does_not(
+    photos: dict[int, str], tmp_path: Path
+) -> None:
+    grids = "".join(f'{GRID}knobs = {{ target = "{target}" }}\n' for target in ("labels", "features"))
+    built = plan_file(tmp_path, grids, data=photos[200])
+    assert [one.knobs["target"] for one in built.cells] == ["features"]
+    assert built.left_out == (
+        "plan.toml, grid 1: probe needs at least 2 classes, 200 has 1; use a folder per "
+        "class, or target=features",
+    )
 
 
 def test_a_grid_whose_images_hold_nothing_out_does_not_block_the_others(

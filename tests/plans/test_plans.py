@@ -85,6 +85,7 @@ def test_native_pixels_are_a_coordinate(tmp_path: Path) -> None:
         ('name = "x"', r"at least one \[\[grid\]\]"),
         (f"[[grid]]\n{LITE}dataset_sise = 3", "unknown key 'dataset_sise'; did you mean dataset_size"),
         (f"[[grid]]\n{LITE}knobs = {{ learning = 1 }}", "unknown coordinate or knob of probe 'learning'"),
+        (f"[[grid]]\n{LITE}epochs = 3", r"epochs is a knob: write it below \[grid\.knobs\]"),
         (f"[[grid]]\n{LITE}knobs = {{ side = 32 }}", "side is a knob of finetune, scratch, segment, not of"),
         ('[[grid]]\nmodel = "resnet18"', "weights is missing"),
         ('[[grid]]\nmodel = "resnet18"\nweights = "auto"', "must be imagenet, random or a path"),

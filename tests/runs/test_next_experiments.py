@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from mlproject.cell import Cell
 from mlproject.cli.listing import print_next
@@ -75,6 +77,28 @@ def test_the_plan_that_is_written_holds_cells_of_the_same_groups(tmp_path: Path)
         for some in (plan, after)
     ]
     assert fixed[0] == fixed[1]
+
+
+def test_the_plan_that_is_written_reads_images_as_the_finished_plan_did(tmp_path: Path) -> None:
+    for i in range(60):
+        for folder, value in (("images", i), ("masks", 255 * (i % 2))):
+            path = tmp_path / "data" / folder / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pixels = np.full((4, 4), value, np.uint8)
+            pixels[0, 0] = 0
+            Image.fromarray(pixels).save(path)
+    (tmp_path / "data/masks/7.png").unlink()
+    plan = plan_of(
+        "masks",
+        {
+            "recipe": "segment", "model": "segmenter_w8_i1", "data": str(tmp_path / "data"), "side": 8,
+            "dataset_size": "5,10,20", "ignore": "none", "max_bad": 1, "seed": "0,1",
+        },
+    )  # fmt: skip
+    aim = Aim(target=40, budget=80)
+    write_plan(tmp_path / "next.toml", plan, aim, choose(plan, finished(plan.cells), aim))
+    after = read_plan(tmp_path / "next.toml", {})
+    assert {cell.data_digest for cell in after.cells} == {cell.data_digest for cell in plan.cells}
 
 
 def test_a_budget_in_flops_follows_the_cost_of_the_finished_runs(capsys: pytest.CaptureFixture[str]) -> None:

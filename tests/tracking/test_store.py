@@ -207,6 +207,28 @@ def test_the_launchers_run_is_adopted_once(store: Store) -> None:
     assert [status(store, run_id) for run_id in runs] == ["FINISHED", "FINISHED"]
 
 
+def test_names_fit_the_columns_of_every_database_and_keep_both_ends(store: Store) -> None:
+    long = "resnet18 · 100 images · " + "x" * 600 + " · seed 7"
+    store.launcher_run = store.client.create_run(store.experiment_id).info.run_id
+    with (
+        store.run(kind="fit", name=long, lock="a", tags={}, adopt=True) as adopted,
+        store.run(kind="fit", name=long, lock="b", tags={}) as created,
+    ):
+        store.log_children(
+            created.run_id,
+            kind="trial",
+            rows=[{"name": long, "status": "FINISHED", "params": {}, "metrics": {}, "tags": {}}],
+        )
+        created.log_dataset(name=long, digest="0", source="", context="train")
+    runs = store.client.search_runs([store.experiment_id])
+    names = [run.info.run_name for run in runs]
+    assert len(names) == 3
+    assert {(len(name), name[:8], name[-9:]) for name in names} == {(250, "resnet18", " · seed 7")}
+    (used,) = store.client.get_run(created.run_id).inputs.dataset_inputs
+    assert len(used.dataset.name) == 500
+    assert adopted.run_id != created.run_id
+
+
 def test_children_have_their_parent_and_their_status(store: Store) -> None:
     rows = [
         {"name": f"trial {i}", "status": end, "params": {"lr": "1"}, "metrics": {"loss": i}, "tags": {}}

@@ -34,10 +34,9 @@ def cache_prune(
     model: Annotated[str, typer.Option(help="Only tables of this model (default: all).")] = "",
     debug: Debug = False,
 ) -> None:
-    """Delete feature tables, which are computed again when needed, and trainings abandoned for a week.
+    """Delete feature tables, which are computed again when needed, and trainings untouched for a week.
 
-    The saved state of a killed training counts as abandoned once it was untouched for 7 days. With
-    `--model` only tables are deleted.
+    With `--model` only tables are deleted.
     """
     from mlproject.cli.console import out
     from mlproject.cli.listing import MIB
@@ -298,5 +297,4 @@ def fetch(
 
 
 def _words(text: str) -> tuple[str, ...]:
-    """The words of a comma list."""
     return tuple(word.strip() for word in text.split(",")) if text else ()

@@ -268,8 +268,10 @@ def warn_of_cells(cells: Sequence[Cell]) -> None:
             f"{', '.join(random)}: declared RANDOM weights, not pretrained ones; runs are"
             " named and tagged so, and never fitted together with pretrained ones"
         )
-    if any(cell.in_sample for cell in cells):
-        note("in-sample losses, of the training images themselves: none are held out")
+    in_sample = sum(cell.in_sample for cell in cells)
+    if in_sample:
+        which = "" if in_sample == len(cells) else f"{in_sample} of {len(cells)} cells: "
+        note(f"{which}in-sample losses, of the training images themselves: none are held out")
 
 
 def warn_of_tuning(plan: Plan) -> None:

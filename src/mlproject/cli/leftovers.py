@@ -51,8 +51,9 @@ def _delete(path: Path) -> None:
 
 
 def _half_written() -> Iterator[Leftover]:
+    from mlproject.addresses import lock_folder
     from mlproject.features import cache_folder, unfinished_folder
-    from mlproject.files import abandoned_stubs, lock_folder
+    from mlproject.files import abandoned_stubs
     from mlproject.models import weights_folder
     from mlproject.tracking import tracking_uri
 

@@ -17,8 +17,10 @@ from mlproject.data.image_set import (
     digest_of_pixels,
     split_indices,
 )
-from mlproject.data.label_maps import Ignore, find_label_map_folders, load_label_maps
+from mlproject.data.label_map_names import find_label_map_folders
+from mlproject.data.label_maps import Ignore, load_label_maps
 from mlproject.data.published import load_published, load_published_maps
+from mlproject.data.published_files import OWN_FILES
 from mlproject.errors import BadInput, WrongUse, unknown
 
 __all__ = [
@@ -35,26 +37,29 @@ __all__ = [
     "split_indices",
 ]
 
-DATASETS: dict[str, Callable[[bool], ImageSet]] = {
-    "embedded": lambda _: load_embedded(),
-    "fashion-mnist-subset": lambda _: load_embedded(),
-    "mnist": lambda download: load_published("mnist", download=download),
-    "fashion-mnist": lambda download: load_published("fashion-mnist", download=download),
-    "cifar10": lambda download: load_published("cifar10", download=download),
-    "cifar100": lambda download: load_published("cifar100", download=download),
-    "embedded-scenes-32": lambda _: load_scenes(32),
-    "embedded-scenes-64": lambda _: load_scenes(64),
-    "voc2012": lambda download: load_published_maps("voc2012", download=download),
-    "oxford-pets": lambda download: load_published_maps("oxford-pets", download=download),
+DATASETS: dict[str, Callable[[bool, int], ImageSet]] = {
+    "embedded": lambda *_: load_embedded(),
+    "fashion-mnist-subset": lambda *_: load_embedded(),
+    "mnist": lambda download, _: load_published("mnist", download=download),
+    "fashion-mnist": lambda download, _: load_published("fashion-mnist", download=download),
+    "cifar10": lambda download, _: load_published("cifar10", download=download),
+    "cifar100": lambda download, _: load_published("cifar100", download=download),
+    "embedded-scenes-32": lambda *_: load_scenes(32),
+    "embedded-scenes-64": lambda *_: load_scenes(64),
+    "voc2012": lambda download, max_bad: load_published_maps("voc2012", download=download, max_bad=max_bad),
+    "oxford-pets": lambda download, max_bad: load_published_maps(
+        "oxford-pets", download=download, max_bad=max_bad
+    ),
 }
-"""Data sets by name; each is a function of whether it may be downloaded."""
+"""Data sets by name; each is a function of whether it may be downloaded, and of ``max_bad``."""
 
 
 def load_images(spec: str, *, max_bad: int = 0, download: bool = False, ignore: Ignore = "255") -> ImageSet:
     """The images that ``spec`` names: a set (``embedded``), a class of it (``embedded:sneaker``), a folder.
 
     A name wins over a folder of that name (say ``./mnist`` for the folder). ``max_bad`` is how many bad
-    images of a folder may be left out. With ``download`` a published set that is not there is fetched.
+    images of a folder, or of a set with label maps, may be left out. With ``download`` a published set that
+    is not there is fetched.
     ``ignore`` is the pixel value of a folder's label maps that counts for nothing; ``none`` reads 255 as the
     class after all others.
 
@@ -67,7 +72,7 @@ def load_images(spec: str, *, max_bad: int = 0, download: bool = False, ignore: 
     name, _, one_class = spec.partition(":")
     if name in DATASETS:
         _require_default(ignore, name)
-        images = DATASETS[name](download)
+        images = DATASETS[name](download, max_bad)
         return images.only(one_class) if one_class else images
     folder = Path(os.path.expanduser(spec))
     if "/" not in spec and not os.path.isdir(folder) and not spec.startswith((".", "~")):
@@ -81,9 +86,8 @@ def load_images(spec: str, *, max_bad: int = 0, download: bool = False, ignore: 
 
 def _require_no_published_files(folder: Path) -> None:
     """Refuse a folder of published files, which hold no pictures that a folder could have."""
-    files = {"train-labels-idx1-ubyte": "mnist or fashion-mnist", "test_batch": "cifar10"}
-    for file, name in files.items():
-        if os.path.isfile(folder / file) or os.path.isfile(folder / f"{file}.gz"):
+    for name, files in OWN_FILES.items():
+        if any(os.path.isfile(folder / file) or os.path.isfile(folder / f"{file}.gz") for file in files):
             raise BadInput(
                 f"{folder} holds files of {name}, not pictures; name the set (data={name}) and set "
                 f"MLPROJECT_DATA={folder}"

@@ -17,20 +17,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mlproject.data.image_set import ImageSet, Skipped
-from mlproject.data.images import LINK, BadImage, check, decode, read_bytes
+from mlproject.data.image_set import N_NAMED, ImageSet, Skipped, held_out_by_content, require_few_bad
+from mlproject.data.images import BadImage, check, decode, read_bytes
+from mlproject.data.label_map_names import require_no_label_maps
 from mlproject.data.layout import (
+    LINK,
+    SUFFIXES,
     find_splits,
     holds_no_data,
     natural,
     printable,
     require_distinct_classes,
-    require_no_label_maps,
+    split_of,
 )
 from mlproject.errors import BadInput, DigestMismatch
 from mlproject.files import sha256
-
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +51,11 @@ class ImageFile:
 
 @dataclass
 class _FolderListing:
-    """Entries seen so far; paths are relative to the folder."""
+    """Entries seen so far; paths are relative to the folder. ``links`` are those to folders."""
 
     files: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
 
@@ -64,7 +66,8 @@ def scan(folder: Path) -> tuple[list[ImageFile], list[Skipped]]:
     Raises: BadInput when the folder cannot be read, has images at two levels, or two ids clash.
     """
     listing = _walk(folder)
-    splits = find_splits(folder, listing.files)
+    require_no_label_maps(folder, listing.files)
+    splits = find_splits(folder, listing.files, listing.links)
     files = [file for path in listing.files if (file := _image_file(folder, path, splits))]
     if splits and len(files) < len(listing.files):
         where = f"(outside of {' and '.join(f'{name}/' for name in splits)})"
@@ -111,6 +114,7 @@ def _note(entry: os.DirEntry[str], path: str, listing: _FolderListing, waiting: 
         listing.counts[".*", "hidden"] += 1
     elif entry.is_symlink():
         listing.skipped.append(Skipped(id=printable(path), reason=LINK))
+        listing.links += [path] if entry.is_dir() else []
     elif entry.is_dir(follow_symlinks=False) and holds_no_data(entry.name):
         listing.skipped.append(Skipped(id=printable(f"{path}/"), reason="folder of a program, no class"))
     elif entry.is_dir(follow_symlinks=False):
@@ -155,10 +159,6 @@ def _skipped(listing: _FolderListing) -> list[Skipped]:
     return [*listing.skipped, *empty, *counted]
 
 
-HELD_OUT_FIFTH = 5
-N_NAMED = 3
-
-
 @dataclass(frozen=True, kw_only=True)
 class _CheckedFile:
     """A file that was decoded as an image, and the digest of its bytes."""
@@ -178,7 +178,6 @@ def load_folder(folder: Path, *, max_bad: int = 0) -> ImageSet:
     folder = Path(os.path.abspath(folder))  # reads go on after a change of directory
     files, skipped = scan(folder)
     names = {file.class_name: file.id for file in reversed(files)}
-    require_no_label_maps(folder, names)
     require_distinct_classes(folder, names)
     images, refused = _check(files)
     require_few_bad(folder, refused, len(files), max_bad)
@@ -199,7 +198,7 @@ def load_folder(folder: Path, *, max_bad: int = 0) -> ImageSet:
         classes=classes,
         held_out=held_out,
         read=lambda index: _read_again(images[index]),
-        skipped=(*refused, *skipped, *_subfolders(files)),
+        skipped=(*refused, *skipped, *_subfolders(files), *_doubtful(names, classes, files)),
         source="folder of images, licence not stated",
     )
 
@@ -216,15 +215,27 @@ def _subfolders(files: Iterable[ImageFile]) -> Iterator[Skipped]:
         yield Skipped(id=f"(subfolders {', '.join(shared)})", reason=f"no classes: {above} above them are")
 
 
-def _why_none(skipped: Iterable[Skipped]) -> str:
+def _doubtful(names: Iterable[str], classes: Sequence[str], files: Iterable[ImageFile]) -> Iterator[Skipped]:
+    """A note on classes that lost all their images, and on those that are named like a held-out split."""
+    for name in names:
+        if name not in classes:
+            yield Skipped(id=f"(class {name})", reason="no class: none of its images can be used")
+    nested = {file.class_name for file in files if file.nested and file.held_out is None}
+    for name in sorted(nested.intersection(classes)):
+        if split_of(name) in ("test", "eval", "val"):
+            yield Skipped(id=f"({name}/)", reason="a class as it is, no split: there is no train/ beside it")
+
+
+def _why_none(skipped: Sequence[Skipped]) -> str:
     """Why a folder holds no images, where what was passed over tells."""
     links = [entry.id for entry in skipped if entry.reason == LINK]
-    if not links:
-        return ""
-    return (
-        f": {len(links)} symbolic links in it (first: {links[0]}) are not followed; "
-        "copy what they point to (cp -rL), or give the folder that holds it"
-    )
+    if links:
+        return (
+            f": {len(links)} symbolic links in it (first: {links[0]}) are not followed; "
+            "copy what they point to (cp -rL), or give the folder that holds it"
+        )
+    there = [f"{entry.id} ({entry.reason})" for entry in skipped[:N_NAMED]]
+    return f"; there are {', '.join(there)}" if there else ""
 
 
 def _require_training(
@@ -267,26 +278,6 @@ def _check(files: Iterable[ImageFile]) -> tuple[list[_CheckedFile], list[Skipped
             reason = f"the same bytes as {opposite.id}, of another class"
             refused.append(Skipped(id=file.id, reason=reason, bad=True))
     return images, refused
-
-
-def require_few_bad(folder: Path | str, refused: Iterable[Skipped], n_files: int, max_bad: int) -> None:
-    """Raise BadInput, naming the first ones, where more than ``max_bad`` files are bad."""
-    bad = [skipped for skipped in refused if skipped.bad]
-    if len(bad) <= max_bad:
-        return
-    named = "; ".join(f"{skipped.id}: {skipped.reason}" for skipped in bad[:N_NAMED])
-    more = f"; and {len(bad) - N_NAMED} more" if len(bad) > N_NAMED else ""
-    remedy = f", or leave them out with max_bad={len(bad)}" if len(bad) < n_files else ""
-    raise BadInput(f"{len(bad)} of {n_files} images in {folder} are bad ({named}{more}); repair them{remedy}")
-
-
-def held_out_by_content(labels: NDArray[np.int64], digests: tuple[str, ...]) -> NDArray[np.bool_]:
-    """[n]: the fifth of each class whose digests are lowest; none of a class below five."""
-    held_out = np.zeros(len(labels), np.bool_)
-    for label in np.unique(labels):
-        ranked = sorted(np.flatnonzero(labels == label).tolist(), key=lambda i: digests[i])
-        held_out[ranked[: len(ranked) // HELD_OUT_FIFTH]] = True
-    return held_out
 
 
 def _read_again(image: _CheckedFile) -> NDArray[np.uint8]:

@@ -7,9 +7,10 @@ stream or a position in a listing: they are the same on every machine and with e
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
@@ -20,6 +21,8 @@ from mlproject.errors import BadInput, unknown
 from mlproject.losses import Split
 
 Indices = NDArray[np.int64]
+N_NAMED = 3
+HELD_OUT_FIFTH = 5
 UNLABELLED = 255
 """The value of pixels without a class in a label map."""
 
@@ -172,6 +175,37 @@ class ImageSet:
     def _require(self, size: int, n_there: int, what: str) -> None:
         if not 1 <= size <= n_there:
             raise BadInput(f"{self.name} has {n_there:,} images {what}, not {size:,}")
+
+
+def held_out_by_content(labels: NDArray[np.int64], digests: tuple[str, ...]) -> NDArray[np.bool_]:
+    """[n]: the fifth of each class whose digests are lowest; none of a class below five."""
+    held_out = np.zeros(len(labels), np.bool_)
+    for label in np.unique(labels):
+        ranked = sorted(np.flatnonzero(labels == label).tolist(), key=lambda i: digests[i])
+        held_out[ranked[: len(ranked) // HELD_OUT_FIFTH]] = True
+    return held_out
+
+
+def require_few_bad(folder: Path | str, refused: Iterable[Skipped], n_files: int, max_bad: int) -> None:
+    """Raise BadInput, naming the first ones of each reason, where more than ``max_bad`` files are bad."""
+    by_reason: dict[str, list[str]] = {}
+    for skipped in refused:
+        if skipped.bad:
+            by_reason.setdefault(skipped.reason, []).append(skipped.id)
+    n_bad = sum(map(len, by_reason.values()))
+    if n_bad <= max_bad:
+        return
+    named = [f"{_first(ids)}: {reason}" for reason, ids in by_reason.items()]
+    n_left = sum(len(ids) for ids in list(by_reason.values())[N_NAMED:])
+    more = [f"and {n_left} more"] if n_left else []
+    remedy = f", or leave them out with max_bad={n_bad}" if n_bad < n_files else ""
+    reasons = "; ".join([*named[:N_NAMED], *more])
+    raise BadInput(f"{n_bad} of {n_files} images in {folder} are bad ({reasons}); repair them{remedy}")
+
+
+def _first(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - N_NAMED} more" if len(ids) > N_NAMED else ""
+    return ", ".join(ids[:N_NAMED]) + more
 
 
 def digest_of_pixels(image: NDArray[np.uint8]) -> str:

@@ -10,7 +10,7 @@ folder/classes.txt  names of the classes 0, 1, … one per line; without it, cla
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,14 +18,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mlproject.data.folder import SUFFIXES, held_out_by_content, require_few_bad, scan
-from mlproject.data.image_set import UNLABELLED, ImageSet, Skipped
+from mlproject.data.folder import scan
+from mlproject.data.image_set import UNLABELLED, ImageSet, Skipped, held_out_by_content, require_few_bad
 from mlproject.data.images import SAVE_NUMBERS, BadImage, decode, decode_map, orientation, read_bytes
-from mlproject.data.layout import find_label_maps, printable, read_names, require_no_links
+from mlproject.data.label_map_names import CLASSES, class_names, holds_pictures, meant_for, missing_map
+from mlproject.data.layout import SUFFIXES, printable, require_no_links
 from mlproject.errors import BadInput, DigestMismatch
 from mlproject.files import sha256
 
-CLASSES = "classes.txt"
 MOST_UNNAMED = 64
 """Classes of label maps that need no names. A picture that was saved as a label map has far larger values."""
 Ignore = Literal["255", "none"]
@@ -53,27 +53,6 @@ class _CheckedPair:
     present: Present
 
 
-def find_label_map_folders(folder: Path) -> tuple[Path, Path] | None:
-    """The folders of pictures and of label maps below a folder; None for any other folder.
-
-    Raises: BadInput where one of the two is a link.
-    """
-    try:
-        with os.scandir(folder) as entries:
-            pair = find_label_maps([entry.name for entry in entries if entry.is_dir()])
-    except (OSError, ValueError):  # whoever reads the folder says so
-        return None
-    if pair is None or not _holds_pictures(folder / pair[1]):
-        return None
-    require_no_links(folder, [folder / name for name in pair])
-    return folder / pair[0], folder / pair[1]
-
-
-def _holds_pictures(folder: Path) -> bool:
-    files = (name for _, _, names in os.walk(folder) for name in names if not name.startswith("."))
-    return any(os.path.splitext(name)[1].casefold() in SUFFIXES for name in files)
-
-
 def load_label_maps(images: Path, label_maps: Path, *, max_bad: int = 0, ignore: Ignore = "255") -> ImageSet:
     """The images and label maps of two folders beside each other, each opened once to know that it can be.
 
@@ -82,27 +61,47 @@ def load_label_maps(images: Path, label_maps: Path, *, max_bad: int = 0, ignore:
     folder = Path(os.path.abspath(images.parent))
     images, label_maps = folder / images.name, folder / label_maps.name
     files, skipped = scan(images)
-    pairs = []
+    maps = _map_files(label_maps)
+    meant = meant_for(os.path.relpath(path, label_maps) for path in maps.values())
+    pairs, missing = [], []
     for file in files:
-        path = _map_path(label_maps / os.path.relpath(file.path, images))
-        pairs.append(Pair(id=file.id, image=file.path, label_map=path, held_out=file.held_out))
+        stem = os.path.splitext(os.path.relpath(file.path, images))[0]
+        if path := maps.pop(stem, None):
+            pairs.append(Pair(id=file.id, image=file.path, label_map=path, held_out=file.held_out))
+        else:
+            reason = missing_map(stem, label_maps, meant)
+            missing.append(Skipped(id=file.id, reason=reason, bad=True))
     require_no_links(label_maps, {Path(pair.label_map).parent for pair in pairs})
     return load_pairs(
         pairs,
         name=printable(folder.name),
-        classes=_class_names(folder / CLASSES),
+        classes=class_names(folder),
         source="folder of images and label maps, licence not stated",
         max_bad=max_bad,
         ignore=ignore,
-        skipped=skipped,
+        missing=missing,
+        skipped=(*skipped, *_unread(images, label_maps, len(maps))),
     )
 
 
-def _map_path(image: Path) -> str:
-    """The label map of an image's name: the PNG, else a file of another kind, to be refused for its kind."""
-    suffixes = [".png", ".PNG", *sorted(SUFFIXES), *sorted(suffix.upper() for suffix in SUFFIXES)]
-    paths = [str(image.with_suffix(suffix)) for suffix in suffixes]
-    return next((path for path in paths if os.path.lexists(path)), paths[0])
+def _map_files(folder: Path) -> dict[str, str]:
+    """Files of label maps by their paths without suffix below a folder: the PNG, else one to be refused."""
+    paths: dict[str, str] = {}
+    for above, _, names in os.walk(folder):
+        for name in sorted(names, key=lambda name: not name.casefold().endswith(".png")):
+            stem, suffix = os.path.splitext(os.path.join(above, name))
+            if suffix.casefold() in SUFFIXES and not name.startswith("."):
+                paths.setdefault(os.path.relpath(stem, folder), stem + suffix)
+    return paths
+
+
+def _unread(images: Path, label_maps: Path, n_alone: int) -> Iterator[Skipped]:
+    """A note on label maps without a picture, and on folders of pictures that lie beside the two."""
+    if n_alone:
+        yield Skipped(id=f"({label_maps.name}/)", reason=f"{n_alone} label maps without a picture")
+    for folder in sorted(images.parent.iterdir()):
+        if folder not in (images, label_maps) and holds_pictures(folder):
+            yield Skipped(id=f"{printable(folder.name)}/", reason="beside pictures and label maps, not read")
 
 
 def load_pairs(
@@ -115,18 +114,21 @@ def load_pairs(
     max_bad: int = 0,
     ignore: Ignore = "255",
     published: bool = False,
+    missing: Sequence[Skipped] = (),
     skipped: Iterable[Skipped] = (),
 ) -> ImageSet:
     """The image set of pairs of files; ``first_class`` is the pixel value of class 0.
 
     A ``published`` set is taken as it is: its duplicates stay, and its maps lie on the stored pixels.
+    ``missing`` are bad pictures, without a label map.
 
     Raises: BadInput for more than ``max_bad`` bad pairs, none that is good, or maps of 0 and 255 only.
     """
-    decoded, refused = _decode(pairs, published)
+    decoded, unread = _decode(pairs, published)
+    refused = [*missing, *unread]
     class_of = _class_of_values(decoded, name, len(classes), first_class, ignore)
     checked, unfit = _check(decoded, class_of, len(classes))
-    require_few_bad(name, [*refused, *unfit], len(pairs), max_bad)
+    require_few_bad(name, [*refused, *unfit], len(pairs) + len(missing), max_bad)
     if not checked:
         raise BadInput(f"no images with label maps in {name}")
     return _image_set(checked, class_of, name, classes, source, (*refused, *unfit, *skipped))
@@ -277,15 +279,6 @@ def _fault(known: Present, n_classes: int) -> str:
         return ""
     values = f"its label map holds {known.sum()} values up to {largest}, as a picture does"
     return f"{values}: {SAVE_NUMBERS}, or name all classes in {CLASSES}"
-
-
-def _class_names(path: Path) -> tuple[str, ...]:
-    if not os.path.lexists(path):
-        return ()
-    names = tuple(read_names(path))
-    if len(set(names)) != len(names) or not names:
-        raise BadInput(f"{path} must name each class once, one a line")
-    return names
 
 
 def _read_again(checked: _CheckedPair) -> tuple[bytes, bytes]:

@@ -1,6 +1,6 @@
 """Names of files and folders: printable ids, natural order, links, and what a folder's name says of it.
 
-A name may say that a folder is a split, that it holds pictures or label maps, or that it is a program's.
+A name may say that a folder is a split, or that it is a program's.
 Names are compared without case, composition of accents and separators: ``Training_Set`` is ``trainingset``.
 """
 
@@ -31,13 +31,7 @@ HELD_OUT: tuple[SplitName, ...] = ("test", "eval", "val")
 PARTS = frozenset({"fold", "kfold", "split", "part", "partition", "subset", "unseen", "extra", "cv"})
 """Words that name a part of a data set, but not what it is for."""
 FILLING = "(?:set|data|dataset|images?|imgs?|pictures?|photos?|samples?|split|folder|files?|dir)*"
-PICTURES = ("images", "image", "imgs", "img", "pictures", "picture", "photos", "photo", "jpegimages")
-"""Names of a folder of pictures beside one of label maps."""
-LABEL_MAPS = (
-    "labels", "label", "masks", "mask", "annotations", "annotation", "segmentations", "segmentation",
-    "segmentationclass", "segs", "seg", "groundtruth", "gt", "labelmaps", "maskimages", "trimaps",
-)  # fmt: skip
-"""Names of a folder of label maps beside one of pictures."""
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 NO_DATA = frozenset({
     "@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "__macosx", "__pycache__",
     "lost+found", "$recycle.bin", "recycler", "system volume information", "thumbnails", "thumbs",
@@ -140,11 +134,11 @@ def looks_like_split(name: str) -> bool:
     return split_of(name) is not None or bool(words & PARTS.union(*SPLITS.values()))
 
 
-def find_splits(folder: Path, files: Iterable[str]) -> dict[str, bool | None]:
+def find_splits(folder: Path, files: Iterable[str], links: Iterable[str] = ()) -> dict[str, bool | None]:
     """Folders on top that are splits, and whether each is held out; empty where there are none.
 
     ``train`` alone is a split whose held-out images are still to be chosen (None). ``files`` are relative
-    paths of pictures.
+    paths of pictures, ``links`` the names of links to folders on top.
 
     Raises: BadInput, by name, where folders look like splits and cannot be taken as such.
     """
@@ -157,6 +151,7 @@ def find_splits(folder: Path, files: Iterable[str]) -> dict[str, bool | None]:
     for top in sorted(below):
         if split := split_of(top):
             by_split[split].append(top)
+    _require_no_links(folder, links, any_split=bool(by_split) or not below)
     held_out = next((by_split[split] for split in HELD_OUT if split in by_split), [])
     train = by_split.get("train", [])
     if train and (held_out or len(train) == len(below)):
@@ -168,6 +163,13 @@ def find_splits(folder: Path, files: Iterable[str]) -> dict[str, bool | None]:
     return {}
 
 
+def _require_no_links(folder: Path, links: Iterable[str], *, any_split: bool) -> None:
+    """Refuse links that are named as splits, beside splits or nothing."""
+    linked = next(filter(split_of, links), None)
+    if linked and any_split:
+        raise BadInput(f"{folder / linked} is a {LINK}; copy what it points to (cp -rL)")
+
+
 def _require_no_splits(folder: Path, below: Mapping[str, set[str]]) -> None:
     """Refuse folders on top that are no splits by the rules, and no classes by the looks."""
     tops = sorted(below)
@@ -176,6 +178,17 @@ def _require_no_splits(folder: Path, below: Mapping[str, set[str]]) -> None:
         raise BadInput(
             f"{_named(tops)} of {folder}: looks like a split, and there is no train/ beside it; name the "
             f"folder of training images train/{alone}"
+        )
+    for top in tops:
+        if split_of(top) and (inside := sorted(below[top] & below.keys())):
+            raise BadInput(
+                f"{top}/ of {folder} looks like a split, not a class: {_named(inside[:3])} lie in it and "
+                "beside it; put train/ and test/ above all classes"
+            )
+    if pair := _split_in_two(tops):
+        raise BadInput(
+            f"{_named(pair)} of {folder} look like splits, not classes; name them train/ and test/, with the "
+            "classes below them"
         )
     for i, top in enumerate(tops):
         if shared := next(_sharing(top, tops[i + 1 :], below), None):
@@ -189,28 +202,26 @@ def _require_no_splits(folder: Path, below: Mapping[str, set[str]]) -> None:
             raise BadInput(f"{top}/{splits['train']} and {top}/{held} of {folder} are splits; {remedy}")
 
 
+def _split_in_two(names: Iterable[str]) -> tuple[str, str] | None:
+    """Two names that are alike but for the names of two splits at an end: ``cats_train``, ``cats_test``."""
+    first: dict[str, tuple[str, SplitName]] = {}
+    for name in names:
+        letters = re.sub(f"{FILLING}$", "", plain(name))
+        for split, words in SPLITS.items():
+            choice = "|".join(sorted(words, key=len, reverse=True))
+            rest = re.sub(f"^(?:{choice})|(?:{choice})$", "", letters)
+            if rest not in ("", letters):
+                other, other_split = first.setdefault(rest, (name, split))
+                if other_split != split and other != name:
+                    return other, name
+    return None
+
+
 def _sharing(top: str, others: Iterable[str], below: Mapping[str, set[str]]) -> Iterator[str]:
     """Other folders with a subfolder of the same name, where either of the two looks like a split."""
     for other in others:
         if below[top] & below[other] and (looks_like_split(top) or looks_like_split(other)):
             yield other
-
-
-def find_label_maps(names: Iterable[str]) -> tuple[str, str] | None:
-    """The folder of pictures and that of their label maps among names; None without such a pair."""
-    by_name = {plain(name): name for name in sorted(names, reverse=True)}
-    pictures = next((by_name[name] for name in PICTURES if name in by_name), None)
-    maps = next((by_name[name] for name in LABEL_MAPS if name in by_name), None)
-    return (pictures, maps) if pictures and maps else None
-
-
-def require_no_label_maps(folder: Path, classes: Iterable[str]) -> None:
-    """Refuse pictures and label maps as two classes. Raises: BadInput."""
-    if pair := find_label_maps(classes):
-        raise BadInput(
-            f"{_named(pair)} in {folder} are pictures and label maps, not two classes; put splits below "
-            "them (images/train/ beside labels/train/), or give the folder of pictures alone"
-        )
 
 
 def require_distinct_classes(folder: Path, names: Mapping[str, str]) -> None:

@@ -19,17 +19,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlproject.data.archives import (
-    CIFAR_FILES,
-    DATASET_CLASSES,
-    IDX_FILES,
-    IDX_FOLDERS,
-    place_cifar,
-    place_idx,
-)
 from mlproject.data.image_set import ImageSet, digest_of_pixels
 from mlproject.data.label_maps import Pair, load_pairs
 from mlproject.data.layout import natural, read_names, require_no_links
+from mlproject.data.published_files import (
+    DATASET_CLASSES,
+    Part,
+    files_of,
+    missing_files,
+    place_files,
+    read_binary,
+)
 from mlproject.errors import BadInput
 
 SOURCES = {
@@ -38,8 +38,6 @@ SOURCES = {
     "cifar10": "CIFAR-10, Krizhevsky 2009, no licence stated",
     "cifar100": "CIFAR-100, Krizhevsky 2009, no licence stated",
 }
-
-
 VOC = "VOCdevkit/VOC2012"
 VOC_CLASSES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -98,18 +96,16 @@ def load_published(name: str, *, download: bool = False) -> ImageSet:
     Raises: BadInput, saying how to get it, when it is not there or cannot be read.
     """
     with tempfile.TemporaryDirectory(prefix="mlproject-") as folder:
-        root = _torchvision_root(name, Path(folder), download)
-        test, train = (opened(name, DATASET_CLASSES[name], root, train=part) for part in (False, True))
-    pixels = [np.asarray(part.data, np.uint8) for part in (test, train)]
-    labels = np.concatenate([np.asarray(part.targets, np.int64) for part in (test, train)])
-    images: Sequence[NDArray[np.uint8]] = [image for part in pixels for image in part]
-    n_test = len(pixels[0])
+        parts, classes = _parts(name, Path(folder), download)
+    test, train = parts
+    images: Sequence[NDArray[np.uint8]] = [*test.pixels, *train.pixels]
+    n_test = len(test.labels)
     return ImageSet(
         name=name,
         ids=tuple(_id(index, n_test) for index in range(len(images))),
         digests=tuple(digest_of_pixels(image) for image in images),
-        labels=labels,
-        classes=tuple(test.classes),
+        labels=np.concatenate([test.labels, train.labels]),
+        classes=classes,
         held_out=np.arange(len(images)) < n_test,
         read=lambda index: _rgb(images[index]),
         source=SOURCES[name],
@@ -121,41 +117,49 @@ def data_root() -> Path:
     return Path(os.environ.get("MLPROJECT_DATA") or "~/.cache/mlproject/data").expanduser()
 
 
-def _torchvision_root(name: str, folder: Path, download: bool) -> Path:
-    """A root in torchvision's layout: ``folder``, with the files of a set linked or unpacked into it.
+def _parts(name: str, folder: Path, download: bool) -> tuple[list[Part], tuple[str, ...]]:
+    """The test and the training part of a set, and its classes; files are linked or unpacked into ``folder``.
 
     Raises: BadInput, saying what was looked for and how to get it, when it is not there or cannot be read.
     """
-    place = place_idx if name in IDX_FOLDERS else place_cifar
+    root = data_root().absolute()
     try:
-        if place(name, data_root().absolute(), folder):
-            return folder
-    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-        raise BadInput(f"{name} cannot be read from {data_root()} ({_in_one_line(error)})") from error
-    _require_download(name, download, looked_for(name))
-    opened(name, DATASET_CLASSES[name], data_root(), download=True)
-    return data_root()
+        if place_files(name, root, folder):
+            root = folder
+        elif binary := read_binary(name, root, folder):
+            return binary
+        else:
+            _require_download(name, download, missing_files(name, root))
+            opened(name, DATASET_CLASSES[name], root, download=True)
+    except (OSError, EOFError, ValueError, tarfile.TarError, zlib.error) as error:
+        raise _unreadable(name, error) from error
+    sets = [opened(name, DATASET_CLASSES[name], root, train=train) for train in (False, True)]
+    parts = [
+        Part(pixels=np.asarray(part.data, np.uint8), labels=np.asarray(part.targets, np.int64))
+        for part in sets
+    ]
+    return parts, tuple(sets[0].classes)
 
 
 def looked_for(name: str) -> str:
     """The files of a set as a person may put them below the root."""
-    if name in IDX_FOLDERS:
-        *folders, _ = IDX_FOLDERS[name]
-        return f"{', '.join(IDX_FILES)} (each may end in .gz) in {', '.join(folders)} or there itself"
-    if name in CIFAR_FILES:
-        return " or ".join(CIFAR_FILES[name])
+    if name in DATASET_CLASSES:
+        return files_of(name)
     files = SEGMENTATION_SETS[name]
     return f"{', '.join(files.lists)}, {files.image.format('*')} and {files.label_map.format('*')}"
 
 
-def _require_download(name: str, download: bool, looked_for: str) -> None:
-    """Raise BadInput, saying where a set was looked for, unless it may be downloaded."""
+def _require_download(name: str, download: bool, missing: str = "") -> None:
+    """Raise BadInput, saying where a set was looked for, unless it may be downloaded.
+
+    ``missing`` names what is missing where other files of the set are there.
+    """
     if not download:
-        root = data_root()
-        what = "there is no such folder" if not root.is_dir() else f"no {looked_for}"
+        root, whole = data_root(), looked_for(name)
+        what = f"no {missing or whole}" if root.is_dir() else "there is no such folder"
         raise BadInput(
             f"{name} is not in {root}: {what}; set MLPROJECT_DATA to the folder that holds "
-            f"{looked_for if not root.is_dir() else 'them'}, or fetch it with download=true"
+            f"{'them' if root.is_dir() and not missing else whole}, or fetch it with download=true"
         )
 
 
@@ -169,12 +173,16 @@ def opened(name: str, kind: str, root: Path, *, download: bool = False, **argume
     try:
         return getattr(datasets, kind)(str(root), download=download, **arguments)
     except Exception as error:  # torchvision raises whatever its readers and the network raise
-        if download:
-            fault, remedy = "downloaded into", f"check the network, or put there {looked_for(name)}"
-        else:
-            fault, remedy = "read from", "delete its files there and fetch them again with download=true"
+        if not download:
+            raise _unreadable(name, error) from error
+        remedy = f"check the network, or put there {looked_for(name)}"
         reason = _in_one_line(error)
-        raise BadInput(f"{name} cannot be {fault} {data_root()} ({reason}); {remedy}") from error
+        raise BadInput(f"{name} cannot be downloaded into {data_root()} ({reason}); {remedy}") from error
+
+
+def _unreadable(name: str, error: Exception) -> BadInput:
+    remedy = "delete its files there and fetch them again with download=true"
+    return BadInput(f"{name} cannot be read from {data_root()} ({_in_one_line(error)}); {remedy}")
 
 
 def _in_one_line(error: Exception) -> str:
@@ -190,16 +198,17 @@ def _rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.repeat(image[..., np.newaxis], 3, axis=-1) if image.ndim == 2 else image.copy()
 
 
-def load_published_maps(name: str, *, download: bool = False) -> ImageSet:
+def load_published_maps(name: str, *, download: bool = False, max_bad: int = 0) -> ImageSet:
     """A published set of images and label maps with its own validation or test split held out.
 
-    Raises: BadInput, saying how to get it, when it is not there or cannot be read.
+    Raises: BadInput, saying how to get it, when it is not there or cannot be read, or for more than
+    ``max_bad`` bad images.
     """
     files, root = SEGMENTATION_SETS[name], data_root()
     pairs = []
     there = all((root / listed).is_file() for listed in files.lists)
     if not there:
-        _require_download(name, download, looked_for(name))
+        _require_download(name, download)
     folders = [root / os.path.dirname(pattern) for pattern in (files.image, files.label_map)]
     require_no_links(root, [*(root / listed for listed in files.lists), *folders])
     for held_out, arguments, listed in zip((False, True), files.parts, files.lists, strict=True):
@@ -212,6 +221,7 @@ def load_published_maps(name: str, *, download: bool = False) -> ImageSet:
         classes=files.classes,
         source=files.source,
         first_class=files.first_class,
+        max_bad=max_bad,
         published=True,
     )
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import warnings
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor
 
 from mlproject.errors import BadInput
+from mlproject.models.other_files import CUT, SAVE, other_kind
 
 WRAPPERS = ("state_dict", "model", "model_state_dict")
 """Keys under which training scripts save a state dict."""
@@ -29,11 +29,8 @@ PREFIXES = ("module.", "_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapp
 INNER = re.compile(r"(?<=\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 AVERAGED = "n_averaged"
 """A counter of torch's AveragedModel beside its weights."""
-SAVE = "save its state_dict alone"
 TRUSTED = "reading such objects can run code: where you trust the file,"
 NETWORKS = (*WRAPPERS, "net", "network", "ema", "model_ema")
-CHUNK = 1 << 20
-CUT = "cut off or damaged"
 N_NAMED = 3
 DEPTH = 3
 REFUSED = re.compile(r"GLOBAL (\S+) (?:was not an allowed global|whose module)")
@@ -44,21 +41,6 @@ MOST_HEADER = 1 << 20
 """Bytes of the header of a safetensors file: some 10,000 names, where large networks have a thousand."""
 Keys = tuple[str, ...]
 """The keys that lead to a mapping within a checkpoint."""
-
-KINDS = {
-    b"<": "a web page or another text, not weights: download the file itself again",
-    b"version https://git-lfs": "a Git LFS pointer, not weights: fetch the file with `git lfs pull`",
-    b"\x89HDF": f"an HDF5 file (Keras), not one of torch: convert it and {SAVE}",
-    b"GGUF": f"a GGUF file, not one of torch: convert it and {SAVE}",
-    b"\x93NUMPY": f"a NumPy array, not a mapping of names to tensors: {SAVE}",
-    b"\x1f\x8b": "compressed (gzip): unpack it first",
-    b"\xfd7zXZ": "compressed (xz): unpack it first",
-    b"BZh": "compressed (bzip2): unpack it first",
-    b"\x28\xb5\x2f\xfd": "compressed (zstd): unpack it first",
-    b"7z\xbc\xaf": "compressed (7z): unpack it first",
-}
-"""First bytes of files that are often given in place of weights."""
-ONNX = re.compile(rb"\x08[\x01-\x20]\x12", re.DOTALL)  # its version, then the name of the producer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +108,7 @@ def _content(path: Path) -> tuple[Any, list[str]]:
 
     Names are bound to empty classes for the restricted reader, so that nothing of the objects is run.
     """
-    if kind := _other_kind(path):
+    if kind := other_kind(path):
         raise BadInput(f"{path} is {kind}")
     objects: list[str] = []
     while True:
@@ -168,51 +150,6 @@ def _require_short_header(path: Path) -> None:
     if MOST_HEADER < n_bytes < path.stat().st_size:
         size = f"{n_bytes / 1e6:.1f} MB of names"
         raise BadInput(f"{path} begins with {size}, more than any network has: {SAVE}")
-
-
-def _other_kind(path: Path) -> str:
-    """The description of a file that is no checkpoint; empty for one that may be."""
-    with path.open("rb") as file:
-        head = file.read(512)
-    if not head.strip(b"\0 \r\n\t"):
-        return "empty: copy or download it again"
-    for start, kind in KINDS.items():
-        if head.lstrip().startswith(start):
-            return kind
-    if ONNX.match(head):
-        return f"an ONNX graph, which has lost the network's names: in the program that exported it, {SAVE}"
-    if re.fullmatch(rb"[\t\r\n\x20-\x7e]+", head):
-        return f"a text file, not weights (it begins {head.split()[0][:40].decode()!r})"
-    return _other_archive(path) if head.startswith(b"PK") else ""
-
-
-def _other_archive(path: Path) -> str:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            for record in archive.infolist():
-                _check_sum(archive, record)
-    except zipfile.BadZipFile:
-        return f"{CUT}: copy or download it again"
-    if any(name.endswith("constants.pkl") for name in names):
-        save = f"torch.save(torch.jit.load({str(path)!r}).state_dict(), 'weights.pth')"
-        return f"a TorchScript program, which is not run: where you trust the file, {SAVE}: {save}"
-    if any(name.endswith(".npy") for name in names):
-        return f"an archive of NumPy arrays: {SAVE}, as tensors"
-    if not any(name.endswith("data.pkl") for name in names):
-        return f"an archive of other files (first: {(names or ['none'])[0][:60]}): unpack it first"
-    return ""
-
-
-def _check_sum(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> None:
-    """Raise BadZipFile for a record whose bytes are not those that were saved: torch does not check them.
-
-    A record of checksum 0 was saved without one (``torch.serialization.set_crc32_options(False)``).
-    """
-    if record.CRC:
-        with archive.open(record) as file:
-            while file.read(CHUNK):
-                pass
 
 
 def _reason(error: Exception) -> str:

@@ -48,12 +48,11 @@ def torchvision_model(name: str) -> Model:
 
     Raises: BadInput when the network has no last layer of 1,000 classes to cut off.
     """
-    import torch
+    from mlproject.models.structure import hollow
 
-    with torch.device("meta"):
-        full = _full(name)
-        classifier, width = _last_layer(name, full)
-        body = _cut(full, classifier)
+    full = hollow(lambda: _full(name))
+    classifier, width = _last_layer(name, full)
+    body = _cut(full, classifier)
     pinned, preprocess = _published(name)
     return Model(
         name=name,
@@ -81,7 +80,7 @@ def timm_model(name: str) -> Model:
         import timm
     except ImportError as error:
         raise BadInput(f"{name} needs timm: pip install 'timm>=1.0,<2'") from error
-    import torch
+    from mlproject.models.structure import hollow
 
     bare = name.partition(":")[2]
     if not timm.is_model(bare):
@@ -91,8 +90,7 @@ def timm_model(name: str) -> Model:
         net: Module = timm.create_model(bare, pretrained=False, num_classes=0)
         return net
 
-    with torch.device("meta"):
-        body: Any = build()
+    body: Any = hollow(build)
     preprocess = _timm_preprocess(timm.data.resolve_model_data_config(body))
     return Model(
         name=name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -37,12 +37,25 @@ def count(model: Model, side: int) -> Count:
 
     Raises: WrongUse where the network cannot take inputs of that side.
     """
-    with torch.device("meta"):
-        net = model.build().eval()
-        counter = FlopCounterMode(display=False)
-        with torch.no_grad(), plain_attention(), counter, fitting_inputs(side):
-            net(torch.empty(1, 3, side, side))
+    net = hollow(model.build).eval()
+    counter = FlopCounterMode(display=False)
+    with torch.device("meta"), torch.no_grad(), plain_attention(), counter, fitting_inputs(side):
+        net(torch.empty(1, 3, side, side))
     return Count(sum(p.numel() for p in net.parameters()), counter.get_total_flops())
+
+
+def hollow(build: Callable[[], nn.Module]) -> nn.Module:
+    """A network on the meta device: shapes without numbers, made in no time and no memory.
+
+    RegNet computes its widths with tensors while it is built, which need numbers: such a network is built in
+    memory and then emptied.
+    """
+    try:
+        with torch.device("meta"):
+            return build()
+    except NotImplementedError:
+        with torch.random.fork_rng():
+            return build().to("meta")
 
 
 @contextlib.contextmanager
@@ -124,14 +137,14 @@ def fewest_images(net: nn.Module, side: int) -> int:
 
     Raises: WrongUse where the network cannot take inputs of that side.
     """
-    hollow = copy.deepcopy(net).to("meta")
-    set_train_mode(hollow)
+    empty = copy.deepcopy(net).to("meta")
+    set_train_mode(empty)
     counter = _ValueCounter()
-    for name, module in list(hollow.named_modules()):
+    for name, module in list(empty.named_modules()):
         if isinstance(module, NORMS) and module.training:
-            hollow.set_submodule(name, counter)  # BatchNorm itself takes a second of Python on that device
+            empty.set_submodule(name, counter)  # BatchNorm itself takes a second of Python on that device
     with torch.no_grad(), fitting_inputs(side):
-        hollow(torch.empty(N_IMAGES, 3, side, side, device="meta"))
+        empty(torch.empty(N_IMAGES, 3, side, side, device="meta"))
     return 2 if N_IMAGES in counter.seen else 1
 
 

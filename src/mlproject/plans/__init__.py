@@ -21,16 +21,9 @@ from typing import Any
 from mlproject.cell import Cell, Naming
 from mlproject.data import ImageSet
 from mlproject.errors import BadInput, MLProjectError, WrongUse, shown, unknown
-from mlproject.plans.cells import (
-    PlannedCell,
-    Reduced,
-    SizeRules,
-    cell_at,
-    drawn_from,
-    largest_sizes,
-    reduced_note,
-)
-from mlproject.plans.tables import WHOLE, Coordinates, PlanTable, Size, read_size
+from mlproject.plans.cells import PlannedCell, cell_at, drawn_from
+from mlproject.plans.sizes import Reduced, SizeRules, largest_sizes, reduced_note
+from mlproject.plans.tables import DEFAULTS, WHOLE, Coordinates, PlanTable, Size, read_size
 from mlproject.recipes import RECIPES, validated
 from mlproject.tuning import Tune, check_tunable, split_words, tune_of
 
@@ -45,10 +38,6 @@ MOST_BYTES = 2 << 20
 COUNTS = ("seed", "max_bad")
 """Coordinates that count: as text they are written in digits."""
 
-DEFAULTS: dict[str, Any] = {
-    name: field.default for name, field in Coordinates.model_fields.items() if not field.is_required()
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -56,7 +45,8 @@ class Plan:
 
     With ``tune`` the cells of each coordinate are run with the knobs that a search finds. ``notes`` say which
     sizes the images reduce; ``left_out`` are the faults of grids that cannot be run here; ``naming`` names
-    cells by what differs within the plan and by what the command line says.
+    cells by what differs within the plan and by what the command line says; ``reading`` are coordinates by
+    which images were read and that no cell records (``max_bad``), by ``drawn_from``.
     """
 
     name: str
@@ -66,10 +56,15 @@ class Plan:
     notes: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     naming: Naming = field(default_factory=Naming)
+    reading: Mapping[tuple[str, ...], Mapping[str, Any]] = field(default_factory=dict, repr=False)
 
     def images_of(self, cell: Cell) -> ImageSet:
         """The images that a cell of this plan draws from."""
         return self.images[drawn_from(cell)]
+
+    def reading_of(self, cell: Cell) -> Mapping[str, Any]:
+        """The coordinates by which the images of a cell were read, where they are not the defaults."""
+        return self.reading.get(drawn_from(cell), {})
 
 
 def read_plan(path: Path, overrides: Mapping[str, Any]) -> Plan:
@@ -152,6 +147,7 @@ def _build(
         notes=_notes(planned),
         left_out=tuple(str(fault) for fault in faults),
         naming=Naming.of_cells(tuple(cells.values()), given),
+        reading={drawn_from(item.cell): item.reading for item in planned},
     )
 
 
@@ -187,9 +183,8 @@ def _merge(grid: Mapping[str, Any], overrides: Mapping[str, Any], *, named_weigh
     knobs = grid.get("knobs", {})
     if not isinstance(knobs, dict):
         raise WrongUse(f"knobs must be a table, not {shown(knobs)}")
-    for key in flat:
-        if named_weights and key not in Coordinates.model_fields:
-            raise unknown("key", key, [*Coordinates.model_fields, "knobs"])
+    if named_weights:
+        _require_coordinates(flat)
     if twice := sorted(flat.keys() & knobs.keys()):
         raise WrongUse(f"{twice[0]} is given twice: in the grid and in its knobs")
     merged: dict[str, Any] = {**DEFAULTS, **flat, **knobs, **overrides}
@@ -210,6 +205,20 @@ def _require_few(n_cells: int) -> None:
         raise WrongUse(f"the plan describes {number} cells, of {MOST_CELLS:,} at most: {remedy}")
 
 
+def _require_coordinates(names: Iterable[str]) -> None:
+    """Refuse other names than coordinates beside the table of knobs."""
+    for key in names:
+        if key not in Coordinates.model_fields:
+            if _recipes_with(key):
+                raise WrongUse(f"{key} is a knob: write it below [grid.knobs]")
+            raise unknown("key", key, [*Coordinates.model_fields, "knobs"])
+
+
+def _recipes_with(knob: str) -> list[str]:
+    """The recipes that have a knob of that name."""
+    return sorted(name for name, recipe in RECIPES.items() if knob in recipe.model_fields)
+
+
 def _check_names(merged: Mapping[str, Any]) -> None:
     """Refuse a name that is neither a coordinate nor a knob, with the near matches among both."""
     recipe = RECIPES.get(merged["recipe"]) if isinstance(merged["recipe"], str) else None
@@ -217,11 +226,10 @@ def _check_names(merged: Mapping[str, Any]) -> None:
         raise unknown("recipe", merged["recipe"], RECIPES)
     known = {*Coordinates.model_fields, *recipe.model_fields}
     for name in merged:
-        others = [key for key, other in RECIPES.items() if name in other.model_fields]
-        if name not in known and others:
-            fits = f"{name} is a knob of {', '.join(others)}, not of {merged['recipe']}"
-            raise WrongUse(f"{fits}; name one of them (recipe={others[0]}), or leave {name} out")
         if name not in known:
+            if others := _recipes_with(name):
+                fits = f"{name} is a knob of {', '.join(others)}, not of {merged['recipe']}"
+                raise WrongUse(f"{fits}; name one of them (recipe={others[0]}), or leave {name} out")
             raise unknown(f"coordinate or knob of {merged['recipe']}", name, known)
 
 

@@ -184,3 +184,9 @@ class Coordinates(BaseModel):
             "others, as in masks of 0 and 255."
         ),
     ] = "255"
+
+
+DEFAULTS: dict[str, Any] = {
+    name: field.default for name, field in Coordinates.model_fields.items() if not field.is_required()
+}
+"""Coordinates of a grid that does not give them."""

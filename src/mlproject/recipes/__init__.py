@@ -15,7 +15,7 @@ from mlproject.cell import Cell, Knob
 from mlproject.errors import unknown
 from mlproject.losses import Outcome
 from mlproject.recipes.finetune import Finetune
-from mlproject.recipes.knobs import FieldRow, described, require, validated
+from mlproject.recipes.knobs import FieldRow, Needs, described, require, validated
 from mlproject.recipes.memorise import Memorise
 from mlproject.recipes.probe import Probe
 from mlproject.recipes.reconstruct import Reconstruct
@@ -64,6 +64,10 @@ class Recipe(Protocol):
     validates: ClassVar[bool]
     from_scratch: ClassVar[bool]
     only_in_sample: ClassVar[bool]
+
+    @property
+    def needs(self) -> Needs:
+        """What its images must have: at least two classes, label maps, or nothing but pixels."""
 
     def run(self, cell: Cell, images: ImageSet, report: Report) -> Outcome:
         """Run the cell. Raises: MLProjectError when its losses would mean nothing."""

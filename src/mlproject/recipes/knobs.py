@@ -17,6 +17,8 @@ from pydantic.fields import FieldInfo
 
 from mlproject.errors import WrongUse, shown, unknown
 
+Needs = Literal["pixels", "classes", "label maps"]
+"""What a recipe needs of its images: nothing but pixels, at least two classes, or a class for every pixel."""
 TRUTH = {"true": True, "false": False}
 TYPES: dict[Any, str] = {
     bool: "true or false",

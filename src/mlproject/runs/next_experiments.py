@@ -146,17 +146,18 @@ def write_plan(path: Path, plan: Plan, aim: Aim, choices: Iterable[Choice]) -> N
         for new in choice.runs:
             grids.setdefault((new.cell.key, new.seeds), (new.cell, []))[1].append(new.size)
         for (_, seeds), (cell, sizes) in grids.items():
-            lines += ["", "[[grid]]", *_grid(cell, sizes, seeds)]
+            lines += ["", "[[grid]]", *_grid(cell, sizes, seeds, plan.reading_of(cell))]
     try:
         write_atomic(path, ("\n".join(lines) + "\n").encode())
     except OSError as error:
         raise WrongUse(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _grid(cell: Cell, sizes: Sequence[int], seeds: Sequence[int]) -> list[str]:
+def _grid(cell: Cell, sizes: Sequence[int], seeds: Sequence[int], reading: Mapping[str, Any]) -> list[str]:
     values: Mapping[str, Any] = {
         "recipe": cell.recipe,
         "data": cell.data,
+        **reading,
         "model": cell.model,
         "weights": cell.weights,
         "dataset_size": list(sizes),

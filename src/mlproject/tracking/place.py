@@ -13,8 +13,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from mlproject.addresses import lock_folder
 from mlproject.errors import StoreUnreachable
-from mlproject.files import lock_folder, try_locked
+from mlproject.files import try_locked
 
 SQLITE_MAGIC = b"SQLite format 3\0"
 SQLITE_SECONDS = 60.0

@@ -45,7 +45,7 @@ from mlproject.tracking.ownership import (
     owner_tags,
 )
 from mlproject.tracking.reach import reaching
-from mlproject.tracking.tracked_run import TrackedRun, context_tags, read_cell
+from mlproject.tracking.tracked_run import TrackedRun, context_tags, read_cell, shortened
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ class Store:
                 tags = {**self._context, **row["tags"], "kind": kind, "mlflow.parentRunId": parent}
                 with self._lock_of_run() as owner:
                     child = self.client.create_run(
-                        self.experiment_id, tags={**tags, **owner}, run_name=row["name"]
+                        self.experiment_id, tags={**tags, **owner}, run_name=shortened(row["name"])
                     )
                     self.client.log_batch(
                         child.info.run_id,
@@ -253,10 +253,10 @@ class Store:
             run = TrackedRun(run_id=self.launcher_run, client=self.client)
             self.launcher_run = None
             run.log(tags={k: v for k, v in tags.items() if not k.startswith("mlflow.")})
-            self.client.update_run(run.run_id, status="RUNNING", name=name)
+            self.client.update_run(run.run_id, status="RUNNING", name=shortened(name))
             self.lock_path(launched_lock(run.run_id)).unlink(missing_ok=True)
             return run
-        created = self.client.create_run(self.experiment_id, tags=tags, run_name=name)
+        created = self.client.create_run(self.experiment_id, tags=tags, run_name=shortened(name))
         return TrackedRun(run_id=created.info.run_id, client=self.client)
 
     def _search(self, clause: str) -> Iterator[Any]:

@@ -24,8 +24,20 @@ log = logging.getLogger(__name__)
 
 BATCH_METRICS = 800
 """Metrics in a request: MLflow takes 1000 entries, of which 100 parameters and 100 tags at most."""
+LONGEST_RUN_NAME, LONGEST_DATASET_NAME = 250, 500
+"""Characters of the columns that MLflow's databases keep names in; PostgreSQL refuses longer ones."""
 COMMIT = "# branch.oid "
 """Begins the line of ``git status`` that names the commit."""
+
+
+def shortened(name: str, longest: int = LONGEST_RUN_NAME) -> str:
+    """A name of at most ``longest`` characters: of a longer one the beginning and the end, where the seed is.
+
+    >>> shortened("resnet18 · 100 images · photos · seed 0", 21)
+    'resnet18 ·…s · seed 0'
+    """
+    kept = longest - 1
+    return name if len(name) <= longest else f"{name[: kept - kept // 2]}…{name[-(kept // 2) :]}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +85,9 @@ class TrackedRun:
         from mlflow.entities import Dataset, DatasetInput, InputTag
         from mlflow.exceptions import MlflowException
 
+        short = shortened(name, LONGEST_DATASET_NAME)
         dataset = Dataset(
-            name=name, digest=digest[:36], source_type="local", source=json.dumps({"uri": source})
+            name=short, digest=digest[:36], source_type="local", source=json.dumps({"uri": source})
         )
         tag = InputTag("mlflow.data.context", context)
         inputs = [DatasetInput(dataset=dataset, tags=[tag])]

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from mlproject.cell import Cell
 from mlproject.losses import Outcome
-from mlproject.recipes.knobs import require
+from mlproject.recipes.knobs import Needs, require
 from mlproject.training import BatchSize, LearningRate, Settings
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Finetune(Settings):
     validates: ClassVar[bool] = True
     from_scratch: ClassVar[bool] = False
     only_in_sample: ClassVar[bool] = False
+    needs: ClassVar[Needs] = "classes"
 
     lr: LearningRate = 3e-4
     batch_size: BatchSize = 32

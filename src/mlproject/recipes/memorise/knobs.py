@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field
 
 from mlproject.cell import Cell
 from mlproject.losses import Outcome
+from mlproject.recipes.knobs import Needs
 from mlproject.training import (
     MOST_STEPS,
     STRICT,
@@ -50,6 +51,7 @@ class Memorise(BaseModel):
     validates: ClassVar[bool] = False
     from_scratch: ClassVar[bool] = False
     only_in_sample: ClassVar[bool] = True
+    needs: ClassVar[Needs] = "pixels"
 
     form: Annotated[
         Literal["linear", "instance"],

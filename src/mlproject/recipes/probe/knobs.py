@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from mlproject.cell import Cell
 from mlproject.losses import Outcome
-from mlproject.recipes.knobs import require
+from mlproject.recipes.knobs import Needs, require
 from mlproject.training import (
     STRICT,
     BatchSize,
@@ -113,6 +113,11 @@ class Probe(BaseModel):
         require(self.epochs >= 1 or self.steps > 0, "epochs", "must be at least 1", self.epochs)
         self._check_combinations()
         return self
+
+    @property
+    def needs(self) -> Needs:
+        """Classes where they are the target."""
+        return "classes" if self.target == "labels" else "pixels"
 
     def run(self, cell: Cell, images: ImageSet, report: Report) -> Outcome:
         """Draw, embed, train, evaluate. Raises: WrongUse, MLProjectError where losses would mean nothing."""

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from mlproject.cell import Cell
 from mlproject.losses import Outcome
+from mlproject.recipes.knobs import Needs
 from mlproject.training import (
     MOST_STEPS,
     STRICT,
@@ -43,6 +44,7 @@ class Reconstruct(BaseModel):
     validates: ClassVar[bool] = False
     from_scratch: ClassVar[bool] = False
     only_in_sample: ClassVar[bool] = False
+    needs: ClassVar[Needs] = "pixels"
 
     target_model: Annotated[str, Field(description="Model whose features are predicted.")] = (
         "efficientnet_lite2"

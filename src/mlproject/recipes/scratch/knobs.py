@@ -13,6 +13,7 @@ from pydantic import Field
 
 from mlproject.cell import Cell
 from mlproject.losses import Outcome
+from mlproject.recipes.knobs import Needs
 from mlproject.training import Settings
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Scratch(Settings):
     validates: ClassVar[bool] = True
     from_scratch: ClassVar[bool] = True
     only_in_sample: ClassVar[bool] = False
+    needs: ClassVar[Needs] = "classes"
 
     side: Annotated[int, Field(ge=1, description="Side of the input in pixels.")] = 32
     label_smoothing: Annotated[

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from mlproject.cell import Cell
 from mlproject.losses import Outcome
+from mlproject.recipes.knobs import Needs
 from mlproject.training import Settings
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Segment(Settings):
     validates: ClassVar[bool] = True
     from_scratch: ClassVar[bool] = True
     only_in_sample: ClassVar[bool] = False
+    needs: ClassVar[Needs] = "label maps"
 
     side: Annotated[
         int,

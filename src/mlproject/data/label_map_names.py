@@ -1,0 +1,175 @@
+"""Names by which label maps are told from pictures: of the folders of both, and of files side by side.
+
+``images/`` beside ``masks/`` is read as pictures and label maps. Every other tree in which names say that
+some pictures are label maps of others (``train/`` beside ``train_masks/``, ``1/images/`` beside ``1/masks/``,
+``a.png`` beside ``a_mask.png``) is refused, since a label map would pass for a picture of a class.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from itertools import permutations
+from pathlib import Path
+
+from mlproject.data.layout import SUFFIXES, class_key, plain, read_names, require_no_links
+from mlproject.errors import BadInput
+
+CLASSES = "classes.txt"
+PICTURES = ("images", "image", "imgs", "img", "pictures", "picture", "photos", "photo", "jpegimages")
+"""Names of a folder of pictures beside one of label maps."""
+LABEL_MAPS = (
+    "labels", "label", "masks", "mask", "annotations", "annotation", "segmentations", "segmentation",
+    "segmentationclass", "segs", "seg", "groundtruth", "gt", "labelmaps", "maskimages", "trimaps",
+)  # fmt: skip
+"""Names of a folder of label maps beside one of pictures."""
+IN_NAMES = (*(word for word in LABEL_MAPS if word != "gt"), "annots", "annot", "labelids", "instanceids")
+"""Words that mean label maps at an end of a longer name; two letters would be part of too many names."""
+IN_PICTURES = (*PICTURES, "rgb")
+LAYOUT = "put pictures below images/ and label maps below masks/, splits below both (images/train/)"
+
+
+def find_label_maps(names: Collection[str]) -> tuple[str, str] | None:
+    """The folder of pictures and that of their label maps among names; None without such a pair.
+
+    Raises: BadInput where two folders may be that of the label maps.
+    """
+    by_name = {plain(name): name for name in sorted(names, reverse=True)}
+    pictures = next((by_name[name] for name in PICTURES if name in by_name), None)
+    maps = [by_name[name] for name in LABEL_MAPS if name in by_name]
+    if pictures is None or not maps:
+        return None
+    if len(maps) > 1:
+        raise BadInput(
+            f"{' and '.join(f'{name}/' for name in maps)} beside {pictures}/ may both be its label maps; "
+            "take one of them out"
+        )
+    return pictures, maps[0]
+
+
+def find_label_map_folders(folder: Path) -> tuple[Path, Path] | None:
+    """The folders of pictures and of label maps below a folder; None for any other folder.
+
+    Raises: BadInput where one of the two is a link, or two may be that of the label maps.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.is_dir()]
+    except (OSError, ValueError):  # whoever reads the folder says so
+        return None
+    candidates = [name for name in names if plain(name) in PICTURES or holds_pictures(folder / name)]
+    pair = find_label_maps(candidates)
+    if pair is None:
+        return None
+    require_no_links(folder, [folder / name for name in pair])
+    return folder / pair[0], folder / pair[1]
+
+
+def holds_pictures(folder: Path) -> bool:
+    """Whether a folder holds files that are named as pictures, at any depth."""
+    files = (name for _, _, names in os.walk(folder) for name in names if not name.startswith("."))
+    return any(os.path.splitext(name)[1].casefold() in SUFFIXES for name in files)
+
+
+def require_no_label_maps(folder: Path, files: Iterable[str]) -> None:
+    """Refuse pictures and their label maps as images of one kind; ``files`` are paths below the folder.
+
+    Raises: BadInput naming two folders, or two files of one folder.
+    """
+    inside: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for path in files:
+        *above, name = path.split("/")
+        stem = os.path.splitext(name)[0]
+        for depth, child in enumerate(above):
+            inside["/".join(above[:depth])][child].add(stem)
+        inside["/".join(above)][""].add(stem)
+    for parent, children in inside.items():
+        _require_no_pair(folder / parent, {name: children[name] for name in children if name})
+        _require_no_mask_files(folder / parent, children.get("", set()))
+
+
+def _require_no_pair(parent: Path, children: Mapping[str, set[str]]) -> None:
+    """Refuse folders beside each other of which one holds the label maps of the other."""
+    pair = find_label_maps(children)
+    if pair is None:
+        likely = (names for names in permutations(children, 2) if _is_pair(*names, children))
+        pair = next(likely, None)
+    if pair:
+        first, second = (f"{name}/" for name in pair)
+        raise BadInput(
+            f"{first} and {second} in {parent} are pictures and label maps, not two classes; {LAYOUT}, or "
+            "give the folder of pictures alone"
+        )
+
+
+def _is_pair(pictures: str, maps: str, stems: Mapping[str, set[str]]) -> bool:
+    """Whether two names are alike but for a word for label maps, and so are half of the files below them."""
+    if not plain(pictures) or _without(pictures, IN_NAMES) != plain(pictures):
+        return False
+    rest = _without(maps, (*IN_NAMES, *IN_PICTURES))
+    if _without(maps, IN_NAMES) == plain(maps) or rest != _without(pictures, IN_PICTURES):
+        return False
+    pictured = {class_key(stem) for stem in stems[pictures]}
+    alike = sum(bool({class_key(stem), *_bases(stem)} & pictured) for stem in stems[maps])
+    return 2 * alike >= len(stems[maps])
+
+
+def _without(name: str, words: Iterable[str]) -> str:
+    """The letters of a name without the words at its ends."""
+    choice = "|".join(sorted(words, key=len, reverse=True))
+    return re.sub(f"^(?:{choice})+|(?:{choice})+$", "", plain(name))
+
+
+def _require_no_mask_files(parent: Path, stems: set[str]) -> None:
+    """Refuse ``a_mask.png`` beside ``a.png``."""
+    pictured = {class_key(stem): stem for stem in sorted(stems)}
+    for stem in sorted(stems):
+        if base := next((pictured[base] for base in _bases(stem) if base in pictured), None):
+            raise BadInput(
+                f"{stem} beside {base} in {parent} looks like its label map, not like another picture; "
+                f"{LAYOUT}, or take the label maps out"
+            )
+
+
+def _bases(stem: str) -> list[str]:
+    """What a file's name says that it is a label map of: the name without a word for label maps."""
+    words = class_key(re.sub(r"\.(?:png|jpe?g)$", "", stem, flags=re.IGNORECASE)).split(" ")
+    bases = [words[1:]] if plain(words[0]) in LABEL_MAPS else []
+    bases += [words[:-1]] if plain(words[-1]) in LABEL_MAPS else []
+    return [" ".join(base) for base in bases if base]
+
+
+def missing_map(picture: str, folder: Path, there: Mapping[str, str]) -> str:
+    """Why a picture has no label map, naming the file that seems to be meant where there is one.
+
+    ``picture`` is its path without suffix below the folder of pictures, ``there`` the label maps by the names
+    that they could have been meant for, see ``meant_for``.
+    """
+    meant = there.get(class_key(picture))
+    hint = f"; {meant} is there: give it that name" if meant else ""
+    return f"its label map {picture}.png is missing in {folder.name}/{hint}"
+
+
+def meant_for(paths: Iterable[str]) -> dict[str, str]:
+    """Label maps, as paths below their folder, by what pictures they could be meant for."""
+    meant: dict[str, str] = {}
+    for path in sorted(paths, reverse=True):
+        above, _, name = path.rpartition("/")
+        stem = os.path.splitext(name)[0]
+        parent = [class_key(above)] if above else []
+        for base in (class_key(stem), class_key(os.path.splitext(stem)[0]), *_bases(stem)):
+            meant["/".join([*parent, base])] = path
+    return meant
+
+
+def class_names(folder: Path) -> tuple[str, ...]:
+    """The names in ``classes.txt``, in any case; none without such a file."""
+    path = next((each for each in sorted(folder.iterdir()) if each.name.casefold() == CLASSES), None)
+    if path is None:
+        return ()
+    names = tuple(read_names(path))
+    if len(set(names)) != len(names) or not names:
+        raise BadInput(f"{path} must name each class once, one a line")
+    return names
