@@ -31,12 +31,7 @@ from mlproject.scaling.fitting.least_squares import (
     solve,
 )
 from mlproject.scaling.fitting.points import Points, Prediction, horizon, read_points, read_scales
-from mlproject.scaling.fitting.profile_likelihood import (
-    Profile,
-    condition_number,
-    prediction_limits,
-    profile,
-)
+from mlproject.scaling.fitting.profile_likelihood import Profile, condition_number, prediction_limits, profile
 from mlproject.scaling.fitting.verdict import Evidence, FitVerdict, find_verdict
 from mlproject.scaling.laws import find_law
 from mlproject.scaling.laws.law import Array, ScalingLaw
