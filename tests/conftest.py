@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 os.environ.pop("COLUMNS", None)  # set in workers of parallel tests; consoles read it when they are imported
@@ -20,6 +22,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from mlproject.cell import Cell
+from mlproject.files import locked
 from mlproject.losses import PerImageLosses
 from mlproject.tracking import Store, open_store
 
@@ -27,14 +30,45 @@ settings.register_profile("shared", deadline=None, suppress_health_check=[Health
 settings.load_profile("shared")  # how long an example takes says how busy the machine is, nothing of the code
 
 
+NewStore = Callable[[Path], str]
+
+
+@pytest.fixture(scope="session")
+def new_store(tmp_path_factory: pytest.TempPathFactory) -> NewStore:
+    """Makes a folder hold a new SQLite store, as MLflow builds it, and gives the store's address.
+
+    MLflow takes seconds for it, so one is built for all workers and copied.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    built = shared / "new_store" / "mlflow.db"
+    with locked(shared / "new_store.lock"), pytest.MonkeyPatch.context() as patch:
+        if not built.exists():
+            built.parent.mkdir()
+            patch.chdir(built.parent)
+            patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{built}")
+            open_store()
+
+    def copy(folder: Path) -> str:
+        path = folder / built.name
+        with closing(sqlite3.connect(built)) as old, closing(sqlite3.connect(path)) as new:
+            old.backup(new)
+            move = "update experiments set artifact_location = replace(artifact_location, ?, ?)"
+            new.execute(move, (str(built.parent), str(folder)))
+            new.commit()
+        return f"sqlite:///{path}"
+
+    return copy
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def _workplace(tmp_path_factory: pytest.TempPathFactory, new_store: NewStore) -> Iterator[Path]:
     """Neither the developer's store nor their feature cache is touched by a test."""
     folder = tmp_path_factory.mktemp("work")
     kept = dict(os.environ)
     for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
         os.environ.pop(name, None)
-    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
+    os.environ["MLFLOW_TRACKING_URI"] = new_store(folder)
     os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
     os.environ["MLPROJECT_CACHE"] = str(folder / "features")
     here = Path.cwd()
@@ -49,6 +83,17 @@ def _workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def store() -> Store:
     """An empty experiment."""
     return open_store(f"test-{uuid.uuid4().hex[:8]}")
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """One thread of torch, as in a process with OMP_NUM_THREADS=1: several add in another order."""
+    import torch
+
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
 
 
 def make_cell(**changes: object) -> Cell:

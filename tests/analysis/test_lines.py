@@ -77,14 +77,26 @@ def test_a_law_is_drawn_a_little_beyond_its_data_on_demand_with_residuals_in_per
     y = 3.0 * X**-0.4 * NOISE
     law = assess(X, y, laws=("power",)).law("power")
     inside, beyond = (law_line(law, X, y, preferred=True, beyond=further) for further in (False, True))
-    assert inside.losses.x[-1] == pytest.approx(X[-1])
-    assert beyond.losses.x[-1] > X[-1]
-    assert inside.losses.x[0] == beyond.losses.x[0] < X[0]
-    assert len(inside.losses.x) == N_ALONG
+    assert inside.x[-1] == pytest.approx(X[-1])
+    assert beyond.x[-1] > X[-1]
+    assert inside.x[0] == beyond.x[0] < X[0]
+    assert len(inside.x) == N_ALONG
     predicted = law.fit.predict(X).mean
     assert inside.residuals == pytest.approx(100 * np.log(y / predicted))
     assert inside.residuals.sum() == pytest.approx(0.0, abs=1e-6)
-    assert np.all((inside.losses.low <= inside.losses.mean) & (inside.losses.mean <= inside.losses.high))
+    assert np.array_equal(inside.losses, inside.band.mean)
+    assert np.all((inside.band.low <= inside.losses) & (inside.losses <= inside.band.high))
+
+
+def test_limits_are_searched_for_the_preferred_law_alone_and_once(monkeypatch):
+    law = assess(X, 3.0 * X**-0.4 * NOISE, laws=("power",)).law("power")
+    searched = []
+    monkeypatch.setattr(
+        type(law.fit), "_limits", lambda self, log_x: searched.append(log_x) or (log_x, log_x)
+    )
+    drawn = [law_line(law, X, X**-0.4, preferred=preferred, beyond=False) for preferred in (False, True)]
+    assert [line.preferred for line in drawn] == [False, True]
+    assert len(searched) == 1
 
 
 def test_an_extrapolation_begins_at_the_largest_scale_and_widens():

@@ -16,6 +16,7 @@ from PIL import Image
 from mlproject import cli
 from mlproject.models import MODELS
 from mlproject.plans import read_plan
+from tests.conftest import NewStore
 from tests.data.pictures import fill
 from tests.docs.examples import PAGES, ROOT, Block, blocks, commands
 from tests.docs.stored import store_study
@@ -111,7 +112,8 @@ def test_plans(page: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", pages_with("python"))
-def test_python(page: str, place: Path) -> None:
+def test_python(page: str, place: Path, new_store: NewStore) -> None:
+    new_store(place)
     store_study("my-study")
     namespace: dict[str, object] = {}
     for block in of(page, "python"):

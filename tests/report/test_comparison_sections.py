@@ -97,8 +97,8 @@ def test_model_size_against_image_scale_has_figure_tables_and_sentences(tmp_path
     rows = list(csv.DictReader((tmp_path / "tables" / "compute_curves.csv").read_text().splitlines()))
     assert [row["image_scales"] for row in rows] == ["1", "1", "1", "1", "1,2"]
     assert [float(row["gain"]) for row in rows] == pytest.approx([0, -0.05, -0.6, 0, -0.4], abs=0.02)
-    plain = write_report(analyse(s for s in bent(0.6) if s.cell.image_scales == (1.0,)), tmp_path / "x")
-    assert not any("sweet" in path.name for path in plain)
+    plain = study_document(analyse(s for s in bent(0.6) if s.cell.image_scales == (1.0,)))
+    assert not any("sweet" in part.name for part in (*plain.figures, *plain.tables))
 
 
 def test_a_crossing_out_of_range_is_called_none_in_range_with_the_way_that_is_ahead():

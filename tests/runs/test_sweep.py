@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mlproject import cli
 from mlproject.cli.console import Lines
 from mlproject.errors import BadInput, DigestMismatch, Stopped, StoreUnreachable
 from mlproject.files import try_locked
@@ -16,7 +17,7 @@ from mlproject.plans import Plan, plan_of
 from mlproject.runs import fit_study, kept_results, run_plan
 from mlproject.runs.kept_results import CellRecord, keep_result, read_result
 from mlproject.tracking import Store, open_store, reach
-from tests.conftest import make_cell
+from tests.conftest import NewStore, make_cell
 
 SOURCE = str(Path(__file__).parents[2] / "src")
 
@@ -243,12 +244,12 @@ def test_an_empty_experiment_cannot_be_aggregated(store: Store) -> None:
         fit_study(store, name="none")
 
 
-def sweep_process(folder: Path) -> subprocess.Popen[str]:
+def sweep_process(folder: Path, uri: str) -> subprocess.Popen[str]:
     (folder / "p.toml").write_text(
         '[[grid]]\nmodel = "efficientnet_lite0"\nweights = "imagenet"\neval_size = 20\n'
         'dataset_size = [10, 20, 40]\nseed = [0, 1]\nknobs = { target = "labels", epochs = 5 }\n'
     )
-    environment = os.environ | {"PYTHONPATH": SOURCE, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+    environment = os.environ | {"PYTHONPATH": SOURCE, "MLFLOW_TRACKING_URI": uri}
     command = [sys.executable, "-m", "mlproject", "sweep", "--plan", "p.toml"]
     return subprocess.Popen(
         command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -256,26 +257,45 @@ def sweep_process(folder: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143)])
 def test_a_sweep_that_was_stopped_goes_on_where_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, status: int
+    tmp_path: Path, new_store: NewStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stopped = sweep_process(tmp_path)
-    assert stopped.stdout is not None
-    while not stopped.stdout.readline().startswith("[2/6]"):
-        assert stopped.poll() is None, stopped.communicate()
-    stopped.send_signal(number)
-    stopped.communicate(timeout=100)
-    assert stopped.returncode == status
-    again = sweep_process(tmp_path)
-    text, errors = again.communicate(timeout=200)
-    assert again.returncode == 0, errors
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    store = open_store()
+    """Killed after two cells, terminated after two more, and then run to its end in this process."""
+    uri = new_store(tmp_path)
+    for n_ended, number, status in ((2, signal.SIGKILL, -9), (4, signal.SIGTERM, 143)):
+        stopped = sweep_process(tmp_path, uri)
+        assert stopped.stdout is not None
+        while not stopped.stdout.readline().startswith(f"[{n_ended}/6]"):
+            assert stopped.poll() is None, stopped.communicate()
+        stopped.send_signal(number)
+        stopped.communicate(timeout=100)
+        assert stopped.returncode == status
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setattr(cli, "raise_on_signals", lambda: None)  # the command line would keep its handlers
+    monkeypatch.setattr(sys, "argv", ["mlproject", "sweep", "--plan", str(tmp_path / "p.toml")])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code in (0, None)
+    assert "Tables and figures: " in capsys.readouterr().out
+    store = open_store(create=False)
     found = [record["status"] for record in store.records()]
     assert found.count("done") == 6, "each cell once, none lost"
     assert "running" not in found
-    assert "E" in text
+
+
+def test_a_plan_of_several_cells_takes_the_launchers_run_as_its_sweep(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = small_plan(dataset_size="10,20", seed="0")
+    launched = store.client.create_run(store.experiment_id).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", launched)
+    statuses(store := open_store(), plan)
+    kinds = {
+        run.info.run_id: run.data.tags["kind"] for run in store.client.search_runs([store.experiment_id])
+    }
+    assert kinds.pop(launched) == "sweep"
+    assert list(kinds.values()) == ["cell"] * 2
 
 
 def test_lines_say_how_far_a_plan_is(store: Store, capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,14 +41,23 @@ class PredictedLine:
 
 @dataclass(frozen=True, kw_only=True)
 class LawLine:
-    """A law that was fitted by itself: losses, local exponents, residuals [points] in percent."""
+    """A law fitted by itself: losses [n] at scales x [n], local exponents, residuals [points] in percent.
+
+    ``band`` holds the 95 % limits of the preferred law; figures draw no other, and limits are a search.
+    """
 
     law: LawFit
-    preferred: bool
-    losses: PredictedLine
+    x: Floats
+    losses: Floats
+    band: PredictedLine | None
     slope_x: Floats
     slopes: Floats
     residuals: Floats
+
+    @property
+    def preferred(self) -> bool:
+        """Whether this is the law that is reported for the curve."""
+        return self.band is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +95,9 @@ def law_line(law: LawFit, x: Floats, values: Floats, *, preferred: bool, beyond:
     slope_x = np.geomspace(x[0], x[-1], N_SLOPES)
     return LawLine(
         law=law,
-        preferred=preferred,
-        losses=predicted_line(along, law.fit.predict(along)),
+        x=along,
+        losses=law.fit.mean(along),
+        band=predicted_line(along, law.fit.predict(along)) if preferred else None,
         slope_x=slope_x,
         slopes=law_slopes(law.fit, slope_x),
         residuals=_residuals(law.fit, x, values),
@@ -96,7 +106,7 @@ def law_line(law: LawFit, x: Floats, values: Floats, *, preferred: bool, beyond:
 
 def law_slopes(fitted: Fit, x: Floats) -> Floats:
     """The local exponent [k] of a law that was fitted, at scales x [k]."""
-    ends = [np.log(fitted.predict(x * np.exp(step)).mean) for step in (-STEP, STEP)]
+    ends = [np.log(fitted.mean(x * np.exp(step))) for step in (-STEP, STEP)]
     return np.asarray((ends[0] - ends[1]) / (2.0 * STEP))
 
 
@@ -154,4 +164,4 @@ def _over_data(assessment: Assessment, n: float, d: Floats) -> PredictedLine:
 
 def _residuals(fitted: Fit, x: Floats, values: Floats) -> Floats:
     """How far losses lie from a law, in percent."""
-    return np.asarray(100 * np.log(values / fitted.predict(x).mean))
+    return np.asarray(100 * np.log(values / fitted.mean(x)))

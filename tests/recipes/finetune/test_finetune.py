@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -162,40 +161,34 @@ def test_the_alarm_is_silent_on_a_network_that_learned(caplog):
 
 
 SCRIPT = """
-import json, sys, torch
-from tests.recipes.finetune.test_finetune import outcome
-torch.set_num_threads(1)
+import torch
 import mlproject.training.networks.loop as loop
-loop.SAVE_SECONDS = 0.0
+from tests.recipes.finetune.test_finetune import INTERRUPTED, outcome
+torch.set_num_threads(1)
 loop.train.__kwdefaults__["save_seconds"] = 0.0
-found = outcome(epochs=int(sys.argv[1]), augmentation="modern", contrast="signed", dropout=0.5, ema=0.9)
-print(json.dumps([found.losses.digest, {k: v.tolist() for k, v in found.tensors.items() if "head" in k}]))
+outcome(**INTERRUPTED)
 """
-
-
-def start(folder: Path, epochs: int) -> subprocess.Popen[str]:
-    paths = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "MLPROJECT_CACHE": str(folder / "features")}
-    environment = {**os.environ, **paths, "OMP_NUM_THREADS": "1"}
-    words = [sys.executable, "-c", SCRIPT, str(epochs)]
-    return subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True)
+INTERRUPTED = dict(epochs=12, augmentation="modern", contrast="signed", dropout=0.5, ema=0.9)
 
 
 @pytest.mark.slow
-def test_a_process_killed_outright_is_resumed_bit_for_bit(tmp_path, monkeypatch):
+def test_a_process_killed_outright_is_resumed_bit_for_bit(tmp_path, monkeypatch, one_thread):
     monkeypatch.setenv("MLPROJECT_CACHE", str(tmp_path / "killed" / "features"))
-    knobs = dict(epochs=12, augmentation="modern", contrast="signed", dropout=0.5, ema=0.9)
-    kept = unfinished_folder(cell(**knobs).key) / "training.safetensors"
-    killed = start(tmp_path / "killed", 12)
-    end = time.monotonic() + 100
+    kept = unfinished_folder(cell(**INTERRUPTED).key) / "training.safetensors"
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}
+    killed = subprocess.Popen([sys.executable, "-c", SCRIPT], env=environment)
+    end = time.monotonic() + 200
     while not kept.exists() and killed.poll() is None and time.monotonic() < end:
         time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)
-    killed.communicate()
-    assert killed.returncode == -signal.SIGKILL
+    assert killed.wait() == -signal.SIGKILL
     assert kept.exists()
-    both = [start(tmp_path / "killed", 12), start(tmp_path / "whole", 12)]
-    resumed, whole = (json.loads(process.communicate(timeout=200)[0]) for process in both)
-    assert resumed == whole
+    resumed = outcome(**INTERRUPTED)
+    monkeypatch.setenv("MLPROJECT_CACHE", str(tmp_path / "whole" / "features"))
+    whole = outcome(**INTERRUPTED)
+    assert resumed.losses.digest == whole.losses.digest
+    assert resumed.tensors.keys() == whole.tensors.keys()
+    assert all(np.array_equal(value, whole.tensors[name]) for name, value in resumed.tensors.items())
 
 
 @pytest.mark.parametrize(

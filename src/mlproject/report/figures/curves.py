@@ -68,12 +68,12 @@ def _points(ax: Axes, curve: Curve, statistic: Statistic, look: Look) -> None:
 
 def _law(ax: Axes, line: LawLine, look: Look) -> None:
     """The preferred law with its band; the other as dots."""
-    losses = line.losses
-    if not line.preferred:
-        ax.plot(losses.x, losses.mean, color=look.color, linewidth=0.8, linestyle=THIN, zorder=2)
+    band = line.band
+    if band is None:
+        ax.plot(line.x, line.losses, color=look.color, linewidth=0.8, linestyle=THIN, zorder=2)
         return
-    ax.plot(losses.x, losses.mean, color=look.color, linestyle=look.dash, zorder=3)
-    ax.fill_between(losses.x, losses.low, losses.high, color=look.color, alpha=0.18, linewidth=0, zorder=1)
+    ax.plot(line.x, line.losses, color=look.color, linestyle=look.dash, zorder=3)
+    ax.fill_between(band.x, band.low, band.high, color=look.color, alpha=0.18, linewidth=0, zorder=1)
 
 
 def _extrapolation(ax: Axes, curve: Curve, statistic: Statistic, look: Look) -> None:

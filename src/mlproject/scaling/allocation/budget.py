@@ -153,7 +153,7 @@ def _limits(fitted: Fit, value: Array, quantities: Callable[[Array], Array]) -> 
     samples = quantities(fitted.spread)
     samples = samples[np.all(np.isfinite(samples), axis=1)]
     if fitted.from_draws:
-        return bca(value, samples, stretch=fitted.stretch)
+        return bca(value, samples, stretch=fitted.noise.stretch)
     low, high = samples.min(axis=0), samples.max(axis=0)
     if fitted.refits is not None:  # replicates with part of the noise: the interval holds both
         drawn = quantities(fitted.refits.draws)

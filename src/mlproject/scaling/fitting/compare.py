@@ -54,7 +54,7 @@ def compare(first: Fit, second: Fit, *, parameter: str = "alpha", paired: bool |
     value = a.value - b.value
     if matching and paired is not False:
         replicates = _refitted(first, parameter) - _refitted(second, parameter)
-        stretch = max(first.stretch, second.stretch)
+        stretch = max(first.noise.stretch, second.noise.stretch)
         low, high = bca(np.array([value]), replicates[:, None], stretch=stretch)
         estimate = Estimate(value=value, low=float(low[0]), high=float(high[0]))
         return Difference(parameter=parameter, difference=estimate, paired=True)

@@ -31,12 +31,7 @@ from mlproject.scaling.fitting.least_squares import (
     solve,
 )
 from mlproject.scaling.fitting.points import Points, Prediction, horizon, read_points, read_scales
-from mlproject.scaling.fitting.profile_likelihood import (
-    Profile,
-    condition_number,
-    prediction_limits,
-    profile,
-)
+from mlproject.scaling.fitting.profile_likelihood import Profile, condition_number, prediction_limits, profile
 from mlproject.scaling.fitting.verdict import Evidence, FitVerdict, find_verdict
 from mlproject.scaling.laws import find_law
 from mlproject.scaling.laws.law import Array, ScalingLaw
@@ -83,10 +78,10 @@ class Fit:
         """Whether intervals are those of replicates of the losses, which then hold all of the noise."""
         return self.refits is not None and not self.noise.partial
 
-    @property
-    def stretch(self) -> float:
-        """The factor on intervals of refits, as ``Noise.stretch``."""
-        return self.noise.stretch
+    def mean(self, x: ArrayLike) -> Array:
+        """Losses [n] of the law at x [n] or [n, axes], without the search for their intervals."""
+        log_x = self.points.scaled(read_scales(x, self.points.x.shape[1]))
+        return np.asarray(np.exp(self._log_mean(self.theta[None], log_x)[0]))
 
     def predict(self, x: ArrayLike) -> Prediction:
         """Predict losses at x [n] or [n, axes], with intervals of the mean and of one new run."""
@@ -112,7 +107,9 @@ class Fit:
         ends = [] if self.from_draws else [self._profile_limits(log_x)]
         if self.refits is not None:
             ends.append(
-                self.refits.interval(self.theta, lambda theta: self._log_mean(theta, log_x), self.stretch)
+                self.refits.interval(
+                    self.theta, lambda theta: self._log_mean(theta, log_x), self.noise.stretch
+                )
             )
         return np.min([low for low, _ in ends], axis=0), np.max([high for _, high in ends], axis=0)
 
