@@ -18,10 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlproject.data.image_set import N_NAMED, ImageSet, Skipped, held_out_by_content, require_few_bad
-from mlproject.data.images import BadImage, check, decode, read_bytes
+from mlproject.data.images import LINK, BadImage, check, decode, read_bytes
 from mlproject.data.label_map_names import require_no_label_maps
 from mlproject.data.layout import (
-    LINK,
     SUFFIXES,
     find_splits,
     holds_no_data,

@@ -17,7 +17,7 @@ import stat
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -218,12 +218,18 @@ def _upright(pixels: Pixels, value: int) -> Pixels:
     return np.ascontiguousarray(UPRIGHT.get(value, np.asarray)(pixels))
 
 
+def _largest_index(image: PillowImage) -> int:
+    """The largest palette index of a picture of one band."""
+    extrema: Any = image.getextrema()
+    return int(extrema[1])
+
+
 def _rgb(image: PillowImage) -> Pixels:
     """Pixels of any mode as RGB, writable."""
     wide = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG")
     if image.mode in ("I", "F") and not wide:
         raise BadImage("32-bit or signed pixels, whose white is not known")
-    if image.mode == "P" and (largest := image.getextrema()[1]) >= (n := len(image.getpalette() or ()) // 3):
+    if image.mode == "P" and (largest := _largest_index(image)) >= (n := len(image.getpalette() or ()) // 3):
         raise BadImage(f"holds palette index {largest}, and its palette has {n} colours (from 0)")
     width, height = image.size
     pixels = np.empty((height, width, 3), np.uint8)

@@ -136,9 +136,13 @@ def _bounds_in_words(bounds: Mapping[str, float]) -> str:
     return rule
 
 
-@functools.cache
 def _kinds(annotation: Any) -> tuple[Any, ...]:
     """The types that an annotation allows and the names that it lists: ``(bool, 'auto')``."""
+    return _cached_kinds(annotation)
+
+
+@functools.cache
+def _cached_kinds(annotation: Any) -> tuple[Any, ...]:
     origin = get_origin(annotation)
     if origin is Literal:
         return get_args(annotation)

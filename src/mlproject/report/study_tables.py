@@ -235,9 +235,14 @@ def _average_json(curve: Curve, statistic: Statistic) -> dict[str, Any]:
     rows = [{"x": t * x, "horizon": t, **limits_at(predicted, i)} for i, t in enumerate(HORIZONS)]
     held_out = curve.assessments[statistic].held_out
     largest = None if held_out is None else {"x": x, **limits_at(held_out.prediction, 0)}
-    weights = {law.law: law.weight for law in curve.assessments[statistic].laws}
     assessment = curve.assessments[statistic]
-    answer = {"verdict": assessment.verdict, "reason": assessment.reason, "flags": list(assessment.flags)}
     over_all = {"local": assessment.local, "floor": assessment.floor}
-    answer["over_all_laws"] = {name: estimate_json(e) for name, e in over_all.items() if e is not None}
-    return answer | {"weights": weights, "predictions": rows, "held_out": largest}
+    return {
+        "verdict": assessment.verdict,
+        "reason": assessment.reason,
+        "flags": list(assessment.flags),
+        "over_all_laws": {name: estimate_json(e) for name, e in over_all.items() if e is not None},
+        "weights": {law.law: law.weight for law in assessment.laws},
+        "predictions": rows,
+        "held_out": largest,
+    }
