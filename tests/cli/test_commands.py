@@ -352,7 +352,7 @@ def test_a_server_that_is_away_and_a_store_of_rubbish_are_status_four(
 ) -> None:
     (tmp_path / "bad.db").write_bytes(b"rubbish" * 1000)
     for uri, text in {
-        f"sqlite:///{tmp_path}/bad.db": "file is not a database",
+        f"sqlite:///{tmp_path}/bad.db": "is no SQLite database, and so no tracking store",
         "http://127.0.0.1:9": "no tracking server answers at http://127.0.0.1:9",
         "foo://bar": "foo://bar",
     }.items():

@@ -149,7 +149,7 @@ def test_names_of_classes_are_utf_8_with_or_without_a_mark_in_a_file_of_any_case
     (folder / "Classes.TXT").write_bytes("Straße\r\nkött\r\n".encode("utf-8-sig"))
     assert load_images(str(folder)).classes == ("Straße", "kött")
     (folder / "Classes.TXT").write_bytes("kött\nhund\n".encode("latin-1"))
-    with pytest.raises(BadInput, match=r"Classes\.TXT is not UTF-8 text; it names each class once"):
+    with pytest.raises(BadInput, match=r"Classes\.TXT is not text in UTF-8; save it so"):
         load_images(str(folder))
 
 
@@ -176,7 +176,10 @@ HARD = [[[0, 255], [255, 0]], [[0, 0], [255, 255]], [[255, 255], [255, 255]], [[
 
 def test_masks_of_0_and_255_are_refused_with_two_remedies_that_work(tmp_path):
     folder = masks(tmp_path, HARD)
-    with pytest.raises(BadInput, match=r"hold 0 and 255 only, .* write the object as 1, or .* ignore=none$"):
+    with pytest.raises(
+        BadInput,
+        match=r"hold 0 and 255 only, .* write the object as 1, .* ignore=none, or give the folder",
+    ):
         load_images(str(folder))
     images = load_images(str(folder), ignore="none")
     assert images.classes == ("0", "1")

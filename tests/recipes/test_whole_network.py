@@ -38,7 +38,7 @@ def test_knobs_that_break_a_rule_are_refused(recipe, knobs, message):
 
 @pytest.mark.parametrize(("recipe", "weights"), [("scratch", "imagenet"), ("probe", "scratch")])
 def test_weights_from_scratch_belong_to_recipes_that_train_all_of_them(recipe, weights):
-    with pytest.raises(WrongUse, match=f"weights must .*scratch for recipe='{recipe}'"):
+    with pytest.raises(WrongUse, match=f"weights must .* for recipe='{recipe}'"):
         plan_of("x", {"recipe": recipe, "model": "resblock_w4_d1", "weights": weights})
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from mlproject.cell import Cell
 from mlproject.cli.listing import print_next
-from mlproject.errors import BadInput, WrongUse
+from mlproject.errors import BadInput, WrongUse, command
 from mlproject.losses import Observation
 from mlproject.plans import Plan, plan_of, read_plan
 from mlproject.runs.next_experiments import Aim, choose, write_plan
@@ -108,10 +108,11 @@ def test_a_budget_in_flops_follows_the_cost_of_the_finished_runs(capsys: pytest.
     by_flops = choose(plan, finished(plan.cells), aim)
     assert by_flops[0].runs == by_images[0].runs
     print_next(by_flops, aim, Path("next.toml"), "")
-    hint = "mlproject sweep --plan next.toml; then fit all: mlproject aggregate\n"
+    fit_all = command("mlproject", "aggregate")
+    hint = f"mlproject sweep --plan next.toml; then fit all: {fit_all}\n"
     assert hint in capsys.readouterr().out
     print_next(by_flops, aim, Path("next plan.toml"), "my study")
-    hint = "sweep --plan 'next plan.toml' --experiment 'my study'; then fit all: mlproject aggregate"
+    hint = f"sweep --plan 'next plan.toml' --experiment 'my study'; then fit all: {fit_all}"
     assert f"{hint} --experiment 'my study'\n" in capsys.readouterr().out
 
 

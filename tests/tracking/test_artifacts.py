@@ -20,6 +20,7 @@ from mlproject.tracking.artifacts import (
     SUMS_FILE,
     SUSPECT,
     Artifacts,
+    deletion,
     write_sums,
 )
 from tests.conftest import make_cell, make_losses
@@ -63,7 +64,7 @@ def test_changed_bytes_of_losses_and_cuts_are_recognised_by_run(tmp_path: Path, 
                 messages.append(str(error))
     assert len(messages) > len(content) / 41
     assert all(m.startswith("run R is damaged: its losses.parquet ") for m in messages)
-    assert all(m.endswith("or leave it out: mlflow runs delete --run-id R") for m in messages)
+    assert all(m.endswith(f"or leave it out: {deletion('R')}") for m in messages)
 
 
 def test_the_digests_of_a_run_are_those_that_sha256sum_checks(tmp_path: Path) -> None:
@@ -180,7 +181,7 @@ def test_a_finished_run_counts_as_long_as_its_artifacts_are_whole(store: Store, 
     (tmp_path / "tables" / "a.csv").write_text("a")
     runs = []
     for _ in range(2):
-        with store.run(kind="fit", name="f", lock="f", tags={"fit.key": "k"}) as run:
+        with store.run(kind="fit", name="f", tags={"fit.key": "k"}) as run:
             run.log_files(tmp_path)
         runs.append(run.run_id)
     first, last = runs

@@ -61,6 +61,8 @@ def load_label_maps(images: Path, label_maps: Path, *, max_bad: int = 0, ignore:
     folder = Path(os.path.abspath(images.parent))
     images, label_maps = folder / images.name, folder / label_maps.name
     files, skipped = scan(images)
+    folders = {label_maps / os.path.relpath(os.path.dirname(file.path), images) for file in files}
+    require_no_links(label_maps, folders)
     maps = _map_files(label_maps)
     meant = meant_for(os.path.relpath(path, label_maps) for path in maps.values())
     pairs, missing = [], []
@@ -71,7 +73,6 @@ def load_label_maps(images: Path, label_maps: Path, *, max_bad: int = 0, ignore:
         else:
             reason = missing_map(stem, label_maps, meant)
             missing.append(Skipped(id=file.id, reason=reason, bad=True))
-    require_no_links(label_maps, {Path(pair.label_map).parent for pair in pairs})
     return load_pairs(
         pairs,
         name=printable(folder.name),

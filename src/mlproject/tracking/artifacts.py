@@ -211,7 +211,8 @@ class Artifacts:
         return f"the next sweep of its plan runs the cell again, or leave it out: {deletion(self.run_id)}"
 
     def _mismatch(self, reason: str) -> DigestMismatch:
-        return DigestMismatch(f"run {self.run_id} is damaged: {reason}; {self._remedy}")
+        place = readable(self.uri)
+        return DigestMismatch(f"run {self.run_id} is damaged: {reason} ({place}); {self._remedy}")
 
 
 def artifacts_of(run: Any, client: Any) -> Artifacts:

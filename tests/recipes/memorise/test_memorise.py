@@ -82,7 +82,7 @@ def test_a_plan_makes_its_cells_in_sample():
         ({"form": "lineal"}, "unknown form 'lineal'; did you mean linear"),
         ({"temperature": 0}, "temperature must be positive and finite, not 0.0"),
         ({"momentum": 1}, "momentum must be at least 0 and below 1, not 1.0"),
-        ({"dimensions": 0}, "dimensions must be at least 1, not 0"),
+        ({"dimensions": 0}, "dimensions must be 1 to 65536, not 0"),
         ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
     ],
 )

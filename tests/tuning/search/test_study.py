@@ -284,7 +284,10 @@ def test_a_storage_out_of_reach_is_one_line_without_its_password(url: str):
 def test_a_file_that_is_no_journal_is_refused(tmp_path: Path):
     path = tmp_path / "log"
     path.write_text("rubbish\nmore\n")
-    with pytest.raises(StoreUnreachable, match="cannot be used"), open_storage(str(path), path) as storage:
+    with (
+        pytest.raises(StoreUnreachable, match="is not a journal of studies"),
+        open_storage(str(path), path) as storage,
+    ):
         study_in(storage, trials=2)
 
 
