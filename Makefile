@@ -29,8 +29,8 @@ dist: .venv/release
 	$(BIN)/python -m pip install --quiet --no-deps --target build/installed dist/mlproject-*.whl
 	mkdir build/elsewhere
 	cd build/elsewhere && PYTHONPATH=../installed ../../$(BIN)/python -m mlproject sweep --dry-run
-	cd build/elsewhere && PYTHONPATH=../installed ../../$(BIN)/python -m mlproject cell --weights random:0 \
-	  --dataset-size 20 --eval-size 20
+	cd build/elsewhere && PYTHONPATH=../installed ../../$(BIN)/python -m mlproject cell --model resnet18 \
+	  --weights random:0 --dataset-size 20 --eval-size 20
 
 lock: .venv/release
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header \

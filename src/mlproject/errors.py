@@ -150,7 +150,7 @@ def unknown(kind: str, value: object, known: Iterable[str]) -> WrongUse:
 def command(*words: str) -> str:
     """A command that a message shows: by the program's path where the shell would not find its name."""
     if shutil.which(words[0]) is None:
-        words = (str(Path(sys.executable).with_name(words[0])), *words[1:])
+        words = (str(Path(os.path.abspath(sys.executable)).with_name(words[0])), *words[1:])
     return shlex.join(words)
 
 
