@@ -58,7 +58,7 @@ CELL = ("--model=efficientnet_lite0", "--eval-size=20", "--target=labels", "--ep
 LAUNCH = (sys.executable, "-m", "mlflow", "run", str(ROOT), "--env-manager", "local")
 PARAMETERS = ["model=efficientnet_lite0", "dataset_size=20,30", "eval_size=20", "target=labels", "epochs=3"]
 TRAINING = ("--recipe=scratch", "--model=resblock_w4_d1", "--dataset-size=100", "--eval-size=20", "--side=28")
-LOCK_TAGS = {"cell": "cell.key", "fit": "fit.key", "regions": "regions.key", "study": "study.digest"}
+LOCK_TAGS = {"cell": "cell.key", "fit": "fit.key", "regions": "regions.key", "study": "study"}
 """By kind of run, the tag that says what it holds: two finished runs with one value are a doubled result."""
 COMPARED = {"fit": ("tables/exponents.csv",), "regions": ("masks.json",)}
 """By kind of run, the artifacts whose bytes must be those of the undisturbed run."""
