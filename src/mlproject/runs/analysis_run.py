@@ -77,6 +77,7 @@ def _fit(
     store: Store, observations: Sequence[Observation], rows: Sequence[list[str]], *, name: str, digest: str
 ) -> tuple[str, str]:
     """Fit the observations as a tracked run: its id, and the table for a terminal."""
+    observations[0].load_losses()  # no run is begun, nor its folder made, where no artifact can be reached
     with (
         store.run(kind="fit", name=f"fit · {name}", tags={"fit.key": digest}, adopt=True) as run,
         tempfile.TemporaryDirectory(prefix="mlproject-") as folder,

@@ -34,6 +34,8 @@ SUMS_DIGEST = "artifacts.sha256"
 SUSPECT = "artifacts.suspect"
 """Tag of a run whose artifacts did not match when they were read."""
 MISSING = "its {} is missing"
+_LOGGED: set[str] = set()
+"""Damaged runs that this process has reported; a command may open its store twice."""
 
 
 def deletion(run_id: str) -> str:
@@ -247,10 +249,11 @@ def intact_cells(
         else:
             intact[key] = artifacts
     new = [pair for key, pair in damaged.items() if key not in intact and pair[0] not in reported]
-    if new:
+    if any(run_id not in _LOGGED for run_id, _ in new):
         more = f"; {len(new) - 1} more runs are damaged (`mlproject ls`)" if len(new) > 1 else ""
         log.warning("run %s does not count as done: %s; its cell runs again%s", *new[0], more)
-        reported.update(new)
+        _LOGGED.update(run_id for run_id, _ in new)
+    reported.update(new)
     return intact
 
 
