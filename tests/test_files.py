@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlproject.addresses import database_file, database_url, lock_folder
-from mlproject.errors import NoRoom
+from mlproject.errors import NoRoom, StoreUnreachable
 from mlproject.files import (
     abandoned_stubs,
     escape_formula,
@@ -227,6 +227,16 @@ def test_different_servers_have_different_folders_of_locks() -> None:
     assert len({lock_folder(place) for place in places}) == len(places)
 
 
+@pytest.mark.parametrize("obstacle", ["a file for the folder", "a folder for the lock"])
+def test_what_is_in_the_way_of_a_lock_is_named(tmp_path: Path, obstacle: str) -> None:
+    path = tmp_path / "locks" / "x.lock"
+    path.mkdir(parents=True) if obstacle == "a folder for the lock" else path.parent.touch()
+    with pytest.raises(StoreUnreachable, match=r"no lock can be at .*x\.lock: .* in its way"):
+        locked(path).__enter__()
+    with pytest.raises(StoreUnreachable), try_locked(path):
+        pass
+
+
 def test_a_lock_without_a_file_is_not_free_where_none_is_to_be_created(tmp_path: Path) -> None:
     with try_locked(tmp_path / "x.lock", create=False) as free:
         assert not free
@@ -252,7 +262,9 @@ def test_a_file_that_is_being_written_is_not_abandoned(tmp_path: Path, monkeypat
     assert (tmp_path / "file").read_bytes() == b"ab"
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'["a", "b"]', b'"ab"', b"[1, 2]", b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"{}", b'["a", "b"]', b'"ab"', b"[1, 2]", b"\xff", b"[" * 9999]
+)
 def test_signed_values_are_read_back_and_anything_else_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "file.json"
     value = {"a": [1, None, "ü"]}
@@ -262,7 +274,7 @@ def test_signed_values_are_read_back_and_anything_else_is_refused(tmp_path: Path
     with pytest.raises(ValueError, match=r"file.json differs from what was written"):
         read_signed(path)
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"differs|Expecting|decode"):
+    with pytest.raises(ValueError, match=r"differs|Expecting|decode|nested"):
         read_signed(path)
 
 

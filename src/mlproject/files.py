@@ -25,7 +25,7 @@ from numbers import Number
 from pathlib import Path
 from typing import Any
 
-from mlproject.errors import BadInput, NoRoom, is_disk_full
+from mlproject.errors import BadInput, NoRoom, StoreUnreachable, is_disk_full
 
 STUB_SUFFIX = ".part"
 LONGEST_STEM = 50  # characters of a name in that of its temporary file: of 255 bytes few are left
@@ -95,11 +95,19 @@ def read_signed(path: Path, *, place: str = "") -> Any:
 
     Raises: OSError; ValueError for a damaged file, or one of another place.
     """
-    signed = json.loads(path.read_bytes())
+    signed = read_json(path.read_bytes())
     match signed:
         case [str(digest), str(content)] if digest in {sha256((p + content).encode()) for p in (place, "")}:
             return json.loads(content)
     raise ValueError(f"{path.name} differs from what was written")
+
+
+def read_json(content: bytes | str) -> Any:
+    """The value of a JSON text. Raises: ValueError, also where it is nested too deeply to be read."""
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
@@ -205,8 +213,12 @@ def try_locked(path: Path, *, create: bool = True) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def _open_lock(path: Path) -> Iterator[int]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        text = f"no lock can be at {path}: {error.filename} is in its way; move it away"
+        raise StoreUnreachable(text) from error
     try:
         yield handle
     finally:

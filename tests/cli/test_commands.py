@@ -372,6 +372,11 @@ def raising(error: BaseException) -> Callable[..., Any]:
     return fail
 
 
+def deleted_run(text: str) -> Exception:
+    """An error of MLflow, whose import takes seconds."""
+    return type("MlflowException", (Exception,), {"__module__": "mlflow.exceptions"})(text)
+
+
 @pytest.mark.parametrize(
     ("error", "status", "text"),
     [
@@ -379,9 +384,10 @@ def raising(error: BaseException) -> Callable[..., Any]:
         (OSError(28, "No space left on device"), 5, "error: no room: OSError"),
         (Stopped(2), 130, "stopped by SIGINT; finished cells are kept"),
         (Stopped(15), 143, "stopped by SIGTERM"),
+        (deleted_run("the run r is deleted"), 4, "error: tracking store sqlite:"),
         (RuntimeError("a\x1b[2Jb"), 1, "unexpected RuntimeError: a\\x1b[2Jb (a defect of mlproject; --debug"),
     ],
-    ids=["no room", "disk full", "Ctrl-C", "terminated", "defect"],
+    ids=["no room", "disk full", "Ctrl-C", "terminated", "store", "defect"],
 )
 def test_what_stops_everything_is_one_line_and_its_exit_status(
     call: Call, monkeypatch: pytest.MonkeyPatch, error: BaseException, status: int, text: str

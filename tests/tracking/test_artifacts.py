@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import shutil
 import subprocess
@@ -94,14 +96,77 @@ def test_a_look_tells_missing_and_changed_losses_and_leaves_the_rest_to_the_read
     assert later(run, suspect=True).damage() == ""
 
 
-def test_a_disk_that_is_not_mounted_makes_no_cell_run_again_but_ends_who_reads(tmp_path: Path) -> None:
-    run = run_of(tmp_path)
-    shutil.rmtree(tmp_path / "experiment")
+@pytest.mark.parametrize("left", ["nothing", "an empty folder", "a file"])
+def test_a_disk_that_is_not_mounted_makes_no_cell_run_again_but_ends_who_reads(
+    tmp_path: Path, left: str
+) -> None:
+    run, root = run_of(tmp_path), tmp_path / "experiment"
+    shutil.rmtree(root)
+    if left != "nothing":
+        root.mkdir() if left == "an empty folder" else root.touch()
     assert run.damage() == ""
-    with pytest.raises(StoreUnreachable, match=r"run R lie below .*experiment, which is not there; mount"):
+    with pytest.raises(StoreUnreachable, match=r"run R lie below .*experiment, which is missing, empty"):
         run.losses()
+    assert not run.is_whole(LOSSES_FILE), "a fit is made again where its cells can be read"
     given_up = later(run, suspect=True).damage()
-    assert given_up == f"its losses.parquet is missing, as is {tmp_path / 'experiment'}"
+    assert given_up == f"its losses.parquet is missing, as is all that lay in {root}"
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EIO, errno.ESTALE])
+def test_a_disk_that_fails_or_a_folder_that_is_closed_makes_no_cell_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    run = run_of(tmp_path)
+
+    def fail(path: Path, **options: object) -> None:
+        raise OSError(code, os.strerror(code), str(path))
+
+    monkeypatch.setattr(Path, "stat", fail)
+    assert run.damage() == ""
+    with pytest.raises(StoreUnreachable, match=r"losses\.parquet cannot be read: " + os.strerror(code)):
+        run.losses()
+
+
+def test_losses_that_are_no_file_are_damaged(tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    path = run.path(LOSSES_FILE)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    assert run.damage() == "its losses.parquet is missing"
+
+
+def test_nothing_is_written_where_the_folder_of_finished_cells_is_gone_until_it_is_given_up(
+    store: Store, tmp_path: Path
+) -> None:
+    finished = log_cell(store, tmp_path)
+    folder = store.artifact(finished, LOSSES_FILE).parents[2]
+    away = folder.rename(tmp_path / "away")
+    with pytest.raises(StoreUnreachable, match=rf"run {finished} lie below {folder}, which is missing"):
+        log_cell(store, tmp_path, seed=1)
+    assert not folder.exists(), "else all cells of the disk would count as damaged"
+    away.rename(folder)
+    assert list(store.done()) == [make_cell().key]
+    shutil.rmtree(folder)
+    for run_id in store.faults():
+        store.mark_suspect(run_id)
+    log_cell(store, tmp_path, seed=1)
+    assert list(store.done()) == [make_cell(seed=1).key]
+
+
+def test_a_disk_that_goes_away_during_a_run_is_not_written_to_and_the_run_ends(
+    store: Store, tmp_path: Path
+) -> None:
+    folder = store.artifact(log_cell(store, tmp_path), LOSSES_FILE).parents[2]
+    with (
+        contextlib.suppress(StoreUnreachable),
+        store.run(kind="cell", name="x", tags={}) as run,
+    ):
+        away = folder.rename(tmp_path / "away")
+        with pytest.raises(StoreUnreachable, match="which is missing"):
+            run.log_files(away)
+        raise StoreUnreachable("as the command that is tracked does")
+    assert store.client.get_run(run.run_id).info.status == "FAILED"
+    assert not folder.exists(), "no traceback either"
 
 
 def test_a_table_is_verified_and_one_that_was_never_logged_is_empty(tmp_path: Path) -> None:

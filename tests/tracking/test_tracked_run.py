@@ -1,7 +1,12 @@
 import pytest
 
+from mlproject.errors import StoreUnreachable
 from mlproject.tracking import TrackedRun
 from mlproject.tracking.tracked_run import context_tags
+
+
+def tracked(client, check_root=lambda: None):
+    return TrackedRun(run_id="r", client=client, check_root=check_root)
 
 
 def test_a_data_set_that_another_process_logs_at_the_same_moment_is_logged_again():
@@ -19,10 +24,10 @@ def test_a_data_set_that_another_process_logs_at_the_same_moment_is_logged_again
 
     images = {"name": "embedded", "digest": "d", "source": "here", "context": "training"}
     client = Client(failures=1)
-    TrackedRun(run_id="r", client=client).log_dataset(**images)
+    tracked(client).log_dataset(**images)
     assert client.logged == ["embedded"]
     with pytest.raises(MlflowException):
-        TrackedRun(run_id="r", client=Client(failures=2)).log_dataset(**images)
+        tracked(Client(failures=2)).log_dataset(**images)
 
 
 class Recorder:
@@ -42,7 +47,7 @@ class Recorder:
 @pytest.mark.parametrize(("n_params", "n_tags"), [(0, 0), (70, 60), (100, 100)])
 def test_everything_is_logged_once_in_batches_that_mlflow_takes(n_steps, n_params, n_tags):
     client = Recorder()
-    TrackedRun(run_id="r", client=client).log(
+    tracked(client).log(
         params={f"p{i}": "1" for i in range(n_params)},
         tags={f"t{i}": "1" for i in range(n_tags)},
         metrics={"loss": 0.5},
@@ -56,7 +61,7 @@ def test_everything_is_logged_once_in_batches_that_mlflow_takes(n_steps, n_param
 
 def test_a_small_run_is_logged_in_a_single_request():
     client = Recorder()
-    TrackedRun(run_id="r", client=client).log(params={"a": "1"}, metrics={"b": 1}, tags={"c": "d"})
+    tracked(client).log(params={"a": "1"}, metrics={"b": 1}, tags={"c": "d"})
     assert len(client.batches) == 1
     assert isinstance(client.batches[0][0][0].value, float)
 
@@ -69,7 +74,7 @@ def test_a_digest_is_cut_to_what_mlflow_stores_and_the_source_is_kept():
             self.dataset, self.tags = inputs[0].dataset, inputs[0].tags
 
     client = Client()
-    run = TrackedRun(run_id="r", client=client)
+    run = tracked(client)
     run.log_dataset(name="n", digest="d" * 64, source="/data", context="training")
     assert client.dataset.digest == "d" * 36
     assert json.loads(client.dataset.source) == {"uri": "/data"}
@@ -92,3 +97,13 @@ def test_runs_record_who_ran_which_code_as_the_launcher_does():
     assert tags.get("mlflow.source.git.commit", "") == commit
     assert re.fullmatch(r"[\d.]+", tags["code.version"])
     assert not commit or tags["code.dirty"] in ("true", "false")
+
+
+@pytest.mark.parametrize("error", [NotADirectoryError, PermissionError, FileExistsError])
+def test_a_place_of_artifacts_that_cannot_be_written_is_one_clear_error(tmp_path, error):
+    class Client:
+        def log_artifacts(self, run_id, folder):
+            raise error(0, "the reason", "/place")
+
+    with pytest.raises(StoreUnreachable, match="artifacts of run r: /place cannot be written: the reason"):
+        tracked(Client()).log_files(tmp_path)

@@ -72,6 +72,11 @@ def _message(error: Exception) -> tuple[str, int]:
         return f"error: {text}" if text else "", WrongUse.status
     if is_disk_full(error):
         return f"error: no room: {one_line(error)}; free some space", NoRoom.status
+    if type(error).__module__.partition(".")[0] in ("mlflow", "sqlalchemy"):
+        from mlproject.tracking import store_problem, tracking_uri
+
+        problem = store_problem(tracking_uri(), error)
+        return f"error: {problem}", problem.status
     if isinstance(error, OSError) and error.errno in READ_ONLY:
         what = f"{error.filename} cannot be written or read" if error.filename else "a file cannot be written"
         return f"error: {what}: {error.strerror}", StoreUnreachable.status

@@ -28,7 +28,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from mlproject.errors import printable
-from mlproject.files import STUB_SUFFIX, locked, sha256, try_locked, write_atomic
+from mlproject.files import STUB_SUFFIX, locked, read_json, sha256, try_locked, write_atomic
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +162,7 @@ def table_name(key: Mapping[str, Any]) -> str:
 def read_meta(folder: Path) -> dict[str, Any] | None:
     """The description of a table's folder, or None when it is absent or damaged."""
     try:
-        signed = json.loads((folder / "meta.json").read_bytes())
+        signed = read_json((folder / "meta.json").read_bytes())
         content: dict[str, Any] = signed["content"]
         text = json.dumps(content, sort_keys=True, allow_nan=False)
         return content if sha256(text.encode()) == signed["sha256"] else None
@@ -183,7 +183,7 @@ def _open(path: Path) -> tuple[Floats, dict[str, str]]:
 def _check(path: Path) -> tuple[list[str], int]:
     """Digests of the images of a shard, and its width. Raises: OSError, SafetensorError, ValueError."""
     matrix, metadata = _open(path)
-    digests, table = json.loads(metadata["digests"]), metadata.get("table", "")
+    digests, table = read_json(metadata["digests"]), metadata.get("table", "")
     if _digest(digests, matrix, table) != metadata["sha256"]:
         raise ValueError("SHA-256 differs from the recorded one")
     if matrix.ndim != 2 or len(matrix) != len(digests):

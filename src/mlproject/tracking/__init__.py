@@ -18,6 +18,7 @@ from mlproject.tracking.location import (
 )
 from mlproject.tracking.ownership import HOST, claim_launched_run, this_machine
 from mlproject.tracking.place import store_lock, store_stubs
+from mlproject.tracking.reach import store_problem
 from mlproject.tracking.store import Store
 from mlproject.tracking.tracked_run import TrackedRun
 
@@ -34,6 +35,7 @@ __all__ = [
     "open_stores",
     "sqlite_path",
     "store_lock",
+    "store_problem",
     "store_stubs",
     "this_machine",
     "tracking_uri",

@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import logging
 import posixpath
+import stat
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from mlproject.cell import Cell
 from mlproject.errors import BadInput, DigestMismatch, StoreUnreachable, command, one_line
 from mlproject.files import read_columns, sha256, sha256_file
 from mlproject.losses import Observation, PerImageLosses, read_losses
+from mlproject.tracking.place import holds_runs, local_folder, readable, without_root
 
 log = logging.getLogger(__name__)
 
@@ -52,34 +52,21 @@ def write_sums(folder: Path) -> str:
     return sha256(content)
 
 
-def local_folder(uri: str) -> Path | None:
-    """The folder of an artifact address on this machine; None where a server or a bucket holds it."""
-    path = readable(uri)
-    return None if "://" in path or not path.startswith("/") else Path(path)
-
-
-def readable(uri: str) -> str:
-    """An artifact address for people: the path of one on this machine."""
-    return url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri
-
-
 def seems_intact(folder: Path | None, ended: int) -> bool:
     """Whether the losses of a run that ended at ``ended`` (ms since the epoch) are there and unchanged since.
 
-    Those that cannot be looked at count as intact: on a server, or where the folder of all runs is gone (a
-    disk that is not mounted must not make every cell run again).
+    Those that cannot be looked at count as intact: on a server, or where the folder of all runs is gone or
+    fails (a disk that is not mounted, or is away, must not make every cell run again).
     """
     if folder is None:
         return True
     try:
-        return (folder / LOSSES_FILE).stat().st_mtime * 1000 <= ended
+        status = (folder / LOSSES_FILE).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return not holds_runs(folder.parent.parent)
     except OSError:
-        return not is_reachable(folder)
-
-
-def is_reachable(folder: Path) -> bool:
-    """Whether the folder that holds the runs of the experiment is there."""
-    return folder.parent.parent.is_dir()
+        return True
+    return stat.S_ISREG(status.st_mode) and status.st_mtime * 1000 <= ended
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,12 +92,13 @@ class Artifacts:
         """
         folder = self.folder
         if folder is not None:
-            if not is_reachable(folder):
-                raise StoreUnreachable(
-                    f"the artifacts of run {self.run_id} lie below {folder.parent.parent}, which is not "
-                    "there; mount or restore it, or give them up: `mlproject doctor --repair`"
-                )
-            if not (folder / name).is_file():
+            if not holds_runs(folder.parent.parent):
+                raise without_root(folder.parent.parent, self.run_id)
+            try:
+                there = (folder / name).is_file()
+            except OSError as error:
+                raise StoreUnreachable(f"{folder / name} cannot be read: {error.strerror}") from error
+            if not there:
                 raise FileNotFoundError(name)
             return folder / name
         try:
@@ -160,8 +148,8 @@ class Artifacts:
 
     def fault(self) -> str:
         """Why the losses cannot be used (of a suspect run, any artifact); empty where they are verified."""
-        if self.folder is not None and not is_reachable(self.folder):
-            return f"{MISSING.format(LOSSES_FILE)}, as is {self.folder.parent.parent}"
+        if self.folder is not None and not holds_runs(self.folder.parent.parent):
+            return f"{MISSING.format(LOSSES_FILE)}, as is all that lay in {self.folder.parent.parent}"
         try:
             self.losses()
             for name in self._sums if SUSPECT in self.tags else ():
@@ -177,6 +165,8 @@ class Artifacts:
 
         A run of version 0.2 is whole where it has this one.
         """
+        if self.folder is not None and not holds_runs(self.folder.parent.parent):
+            return False
         try:
             for each in {name, *(self._sums if self.folder is not None else ())}:
                 self._verified(each)

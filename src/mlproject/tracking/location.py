@@ -13,8 +13,16 @@ from typing import Any
 from mlproject.addresses import database_file, database_url, lock_folder
 from mlproject.errors import BadInput, NoRoom, WrongUse, command, masked, unknown
 from mlproject.files import locked, read_signed, write_signed
-from mlproject.tracking.artifacts import local_folder, seems_intact
-from mlproject.tracking.place import check_place, check_sqlite, folder_of, store_lock, store_stubs, sweep
+from mlproject.tracking.artifacts import seems_intact
+from mlproject.tracking.place import (
+    check_place,
+    check_sqlite,
+    folder_of,
+    local_folder,
+    store_lock,
+    store_stubs,
+    sweep,
+)
 from mlproject.tracking.reach import PatientClient, reaching
 from mlproject.tracking.store import Store
 
@@ -75,7 +83,7 @@ def done_runs(
         return "", {}
     if path is not None:
         question = _question(path, experiment)
-        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
             answer = read_signed(lock_folder(path) / DONE_FILE)
             known = answer["runs"] if keys is None else {k: v for k, v in answer["runs"].items() if k in keys}
             intact = all(seems_intact(local_folder(uri), ended) for _, uri, ended in known.values())

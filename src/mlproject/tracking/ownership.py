@@ -32,7 +32,7 @@ from typing import Any
 
 from mlproject.addresses import lock_folder
 from mlproject.errors import MLProjectError, printable
-from mlproject.files import try_locked
+from mlproject.files import read_json, try_locked
 from mlproject.tracking.artifacts import deletion
 
 LOCK = "lock"
@@ -193,7 +193,7 @@ def _doubt(tags: Mapping[str, str], path: Path, file: Path | None) -> str:
 def _doubt_launched(run: Any, path: Path, file: Path | None) -> str:
     """Why a free lock would not prove that a launcher and its program died; empty where it would."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        if _is_here(json.loads(path.read_text("utf-8"))):
+        if _is_here(read_json(path.read_bytes())):
             return ""
     return "" if _launcher_is_gone(run, file) else "its launcher, `mlflow run`, may still be at work"
 

@@ -9,7 +9,9 @@ import contextlib
 import os
 import re
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -104,3 +106,45 @@ def store_stubs(path: Path) -> list[Path]:
     """The files of half-built stores beside a SQLite store; they are dead while ``store_lock`` is held."""
     half_built = re.compile(re.escape(path.name) + r"\.[0-9a-f]{32}\.part(-.*)?")
     return [each for each in path.parent.iterdir() if half_built.fullmatch(each.name)]
+
+
+def local_folder(uri: str) -> Path | None:
+    """The folder of an artifact address on this machine; None where a server or a bucket holds it."""
+    path = readable(uri)
+    return None if "://" in path or not path.startswith("/") else Path(path)
+
+
+def readable(uri: str) -> str:
+    """An artifact address for people: the path of one on this machine."""
+    return url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri
+
+
+def holds_runs(root: Path) -> bool:
+    """Whether the folder of an experiment's artifacts is there and no empty mount point."""
+    try:
+        with os.scandir(root) as entries:
+            return next(entries, None) is not None
+    except OSError:
+        return False
+
+
+def without_root(root: Path, run_id: str) -> StoreUnreachable:
+    """The error for artifacts whose whole folder is gone; they may lie on a disk that is not mounted."""
+    return StoreUnreachable(
+        f"the artifacts of run {run_id} lie below {root}, which is missing, empty or no folder; mount or "
+        "restore it, or give them up: `mlproject doctor --repair`"
+    )
+
+
+def check_root(root: Path | None, finished: Iterable[Any]) -> None:
+    """Refuse to write below a folder of artifacts that is gone where ``finished`` runs have theirs in it.
+
+    MLflow would make the folder anew, and once it is there, all these runs count as damaged. The runs are
+    asked for only where the folder is gone. Raises: StoreUnreachable.
+    """
+    if root is None or holds_runs(root):
+        return
+    for run in finished:
+        folder = local_folder(run.info.artifact_uri)
+        if folder is not None and folder.parent.parent == root:
+            raise without_root(root, run.info.run_id)

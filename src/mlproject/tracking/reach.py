@@ -90,12 +90,12 @@ class PatientClient:
     def _wait(self, error: Exception, spent: float, seconds: float) -> None:
         """Wait before a call is repeated. Raises: the error, if it will not pass or patience is at an end."""
         if is_disk_full(error):
-            raise _problem(self.uri, error, "") from error
+            raise store_problem(self.uri, error) from error
         if not is_passing(error, self.uri):
             raise error
         if spent >= self.patience:
             self.patience = 0.0
-            raise _problem(self.uri, error, "") from error
+            raise store_problem(self.uri, error) from error
         if seconds == FIRST_WAIT:
             text = f"tracking store {self.uri} is busy or away ({one_line(error)}); trying again"
             log.warning("%s for %.0f s", printable(masked(text)), self.patience)
@@ -125,11 +125,12 @@ def reaching(uri: str, *, clause: str = "") -> Iterator[None]:
         raise
     except Exception as error:
         if type(error).__module__.partition(".")[0] in LIBRARIES:
-            raise _problem(uri, error, clause) from error
+            raise store_problem(uri, error, clause) from error
         raise
 
 
-def _problem(uri: str, error: Exception, clause: str) -> MLProjectError:
+def store_problem(uri: str, error: Exception, clause: str = "") -> MLProjectError:
+    """An error of MLflow, of its database or of a network as one line."""
     where = masked(uri)
     if is_disk_full(error):
         return NoRoom(f"no room in the tracking store {where}; free some space")

@@ -9,19 +9,12 @@ import traceback
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from mlproject.cell import Cell
-from mlproject.errors import (
-    BadInput,
-    DigestMismatch,
-    MLProjectError,
-    Stopped,
-    one_line,
-    stop_received,
-)
+from mlproject.errors import BadInput, DigestMismatch, MLProjectError, Stopped, one_line, stop_received
 from mlproject.files import try_locked
 from mlproject.losses import Observation
 from mlproject.tracking.artifacts import (
@@ -33,7 +26,6 @@ from mlproject.tracking.artifacts import (
     faulty_cells,
     intact_cells,
     observation_of,
-    readable,
 )
 from mlproject.tracking.ownership import (
     ATTEMPT,
@@ -44,6 +36,7 @@ from mlproject.tracking.ownership import (
     launched_lock,
     owner_tags,
 )
+from mlproject.tracking.place import check_root, local_folder, readable
 from mlproject.tracking.reach import reaching
 from mlproject.tracking.tracked_run import TrackedRun, context_tags, read_cell, shortened
 
@@ -91,6 +84,7 @@ class Store:
         With ``adopt`` the launcher's run (``mlflow run``) becomes this run, once. A lock of the run's own is
         held until it has ended. On success ``cell.complete`` is written last.
         """
+        self._check_root()
         with self._lock_of_run() as owner:
             with reaching(self.uri):
                 run = self._start(name, {**tags, "kind": kind, **owner}, adopt)
@@ -250,14 +244,25 @@ class Store:
             self._context.update(context_tags())
         tags = {**self._context, **tags}
         if adopt and self.launcher_run:
-            run = TrackedRun(run_id=self.launcher_run, client=self.client)
+            run = TrackedRun(run_id=self.launcher_run, client=self.client, check_root=self._check_root)
             self.launcher_run = None
             run.log(tags={k: v for k, v in tags.items() if not k.startswith("mlflow.")})
             self.client.update_run(run.run_id, status="RUNNING", name=shortened(name))
             self.lock_path(launched_lock(run.run_id)).unlink(missing_ok=True)
             return run
         created = self.client.create_run(self.experiment_id, tags=tags, run_name=shortened(name))
-        return TrackedRun(run_id=created.info.run_id, client=self.client)
+        run_id = created.info.run_id
+        return TrackedRun(run_id=run_id, client=self.client, check_root=self._check_root)
+
+    @cached_property
+    def _root(self) -> Path | None:
+        """The folder of the experiment's artifacts on this machine; None where they lie elsewhere."""
+        with reaching(self.uri):
+            return local_folder(self.client.get_experiment(self.experiment_id).artifact_location)
+
+    def _check_root(self) -> None:
+        clause = f"tags.kind = 'cell' and {_FINISHED} and tags.`{SUSPECT}` IS NULL"
+        check_root(self._root, self._search(clause))
 
     def _search(self, clause: str) -> Iterator[Any]:
         token = None

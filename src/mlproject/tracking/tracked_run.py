@@ -9,7 +9,7 @@ import logging
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,15 @@ from typing import Any
 
 from mlproject import __version__
 from mlproject.cell import Cell
-from mlproject.errors import BadInput, MLProjectError, StoreUnreachable, masked, one_line, printable
+from mlproject.errors import (
+    BadInput,
+    MLProjectError,
+    StoreUnreachable,
+    is_disk_full,
+    masked,
+    one_line,
+    printable,
+)
 from mlproject.tracking.artifacts import SUMS_DIGEST, write_sums
 
 log = logging.getLogger(__name__)
@@ -42,10 +50,14 @@ def shortened(name: str, longest: int = LONGEST_RUN_NAME) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class TrackedRun:
-    """An open run of the tracking store."""
+    """An open run of the tracking store.
+
+    ``check_root`` raises where the folder of all artifacts is gone and must not be made anew.
+    """
 
     run_id: str
     client: Any
+    check_root: Callable[[], None]
 
     def log(
         self,
@@ -74,10 +86,17 @@ class TrackedRun:
     def log_files(self, folder: Path) -> None:
         """Log every file below ``folder`` as an artifact, by its relative path, with all their digests.
 
-        A run logs its files once.
+        A run logs its files once. Raises: StoreUnreachable where their place cannot be written.
         """
         digest = write_sums(folder)
-        self.client.log_artifacts(self.run_id, str(folder))
+        self.check_root()
+        try:
+            self.client.log_artifacts(self.run_id, str(folder))
+        except OSError as error:
+            if error.filename is None or is_disk_full(error):  # the former: of a network
+                raise
+            reason = f"{error.filename} cannot be written: {error.strerror}"
+            raise StoreUnreachable(f"the artifacts of run {self.run_id}: {reason}") from error
         self.client.set_tag(self.run_id, SUMS_DIGEST, digest)
 
     def log_dataset(self, *, name: str, digest: str, source: str, context: str) -> None:
@@ -115,6 +134,7 @@ class TrackedRun:
             self.log(tags={"failure": failure})
         if trace:
             with contextlib.suppress(Exception):
+                self.check_root()
                 self.client.log_text(self.run_id, trace, "error.txt")
         return ended
 

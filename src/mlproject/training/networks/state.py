@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from mlproject.device import is_out_of_memory
 from mlproject.errors import one_line
-from mlproject.files import write_atomic
+from mlproject.files import read_json, write_atomic
 
 log = logging.getLogger(__name__)
 
@@ -213,7 +213,7 @@ def read_checkpoint(path: Path, identity: str) -> Packed | None:
     if not path.exists():
         return None
     try:
-        rest = json.loads(_checked_header(path, identity)["rest"])
+        rest = read_json(_checked_header(path, identity)["rest"])
         with safe_open(path, "pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, rest  # noqa: SIM118
     except UNUSABLE as error:
