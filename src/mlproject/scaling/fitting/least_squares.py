@@ -34,10 +34,7 @@ HUBER_ROUNDS = 500  # of reweighting, at most
 
 
 def one_thread(function: Callable[P, R]) -> Callable[P, R]:
-    """Run a function with one BLAS thread: matrices of a few dozen rows lose more by threads than they gain.
-
-    On two cores a curve costs 2.7 times the CPU seconds with the default number, and takes longer.
-    """
+    """Run a function with one BLAS thread: matrices of a few dozen rows lose more by threads than they gain."""
 
     @wraps(function)
     def limited(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -73,7 +70,6 @@ class LeastSquares:
         return self._weighted(self.law.mean(theta, self.log_x))
 
     def _weighted(self, mean: NDArray[np.inexact]) -> NDArray[np.inexact]:
-        """Weighted residuals [..., b, m] at mean losses [..., b, m]."""
         if self.linear:
             return np.asarray(self.weights * (self.y - mean))
         floor = np.where(mean.real > TINY, mean, TINY)
@@ -84,11 +80,7 @@ class LeastSquares:
         return _sum_of_squares(self.residuals(theta).real)
 
     def jacobian(self, theta: Array) -> Array:
-        """Derivatives of the residuals [b, m, p] by complex steps.
-
-        The steps of few data sets are taken at once, as a call costs more than its arithmetic; those of many
-        one parameter after the other, as their arrays would leave the processor's cache.
-        """
+        """Derivatives of the residuals [b, m, p] by complex steps, at once where a call costs most."""
         b, p = theta.shape
         if b * len(self.log_x) <= AT_ONCE:
             moved = theta + 1j * STEP * np.eye(p)[:, None, :]
@@ -96,8 +88,7 @@ class LeastSquares:
             return np.stack(list(self._weighted(mean).imag / STEP), axis=2)
         columns = []
         for j in range(p):
-            moved = theta.astype(np.complex128)
-            moved[:, j] += 1j * STEP
+            moved = theta + 1j * STEP * (np.arange(p) == j)
             columns.append(self.residuals(moved).imag / STEP)
         return np.stack(columns, axis=2)
 
@@ -241,7 +232,6 @@ def refine(
 
 
 def _sum_of_squares(residual: Array) -> Array:
-    """[b] of residuals [b, m]."""
     return np.asarray(np.sum(residual**2, axis=1))
 
 
@@ -301,10 +291,7 @@ def huber(problem: LeastSquares, *, delta: float | None = None, rounds: int = HU
 
 
 def huber_weights(residual: Array, delta: float | None = None) -> Array:
-    """1 within delta, delta / |residual| beyond.
-
-    The robust standard deviation is the normalised median absolute residual.
-    """
+    """1 within delta, delta / |residual| beyond."""
     spread = max(float(np.median(np.abs(residual))) / 0.6745, 1e-12)
     limit = EFFICIENT * spread if delta is None else delta
     return np.asarray(np.minimum(1.0, limit / np.maximum(np.abs(residual), 1e-300)))
