@@ -34,7 +34,7 @@ HUBER_ROUNDS = 500  # of reweighting, at most
 
 
 def one_thread(function: Callable[P, R]) -> Callable[P, R]:
-    """Run a function with one BLAS thread: matrices of a few dozen rows lose more by threads than they gain."""
+    """Run a function with one BLAS thread: matrices of a few dozen rows lose more than they gain."""
 
     @wraps(function)
     def limited(*args: P.args, **kwargs: P.kwargs) -> R:
