@@ -29,7 +29,9 @@ from mlproject.errors import (
 SOURCE = str(Path(__file__).parents[1] / "src")
 SWALLOWS = """
 import sys, time
-from mlproject.errors import REPEAT_SECONDS, Stopped, raise_on_signals, stop_received
+from mlproject import errors
+from mlproject.errors import Stopped, raise_on_signals, stop_received
+errors.REPEAT_SECONDS = 0.5
 raise_on_signals()
 try:
     print("ready", flush=True)
@@ -40,7 +42,7 @@ try:
     time.sleep(60)
 except Stopped as stop:
     stop_received()
-    time.sleep(1.3 * REPEAT_SECONDS)
+    time.sleep(1.3 * errors.REPEAT_SECONDS)
     sys.exit(stop.status)
 """
 

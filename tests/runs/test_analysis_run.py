@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import uuid
-from pathlib import Path
 
 import pytest
 
 from mlproject.files import locked
-from mlproject.runs import fit_study
+from mlproject.runs import analysis_run, fit_study
 from mlproject.tracking import Store
+from tests import processes
 from tests.docs.stored import store_study
 
-SOURCE = str(Path(__file__).parents[2] / "src")
-KILLED = """
-import os, signal, sys
-from mlproject import cli
-from mlproject.runs import analysis_run
-analysis_run.analyse = lambda _: os.kill(os.getpid(), signal.SIGKILL)
-cli.main()
-"""
+
+def killed_in_its_analysis(*words: str) -> None:
+    analysis_run.analyse = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+    processes.command(*words)
 
 
 @pytest.fixture
@@ -41,9 +35,8 @@ def statuses(store: Store) -> list[str]:
 @pytest.mark.slow
 def test_a_killed_analysis_is_closed_by_the_next_which_fits_the_cells(study: Store) -> None:
     name = study.client.get_experiment(study.experiment_id).name
-    command = [sys.executable, "-c", KILLED, "aggregate", f"--experiment={name}"]
-    killed = subprocess.run(command, env=os.environ | {"PYTHONPATH": SOURCE}, check=False)
-    assert killed.returncode == -signal.SIGKILL
+    killed = processes.started(killed_in_its_analysis, "aggregate", f"--experiment={name}")
+    assert processes.ended(killed) == -signal.SIGKILL
     assert statuses(study) == ["RUNNING"]
     fit_study(study, name="all")
     assert statuses(study) == ["FINISHED", "KILLED"]

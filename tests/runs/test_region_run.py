@@ -4,8 +4,6 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +17,10 @@ from mlproject.errors import MLProjectError
 from mlproject.files import locked
 from mlproject.progress import Silent
 from mlproject.regions import find_settings
+from mlproject.regions.finder import RegionFinder
 from mlproject.runs.region_run import RegionRun, file_name, mask_images
 from mlproject.tracking import Store, open_store
+from tests import processes
 from tests.regions import tiny
 from tests.regions.drawn import disc, paint, plain, rectangle
 
@@ -34,19 +34,19 @@ SCENES = {
     "pixel": plain(3, (1, 1)),
     "two": paint(rectangle(5, 5, 30, 30, SIZE) | rectangle(60, 40, 30, 30, SIZE)),
 }
-KILLED = """
-import os, signal
-from mlproject import cli
-from mlproject.regions import finder
-find, seen = finder.RegionFinder.find, []
-def dying(self, image):
-    if len(seen) == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    seen.append(1)
-    return find(self, image)
-finder.RegionFinder.find = dying
-cli.main()
-"""
+
+
+def killed_at_the_fourth_image(*words: str) -> None:
+    find, seen = RegionFinder.find, []
+
+    def dying(self, image):
+        if len(seen) == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        seen.append(1)
+        return find(self, image)
+
+    RegionFinder.find = dying
+    processes.command(*words)
 
 
 @pytest.fixture
@@ -127,12 +127,8 @@ def test_kill_9_in_the_middle_and_a_rerun_compute_nothing_twice(
     name = store.client.get_experiment(store.experiment_id).name
     folder = tmp_path / "scenes"
     words = ["regions", f"--data={folder}", f"--experiment={name}"]
-    source = str(Path(__file__).parents[2] / "src")
-    process = subprocess.run(
-        [sys.executable, "-c", KILLED, *words],
-        env=os.environ | {"PYTHONPATH": source}, capture_output=True, text=True, timeout=100, check=False,
-    )  # fmt: skip
-    assert process.returncode == -signal.SIGKILL, process.stderr
+    killed = processes.started(killed_at_the_fourth_image, *words, output=tmp_path / "text")
+    assert processes.ended(killed) == -signal.SIGKILL, (tmp_path / "text").read_text()
     kept = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in cache.rglob("*.json")}
     assert len(kept) == 3
     resumed = run(images, store)

@@ -2,7 +2,6 @@ import errno
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ from mlproject.plans import Plan, plan_of
 from mlproject.runs import fit_study, kept_results, run_plan
 from mlproject.runs.kept_results import CellRecord, keep_result, read_result
 from mlproject.tracking import Store, open_store, reach
+from tests import processes
 from tests.conftest import NewStore, make_cell
 
 SOURCE = str(Path(__file__).parents[2] / "src")
@@ -244,16 +244,15 @@ def test_an_empty_experiment_cannot_be_aggregated(store: Store) -> None:
         fit_study(store, name="none")
 
 
-def sweep_process(folder: Path, uri: str) -> subprocess.Popen[str]:
-    (folder / "p.toml").write_text(
-        '[[grid]]\nmodel = "efficientnet_lite0"\nweights = "imagenet"\neval_size = 20\n'
-        'dataset_size = [10, 20, 40]\nseed = [0, 1]\nknobs = { target = "labels", epochs = 5 }\n'
-    )
-    environment = os.environ | {"PYTHONPATH": SOURCE, "MLFLOW_TRACKING_URI": uri}
-    command = [sys.executable, "-m", "mlproject", "sweep", "--plan", "p.toml"]
-    return subprocess.Popen(
-        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+PLAN = """
+[[grid]]
+model = "efficientnet_lite0"
+weights = "imagenet"
+eval_size = 20
+dataset_size = [10, 20, 40]
+seed = [0, 1]
+knobs = { target = "labels", epochs = 5 }
+"""
 
 
 @pytest.mark.slow
@@ -261,19 +260,20 @@ def test_a_sweep_that_was_stopped_goes_on_where_it_was(
     tmp_path: Path, new_store: NewStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Killed after two cells, terminated after two more, and then run to its end in this process."""
-    uri = new_store(tmp_path)
-    for n_ended, number, status in ((2, signal.SIGKILL, -9), (4, signal.SIGTERM, 143)):
-        stopped = sweep_process(tmp_path, uri)
-        assert stopped.stdout is not None
-        while not stopped.stdout.readline().startswith(f"[{n_ended}/6]"):
-            assert stopped.poll() is None, stopped.communicate()
-        stopped.send_signal(number)
-        stopped.communicate(timeout=100)
-        assert stopped.returncode == status
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.setattr(cli, "raise_on_signals", lambda: None)  # the command line would keep its handlers
-    monkeypatch.setattr(sys, "argv", ["mlproject", "sweep", "--plan", str(tmp_path / "p.toml")])
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", new_store(tmp_path))
     monkeypatch.chdir(tmp_path)
+    plan = tmp_path / "p.toml"
+    plan.write_text(PLAN)
+    for n_ended, number, status in ((2, signal.SIGKILL, -9), (4, signal.SIGTERM, 143)):
+        (lines := tmp_path / f"output{n_ended}").touch()
+        stopped = processes.started(processes.command, "sweep", f"--plan={plan}", output=lines)
+        processes.wait_for(
+            lambda path=lines, n=n_ended: path.exists() and f"[{n}/6]" in path.read_text(), stopped
+        )
+        os.kill(stopped.pid, number)
+        assert processes.ended(stopped) == status
+    monkeypatch.setattr(cli, "raise_on_signals", lambda: None)  # the command line would keep its handlers
+    monkeypatch.setattr(sys, "argv", ["mlproject", "sweep", f"--plan={plan}"])
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code in (0, None)

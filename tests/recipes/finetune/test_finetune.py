@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,9 +17,10 @@ from mlproject.recipes import build_recipe
 from mlproject.recipes.finetune import Finetune
 from mlproject.recipes.finetune import run as finetuning
 from mlproject.recipes.finetune.run import FinetunedNetwork, build_tuned, run_finetune
+from mlproject.training import train
+from tests import processes
 from tests.recipes.doubles import Images, Listener, cell_of, network_outcome
 
-ROOT = Path(__file__).parents[3]
 TINY = {"side": 8, "epochs": 3, "batch_size": 16}
 
 
@@ -160,14 +156,12 @@ def test_the_alarm_is_silent_on_a_network_that_learned(caplog):
     assert "collapsed" not in caplog.text
 
 
-SCRIPT = """
-import torch
-import mlproject.training.networks.loop as loop
-from tests.recipes.finetune.test_finetune import INTERRUPTED, outcome
-torch.set_num_threads(1)
-loop.train.__kwdefaults__["save_seconds"] = 0.0
-outcome(**INTERRUPTED)
-"""
+def train_in_one_thread() -> None:
+    torch.set_num_threads(1)
+    train.__kwdefaults__["save_seconds"] = 0.0
+    outcome(**INTERRUPTED)
+
+
 INTERRUPTED = dict(epochs=12, augmentation="modern", contrast="signed", dropout=0.5, ema=0.9)
 
 
@@ -175,14 +169,10 @@ INTERRUPTED = dict(epochs=12, augmentation="modern", contrast="signed", dropout=
 def test_a_process_killed_outright_is_resumed_bit_for_bit(tmp_path, monkeypatch, one_thread):
     monkeypatch.setenv("MLPROJECT_CACHE", str(tmp_path / "killed" / "features"))
     kept = unfinished_folder(cell(**INTERRUPTED).key) / "training.safetensors"
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}
-    killed = subprocess.Popen([sys.executable, "-c", SCRIPT], env=environment)
-    end = time.monotonic() + 200
-    while not kept.exists() and killed.poll() is None and time.monotonic() < end:
-        time.sleep(0.02)
-    killed.send_signal(signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL
-    assert kept.exists()
+    killed = processes.started(train_in_one_thread)
+    processes.wait_for(kept.exists, killed)
+    killed.kill()
+    assert processes.ended(killed) == -signal.SIGKILL
     resumed = outcome(**INTERRUPTED)
     monkeypatch.setenv("MLPROJECT_CACHE", str(tmp_path / "whole" / "features"))
     whole = outcome(**INTERRUPTED)

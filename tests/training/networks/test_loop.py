@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,9 +14,11 @@ from mlproject.errors import MLProjectError
 from mlproject.progress import Silent
 from mlproject.training import Diverged, Task, evaluate, train
 from mlproject.training.networks.state import snapshot
+from tests import processes
 from tests.training.blobs import TASK, blobs, network, settings, values
 
-ROOT = Path(__file__).parents[3]
+EPOCHS = 40
+"""Of a training that is killed: it takes several times as long as the test waits."""
 
 
 def run(net=None, task=TASK, checkpoint=None, save_seconds=0.0, evaluated=None, **changes):
@@ -77,29 +76,20 @@ def test_a_run_that_died_anywhere_and_is_run_again_ends_as_one_that_did_not(tmp_
         assert torch.equal(value, again.final[name])
 
 
-SCRIPT = """
-import sys
-from pathlib import Path
-import torch
-from tests.training.networks.test_loop import run
-torch.set_num_threads(1)
-run(checkpoint=Path(sys.argv[1]), epochs=100)
-"""
+def run_in_one_thread(checkpoint: Path) -> None:
+    torch.set_num_threads(1)
+    run(checkpoint=checkpoint, epochs=EPOCHS)
 
 
 @pytest.mark.slow
 def test_a_process_killed_outright_is_resumed_bit_for_bit(tmp_path, one_thread):
     path = tmp_path / "killed.safetensors"
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}
-    killed = subprocess.Popen([sys.executable, "-c", SCRIPT, str(path)], env=environment)
-    end = time.monotonic() + 200
-    while not path.exists() and time.monotonic() < end:
-        time.sleep(0.05)
+    killed = processes.started(run_in_one_thread, path)
+    processes.wait_for(path.exists, killed)
     time.sleep(0.1)
-    killed.send_signal(signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL
-    assert path.exists()
-    resumed, whole = run(checkpoint=path, epochs=100), run(epochs=100)
+    killed.kill()
+    assert processes.ended(killed) == -signal.SIGKILL
+    resumed, whole = run(checkpoint=path, epochs=EPOCHS), run(epochs=EPOCHS)
     assert numbers(resumed) == numbers(whole)
 
 

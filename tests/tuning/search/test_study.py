@@ -7,7 +7,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -21,16 +20,8 @@ from mlproject.tuning.search import read_tune
 from mlproject.tuning.search import storage as storages
 from mlproject.tuning.search.storage import open_storage
 from mlproject.tuning.search.study import TrialStudy
-from tests.tuning.search.worker import NAME, loss_of, study_in, table, work
-
-WORKER = str(Path(__file__).with_name("worker.py"))
-ROOT = Path(__file__).parents[3]
-ENVIRONMENT = {"PYTHONPATH": f"{ROOT}/src:{ROOT}", "PATH": "/usr/bin:/bin", "HOME": tempfile.gettempdir()}
-
-
-def started(url: str, trials: int, seconds: float) -> subprocess.Popen[bytes]:
-    command = [sys.executable, WORKER, url, str(trials), str(seconds)]
-    return subprocess.Popen(command, env=ENVIRONMENT)
+from tests.processes import ended
+from tests.tuning.search.worker import NAME, loss_of, study_in, table, work, work_apart
 
 
 def all_trials(url: str) -> list[optuna.trial.FrozenTrial]:
@@ -82,17 +73,17 @@ def test_cmaes_refuses_a_space_that_it_would_search_at_random(tmp_path: Path):
 def test_ten_kills_change_nothing(tmp_path: Path):
     url, whole, kills = str(tmp_path / "killed"), table(work(str(tmp_path / "whole"), trials=60)), 0
     chance = random.Random(1)
-    worker = started(url, 60, 0.08)
-    while worker.poll() is None:
+    worker = work_apart(url, 60, 0.08)
+    while worker.exitcode is None:
         n = Path(url).stat().st_size if Path(url).exists() else 0
         time.sleep(chance.uniform(0.05, 0.35))
         grown = Path(url).exists() and Path(url).stat().st_size > n
         if grown and kills < 10:
-            worker.send_signal(signal.SIGKILL)
-            worker.wait()
+            worker.kill()
+            worker.join()
             kills += 1
-            worker = started(url, 60, 0.08)
-    assert worker.returncode == 0
+            worker = work_apart(url, 60, 0.08)
+    assert worker.exitcode == 0
     assert kills == 10
     assert table(work(url, trials=60)) == whole
     states = [t.state.name for t in all_trials(url)]
@@ -110,8 +101,8 @@ def test_a_line_that_a_killed_writer_cut_is_taken_away(tmp_path: Path):
 
 def together(url: str, trials: int) -> None:
     """Four workers on a storage that does not exist yet: every index once, nobody's trial lost."""
-    workers = [started(url, trials, 0.01) for _ in range(4)]
-    assert [worker.wait(120) for worker in workers] == [0] * 4
+    workers = [work_apart(url, trials, 0.01) for _ in range(4)]
+    assert [ended(worker) for worker in workers] == [0] * 4
     found = all_trials(url)
     complete = [t for t in found if t.state.name == "COMPLETE"]
     assert sorted(t.user_attrs["index"] for t in complete) == list(range(trials))

@@ -1,15 +1,16 @@
-"""A process that works on a study whose trials cost nothing: python worker.py URL TRIALS SECONDS [SEED]."""
+"""Work on a study whose trials cost nothing, for this process and for others."""
 
 from __future__ import annotations
 
 import math
-import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from mlproject.tuning.search import read_tune
 from mlproject.tuning.search.storage import open_storage
 from mlproject.tuning.search.study import FinishedTrial, TrialStudy
+from tests.processes import started
 
 DEFAULTS = {"lr": 1e-3, "weight_decay": 0.0, "optimizer": "adam", "epochs": 5}
 SPACE = {"lr": "1e-5..1e-1", "weight_decay": {"low": 0.0, "high": 1.0}, "optimizer": ["adam", "sgd"]}
@@ -44,10 +45,15 @@ def work(url: str, seconds: float = 0.0, default: Path | None = None, **words) -
         return study.finished()
 
 
+def work_apart(url: str, trials: int, seconds: float) -> BaseProcess:
+    """A process that works on the study."""
+    return started(_work, url, trials, seconds)
+
+
+def _work(url: str, trials: int, seconds: float) -> None:
+    work(url, seconds, trials=trials)
+
+
 def table(tried: list[FinishedTrial]) -> list[tuple]:
     """What has to be the same however often the work was interrupted."""
     return [(t.index, t.state, t.loss, sorted(t.knobs.items())) for t in tried]
-
-
-if __name__ == "__main__":
-    work(sys.argv[1], float(sys.argv[3]), trials=int(sys.argv[2]))

@@ -26,6 +26,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 TINY = 1e-300
 STARTS = 12  # best grid cells that are refined, for laws with many shapes
+AT_ONCE = 2000  # losses of all data sets together up to which derivatives are taken in one call
 FEW = 64  # data sets up to which steps are solved by QR
 STEP = 1e-20  # of complex-step derivatives, far below rounding
 EFFICIENT = 1.345  # limit of Huber's loss in robust deviations: 95 % efficiency for Gaussian residuals
@@ -33,10 +34,7 @@ HUBER_ROUNDS = 500  # of reweighting, at most
 
 
 def one_thread(function: Callable[P, R]) -> Callable[P, R]:
-    """Run a function with one BLAS thread: matrices of a few dozen rows lose more by threads than they gain.
-
-    On two cores a curve costs 2.7 times the CPU seconds with the default number, and takes longer.
-    """
+    """Run a function with one BLAS thread: matrices of a few dozen rows lose more than they gain."""
 
     @wraps(function)
     def limited(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -69,7 +67,9 @@ class LeastSquares:
 
     def residuals(self, theta: NDArray[np.inexact]) -> NDArray[np.inexact]:
         """Weighted residuals [b, m] at parameters [b, p], real or complex."""
-        mean = self.law.mean(theta, self.log_x)
+        return self._weighted(self.law.mean(theta, self.log_x))
+
+    def _weighted(self, mean: NDArray[np.inexact]) -> NDArray[np.inexact]:
         if self.linear:
             return np.asarray(self.weights * (self.y - mean))
         floor = np.where(mean.real > TINY, mean, TINY)
@@ -77,14 +77,18 @@ class LeastSquares:
 
     def cost(self, theta: Array) -> Array:
         """Sum of squared weighted residuals [b]."""
-        return np.asarray(np.sum(self.residuals(theta).real ** 2, axis=1))
+        return _sum_of_squares(self.residuals(theta).real)
 
     def jacobian(self, theta: Array) -> Array:
-        """Derivatives of the residuals [b, m, p] by complex steps."""
+        """Derivatives of the residuals [b, m, p] by complex steps, at once where a call costs most."""
+        b, p = theta.shape
+        if b * len(self.log_x) <= AT_ONCE:
+            moved = theta + 1j * STEP * np.eye(p)[:, None, :]
+            mean = self.law.mean(moved.reshape(p * b, p), self.log_x).reshape(p, b, -1)
+            return np.stack(list(self._weighted(mean).imag / STEP), axis=2)
         columns = []
-        for j in range(theta.shape[1]):
-            moved = theta.astype(np.complex128)
-            moved[:, j] += 1j * STEP
+        for j in range(p):
+            moved = theta + 1j * STEP * (np.arange(p) == j)
             columns.append(self.residuals(moved).imag / STEP)
         return np.stack(columns, axis=2)
 
@@ -204,16 +208,19 @@ def refine(
     held = np.zeros(theta.shape, dtype=bool) if frozen is None else frozen
     held = held | (low == high)
     damping = np.full(len(theta), 1e-3)
-    cost = problem.cost(theta)
+    residual = problem.residuals(theta).real
+    cost = _sum_of_squares(residual)
     open_ = np.arange(len(theta))
     for _ in range(rounds):
         part = problem.of(_rows(problem.y, open_), _rows(problem.weights, open_))
-        trial = _step(part, theta[open_], held[open_], damping[open_], (low, high))
-        new = part.cost(trial)
+        trial = _step(part, theta[open_], residual[open_], held[open_], damping[open_], (low, high))
+        moved_residual = part.residuals(trial).real
+        new = _sum_of_squares(moved_residual)
         better = new <= cost[open_]
         gain = cost[open_] - new
         moved = np.max(np.abs(trial - theta[open_]) / (np.abs(theta[open_]) + 1e-6), axis=1)
         theta[open_[better]] = trial[better]
+        residual[open_[better]] = moved_residual[better]
         done = (better & (gain <= 1e-14 * cost[open_]) & (moved < 1e-9)) | (moved < 1e-14)
         cost[open_[better]] = new[better]
         damping[open_] = np.where(better, damping[open_] / 5.0, damping[open_] * 6.0)
@@ -224,15 +231,24 @@ def refine(
     return theta
 
 
+def _sum_of_squares(residual: Array) -> Array:
+    return np.asarray(np.sum(residual**2, axis=1))
+
+
 def _rows(values: Array, rows: NDArray[np.intp]) -> Array:
     return values if len(values) == 1 else values[rows]
 
 
 def _step(
-    problem: LeastSquares, theta: Array, held: NDArray[np.bool_], damping: Array, bounds: tuple[Array, Array]
+    problem: LeastSquares,
+    theta: Array,
+    residual: Array,
+    held: NDArray[np.bool_],
+    damping: Array,
+    bounds: tuple[Array, Array],
 ) -> Array:
     """One damped Gauss-Newton step inside the bounds; parameters at a bound do not step outwards."""
-    residual, slopes = problem.residuals(theta).real, problem.jacobian(theta)
+    slopes = problem.jacobian(theta)
     gradient = np.einsum("bmp,bm->bp", slopes, residual)
     low, high = bounds
     stuck = held | ((theta <= low) & (gradient > 0)) | ((theta >= high) & (gradient < 0))
@@ -275,10 +291,7 @@ def huber(problem: LeastSquares, *, delta: float | None = None, rounds: int = HU
 
 
 def huber_weights(residual: Array, delta: float | None = None) -> Array:
-    """1 within delta, delta / |residual| beyond.
-
-    The robust standard deviation is the normalised median absolute residual.
-    """
+    """1 within delta, delta / |residual| beyond."""
     spread = max(float(np.median(np.abs(residual))) / 0.6745, 1e-12)
     limit = EFFICIENT * spread if delta is None else delta
     return np.asarray(np.minimum(1.0, limit / np.maximum(np.abs(residual), 1e-300)))
