@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlproject.addresses import database_file, database_url, lock_folder
 from mlproject.errors import NoRoom, StoreUnreachable
 from mlproject.files import (
     abandoned_stubs,
@@ -25,6 +24,7 @@ from mlproject.files import (
     write_atomic,
     write_signed,
 )
+from mlproject.tracking.addresses import database_file, database_url, lock_folder
 
 
 def test_a_written_file_is_whole_and_leaves_no_stub(tmp_path: Path) -> None:

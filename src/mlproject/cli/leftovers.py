@@ -51,11 +51,10 @@ def _delete(path: Path) -> None:
 
 
 def _half_written() -> Iterator[Leftover]:
-    from mlproject.addresses import lock_folder
     from mlproject.features import cache_folder, unfinished_folder
     from mlproject.files import abandoned_stubs
     from mlproject.models import weights_folder
-    from mlproject.tracking import tracking_uri
+    from mlproject.tracking import lock_folder, tracking_uri
 
     folders = (cache_folder(), unfinished_folder(""), weights_folder(), lock_folder(tracking_uri()))
     for folder in dict.fromkeys(folders):

@@ -6,6 +6,7 @@ its own, which that process holds; where the lock shows on the same machine that
 closed as KILLED.
 """
 
+from mlproject.tracking.addresses import database_url, lock_folder
 from mlproject.tracking.artifacts import LOSSES_DIGEST, deletion
 from mlproject.tracking.location import (
     done_runs,
@@ -28,9 +29,11 @@ __all__ = [
     "Store",
     "TrackedRun",
     "claim_launched_run",
+    "database_url",
     "deletion",
     "done_runs",
     "keep_done_runs",
+    "lock_folder",
     "open_store",
     "open_stores",
     "sqlite_path",

@@ -10,9 +10,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from mlproject.addresses import database_file, database_url, lock_folder
 from mlproject.errors import BadInput, NoRoom, WrongUse, command, masked, unknown
 from mlproject.files import locked, read_signed, write_signed
+from mlproject.tracking.addresses import database_file, database_url, lock_folder
 from mlproject.tracking.artifacts import seems_intact
 from mlproject.tracking.place import (
     check_place,

@@ -30,9 +30,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mlproject.addresses import lock_folder
 from mlproject.errors import MLProjectError, printable
 from mlproject.files import read_json, try_locked
+from mlproject.tracking.addresses import lock_folder
 from mlproject.tracking.artifacts import deletion
 
 LOCK = "lock"

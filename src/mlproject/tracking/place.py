@@ -15,9 +15,9 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from mlproject.addresses import lock_folder
 from mlproject.errors import StoreUnreachable
 from mlproject.files import try_locked
+from mlproject.tracking.addresses import lock_folder
 
 SQLITE_MAGIC = b"SQLite format 3\0"
 SQLITE_SECONDS = 60.0

@@ -23,10 +23,9 @@ from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from sqlalchemy import URL
 
-from mlproject.addresses import database_url, lock_folder
 from mlproject.errors import MLProjectError, NoRoom, Stopped, StoreUnreachable, is_disk_full, masked, one_line
 from mlproject.files import locked, sha256, try_locked
-from mlproject.tracking import HOST, this_machine
+from mlproject.tracking import HOST, database_url, lock_folder, this_machine
 
 WAITING = {"sqlite": {"timeout": 60}, "postgresql": {"connect_timeout": 10}}
 """By dialect, the driver's parameter of how many seconds to wait for a lock or a connection."""
