@@ -129,6 +129,11 @@ def test_any_error_is_told_in_one_short_line(text: str) -> None:
     assert len(line) <= len("RuntimeError: ") + 300
 
 
+def test_the_note_of_sqlalchemy_does_not_hide_the_error_of_the_database() -> None:
+    note = "(raised as a result of Query-invoked autoflush; consider using a session.no_autoflush block)"
+    assert one_line(OSError(f"{note}\n(sqlite3.OperationalError) readonly")).endswith("Error) readonly")
+
+
 def test_a_full_disk_is_recognised_through_the_errors_it_was_raised_from() -> None:
     for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         outer = RuntimeError("cannot save")

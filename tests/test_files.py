@@ -5,6 +5,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from mlproject.files import (
     escape_formula,
     locked,
     read_signed,
+    require_regular,
     sha256,
     sha256_file,
     try_locked,
@@ -49,6 +51,59 @@ def test_a_full_disk_is_one_clear_error_and_keeps_the_old_file(
         write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("step", ["mkdir", "open", "fdopen", "fsync", "replace", "fsync of the folder"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_is_full_at_any_step_is_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, number: int
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    name = "mlproject.files._sync_folder" if "folder" in step else f"os.{step}"
+    monkeypatch.setattr(name, full)
+    with pytest.raises(NoRoom, match="file needs 3 bytes"):
+        write_atomic(tmp_path / "new folder" / "file", b"new")
+    monkeypatch.undo()
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def pipe_of_nobody(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def link_without_end(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("make", [pipe_of_nobody, link_without_end, Path.mkdir])
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "x")
+    with pytest.raises(ValueError, match="x is no regular file"):
+        read_signed(tmp_path / "x")
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    assert require_regular(tmp_path / "link") == tmp_path / "link"
+
+
+def test_a_lock_that_cannot_be_made_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, kind, text in (
+        (
+            errno.EACCES,
+            StoreUnreachable,
+            "Permission denied; make its folder writable, or choose another one",
+        ),
+        (errno.EIO, StoreUnreachable, "Input/output error"),
+        (errno.ENOENT, StoreUnreachable, "No such file or directory"),
+        (errno.ENOSPC, NoRoom, "no room for the lock"),
+    ):
+        failure = OSError(number, os.strerror(number))
+        monkeypatch.setattr(os, "open", lambda *_, failure=failure: (_ for _ in ()).throw(failure))
+        with pytest.raises(kind, match=text), locked(tmp_path / "lock"):
+            pass
 
 
 def test_a_lock_has_one_owner_at_a_time(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ LONGEST_SHOWN = 200
 """Characters of a value that a message shows, at most."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 PR_SET_PDEATHSIG = 1
+AUTOFLUSH = "(raised as a result of Query-invoked autoflush"
 REPEAT_SECONDS = 3.0
 """Stopped is raised again after this time, in case a library swallowed it (in a callback, a destructor)."""
 
@@ -112,8 +113,8 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 def one_line(error: BaseException) -> str:
-    """An error's type and the first line of its message."""
-    lines = str(error).strip().splitlines()
+    """An error's type and the first line of its message, without SQLAlchemy's note on when it was raised."""
+    lines = [line for line in str(error).strip().splitlines() if not line.startswith(AUTOFLUSH)]
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
 
 

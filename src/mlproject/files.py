@@ -19,6 +19,7 @@ import io
 import json
 import os
 import re
+import stat
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from numbers import Number
@@ -39,10 +40,10 @@ def write_atomic(path: Path, *parts: bytes | memoryview) -> None:
 
     Raises: NoRoom when the disk is full. The temporary file is removed on every error.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     stub = path.with_name(f"{path.name[:LONGEST_STEM]}.{uuid.uuid4().hex}{STUB_SUFFIX}")
-    handle = os.open(stub, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)  # less the umask
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(stub, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)  # less the umask
         with os.fdopen(handle, "wb") as file:
             fcntl.flock(handle, fcntl.LOCK_EX)  # free once this process is dead: see abandoned_stubs
             for part in parts:
@@ -50,14 +51,14 @@ def write_atomic(path: Path, *parts: bytes | memoryview) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(stub, path)
+        _sync_folder(path.parent)
     except BaseException as error:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             os.unlink(stub)
         if is_disk_full(error):
             n_bytes = sum(map(len, parts))
             raise NoRoom(f"no room: {path} needs {n_bytes:,} bytes; free some space") from error
         raise
-    _sync_folder(path.parent)
 
 
 def abandoned_stubs(folder: Path) -> list[Path]:
@@ -81,6 +82,16 @@ def _is_free(path: Path) -> bool:
     return True
 
 
+def require_regular(path: Path) -> Path:
+    """The path of a regular file, or of a link to one: a reader of a pipe or a device may wait for ever.
+
+    Raises: OSError where nothing is there, ValueError for anything else.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError(f"{path.name} is no regular file")
+    return path
+
+
 def write_signed(path: Path, value: Any, *, place: str = "") -> None:
     """Write a value as JSON with its SHA-256, for ``read_signed``; ``place`` is what it belongs to.
 
@@ -95,7 +106,7 @@ def read_signed(path: Path, *, place: str = "") -> Any:
 
     Raises: OSError; ValueError for a damaged file, or one of another place.
     """
-    signed = read_json(path.read_bytes())
+    signed = read_json(require_regular(path).read_bytes())
     match signed:
         case [str(digest), str(content)] if digest in {sha256((p + content).encode()) for p in (place, "")}:
             return json.loads(content)
@@ -219,6 +230,11 @@ def _open_lock(path: Path) -> Iterator[int]:
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         text = f"no lock can be at {path}: {error.filename} is in its way; move it away"
         raise StoreUnreachable(text) from error
+    except OSError as error:
+        if is_disk_full(error):
+            raise NoRoom(f"no room for the lock {path}; free some space") from error
+        text = f"no lock can be at {path}: {error.strerror}; make its folder writable, or choose another one"
+        raise StoreUnreachable(f"{text} (MLPROJECT_CACHE, MLFLOW_TRACKING_URI)") from error
     try:
         yield handle
     finally:

@@ -1,6 +1,7 @@
 """The command line as clumsy people use it: one clear line, the right exit status, nothing lost."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -384,10 +385,16 @@ def deleted_run(text: str) -> Exception:
         (OSError(28, "No space left on device"), 5, "error: no room: OSError"),
         (Stopped(2), 130, "stopped by SIGINT; finished cells are kept"),
         (Stopped(15), 143, "stopped by SIGTERM"),
+        (
+            OSError(5, "Input/output error", "x.png"),
+            4,
+            "error: x.png cannot be written or read: Input/output",
+        ),
+        (OSError(24, "Too many open files"), 4, "error: a file cannot be written: Too many open files"),
         (deleted_run("the run r is deleted"), 4, "error: tracking store sqlite:"),
         (RuntimeError("a\x1b[2Jb"), 1, "unexpected RuntimeError: a\\x1b[2Jb (a defect of mlproject; --debug"),
     ],
-    ids=["no room", "disk full", "Ctrl-C", "terminated", "store", "defect"],
+    ids=["no room", "disk full", "broken disk", "open files", "Ctrl-C", "terminated", "store", "defect"],
 )
 def test_what_stops_everything_is_one_line_and_its_exit_status(
     call: Call, monkeypatch: pytest.MonkeyPatch, error: BaseException, status: int, text: str
@@ -396,6 +403,27 @@ def test_what_stops_everything_is_one_line_and_its_exit_status(
     answer = call("cell", *LITE, "--dataset-size=10")
     assert answer.err.startswith(text)
     assert (answer.status, answer.err.count("\n")) == (status, 1)
+
+
+def test_warnings_of_libraries_cannot_control_the_terminal(
+    call: Call, caplog: pytest.LogCaptureFixture
+) -> None:
+    call("cache", "ls")  # as every command does
+    logging.getLogger("mlflow.exceptions").warning("error code %s of a server", "\x1b[2J")
+    assert caplog.messages == [r"error code \x1b[2J of a server"]
+
+
+def test_a_folder_that_was_deleted_under_a_command_is_named(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    answer = call("ls")
+    assert (answer.status, answer.err) == (
+        2, "error: the current folder was deleted; change to another one (cd)\n"
+    )  # fmt: skip
 
 
 def test_a_full_disk_in_the_middle_of_a_cell_ends_the_plan_with_status_five(

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.text import Text
 
-from mlproject.cli import EscapingFormatter, console, doctor, listing, session
+from mlproject.cli import EscapedRecord, console, doctor, listing, session
 from mlproject.cli.console import Bars, Trials, _Escaping, out, warn
 from mlproject.plans import Plan
 from tests.conftest import make_cell
@@ -132,8 +132,8 @@ def test_doctor_prints_paths_as_they_are(capsys, monkeypatch):
 
 
 def test_names_in_warnings_of_logs_cannot_control_the_terminal() -> None:
-    record = logging.LogRecord("x", logging.WARNING, "", 0, "%s is damaged", ("a\x1b[2J.pth",), None)
-    assert EscapingFormatter().format(record) == r"a\x1b[2J.pth is damaged"
+    record = EscapedRecord("x", logging.WARNING, "", 0, "%s is damaged", ("a\x1b[2J.pth",), None)
+    assert logging.Formatter().format(record) == r"a\x1b[2J.pth is damaged"
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,17 @@ def test_every_flipped_byte_and_every_length_is_told(tmp_path, harm, caplog):
             assert np.array_equal(out, rows), i
 
 
+def test_pipes_in_place_of_a_shard_and_of_its_description_are_not_waited_for(tmp_path, caplog):
+    rows = np.arange(4, dtype=np.float32).reshape(2, 2)
+    FeatureTable(tmp_path, {"model": "t"}, 2).add(["a", "b"], rows)
+    for path in (shard_of(tmp_path), *tmp_path.glob("*/meta.json")):
+        path.unlink()
+        os.mkfifo(path)
+    table = FeatureTable(tmp_path, {"model": "t"}, 2)
+    assert table.missing(["a", "b"]) == ["a", "b"]
+    assert "is no regular file" in caplog.text
+
+
 @pytest.mark.parametrize("named", [True, False])
 def test_a_shard_of_another_table_is_refused(tmp_path, caplog, monkeypatch, named):
     rows = np.arange(4, dtype=np.float32).reshape(2, 2)

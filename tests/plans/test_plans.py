@@ -115,6 +115,24 @@ def test_all_faults_of_a_plan_are_told_at_once(tmp_path: Path) -> None:
     assert "grid 2: unknown recipe 'prob'; did you mean probe" in str(caught.value)
 
 
+def test_many_faults_are_cut_and_counted(tmp_path: Path) -> None:
+    with pytest.raises(WrongUse) as caught:
+        plan(tmp_path, "[[grid]]\n" * 100)
+    assert str(caught.value).splitlines()[-1] == "… and 75 more"
+    assert len(str(caught.value).splitlines()) == 26
+
+
+def test_a_key_of_a_hundred_thousand_parts_is_refused_at_once(tmp_path: Path) -> None:
+    for text in (".".join("a" * 100_000) + " = 1", f"[{'.'.join('a' * 100_000)}]"):
+        with pytest.raises(WrongUse, match="has a key of more than 500 parts"):
+            plan(tmp_path, text)
+
+
+def test_a_byte_order_mark_and_line_ends_of_windows_are_read(tmp_path: Path) -> None:
+    text = f"\ufeff[[grid]]\n{LITE}dataset_size = [50, 0.1, 0.2]\n".replace("\n", "\r\n")
+    assert len(plan(tmp_path, text).cells) == 3
+
+
 def test_a_plan_that_is_not_there_names_those_that_are_shipped(tmp_path: Path) -> None:
     with pytest.raises(WrongUse, match=r"no plan at .*missing\.toml; .* sweeps/embedded\.toml, "):
         read_plan(tmp_path / "missing.toml", {})

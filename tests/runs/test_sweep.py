@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from mlproject.errors import BadInput, DigestMismatch, Stopped, StoreUnreachable
 from mlproject.files import try_locked
 from mlproject.plans import Plan, plan_of
 from mlproject.runs import fit_study, kept_results, run_plan
-from mlproject.runs.kept_results import CellRecord, keep_result, read_result
+from mlproject.runs.kept_results import CellRecord, discard_result, keep_result, read_result
 from mlproject.tracking import Store, open_store, reach
 from tests import processes
 from tests.conftest import NewStore, make_cell
@@ -173,6 +174,20 @@ def test_a_cell_that_is_stopped_or_fails_while_it_is_logged_is_kept(
     monkeypatch.setattr("mlproject.runs.cell_run.build_recipe", lambda *_: pytest.fail("computed again"))
     assert statuses(store, plan) == ["done"]
     assert list(store.locks.glob("*.result")) == []
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_file_in_place_of_a_kept_result_is_named_and_neither_waited_for_nor_fatal(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, make: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "x.result"
+    assert read_result(path, make_cell(), tmp_path) is None
+    assert caplog.text == "", "most cells have none"
+    make(path)
+    assert read_result(path, make_cell(), tmp_path) is None
+    assert "x.result is no regular file" in caplog.text
+    discard_result(path)
+    assert ("cannot be deleted" in caplog.text) == path.is_dir()
 
 
 @pytest.mark.parametrize("fault", ["damaged", "cut", "another code"])

@@ -4,8 +4,10 @@ import re
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -333,6 +335,36 @@ def test_what_is_no_store_is_named_and_left_as_it_is(
     before = path.read_bytes() if path.is_file() else b""
     assert re.search(reason, refused(f"sqlite:///{path}", monkeypatch, create=create))
     assert (path.read_bytes() if path.is_file() else b"") == before
+
+
+@pytest.mark.parametrize("answer", [b"{}", b'{"hello": "world"}', b'{"experiment": {"experiment_id": {}}}'])
+def test_a_server_of_another_kind_is_named(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Other) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        text = refused(f"http://127.0.0.1:{server.server_port}", monkeypatch, create=False)
+        server.shutdown()
+    assert "as a tracking server of MLflow does" in text or "ParseError" in text
+
+
+def test_a_read_only_store_is_refused_before_anything_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mlflow.db"
+    no_database(path)
+    monkeypatch.setattr(os, "access", lambda place, _: Path(place) != path)  # root may write anything
+    assert "mlflow.db is read-only; make it writable, or set" in refused(
+        f"sqlite:///{path}", monkeypatch, create=True
+    )
 
 
 def test_a_name_too_long_for_a_store_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,6 +88,20 @@ def test_a_run_that_could_not_be_ended_is_closed_by_the_next_start(
     assert status(store, run.run_id) == "KILLED"
 
 
+def test_a_run_whose_completion_cannot_be_written_does_not_stay_finished(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.client.client, "set_tag", fail)
+        with pytest.raises(OSError, match="I/O error"), store.run(kind="cell", name="x", tags={}) as run:
+            pass
+    assert status(store, run.run_id) == "FAILED"
+    assert list(store.locks.glob("run-*.lock")) == []
+
+
 def test_a_signal_leaves_a_killed_run(store: Store) -> None:
     with pytest.raises(Stopped), store.run(kind="cell", name="x", tags={}) as run:
         raise Stopped(signal.SIGTERM)

@@ -24,17 +24,20 @@ from mlproject.errors import (
     stop_received,
 )
 
-__all__ = ["EscapingFormatter", "main"]
+__all__ = ["EscapedRecord", "main"]
 
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+SYSTEM = (*READ_ONLY, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ELOOP)
+SYSTEM += (errno.ENODEV, errno.ENXIO, errno.EBUSY, errno.ENOTCONN, errno.ETIMEDOUT)
+"""Errors of disks, mounts and limits, which no program can avoid."""
 
 
-class EscapingFormatter(logging.Formatter):
-    """Messages of logs without characters that could control the terminal."""
+class EscapedRecord(logging.LogRecord):
+    """A message of this program or of a library, without characters that could control the terminal."""
 
-    def format(self, record: logging.LogRecord) -> str:
+    def getMessage(self) -> str:
         """The message, on as many lines as it has."""
-        return printable(super().format(record), keep="\n")
+        return printable(super().getMessage(), keep="\n")
 
 
 def main() -> None:
@@ -47,8 +50,7 @@ def main() -> None:
         from mlproject.tracking import claim_launched_run, tracking_uri
 
         claim_launched_run(tracking_uri())
-    if logging.lastResort is not None:  # prints warnings of all modules, with the names that they hold
-        logging.lastResort.setFormatter(EscapingFormatter())
+    logging.setLogRecordFactory(EscapedRecord)  # libraries too print names, and the answers of servers
     try:
         sys.exit(app(prog_name="mlproject", standalone_mode=False))
     except Stopped as stop:
@@ -65,22 +67,32 @@ def main() -> None:
 
 def _message(error: Exception) -> tuple[str, int]:
     """The line to print for an error, and the exit status."""
-    if isinstance(error, MLProjectError):
-        return f"error: {error}", error.status
     if isinstance(error, typer.TyperException):
         text = error.format_message()  # empty where help was printed for lack of arguments
         return f"error: {text}" if text else "", WrongUse.status
+    if isinstance(error, FileNotFoundError) and _folder_is_gone():
+        error = WrongUse("the current folder was deleted; change to another one (cd)")
+    if isinstance(error, MLProjectError):
+        return f"error: {error}", error.status
     if is_disk_full(error):
         return f"error: no room: {one_line(error)}; free some space", NoRoom.status
-    if type(error).__module__.partition(".")[0] in ("mlflow", "sqlalchemy"):
+    if type(error).__module__.partition(".")[0] in ("mlflow", "sqlalchemy", "google"):
         from mlproject.tracking import store_problem, tracking_uri
 
         problem = store_problem(tracking_uri(), error)
         return f"error: {problem}", problem.status
-    if isinstance(error, OSError) and error.errno in READ_ONLY:
+    if isinstance(error, OSError) and error.errno in SYSTEM:
         what = f"{error.filename} cannot be written or read" if error.filename else "a file cannot be written"
         return f"error: {what}: {error.strerror}", StoreUnreachable.status
     return f"unexpected {one_line(error)} (a defect of mlproject; --debug shows where)", 1
+
+
+def _folder_is_gone() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _print_error(text: str) -> None:

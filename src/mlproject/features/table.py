@@ -28,7 +28,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from mlproject.errors import printable
-from mlproject.files import STUB_SUFFIX, locked, read_json, sha256, try_locked, write_atomic
+from mlproject.files import STUB_SUFFIX, locked, read_json, require_regular, sha256, try_locked, write_atomic
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +162,7 @@ def table_name(key: Mapping[str, Any]) -> str:
 def read_meta(folder: Path) -> dict[str, Any] | None:
     """The description of a table's folder, or None when it is absent or damaged."""
     try:
-        signed = read_json((folder / "meta.json").read_bytes())
+        signed = read_json(require_regular(folder / "meta.json").read_bytes())
         content: dict[str, Any] = signed["content"]
         text = json.dumps(content, sort_keys=True, allow_nan=False)
         return content if sha256(text.encode()) == signed["sha256"] else None
@@ -171,9 +171,7 @@ def read_meta(folder: Path) -> dict[str, Any] | None:
 
 
 def _open(path: Path) -> tuple[Floats, dict[str, str]]:
-    if not path.exists():
-        raise FileNotFoundError(path)
-    with safe_open(path, framework="numpy") as file:
+    with safe_open(require_regular(path), framework="numpy") as file:
         metadata = file.metadata() or {}
         if not {"digests", "sha256"} <= metadata.keys():
             raise ValueError("no digests in the header")

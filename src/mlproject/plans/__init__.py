@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import math
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from typing import Any
 
 from mlproject.cell import Cell, Naming
 from mlproject.data import ImageSet
-from mlproject.errors import BadInput, MLProjectError, WrongUse, shown, unknown
+from mlproject.errors import N_SHOWN, BadInput, MLProjectError, WrongUse, shown, unknown
 from mlproject.plans.cells import PlannedCell, cell_at, drawn_from
 from mlproject.plans.sizes import Reduced, SizeRules, largest_sizes, reduced_note
 from mlproject.plans.tables import DEFAULTS, WHOLE, Coordinates, PlanTable, Size, read_size
@@ -35,6 +36,8 @@ MOST_CELLS = 100_000
 """Cells of a plan, at most: planning that many takes a minute or two and half a gigabyte."""
 MOST_BYTES = 2 << 20
 """A plan file of more is no list of values that a person means."""
+MOST_DOTS = 500
+"""Dots in a key: reading it takes a time that grows with their square."""
 COUNTS = ("seed", "max_bad")
 """Coordinates that count: as text they are written in digits."""
 
@@ -77,7 +80,7 @@ def read_plan(path: Path, overrides: Mapping[str, Any]) -> Plan:
     path = _file_of(path)
     try:
         with path.open("rb") as file:
-            content = tomllib.loads(_bounded(path, file.read(MOST_BYTES + 1)).decode())
+            content = tomllib.loads(_bounded(path, file.read(MOST_BYTES + 1)))
     except (OSError, ValueError, RecursionError) as error:  # of damaged text and of numbers too long to read
         raise WrongUse(f"{path} is not a TOML plan: {error}") from error
     table = validated(PlanTable, content, kind="key", prefix=f"{path.name}: ")
@@ -99,10 +102,14 @@ def _file_of(path: Path) -> Path:
     raise WrongUse(f"no plan at {path}; give a TOML file, or a plan shipped with mlproject: {names}")
 
 
-def _bounded(path: Path, content: bytes) -> bytes:
+def _bounded(path: Path, content: bytes) -> str:
+    """The text of a plan, without a byte order mark; refused where it would take minutes to read."""
     if len(content) > MOST_BYTES:
         raise WrongUse(f"{path} is larger than {MOST_BYTES >> 20} MiB, as no plan is")
-    return content
+    text = content.decode("utf-8-sig")
+    if any(part.count(".") > MOST_DOTS for part in re.split(r"[=,{\n]", text)):
+        raise WrongUse(f"{path} has a key of more than {MOST_DOTS} parts, as no plan has")
+    return text
 
 
 def plan_of(name: str, coordinates: Mapping[str, Any], *, tuned: bool = False) -> Plan:
@@ -166,7 +173,8 @@ def _raise(faults: Sequence[MLProjectError], *, n_grids: int) -> None:
         return
     if len(faults) == 1:
         raise faults[0]
-    raise type(faults[0])("\n".join(str(fault) for fault in faults))
+    more = [f"… and {len(faults) - N_SHOWN} more"] if len(faults) > N_SHOWN else []
+    raise type(faults[0])("\n".join([*map(str, faults[:N_SHOWN]), *more]))
 
 
 def _notes(planned: Iterable[PlannedCell]) -> tuple[str, ...]:

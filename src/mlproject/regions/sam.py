@@ -31,7 +31,7 @@ from torch import Tensor
 from mlproject.data import digest_of_pixels
 from mlproject.device import find_device, find_n_threads
 from mlproject.errors import BadInput, one_line
-from mlproject.files import sha256, write_atomic
+from mlproject.files import require_regular, sha256, write_atomic
 from mlproject.models import fit_state_dict, read_state_dict
 from mlproject.regions.blobs import Mask, Pixels, require_rgb
 from mlproject.regions.finder import EMBEDDINGS
@@ -175,7 +175,7 @@ def _write(path: Path, embedding: NDArray[np.float32]) -> None:
 
 def read_embedding(path: Path) -> NDArray[np.float32]:
     """A verified embedding. Raises: OSError, SafetensorError, ValueError for a damaged one."""
-    with safe_open(path, framework="numpy") as file:
+    with safe_open(require_regular(path), framework="numpy") as file:
         embedding: NDArray[np.float32] = file.get_tensor("embedding")
         digest = (file.metadata() or {}).get("sha256")
     if embedding.dtype != np.float32 or sha256(embedding.tobytes()) != digest:

@@ -22,7 +22,7 @@ from mlproject.files import try_locked, write_rows
 from mlproject.losses import Outcome, write_losses
 from mlproject.progress import Report
 from mlproject.recipes import build_recipe
-from mlproject.runs.kept_results import CellRecord, keep_result, kept_path, read_result
+from mlproject.runs.kept_results import CellRecord, discard_result, keep_result, kept_path, read_result
 from mlproject.tracking import LOSSES_DIGEST, Store
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def run_cell(
             return CellRun(cell=cell, name=name, status="busy", reason="another process is running it")
         earlier = store.done([cell.key]).get(cell.key)
         if earlier:
-            kept_path(store, cell).unlink(missing_ok=True)
+            discard_result(kept_path(store, cell))
             return CellRun(cell=cell, name=name, status="was done", run_id=earlier)
         run_id, record = _log_cell(cell, images, store, Path(folder), report, name, sweep, adopt)
         shutil.rmtree(unfinished_folder(cell.key), ignore_errors=True)
@@ -105,7 +105,7 @@ def _log_cell(
             raise type(error)(f"{error}; {text}") from error
         log.warning("%s", text)
         raise
-    kept.unlink(missing_ok=True)
+    discard_result(kept)
     return run.run_id, record
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from mlproject.cell import Cell
 from mlproject.errors import MLProjectError, one_line, printable
-from mlproject.files import sha256, write_atomic
+from mlproject.files import read_json, require_regular, sha256, write_atomic
 from mlproject.tracking import Store, TrackedRun
 
 log = logging.getLogger(__name__)
@@ -71,14 +71,8 @@ def keep_result(path: Path, cell: Cell, record: CellRecord, artifacts: Path) -> 
 def read_result(path: Path, cell: Cell, artifacts: Path) -> CellRecord | None:
     """The kept result of a cell, its artifacts extracted into ``artifacts``; None where none is usable."""
     try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    try:
-        if sha256(memoryview(content)[DIGEST_LENGTH:]).encode() != content[:DIGEST_LENGTH]:
-            raise ValueError("it is damaged")
-        with zipfile.ZipFile(io.BytesIO(content[DIGEST_LENGTH:])) as archive:
-            saved: dict[str, Any] = json.loads(archive.read(RECORD))
+        with zipfile.ZipFile(io.BytesIO(_verified(path))) as archive:
+            saved: dict[str, Any] = read_json(archive.read(RECORD))
             if Cell.from_dict(saved["cell"]).to_dict() != cell.to_dict():
                 raise ValueError("it is of another cell")
             if saved["code"] != source_digest():
@@ -88,9 +82,34 @@ def read_result(path: Path, cell: Cell, artifacts: Path) -> CellRecord | None:
                     (artifacts / Path(name).name).write_bytes(archive.read(name))
         record = saved["record"]
         return CellRecord(**record | {"history": [(step, values) for step, values in record["history"]]})
+    except FileNotFoundError:
+        return None
     except (ValueError, KeyError, TypeError, LookupError, zipfile.BadZipFile, MLProjectError) as error:
         log.warning("%s is not used (%s); the cell is computed again", printable(str(path)), error)
         return None
+
+
+def _verified(path: Path) -> bytes:
+    """The archive of a kept result. Raises: FileNotFoundError; ValueError for one that cannot be used."""
+    try:
+        content = require_regular(path).read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ValueError(f"it cannot be read: {error.strerror}") from error
+    if sha256(memoryview(content)[DIGEST_LENGTH:]).encode() != content[:DIGEST_LENGTH]:
+        raise ValueError("it is damaged")
+    return content[DIGEST_LENGTH:]
+
+
+def discard_result(path: Path) -> None:
+    """Delete the kept result of a cell that is done. One that cannot be deleted is reported."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning(
+            "%s is not needed any more and cannot be deleted (%s)", printable(str(path)), error.strerror
+        )
 
 
 @cache

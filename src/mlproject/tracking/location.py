@@ -10,7 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from mlproject.errors import BadInput, NoRoom, WrongUse, command, masked, unknown
+from mlproject.errors import BadInput, NoRoom, StoreUnreachable, WrongUse, command, masked, unknown
 from mlproject.files import locked, read_signed, write_signed
 from mlproject.tracking.addresses import database_file, database_url, lock_folder
 from mlproject.tracking.artifacts import seems_intact
@@ -270,6 +270,9 @@ def _experiment_id(client: Any, name: str | None, create: bool) -> str:
         if not create:
             raise unknown("experiment", name, [known.name for known in client.search_experiments()])
         return _create_experiment(client, name)
+    if not experiment.experiment_id:
+        text = "answers, but not as a tracking server of MLflow does; set MLFLOW_TRACKING_URI"
+        raise StoreUnreachable(f"{masked(client.tracking_uri)} {text}")
     if experiment.lifecycle_stage != "active":
         restore = command("mlflow", "experiments", "restore", "--experiment-id", experiment.experiment_id)
         raise BadInput(

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from mlproject.errors import MLProjectError, printable
-from mlproject.files import read_json, try_locked
+from mlproject.files import read_json, require_regular, try_locked
 from mlproject.tracking.addresses import lock_folder
 from mlproject.tracking.artifacts import deletion
 
@@ -193,7 +193,7 @@ def _doubt(tags: Mapping[str, str], path: Path, file: Path | None) -> str:
 def _doubt_launched(run: Any, path: Path, file: Path | None) -> str:
     """Why a free lock would not prove that a launcher and its program died; empty where it would."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        if _is_here(read_json(path.read_bytes())):
+        if _is_here(read_json(require_regular(path).read_bytes())):
             return ""
     return "" if _launcher_is_gone(run, file) else "its launcher, `mlflow run`, may still be at work"
 

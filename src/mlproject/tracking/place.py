@@ -52,6 +52,8 @@ def check_place(path: Path, *, create: bool) -> None:
             f"no tracking store at {path}, and no folder {path.parent} for one; make the folder, {remedy}"
         )
     folder = path if os.path.isdir(path) else path.parent
+    if create and os.path.isfile(path) and not os.access(path, os.W_OK):
+        raise StoreUnreachable(f"the tracking store {path} is read-only; make it writable, {remedy}")
     if create and not os.access(folder, os.W_OK | os.X_OK):
         fault = f"the folder of the tracking store, {folder}, is read-only"
         raise StoreUnreachable(f"{fault}; make it writable, {remedy}")

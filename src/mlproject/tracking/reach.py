@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 60.0
 FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0
-LIBRARIES = {"mlflow", "sqlalchemy", "requests", "urllib3", "sqlite3", "alembic"}
+LIBRARIES = {"mlflow", "sqlalchemy", "requests", "urllib3", "sqlite3", "alembic", "google"}
 ANSWERS = ("Max retries exceeded", "Connection aborted", "failed with timeout", "failed with error code 5")
 """In messages on servers that do not answer, or whose answer has a status of 500 and more."""
 SERVER_FAULTS = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")

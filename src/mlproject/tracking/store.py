@@ -91,6 +91,10 @@ class Store:
             ended = False
             try:
                 yield run
+                with reaching(self.uri):
+                    self.client.set_terminated(run.run_id, "FINISHED")
+                    self.client.set_tag(run.run_id, COMPLETE, "true")
+                ended = True
             except (Stopped, KeyboardInterrupt):
                 stop_received()
                 ended = run.end("KILLED", "stopped by a signal")
@@ -98,11 +102,6 @@ class Store:
             except BaseException as error:
                 ended = run.end("FAILED", one_line(error), trace=traceback.format_exc())
                 raise
-            else:
-                with reaching(self.uri):
-                    self.client.set_terminated(run.run_id, "FINISHED")
-                    self.client.set_tag(run.run_id, COMPLETE, "true")
-                ended = True
             finally:
                 if ended:  # else its lock shows the next start that its owner is dead
                     self.lock_path(owner[LOCK]).unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,13 @@ def test_a_changed_byte_anywhere_and_a_cut_anywhere_are_recognised_and_not_used(
         assert not is_read(path, bytes(flipped), caplog), f"byte {i}"
         assert not is_read(path, content[:i], caplog), f"cut after {i} bytes"
     assert not is_read(path, content + b"x", caplog)
+
+
+def test_a_pipe_in_place_of_a_checkpoint_is_deleted_and_not_waited_for(tmp_path: Path, caplog) -> None:
+    os.mkfifo(tmp_path / "c")
+    assert read_checkpoint(tmp_path / "c", "this") is None
+    assert "is not used (c is no regular file)" in caplog.text
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_checkpoint_of_version_0_2_is_not_used_since_it_has_no_digest(

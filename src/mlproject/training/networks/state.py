@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from mlproject.device import is_out_of_memory
 from mlproject.errors import one_line
-from mlproject.files import read_json, write_atomic
+from mlproject.files import read_json, require_regular, write_atomic
 
 log = logging.getLogger(__name__)
 
@@ -239,7 +239,7 @@ def _discard(path: Path, reason: object) -> None:
 
 def _checked_header(path: Path, identity: str) -> dict[str, str]:
     """The header of a verified checkpoint. Raises: UNUSABLE."""
-    with safe_open(path, "pt") as file:
+    with safe_open(require_regular(path), "pt") as file:
         header: dict[str, str] = file.metadata() or {}
     if "sha256" not in header:
         raise ValueError("it has no digest, as those of version 0.2, so that damage could not be recognised")
