@@ -30,6 +30,7 @@ N_SHOWN = 25
 LONGEST_SHOWN = 200
 """Characters of a value that a message shows, at most."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 PR_SET_PDEATHSIG = 1
 AUTOFLUSH = "(raised as a result of Query-invoked autoflush"
 REPEAT_SECONDS = 3.0
@@ -85,10 +86,18 @@ def raise_on_signals() -> None:
 
     ``mlflow run`` does not stop its child process when it is killed itself: on Linux the kernel is asked to.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    for number in SIGNALS:
         signal.signal(number, _raise_stopped)
     if "MLFLOW_RUN_ID" in os.environ and sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def end_on_signals() -> None:
+    """Let a further signal end the process at once, in place of raising Stopped where Python is exiting."""
+    stop_received()
+    for number in SIGNALS:
+        if signal.getsignal(number) is _raise_stopped:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def stop_received() -> None:

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -411,6 +412,26 @@ def test_warnings_of_libraries_cannot_control_the_terminal(
     call("cache", "ls")  # as every command does
     logging.getLogger("mlflow.exceptions").warning("error code %s of a server", "\x1b[2J")
     assert caplog.messages == [r"error code \x1b[2J of a server"]
+
+
+EXITS = """
+import atexit, sys, time
+from mlproject import cli
+atexit.register(lambda: (print("exiting", flush=True), time.sleep(60)))
+sys.argv = ["mlproject", "--help"]
+cli.main()
+"""
+
+
+def test_a_signal_while_python_exits_ends_it_without_a_traceback() -> None:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    environment = os.environ | {"PYTHONPATH": SOURCE}
+    with subprocess.Popen([sys.executable, "-c", EXITS], env=environment, text=True, **pipes) as process:
+        assert process.stdout is not None
+        assert any(line == "exiting\n" for line in process.stdout)
+        process.terminate()
+        _, errors = process.communicate(timeout=50)
+    assert (process.returncode, errors) == (-signal.SIGTERM, "")
 
 
 def test_a_folder_that_was_deleted_under_a_command_is_named(

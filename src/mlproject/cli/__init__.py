@@ -17,11 +17,11 @@ from mlproject.errors import (
     Stopped,
     StoreUnreachable,
     WrongUse,
+    end_on_signals,
     is_disk_full,
     one_line,
     printable,
     raise_on_signals,
-    stop_received,
 )
 
 __all__ = ["EscapedRecord", "main"]
@@ -54,15 +54,18 @@ def main() -> None:
     try:
         sys.exit(app(prog_name="mlproject", standalone_mode=False))
     except Stopped as stop:
-        stop_received()
+        end_on_signals()
         _print_error(f"{stop}; finished cells are kept, the same command continues from there")
         sys.exit(stop.status)
     except Exception as error:
+        end_on_signals()
         if debug:
             raise
         text, status = _message(error)
         _print_error(text)
         sys.exit(status)
+    finally:
+        end_on_signals()
 
 
 def _message(error: Exception) -> tuple[str, int]:
