@@ -333,6 +333,17 @@ def test_signed_values_are_read_back_and_anything_else_is_refused(tmp_path: Path
         read_signed(path)
 
 
+@given(text=st.text(alphabet="';=+a@ \uff1d\n", max_size=12))
+def test_every_text_is_escaped_and_read_back_as_it_was(text: str) -> None:
+    escaped = escape_formula(text)
+    assert unescape_formula(escaped) == text
+    assert not any(cell.startswith(("=", "+", "@", "\uff1d", "\n")) for cell in escaped.split(";"))
+
+
+def test_a_formula_after_a_semicolon_is_escaped_where_it_begins() -> None:
+    assert escape_formula("a;=1;b;-c") == "a;'=1;b;'-c"
+
+
 @pytest.mark.parametrize("text", ["=1", "+1", "-a", "@a", "\t=1", "＝1", "＋1", "－1", "＠a", "'＝1"])
 def test_formulas_are_escaped_in_full_width_too(text: str) -> None:
     assert escape_formula(text) == "'" + text

@@ -5,8 +5,8 @@ the folder. A lock is an ``flock``: the kernel releases it when its owner dies f
 
 Every CSV artifact is written here. Spreadsheets run a cell that begins with ``= + - @`` (in some languages
 their full-width forms too), a tab or a line break as a formula (OWASP, "CSV injection"), and names come from
-anywhere: such text gets an apostrophe, which is taken off again when the file is read. Numbers are written
-as they are.
+anywhere: such text gets an apostrophe, which is taken off again when the file is read. Where the comma is the
+decimal mark, spreadsheets begin a cell after each semicolon too. Numbers are written as they are.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ STUB_SUFFIX = ".part"
 LONGEST_STEM = 50  # characters of a name in that of its temporary file: of 255 bytes few are left
 NUMBERS = {float, int, bool, type(None)}
 """Types of cells that are never escaped; there are more, but columns of these need no look at each cell."""
-FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")  # also of one that was escaped
+FORMULA = r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"  # also of one that was escaped
+UNESCAPED = re.compile(rf"(\A|;)(?={FORMULA})")
+ESCAPED = re.compile(rf"(\A|;)'(?={FORMULA})")
 
 
 def write_atomic(path: Path, *parts: bytes | memoryview) -> None:
@@ -173,16 +175,16 @@ def read_columns(path: Path) -> dict[str, list[str]]:
 
 
 def escape_formula(text: str) -> str:
-    """Text with an apostrophe before it where a spreadsheet would take it for a formula.
+    """Text with an apostrophe wherever a spreadsheet would begin a formula.
 
     Apostrophes before such a character count as escapes too, so that ``unescape_formula`` is the inverse.
     """
-    return "'" + text if FORMULA.match(text) else text
+    return UNESCAPED.sub(r"\1'", text)
 
 
 def unescape_formula(text: str) -> str:
     """The text that ``escape_formula`` was given."""
-    return text[1:] if text.startswith("'") and FORMULA.match(text) else text
+    return ESCAPED.sub(r"\1", text)
 
 
 def sha256(content: bytes | memoryview) -> str:

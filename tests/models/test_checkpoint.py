@@ -248,6 +248,12 @@ def test_a_program_or_an_archive_of_arrays_is_not_run(tmp_path):
     assert "an archive of NumPy arrays" in refusal(tmp_path / "arrays.npz")
 
 
+def test_an_archive_of_more_records_than_any_network_has_is_refused_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("mlproject.models.other_files.MOST_RECORDS", 3)
+    torch.save(STATE, tmp_path / "w.pth")
+    assert "records, more than any network has: save its state_dict alone" in refusal(tmp_path / "w.pth")
+
+
 def changed(change) -> dict[str, torch.Tensor]:
     return STATE | {"conv.weight": change(STATE["conv.weight"])}
 

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import segment_anything
 import torch
+from safetensors.numpy import save
 from segment_anything import SamAutomaticMaskGenerator, SamPredictor
 
 from mlproject.errors import BadInput, DigestMismatch, WrongUse
-from mlproject.files import sha256_file
+from mlproject.files import sha256, sha256_file
 from mlproject.regions import RegionFinder, find_settings
 from mlproject.regions.masks import encode
-from mlproject.regions.sam import Sam, _network_of, load_sam
+from mlproject.regions.sam import Sam, _network_of, _write, load_sam, read_embedding
 from mlproject.regions.settings import CHECKPOINTS, Checkpoint, find_checkpoint
 from tests.regions import tiny
 from tests.regions.drawn import disc, paint, plain, rectangle
@@ -72,6 +73,21 @@ def test_a_damaged_embedding_is_computed_again(sam: Sam) -> None:
     kept.write_bytes(content)
     list(sam.masks(IMAGE, POINTS))
     assert sam.predictor.n_embedded == 2
+
+
+@pytest.mark.parametrize("moved", ["another image", "another checkpoint"])
+def test_an_embedding_of_another_image_or_checkpoint_is_refused(tmp_path: Path, moved: str) -> None:
+    path = tmp_path / "sam-0123" / "image.safetensors"
+    _write(path, np.ones((1, 2), np.float32))
+    assert np.array_equal(read_embedding(path), np.ones((1, 2)))
+    other = path.with_name("x.safetensors") if "image" in moved else tmp_path / "sam-4567" / path.name
+    other.parent.mkdir(exist_ok=True)
+    path.rename(other)
+    with pytest.raises(ValueError, match="SHA-256 differs"):
+        read_embedding(other)
+    content = np.ones((1, 2), np.float32)  # as earlier versions wrote them
+    other.write_bytes(save({"embedding": content}, {"sha256": sha256(content.tobytes())}))
+    assert np.array_equal(read_embedding(other), content)
 
 
 def test_proposals_are_the_generators_best_that_hold_a_point(tmp_path, monkeypatch) -> None:

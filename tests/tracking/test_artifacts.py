@@ -96,14 +96,18 @@ def test_a_look_tells_missing_and_changed_losses_and_leaves_the_rest_to_the_read
     assert later(run, suspect=True).damage() == ""
 
 
-@pytest.mark.parametrize("left", ["nothing", "an empty folder", "a file"])
+@pytest.mark.parametrize("left", ["nothing", "an empty folder", "a file", "the folder of a mount point"])
 def test_a_disk_that_is_not_mounted_makes_no_cell_run_again_but_ends_who_reads(
     tmp_path: Path, left: str
 ) -> None:
     run, root = run_of(tmp_path), tmp_path / "experiment"
     shutil.rmtree(root)
     if left != "nothing":
-        root.mkdir() if left == "an empty folder" else root.touch()
+        root.touch() if left == "a file" else root.mkdir()
+    if "mount" in left:
+        (root / "lost+found").mkdir()
+        (root / ".hidden").mkdir()
+        (root / "README").touch()
     assert run.damage() == ""
     with pytest.raises(StoreUnreachable, match=r"run R lie below .*experiment, which is missing, empty"):
         run.losses()

@@ -8,6 +8,8 @@ from pathlib import Path
 
 SAVE = "save its state_dict alone"
 CHUNK = 1 << 20
+MOST_RECORDS = 50_000
+"""Records of an archive: one for each tensor, and torch takes seconds to read as many."""
 CUT = "cut off or damaged"
 KINDS = {
     b"<": "a web page or another text, not weights: download the file itself again",
@@ -45,6 +47,8 @@ def _other_archive(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
+            if len(names) > MOST_RECORDS:
+                return f"an archive of {len(names):,} records, more than any network has: {SAVE}"
             for record in archive.infolist():
                 _check_sum(archive, record)
     except zipfile.BadZipFile:

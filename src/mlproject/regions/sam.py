@@ -170,7 +170,12 @@ class CachedPredictor(SamPredictor):  # type: ignore[misc]
 
 def _write(path: Path, embedding: NDArray[np.float32]) -> None:
     content = np.ascontiguousarray(embedding, "<f4")
-    write_atomic(path, save({"embedding": content}, {"sha256": sha256(content.tobytes())}))
+    write_atomic(path, save({"embedding": content}, {"sha256": sha256(_place(path) + content.tobytes())}))
+
+
+def _place(path: Path) -> bytes:
+    """What an embedding belongs to, the checkpoint and the image, so that it counts for no other."""
+    return f"{path.parent.name} {path.stem} ".encode()
 
 
 def read_embedding(path: Path) -> NDArray[np.float32]:
@@ -178,7 +183,8 @@ def read_embedding(path: Path) -> NDArray[np.float32]:
     with safe_open(require_regular(path), framework="numpy") as file:
         embedding: NDArray[np.float32] = file.get_tensor("embedding")
         digest = (file.metadata() or {}).get("sha256")
-    if embedding.dtype != np.float32 or sha256(embedding.tobytes()) != digest:
+    content = embedding.tobytes()  # those of earlier versions belong to no place
+    if embedding.dtype != np.float32 or digest not in (sha256(_place(path) + content), sha256(content)):
         raise ValueError("SHA-256 differs from the recorded one")
     return embedding
 

@@ -20,6 +20,7 @@ from mlproject.files import try_locked
 from mlproject.tracking.addresses import lock_folder
 
 SQLITE_MAGIC = b"SQLite format 3\0"
+LOST = "lost+found"
 SQLITE_SECONDS = 60.0
 """How long a store may be locked by another process."""
 
@@ -122,10 +123,13 @@ def readable(uri: str) -> str:
 
 
 def holds_runs(root: Path) -> bool:
-    """Whether the folder of an experiment's artifacts is there and no empty mount point."""
+    """Whether the folder of an experiment's artifacts is there and no empty mount point.
+
+    Files, hidden folders and that of an empty file system do not count: runs have folders.
+    """
     try:
         with os.scandir(root) as entries:
-            return next(entries, None) is not None
+            return any(e.is_dir() and not e.name.startswith(".") and e.name != LOST for e in entries)
     except OSError:
         return False
 
