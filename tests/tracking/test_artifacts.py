@@ -116,6 +116,30 @@ def test_a_disk_that_is_not_mounted_makes_no_cell_run_again_but_ends_who_reads(
     assert given_up == f"its losses.parquet is missing, as is all that lay in {root}"
 
 
+@pytest.mark.parametrize("error", [ModuleNotFoundError("No module named 'botocore'"), OSError("no libhdfs")])
+def test_an_address_that_needs_another_package_or_server_is_out_of_reach_and_named(error: Exception) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    client = SimpleNamespace(download_artifacts=fail, list_artifacts=fail)
+    run = Artifacts(run_id="R", uri="s3://u:p@bucket/R", ended=0, tags={}, client=client)
+    with pytest.raises(
+        StoreUnreachable, match=r"run R at s3://\*\*\*@bucket/R cannot be read"
+    ):
+        run.losses()
+
+
+def test_an_address_that_no_system_can_open_is_a_damaged_run() -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("embedded null byte")
+
+    client = SimpleNamespace(download_artifacts=fail, list_artifacts=fail)
+    run = Artifacts(run_id="R", uri="/a\0b", ended=0, tags={}, client=client)
+    assert run.damage() == ""
+    with pytest.raises(DigestMismatch, match="run R is damaged: embedded null byte"):
+        run.losses()
+
+
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EIO, errno.ESTALE])
 def test_a_disk_that_fails_or_a_folder_that_is_closed_makes_no_cell_run_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int

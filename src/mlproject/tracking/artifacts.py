@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mlproject.cell import Cell
-from mlproject.errors import BadInput, DigestMismatch, StoreUnreachable, command, one_line
+from mlproject.errors import BadInput, DigestMismatch, StoreUnreachable, command, masked, one_line
 from mlproject.files import read_columns, sha256, sha256_file
 from mlproject.losses import Observation, PerImageLosses, read_losses
 from mlproject.tracking.place import holds_runs, local_folder, readable, without_root
@@ -104,10 +104,18 @@ class Artifacts:
         try:
             return Path(self.client.download_artifacts(self.run_id, name))
         except Exception as error:
-            listed = self.client.list_artifacts(self.run_id, posixpath.dirname(name) or None)
-            if any(entry.path == name for entry in listed):
+            if self._is_listed(name):
                 raise
             raise FileNotFoundError(name) from error
+
+    def _is_listed(self, name: str) -> bool:
+        """Whether the run has an artifact of that name, on a server. Raises: StoreUnreachable."""
+        try:
+            listed = self.client.list_artifacts(self.run_id, posixpath.dirname(name) or None)
+        except (ImportError, OSError) as error:  # no package or no server for an address such as s3://
+            place = masked(f"the artifacts of run {self.run_id} at {readable(self.uri)}")
+            raise StoreUnreachable(f"{place} cannot be read: {one_line(error)}") from error
+        return any(entry.path == name for entry in listed)
 
     def losses(self) -> PerImageLosses:
         """The losses, verified. Raises: DigestMismatch, which names the run and what to do."""

@@ -114,7 +114,7 @@ def store_stubs(path: Path) -> list[Path]:
 def local_folder(uri: str) -> Path | None:
     """The folder of an artifact address on this machine; None where a server or a bucket holds it."""
     path = readable(uri)
-    return None if "://" in path or not path.startswith("/") else Path(path)
+    return None if "://" in path or "\0" in path or not path.startswith("/") else Path(path)
 
 
 def readable(uri: str) -> str:

@@ -92,6 +92,8 @@ class TrackedRun:
         self.check_root()
         try:
             self.client.log_artifacts(self.run_id, str(folder))
+        except ImportError as error:  # of the package for an address such as s3://
+            raise StoreUnreachable(f"the artifacts of run {self.run_id}: {one_line(error)}") from error
         except OSError as error:
             if error.filename is None or is_disk_full(error):  # the former: of a network
                 raise
