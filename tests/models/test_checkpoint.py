@@ -254,6 +254,12 @@ def test_an_archive_of_more_records_than_any_network_has_is_refused_at_once(tmp_
     assert "records, more than any network has: save its state_dict alone" in refusal(tmp_path / "w.pth")
 
 
+def test_an_archive_of_values_without_end_is_refused_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("mlproject.models.other_files.MOST_PICKLED", 1000)
+    torch.save({"model": STATE, "history": list(range(1000))}, tmp_path / "w.pth")
+    assert "of names and values, more than any network" in refusal(tmp_path / "w.pth")
+
+
 def changed(change) -> dict[str, torch.Tensor]:
     return STATE | {"conv.weight": change(STATE["conv.weight"])}
 

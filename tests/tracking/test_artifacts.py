@@ -22,6 +22,7 @@ from mlproject.tracking.artifacts import (
     SUMS_FILE,
     SUSPECT,
     Artifacts,
+    artifacts_of,
     deletion,
     write_sums,
 )
@@ -123,10 +124,14 @@ def test_an_address_that_needs_another_package_or_server_is_out_of_reach_and_nam
 
     client = SimpleNamespace(download_artifacts=fail, list_artifacts=fail)
     run = Artifacts(run_id="R", uri="s3://u:p@bucket/R", ended=0, tags={}, client=client)
-    with pytest.raises(
-        StoreUnreachable, match=r"run R at s3://\*\*\*@bucket/R cannot be read"
-    ):
+    with pytest.raises(StoreUnreachable, match=r"run R at s3://\*\*\*@bucket/R cannot be read"):
         run.losses()
+
+
+def test_a_run_whose_database_row_is_damaged_can_be_looked_at() -> None:
+    info = SimpleNamespace(run_id="R", artifact_uri=None, end_time="x")
+    artifacts = artifacts_of(SimpleNamespace(info=info, data=SimpleNamespace(tags={})), None)
+    assert (artifacts.folder, artifacts.ended, artifacts.damage()) == (None, 0, "")
 
 
 def test_an_address_that_no_system_can_open_is_a_damaged_run() -> None:

@@ -27,8 +27,8 @@ from mlproject.errors import (
 __all__ = ["EscapedRecord", "main"]
 
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
-SYSTEM = (*READ_ONLY, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ELOOP)
-SYSTEM += (errno.ENODEV, errno.ENXIO, errno.EBUSY, errno.ENOTCONN, errno.ETIMEDOUT)
+SYSTEM = {*READ_ONLY, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ELOOP}
+SYSTEM |= {errno.ENODEV, errno.ENXIO, errno.EBUSY, errno.ENOTCONN, errno.ETIMEDOUT}
 """Errors of disks, mounts and limits, which no program can avoid."""
 
 

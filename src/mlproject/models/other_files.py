@@ -8,6 +8,8 @@ from pathlib import Path
 
 SAVE = "save its state_dict alone"
 CHUNK = 1 << 20
+MOST_PICKLED = 8 << 20
+"""Bytes of an archive's data.pkl: a tensor takes a hundred, and torch reads a megabyte a second."""
 MOST_RECORDS = 50_000
 """Records of an archive: one for each tensor, and torch takes seconds to read as many."""
 CUT = "cut off or damaged"
@@ -47,8 +49,8 @@ def _other_archive(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-            if len(names) > MOST_RECORDS:
-                return f"an archive of {len(names):,} records, more than any network has: {SAVE}"
+            if reason := _too_large(archive.infolist()):
+                return f"an archive {reason}, more than any network has: {SAVE}"
             for record in archive.infolist():
                 _check_sum(archive, record)
     except zipfile.BadZipFile:
@@ -61,6 +63,14 @@ def _other_archive(path: Path) -> str:
     if not any(name.endswith("data.pkl") for name in names):
         return f"an archive of other files (first: {(names or ['none'])[0][:60]}): unpack it first"
     return ""
+
+
+def _too_large(records: list[zipfile.ZipInfo]) -> str:
+    """Why reading an archive would take minutes; empty where it would not."""
+    if len(records) > MOST_RECORDS:
+        return f"of {len(records):,} records"
+    n_bytes = max((r.file_size for r in records if r.filename.endswith("data.pkl")), default=0)
+    return f"with {n_bytes / 1e6:.0f} MB of names and values" if n_bytes > MOST_PICKLED else ""
 
 
 def _check_sum(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> None:

@@ -220,8 +220,8 @@ def artifacts_of(run: Any, client: Any) -> Artifacts:
     info = run.info
     return Artifacts(
         run_id=info.run_id,
-        uri=info.artifact_uri,
-        ended=info.end_time or 0,
+        uri=info.artifact_uri or "",  # a damaged database may hold anything
+        ended=info.end_time if isinstance(info.end_time, int) else 0,
         tags=run.data.tags,
         client=client,
     )

@@ -187,7 +187,7 @@ class Store:
     def artifact_uri(self, run_id: str) -> str:
         """The address of a run's artifacts; the path of those that lie on this machine."""
         with reaching(self.uri):
-            return readable(self.client.get_run(run_id).info.artifact_uri)
+            return readable(self.client.get_run(run_id).info.artifact_uri or "")
 
     def records(self) -> Iterator[dict[str, Any]]:
         """One plain record for every cell run of the experiment, finished or not."""
