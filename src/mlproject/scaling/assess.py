@@ -26,6 +26,7 @@ from mlproject.scaling.averaging.average import Average, average_points, default
 from mlproject.scaling.fitting.fit import Fit, fit_points, read_influence
 from mlproject.scaling.fitting.intervals import Estimate
 from mlproject.scaling.fitting.points import Points, Prediction, read_points, unshared_noise
+from mlproject.scaling.fitting.selection import select
 from mlproject.scaling.fitting.verdict import (
     FLAT,
     UNIDENTIFIABLE,
@@ -146,6 +147,7 @@ def assess(
     image on each y. ``ceiling`` is the uninformed loss, where it is known. ``laws`` names the laws to use, by
     default those that suit the number of axes. ``axes`` names the axes in messages. ``cost`` orders the cells
     of a grid by price for the held-out prediction (default: product of scales).
+    Rows that repeat others and outliers of a curve are left out of all fits and named in flags (``select``).
     Points that cannot be used (a loss of zero, a single scale) give an assessment that says so.
     Raises: WrongUse for a law that does not exist, BadInput for a law of other axes.
     """
@@ -160,10 +162,14 @@ def assess(
         if sd is None and draws is not None:
             noise = unshared_noise(np.asarray(y, dtype=np.float64), np.asarray(draws, dtype=np.float64))
         points = read_points(scales, y, sd=noise, draws=draws, ceiling=ceiling, noise_dof=noise_dof)
-        data = _Data(points=points, influence=read_influence(influence, points), laws=names, axes=labels)
+        effect = read_influence(influence, points)
     except BadInput as error:
         return _refused(scales, f"not fitted: {error}")
-    return _assess(data, cost)
+    rows, flags = select(points)
+    if not rows.all():
+        points, effect = points.take(rows), None if effect is None else effect[:, rows]
+    assessment = _assess(_Data(points=points, influence=effect, laws=names, axes=labels), cost)
+    return replace(assessment, flags=(*flags, *assessment.flags))
 
 
 def _refused(scales: Array, reason: str) -> Assessment:

@@ -19,7 +19,12 @@ from mlproject.scaling.averaging.posterior import Posterior, condition_all, post
 from mlproject.scaling.fitting.points import Points
 from mlproject.scaling.laws.law import Array, ScalingLaw
 
-FAMILY = {"bounded_sum": "separable", "power": "power_floor"}  # laws with a common limit share its prior
+FAMILY = {
+    "bounded_sum": "separable",
+    "power": "power_floor",
+    "bnsl1_no_floor": "bnsl1",
+    "bnsl2_no_floor": "bnsl2",
+}  # laws with a common limit share its prior
 PRIOR_SHARE = 0.5  # of the weights: a few cuts can favour a law by chance
 TEMPERED = 0.5  # power of the evidence for joint laws that are also scored by rolling origin
 LEFT_OUT = (0.08, 0.15, 0.22)  # of the range of sizes, for each cut
