@@ -19,7 +19,19 @@ from mlproject.scaling.laws.several_axes import (
     SEPARABLE3,
 )
 
-ONE_AXIS = (POWER, POWER_FLOOR, SHIFTED, ZHAI, M3, BOUNDED, M4, BNSL1, BNSL2, BNSL1_NO_FLOOR, BNSL2_NO_FLOOR)
+ONE_AXIS = (
+    POWER,
+    POWER_FLOOR,
+    SHIFTED,
+    ZHAI,
+    M3,
+    BOUNDED,
+    M4,
+    BNSL1,
+    BNSL2,
+    BNSL1_NO_FLOOR,
+    BNSL2_NO_FLOOR,
+)
 TWO_AXES = (SEPARABLE, PRODUCT, INTERACTION, COUPLED, KAPLAN, BOUNDED_SUM, ROSENFELD)
 THREE_AXES = (SEPARABLE3, PRODUCT3, OVERFITTING)
 STANDARD = {
@@ -33,7 +45,7 @@ AVERAGED = {
     2: ("separable", "product", "coupled", "bounded_sum"),
     3: ("separable3", "product3"),
 }
-"""Laws that are averaged where none are named, by number of axes; m4 too where the ceiling is known."""
+"""Laws that are averaged where none are named, by number of axes; m4 too with a known ceiling."""
 LAWS: dict[str, ScalingLaw] = {law.name: law for law in ONE_AXIS + TWO_AXES + THREE_AXES}
 
 
