@@ -269,8 +269,9 @@ def _standings(
     rolling = None if scores is None else np.array([scores[name] for name in names])
     evidence = np.array([post.log_evidence for post in posteriors.values()])
     base = np.array([prior[name] for name in names])
-    fixed = np.array([post.level is not None for post in posteriors.values()])
-    weights = limit_fixed_levels(weigh(base, rolling, evidence, points), fixed)
+    weights = weigh(base, rolling, evidence, points)
+    if points.log_x.shape[1] == 1:
+        weights = limit_fixed_levels(weights, np.array([p.level is not None for p in posteriors.values()]))
     in_sample = np.array([_residual_sd(post) for post in posteriors.values()])
     in_rank = np.argsort(np.argsort(in_sample)) + 1
     out_rank = None if rolling is None else np.argsort(np.argsort(-rolling)) + 1

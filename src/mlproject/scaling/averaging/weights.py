@@ -70,7 +70,7 @@ def weigh(prior: Array, scores: Array | None, evidence: Array, points: AveragedP
 
 
 def limit_fixed_levels(weights: Array, fixed: NDArray[np.bool_]) -> Array:
-    """Weights [laws] in which laws whose level a known ceiling fixes have at most ``MOST_FIXED`` together.
+    """Weights [laws] of a curve in which laws whose level a known ceiling fixes have at most ``MOST_FIXED``.
 
     Evidence cannot compare a fixed level with levels that are fitted, as these have no proper prior: a
     law with the ceiling can win by any margin while both follow the points, and its errors beyond the points

@@ -91,11 +91,11 @@ def _from_law(problem: LeastSquares, rows: NDArray[np.intp], least: float) -> Ar
     inverse = np.linalg.pinv(np.einsum("bmp,bmq->bpq", slopes, slopes), rcond=1e-12, hermitian=True)
     every = problem.repeat(len(rows))
     here = np.arange(len(rows))
-    own, at = every.residuals(theta).real[here, rows], every.jacobian(theta)[here, rows]
+    left_out, at = every.residuals(theta).real[here, rows], every.jacobian(theta)[here, rows]
     spread = np.array([_spread(np.delete(r, i), p) for r, i in zip(residual, rows, strict=True)])
     spread = np.maximum(spread, least)
     leverage = np.einsum("bp,bpq,bq->b", at, inverse, at)
-    return np.stack([np.abs(own) / (spread * np.sqrt(1.0 + leverage) * _limit(m, p)), spread])
+    return np.stack([np.abs(left_out) / (spread * np.sqrt(1.0 + leverage) * _limit(m, p)), spread])
 
 
 def _from_repeats(points: Points) -> Array:
