@@ -19,7 +19,8 @@ from mlproject.scaling.allocation.budget import (
     plan_next,
 )
 from mlproject.scaling.allocation.empirical_frontier import METHODS, Envelope, envelope
-from mlproject.scaling.assess import LEAST_WEIGHT, Assessment, HeldOut, LawFit, assess
+from mlproject.scaling.assess import LEAST_WEIGHT, assess
+from mlproject.scaling.assessment import Assessment, HeldOut, LawFit
 from mlproject.scaling.averaging.average import Average, Standing, average
 from mlproject.scaling.fitting.compare import Difference, compare
 from mlproject.scaling.fitting.fit import Fit, fit

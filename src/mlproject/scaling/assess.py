@@ -14,18 +14,19 @@ What data can carry is decided by the same rules for all: how many scales a law 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlproject.errors import BadInput
 from mlproject.scaling.allocation.budget import Cost
+from mlproject.scaling.assessment import Assessment, HeldOut, LawFit
 from mlproject.scaling.averaging.average import Average, average_points, default_laws
-from mlproject.scaling.fitting.fit import Fit, fit_points, read_influence
-from mlproject.scaling.fitting.intervals import Estimate
-from mlproject.scaling.fitting.points import Points, Prediction, read_points, unshared_noise
+from mlproject.scaling.fitting.fit import fit_points, read_influence
+from mlproject.scaling.fitting.points import Points, read_points, unshared_noise
+from mlproject.scaling.fitting.selection import select
 from mlproject.scaling.fitting.verdict import (
     FLAT,
     UNIDENTIFIABLE,
@@ -43,85 +44,6 @@ LEAST_AVERAGED = 3  # distinct scales from which on laws are averaged
 LEAST_HELD_OUT = 4  # distinct scales before the largest is held out: the others must carry an average
 HELD_OUT_SHARE = 0.25  # share of the cells of a grid, most expensive first, that is held out
 LEAST_WEIGHT = 0.1  # the least weight at which a law may decide the verdict where the heaviest law cannot
-
-
-@dataclass(frozen=True, kw_only=True)
-class LawFit:
-    """One law of an assessment: its weight, verdict with reason, parameters, and ranks from 1.
-
-    ``fit`` is None where the law was only averaged or the data cannot carry it; parameters are then the
-    quantiles of its posterior, or empty. An estimate whose ``identified`` is False has limits at most.
-    """
-
-    law: str
-    weight: float
-    verdict: str
-    reason: str
-    parameters: Mapping[str, Estimate]
-    fit: Fit | None = field(default=None, repr=False)
-    in_sample_rank: int | None = None
-    out_of_sample_rank: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeldOut:
-    """Rows [m] that were left out (the largest scale, or the most expensive cells), and their prediction."""
-
-    rows: NDArray[np.bool_]
-    prediction: Prediction
-
-
-@dataclass(frozen=True, kw_only=True)
-class Assessment:
-    """The assessment of a set of points. ``laws`` are ordered by weight, heaviest first.
-
-    ``local`` is the local exponent at the largest scale and ``floor`` the irreducible loss of a curve, both
-    over all laws. ``exponents`` are those far beyond the data, over the laws that are power laws there.
-    ``average`` is None for too few scales or a rising loss, ``points`` where the numbers are refused.
-    """
-
-    verdict: str
-    reason: str
-    n_points: int
-    n_scales: int
-    laws: tuple[LawFit, ...] = ()
-    exponents: Mapping[str, Estimate] = field(default_factory=dict)
-    local: Estimate | None = None
-    floor: Estimate | None = None
-    flags: tuple[str, ...] = ()
-    average: Average | None = field(default=None, repr=False)
-    held_out: HeldOut | None = field(default=None, repr=False)
-    points: Points | None = field(default=None, repr=False)
-
-    @property
-    def heaviest(self) -> LawFit | None:
-        """The law of the largest weight, if any law was fitted or averaged."""
-        return self.laws[0] if self.laws else None
-
-    @property
-    def fits(self) -> dict[str, Fit]:
-        """The laws that were fitted on their own, heaviest first."""
-        return {row.law: row.fit for row in self.laws if row.fit is not None}
-
-    @property
-    def weights(self) -> dict[str, float]:
-        """Weight per law, heaviest first."""
-        return {row.law: row.weight for row in self.laws}
-
-    def law(self, name: str) -> LawFit | None:
-        """The law of a name, if it was fitted or averaged."""
-        return next((row for row in self.laws if row.law == name), None)
-
-    def predict(self, x: ArrayLike) -> Prediction | None:
-        """Predict losses at x [n] or [n, axes]: over all laws, or by a power law alone where the loss rises.
-
-        None where too few scales carry a prediction.
-        """
-        if self.average is not None:
-            return self.average.predict(x)
-        rising = self.points is not None and rises(self.points)
-        power = self.law("power")
-        return power.fit.predict(x) if rising and power is not None and power.fit is not None else None
 
 
 def assess(
@@ -146,6 +68,7 @@ def assess(
     image on each y. ``ceiling`` is the uninformed loss, where it is known. ``laws`` names the laws to use, by
     default those that suit the number of axes. ``axes`` names the axes in messages. ``cost`` orders the cells
     of a grid by price for the held-out prediction (default: product of scales).
+    Rows that repeat others and outliers of a curve are left out of all fits and named in flags (``select``).
     Points that cannot be used (a loss of zero, a single scale) give an assessment that says so.
     Raises: WrongUse for a law that does not exist, BadInput for a law of other axes.
     """
@@ -160,10 +83,10 @@ def assess(
         if sd is None and draws is not None:
             noise = unshared_noise(np.asarray(y, dtype=np.float64), np.asarray(draws, dtype=np.float64))
         points = read_points(scales, y, sd=noise, draws=draws, ceiling=ceiling, noise_dof=noise_dof)
-        data = _Data(points=points, influence=read_influence(influence, points), laws=names, axes=labels)
+        effect = read_influence(influence, points)
     except BadInput as error:
         return _refused(scales, f"not fitted: {error}")
-    return _assess(data, cost)
+    return _assess(_selected(_Data(points=points, influence=effect, laws=names, axes=labels)), cost)
 
 
 def _refused(scales: Array, reason: str) -> Assessment:
@@ -173,12 +96,13 @@ def _refused(scales: Array, reason: str) -> Assessment:
 
 @dataclass(frozen=True, kw_only=True)
 class _Data:
-    """Checked points, the influence of images on ln y, requested laws, and names of the axes."""
+    """Checked points, the influence of images on ln y, requested laws, names of the axes, and flags."""
 
     points: Points
     influence: Array | None
     laws: tuple[str, ...]
     axes: tuple[str, ...]
+    flags: tuple[str, ...] = ()
 
     def average(self, rows: NDArray[np.bool_] | None = None) -> Average | None:
         """The average over the points, or over the rows of a mask; None for too few scales or a rising loss.
@@ -193,6 +117,15 @@ class _Data:
         averaged = average_points(points, {name: LAWS[name] for name in self.laws or default_laws(points)})
         few = points.x.shape[1] == 1 and too_few_scales(points, LAWS["power"])
         return averaged.beside(fit_points(points, LAWS["power"])) if few else averaged
+
+
+def _selected(data: _Data) -> _Data:
+    """The rows that are fitted, with flags that name the others."""
+    rows, flags = select(data.points)
+    if rows.all():
+        return replace(data, flags=flags)
+    effect = None if data.influence is None else data.influence[:, rows]
+    return replace(data, points=data.points.take(rows), influence=effect, flags=flags)
 
 
 def _assess(data: _Data, cost: Cost | None) -> Assessment:
@@ -217,7 +150,7 @@ def _assess(data: _Data, cost: Cost | None) -> Assessment:
         exponents=averaged.parameters if averaged is not None else dict(zip(("alpha",), power, strict=False)),
         local=local,
         floor=floor,
-        flags=() if averaged is None else averaged.flags,
+        flags=data.flags + (() if averaged is None else averaged.flags),
         average=averaged,
         held_out=None if averaged is None else _held_out(data, cost),
         points=points,

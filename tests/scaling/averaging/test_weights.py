@@ -11,6 +11,7 @@ from mlproject.scaling.averaging.weights import (
     LEAST_SCALES,
     MOST_SCORED,
     cuts,
+    limit_fixed_levels,
     prior_weights,
     rolling_scores,
     weigh,
@@ -137,3 +138,12 @@ def test_weights_of_an_average_are_those_of_its_standings():
     result = average(points.x[:, 0], points.y, laws=("power", "power_floor"))
     assert sum(result.weights.values()) == pytest.approx(1.0)
     assert {name: standing.weight for name, standing in result.standings.items()} == result.weights
+
+
+def test_laws_with_a_fixed_level_take_at_most_half_and_others_keep_their_ratios():
+    weights = limit_fixed_levels(np.array([0.004, 0.006, 0.99]), np.array([False, False, True]))
+    assert weights == pytest.approx([0.2, 0.3, 0.5])
+    few = np.array([0.3, 0.5, 0.2])
+    assert limit_fixed_levels(few, np.array([False, False, True])) is few
+    alone = np.array([0.4, 0.6])
+    assert limit_fixed_levels(alone, np.array([True, True])) is alone

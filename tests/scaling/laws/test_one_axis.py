@@ -39,12 +39,13 @@ def caballero(p):
         change, d, f = p[f"alpha{i}"] - before, p[f"d{i}"], p[f"f{i}"]
         total = total * (1 + (X / d) ** (1 / f)) ** (-change * f)
         before, i = p[f"alpha{i}"], i + 1
-    return p["E"] + total
+    return p.get("E", 0.0) + total
 
 
 PUBLISHED = {
     "power": hestness, "power_floor": hestness_floor, "shifted": shifted, "zhai": zhai,
     "m3": alabdulmohsin, "bnsl1": caballero, "bnsl2": caballero,
+    "bnsl1_no_floor": caballero, "bnsl2_no_floor": caballero,
 }  # fmt: skip
 
 
@@ -96,3 +97,6 @@ def test_laws_are_nested_where_their_formulas_say_so():
     assert LAWS["m3"].mean(np.array([[0.4, -40.0, 1.0]]), LOG_X) == pytest.approx(power)
     unbroken = np.array([[0.4, 0.4, 0.0, 0.0, 0.0, 1.0]])
     assert LAWS["bnsl1"].mean(unbroken, LOG_X) == pytest.approx(power)
+    broken = [0.2, 0.9, 0.5, -1.0]
+    without = LAWS["bnsl1_no_floor"].mean(np.array([[*broken, 1.0]]), LOG_X)
+    assert LAWS["bnsl1"].mean(np.array([[*broken, 0.0, 1.0]]), LOG_X) == pytest.approx(without)

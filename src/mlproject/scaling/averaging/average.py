@@ -27,7 +27,7 @@ from mlproject.scaling.averaging.posterior import (
     log_mean,
     posterior,
 )
-from mlproject.scaling.averaging.weights import prior_weights, rolling_scores, weigh
+from mlproject.scaling.averaging.weights import limit_fixed_levels, prior_weights, rolling_scores, weigh
 from mlproject.scaling.fitting.fit import Fit
 from mlproject.scaling.fitting.intervals import LEVELS, TAIL, Estimate
 from mlproject.scaling.fitting.least_squares import one_thread
@@ -270,6 +270,8 @@ def _standings(
     evidence = np.array([post.log_evidence for post in posteriors.values()])
     base = np.array([prior[name] for name in names])
     weights = weigh(base, rolling, evidence, points)
+    if points.log_x.shape[1] == 1:
+        weights = limit_fixed_levels(weights, np.array([p.level is not None for p in posteriors.values()]))
     in_sample = np.array([_residual_sd(post) for post in posteriors.values()])
     in_rank = np.argsort(np.argsort(in_sample)) + 1
     out_rank = None if rolling is None else np.argsort(np.argsort(-rolling)) + 1

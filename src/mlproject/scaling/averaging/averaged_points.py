@@ -17,7 +17,8 @@ REFERENCE_LAWS = {2: (SEPARABLE, PRODUCT)}
 REFERENCE_ROUNDS = 6  # of reweighting; weights need not be precise
 LEAST_RUNS = 20  # from which on a run can be an outlier
 MOST_POINTS = 20  # along one axis: denser curves are averaged within equal steps of ln x
-NOISE_DOF = 4.0  # residuals that the guess of the noise is worth
+NOISE_DOF = 2.0  # residuals that the guess of the noise is worth
+NOISE_DOF_JOINT = 4.0  # the same for several axes
 KNOWN_DOF = 10.0  # residuals that noise given by the caller is worth
 PARTIAL_DOF = 1.0  # the same where only part of the noise is given, so that it is mostly estimated
 ENOUGH_REPEATS = 5  # additional runs at repeated scales from which on the noise is known
@@ -60,15 +61,15 @@ def average_repeats(points: Points) -> AveragedPoints:
     within = log_y - (np.bincount(same, log_y) / np.bincount(same))[same]
     repeats = float(len(log_y) - same.max() - 1)
     squares = float(np.sum(within**2)) if repeats else 0.0
-    guess = GUESS if log_x.shape[1] == 1 else GUESS_JOINT
+    guess, guess_dof = (GUESS, NOISE_DOF) if log_x.shape[1] == 1 else (GUESS_JOINT, NOISE_DOF_JOINT)
     guess = guess if repeats < 3 else float(np.sqrt(squares / repeats))
     weights = robust_weights(points) if len(level) == len(log_y) else np.ones(len(log_y))
     return AveragedPoints(
         log_x=mean,
         log_y=level,
         noise=np.diag(1.0 / np.bincount(group, weights)),
-        prior_squares=NOISE_DOF * max(guess, LEAST_NOISE) ** 2 + squares,
-        dof=NOISE_DOF + repeats,
+        prior_squares=guess_dof * max(guess, LEAST_NOISE) ** 2 + squares,
+        dof=guess_dof + repeats,
         noise_known=repeats >= ENOUGH_REPEATS,
     )
 

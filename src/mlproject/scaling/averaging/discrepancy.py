@@ -34,7 +34,7 @@ EFFECT_LENGTH = 3.0  # e-folds of the other axes over which half of its variance
 DIGITS = 9  # of the logarithm of a scale, to which runs of one model agree
 CHI2_MEDIAN = 0.455  # of a squared normal number
 ABSENT = 0.2  # prior probability of no discrepancy, where the noise is estimated from residuals
-ABSENT_KNOWN = 0.9  # the same where the noise is known, so that misfit is visible
+ABSENT_KNOWN = 0.7  # the same where the noise is known, so that misfit is visible
 ABSENT_JOINT = 0.1  # the same for several axes, whose laws are less well established
 ABSENT_JOINT_KNOWN = 0.4
 

@@ -19,8 +19,14 @@ from mlproject.scaling.averaging.posterior import Posterior, condition_all, post
 from mlproject.scaling.fitting.points import Points
 from mlproject.scaling.laws.law import Array, ScalingLaw
 
-FAMILY = {"bounded_sum": "separable", "power": "power_floor"}  # laws with a common limit share its prior
+FAMILY = {
+    "bounded_sum": "separable",
+    "power": "power_floor",
+    "bnsl1_no_floor": "bnsl1",
+    "bnsl2_no_floor": "bnsl2",
+}  # laws with a common limit share its prior
 PRIOR_SHARE = 0.5  # of the weights: a few cuts can favour a law by chance
+MOST_FIXED = 0.5  # of the weights, of laws whose level is fixed
 TEMPERED = 0.5  # power of the evidence for joint laws that are also scored by rolling origin
 LEFT_OUT = (0.08, 0.15, 0.22)  # of the range of sizes, for each cut
 REACH = 0.17  # of the range of sizes beyond a cut that is scored
@@ -61,6 +67,19 @@ def weigh(prior: Array, scores: Array | None, evidence: Array, points: AveragedP
     return np.asarray(
         PRIOR_SHARE * unscored + (1.0 - PRIOR_SHARE) * np.exp(scored - special.logsumexp(scored))
     )
+
+
+def limit_fixed_levels(weights: Array, fixed: NDArray[np.bool_]) -> Array:
+    """Weights [laws] of a curve in which laws whose level a known ceiling fixes have at most ``MOST_FIXED``.
+
+    Evidence cannot compare a fixed level with levels that are fitted, as these have no proper prior: a
+    law with the ceiling can win by any margin while both follow the points, and its errors beyond the points
+    would then be nobody's.
+    """
+    share = float(weights[fixed].sum())
+    if share <= MOST_FIXED or fixed.all():
+        return weights
+    return np.where(fixed, weights * MOST_FIXED / share, weights * (1.0 - MOST_FIXED) / (1.0 - share))
 
 
 def rolling_scores(points: Points, members: Mapping[str, ScalingLaw]) -> tuple[dict[str, float], int]:

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from mlproject.errors import BadInput, unknown
 from mlproject.scaling.laws.bounded import BOUNDED, BOUNDED_SUM, M4, OVERFITTING, ROSENFELD
+from mlproject.scaling.laws.broken import BNSL1, BNSL1_NO_FLOOR, BNSL2, BNSL2_NO_FLOOR
 from mlproject.scaling.laws.law import ScalingLaw
-from mlproject.scaling.laws.one_axis import BNSL1, BNSL2, M3, POWER, POWER_FLOOR, SHIFTED, ZHAI
+from mlproject.scaling.laws.one_axis import M3, POWER, POWER_FLOOR, SHIFTED, ZHAI
 from mlproject.scaling.laws.several_axes import (
     COUPLED,
     INTERACTION,
@@ -18,7 +19,19 @@ from mlproject.scaling.laws.several_axes import (
     SEPARABLE3,
 )
 
-ONE_AXIS = (POWER, POWER_FLOOR, SHIFTED, ZHAI, M3, BOUNDED, M4, BNSL1, BNSL2)
+ONE_AXIS = (
+    POWER,
+    POWER_FLOOR,
+    SHIFTED,
+    ZHAI,
+    M3,
+    BOUNDED,
+    M4,
+    BNSL1,
+    BNSL2,
+    BNSL1_NO_FLOOR,
+    BNSL2_NO_FLOOR,
+)
 TWO_AXES = (SEPARABLE, PRODUCT, INTERACTION, COUPLED, KAPLAN, BOUNDED_SUM, ROSENFELD)
 THREE_AXES = (SEPARABLE3, PRODUCT3, OVERFITTING)
 STANDARD = {
@@ -28,11 +41,11 @@ STANDARD = {
 }
 """Laws that an assessment fits on their own, by number of axes: profiles of richer laws rarely close."""
 AVERAGED = {
-    1: ("power", "power_floor", "m3", "bnsl1", "bnsl2"),
+    1: ("power", "power_floor", "m3", "bnsl1", "bnsl1_no_floor", "bnsl2", "bnsl2_no_floor"),
     2: ("separable", "product", "coupled", "bounded_sum"),
     3: ("separable3", "product3"),
 }
-"""Laws that are averaged where none are named, by number of axes; m4 too where the ceiling is known."""
+"""Laws that are averaged where none are named, by number of axes; m4 too with a known ceiling."""
 LAWS: dict[str, ScalingLaw] = {law.name: law for law in ONE_AXIS + TWO_AXES + THREE_AXES}
 
 

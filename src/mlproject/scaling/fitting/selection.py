@@ -1,0 +1,58 @@
+"""Which rows of a set of points are fitted, and what a reader must know of the others."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlproject.scaling.fitting.outliers import outliers
+from mlproject.scaling.fitting.points import Points, scale_text
+
+LOST = 1e-9  # relative excess over the ceiling that is rounding
+
+
+def select(points: Points) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+    """The rows that are fitted (a mask), and flags that name those that are not, or are odd.
+
+    Rows that repeat another in scale, loss and noise carry no noise of their own and count once: a table
+    that was pasted twice would halve the variance of every exponent. Outliers are left out (``outliers``).
+    Losses above the ceiling, that of an uninformed model, are kept, as a model can be wrong with confidence.
+    """
+    first = _first_of_each(points)
+    off = np.zeros(len(first), dtype=bool)
+    off[first] = outliers(points.take(first))
+    flags = (*_repeated_flags(first), *_outlier_flags(points, off), *_ceiling_flags(points))
+    return first & ~off, flags
+
+
+def _first_of_each(points: Points) -> NDArray[np.bool_]:
+    """Marks rows that repeat no earlier one; every row where replicates tell rows apart."""
+    if points.draws is not None:
+        return np.ones(len(points.y), dtype=bool)
+    noise = np.zeros(len(points.y)) if points.sd is None else points.sd
+    _, first = np.unique(np.column_stack([points.x, points.y, noise]), axis=0, return_index=True)
+    return np.isin(np.arange(len(points.y)), first)
+
+
+def _repeated_flags(first: NDArray[np.bool_]) -> tuple[str, ...]:
+    n = int((~first).sum())
+    rows = "1 row repeats another and counts" if n == 1 else f"{n:,} rows repeat another and count"
+    return (f"{rows} once: the same scale, loss and noise",) if n else ()
+
+
+def _outlier_flags(points: Points, off: NDArray[np.bool_]) -> tuple[str, ...]:
+    if not off.any():
+        return ()
+    rows = ", ".join(
+        f"{points.y[i]:.4g} at {' × '.join(scale_text(v) for v in points.x[i])}" for i in np.flatnonzero(off)
+    )
+    which = "a loss that is" if off.sum() == 1 else "losses that are"
+    return (f"left out: {which} far from every law fitted to the others ({rows}); check these runs",)
+
+
+def _ceiling_flags(points: Points) -> tuple[str, ...]:
+    if points.ceiling is None:
+        return ()
+    n = int((points.y > points.ceiling * (1.0 + LOST)).sum())
+    losses = "1 loss lies" if n == 1 else f"{n:,} losses lie"
+    return (f"{losses} above the ceiling {points.ceiling:.4g}, the loss of an uninformed model",) if n else ()
