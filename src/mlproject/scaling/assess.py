@@ -26,7 +26,6 @@ from mlproject.scaling.assessment import Assessment, HeldOut, LawFit
 from mlproject.scaling.averaging.average import Average, average_points, default_laws
 from mlproject.scaling.fitting.fit import fit_points, read_influence
 from mlproject.scaling.fitting.points import Points, read_points, unshared_noise
-from mlproject.scaling.fitting.selection import select
 from mlproject.scaling.fitting.verdict import (
     FLAT,
     UNIDENTIFIABLE,
@@ -39,6 +38,7 @@ from mlproject.scaling.fitting.verdict import (
 )
 from mlproject.scaling.laws import LAWS, STANDARD, check_laws
 from mlproject.scaling.laws.law import Array
+from mlproject.scaling.selection import select
 
 LEAST_AVERAGED = 3  # distinct scales from which on laws are averaged
 LEAST_HELD_OUT = 4  # distinct scales before the largest is held out: the others must carry an average

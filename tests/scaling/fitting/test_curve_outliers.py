@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mlproject.scaling import assess
-from mlproject.scaling.fitting.outliers import outliers
+from mlproject.scaling.fitting.curve_outliers import outliers
 from mlproject.scaling.fitting.points import read_points
 
 SCALES = 100.0 * 2.0 ** np.arange(8)

@@ -7,7 +7,7 @@ import pytest
 
 from mlproject.scaling import assess
 from mlproject.scaling.fitting.points import read_points
-from mlproject.scaling.fitting.selection import select
+from mlproject.scaling.selection import select
 
 X = 100.0 * 2.0 ** np.arange(8)
 Y = 5 * X**-0.3 * np.exp(0.01 * np.random.default_rng(0).standard_normal(8))

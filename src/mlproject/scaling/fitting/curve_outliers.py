@@ -75,7 +75,9 @@ def _distances(points: Points) -> Array | None:
     apart, spread = np.stack([_from_law(points.problem(law), rows, least) for law in laws], axis=1)
     apart[spread > SUITED * spread.min(axis=0)] = np.inf
     distance[rows] = np.minimum(distance[rows], apart.min(axis=0))
-    return np.where(np.arange(m)[:, None] == rows, distance[:, None], 0.0).max(axis=1)
+    judged = np.zeros(m)
+    judged[rows] = distance[rows]
+    return judged
 
 
 def _from_law(problem: LeastSquares, rows: NDArray[np.intp], least: float) -> Array:
@@ -119,6 +121,5 @@ def _spread(residual: Array, p: int) -> float:
 
 def _limit(m: int, p: int) -> float:
     """Limit of the largest of m studentised residuals of clean data (Bonferroni)."""
-    dof = m - 1 - p
-    dof = dof if m - 1 < ENOUGH else MEDIAN_EFFICIENCY * dof
+    dof = (m - 1 - p) * (1.0 if m - 1 < ENOUGH else MEDIAN_EFFICIENCY)
     return float(special.stdtrit(dof, 1.0 - CHANCE / (2.0 * m)))

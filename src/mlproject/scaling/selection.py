@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mlproject.scaling.fitting.outliers import outliers
+from mlproject.scaling.fitting.curve_outliers import outliers
 from mlproject.scaling.fitting.points import Points, scale_text
 
 LOST = 1e-9  # relative excess over the ceiling that is rounding
