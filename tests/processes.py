@@ -98,10 +98,10 @@ with socket.socket(socket.AF_UNIX) as line:
 
 @contextlib.contextmanager
 def python_in(folder: Path) -> Iterator[None]:
-    """A command ``python`` in a new folder: ``python -m MODULE`` runs in a process that has imported everything.
+    """A command ``python`` in a new folder: ``python -m MODULE`` runs in a forked process.
 
-    For commands that start ``python`` by name, such as entry points of a project. The process has the
-    arguments, folder, environment, streams and exit status of the command.
+    For what starts ``python`` by its name, such as entry points of a project. The process has the arguments,
+    the folder, the environment and the streams of the command, which ends with its exit status.
     """
     folder.mkdir()
     server = started(_serve, folder)

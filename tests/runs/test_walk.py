@@ -66,9 +66,10 @@ def place(tmp_path: Path, new_store: NewStore, monkeypatch: pytest.MonkeyPatch) 
 def launch(
     place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Iterator[Launch]:
-    """Launches an entry point with the function that is all of ``mlflow run``: whether it ended well, and its text.
+    """Launches an entry point as ``mlflow run`` does: whether it ended well, and its text.
 
-    The ``python`` of the entry point takes no seconds of imports; a killed launcher below is the whole command.
+    Neither the launcher nor its ``python`` takes seconds of imports: they are the function behind the command
+    and a forked process. The launcher that is killed below is the whole command.
     """
 
     def run(entry_point: str, **parameters: object) -> tuple[bool, str]:
@@ -175,7 +176,8 @@ def wait_for(answer):
     return found
 
 
-def test_json_of_a_pipe_is_read_by_scripts(place: Path) -> None:
+@pytest.mark.usefixtures("launch")
+def test_json_of_a_pipe_is_read_by_scripts() -> None:
     open_store()
-    status, text = finish(start(sys.executable, "-m", "mlproject", "ls", "--json"))
+    status, text = finish(start("python", "-m", "mlproject", "ls", "--json"))
     assert (status, json.loads(text)) == (0, [])
