@@ -6,11 +6,16 @@ thread, and lives as long as the tests.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import multiprocessing
 import os
+import runpy
+import socket
 import sys
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -20,20 +25,25 @@ ROOT = Path(__file__).parents[1]
 IMPORTED = (
     "pytest",
     "torch",
+    "torch._dynamo",  # torch imports it at the first step of an optimizer and at the first count of FLOPs
     "onnxruntime",
     "optuna",
     "scipy.stats",
+    "seaborn",
+    "matplotlib.backends.backend_pdf",
+    "fontTools.subset",
     "mlflow.store.tracking.sqlalchemy_store",
-    "mlproject.cli",
-    "mlproject.report",
-    "mlproject.runs",
-    "mlproject.recipes",
-    "mlproject.features",
+    "mlproject.cli.session",
+    "mlproject.analysis",
+    "mlproject.report.study_report",
+    "mlproject.runs.analysis_run",
+    "mlproject.recipes.probe.run",
+    "mlproject.features.engines",
     "mlproject.training.heads",
     "mlproject.training.networks",
     "mlproject.tuning.search.study",
 )
-"""Modules that the forked process imports once."""
+"""Modules that the forked process imports once: those of a sweep, of its figures and of its search."""
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(list(IMPORTED))
 
@@ -71,6 +81,78 @@ def command(*words: str) -> None:
 
     sys.argv = ["mlproject", *words]
     cli.main()
+
+
+PYTHON = """#!{python} -IS
+import json, os, socket, sys
+call = [sys.argv[1:], os.getcwd(), dict(os.environ)]
+os.chdir({folder!r})
+with socket.socket(socket.AF_UNIX) as line:
+    line.connect("socket")
+    socket.send_fds(line, [b"streams"], [1, 2])
+    line.sendall(json.dumps(call).encode())
+    line.shutdown(socket.SHUT_WR)
+    sys.exit(int(line.makefile().read()))
+"""
+
+
+@contextlib.contextmanager
+def python_in(folder: Path) -> Iterator[None]:
+    """A command ``python`` in a new folder: ``python -m MODULE`` runs in a forked process.
+
+    For what starts ``python`` by its name, such as entry points of a project. The process has the arguments,
+    the folder, the environment and the streams of the command, which ends with its exit status.
+    """
+    folder.mkdir()
+    server = started(_serve, folder)
+    wait_for((folder / "socket").exists, server)
+    program = folder / "python"
+    program.write_text(PYTHON.format(python=sys.executable, folder=str(folder)))
+    program.chmod(0o700)
+    yield
+    server.kill()
+    server.join()
+
+
+def _serve(folder: Path) -> None:
+    os.chdir(folder)  # the path of a socket has at most 107 characters
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("socket.new")
+        listening.listen()
+        os.rename("socket.new", "socket")
+        while True:
+            line, _ = listening.accept()
+            with line:
+                _, streams, *_ = socket.recv_fds(line, len(b"streams"), 2)
+                words, where, environment = json.loads(line.makefile().read())
+                if (child := os.fork()) == 0:
+                    _run_module(words, where, environment, streams)
+                for stream in streams:
+                    os.close(stream)
+                line.sendall(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])).encode())
+
+
+def _run_module(words: list[str], folder: str, environment: dict[str, str], streams: list[int]) -> None:
+    """``python -m MODULE``, and the end of this process."""
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    for stream, given in zip((1, 2), streams, strict=True):
+        os.dup2(given, stream)
+    option, module, *arguments = words
+    status: object = 1
+    try:
+        assert option == "-m"
+        sys.argv = [module, *arguments]
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        status = 0
+    except SystemExit as end:
+        status = end.code
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status if isinstance(status, int) else int(status is not None))
 
 
 def _run(

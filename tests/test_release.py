@@ -1,4 +1,4 @@
-"""What a release installs: the lock file, the page of licences, the plans in the package."""
+"""What a release installs: the lock file, the page of licences, the files in the package."""
 
 from __future__ import annotations
 
@@ -18,10 +18,8 @@ PINS = {
     canonicalize_name(pin.name): pin
     for pin in map(Requirement, re.findall(r"^(\w.*?) \\$", LOCK, re.MULTILINE))
 }
-DECLARED = [
-    Requirement(line)
-    for line in tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
-]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+DECLARED = [Requirement(line) for line in PROJECT["project"]["dependencies"]]
 
 
 def applies(requirement: Requirement, extra: str = "") -> bool:
@@ -87,3 +85,11 @@ def test_the_page_of_dependencies_lists_every_pin_with_a_licence() -> None:
     listed = {name: number for name, number, licence in rows if licence.strip()}
     wanted = {pin.name: dependencies.version(pin) for pin in dependencies.pins()}
     assert {name: number for name, number in listed.items() if name != "---"} == wanted, "run make lock"
+
+
+def test_every_file_of_the_package_is_installed() -> None:
+    package = ROOT / "src" / "mlproject"
+    patterns = PROJECT["tool"]["setuptools"]["package-data"]["mlproject"]
+    installed = {path for pattern in patterns for path in package.glob(pattern)}
+    others = {path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert others - installed == set()

@@ -17,20 +17,23 @@ N_CLASSES |= {"cifar100": 10}  # of the tiny copy below
 N_CLASSES |= {"embedded-scenes-32": 11, "embedded-scenes-64": 11, "voc2012": 21, "oxford-pets": 3}
 
 
-@pytest.fixture
-def root(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
     """A data root with a tiny copy of each published set, in the files that torchvision reads."""
+    folder = tmp_path_factory.mktemp("data")
     for name in ("MNIST", "FashionMNIST"):
-        write_mnist(tmp_path / name / "raw")
-    write_cifar(tmp_path / "cifar-10-batches-py", [f"data_batch_{i}" for i in range(1, 6)], "test_batch")
-    write_cifar(tmp_path / "cifar-100-python", ["train"], "test")
-    write_pairs(tmp_path, SEGMENTATION_SETS["voc2012"], first=0)
-    write_pairs(tmp_path, SEGMENTATION_SETS["oxford-pets"], first=1)
-    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
-    monkeypatch.setenv("MLPROJECT_DATA", str(tmp_path))
+        write_mnist(folder / name / "raw")
+    write_cifar(folder / "cifar-10-batches-py", [f"data_batch_{i}" for i in range(1, 6)], "test_batch")
+    write_cifar(folder / "cifar-100-python", ["train"], "test")
+    write_pairs(folder, SEGMENTATION_SETS["voc2012"], first=0)
+    write_pairs(folder, SEGMENTATION_SETS["oxford-pets"], first=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
+        patch.setenv("MLPROJECT_DATA", str(folder))
+        yield
 
 
-@pytest.fixture(params=DATASETS)
+@pytest.fixture(scope="module", params=DATASETS)
 def images(request, root):
     return load_images(request.param)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from mlproject.losses import Observation, write_losses
@@ -13,10 +14,10 @@ from tests.studies import cell, planted
 SIZES = (100, 200, 400, 800, 1600)
 
 
-def store_study(experiment: str) -> Store:
-    """Finished cells of one model at five sizes and two seeds, in an experiment of that name."""
+def store_study(experiment: str, sizes: Sequence[int] = SIZES) -> Store:
+    """Finished cells of one model at some sizes and two seeds, in an experiment of that name."""
     store = open_store(experiment)
-    for size in SIZES:
+    for size in sizes:
         for seed in (0, 1):
             _store(store, planted(cell(size=size, seed=seed), n=60))
     return store

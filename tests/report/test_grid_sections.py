@@ -3,11 +3,20 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
 from mlproject.analysis import analyse
-from mlproject.report import render_markdown, study_document, terminal_text, to_csv, write_report
+from mlproject.report import (
+    render_markdown,
+    study_document,
+    study_json,
+    terminal_text,
+    to_csv,
+    to_json,
+    write_document,
+)
 from tests.report.pictures import assert_not_blank
 from tests.studies import WIDTHS, grid_study
 
@@ -24,7 +33,9 @@ def study():
 
 
 def test_joint_laws_are_in_tables_page_latex_and_pictures(study, tmp_path):
-    write_report(study, tmp_path)
+    whole = study_document(study)
+    (section,) = (part for part in whole.sections if any(figure.name == "joint" for figure in part.figures))
+    write_document(replace(whole, sections=(section,)), tmp_path, page="summary.md")
     names = {path.name for path in tmp_path.rglob("*")}
     assert {"joint.png", "joint.pdf", "frontier.png", "joint_laws.tex", "frontier.csv"} <= names
     (grid,) = study.grids
@@ -47,7 +58,7 @@ def test_joint_laws_are_in_tables_page_latex_and_pictures(study, tmp_path):
     assert "most expensive cells" in text
     assert r"\alpha" in (tmp_path / "latex" / "joint_laws.tex").read_text()
     assert_not_blank(tmp_path)
-    content = json.loads((tmp_path / "data" / "fits.json").read_text())
+    content = json.loads(to_json(study_json(study)))
     assert content["joints"][0]["cost"]["measured"] is True
     assert len(content["joints"][0]["predictions"]) == 6
 

@@ -23,7 +23,8 @@ def killed_in_its_analysis(*words: str) -> None:
 
 @pytest.fixture
 def study() -> Store:
-    return store_study(f"test-{uuid.uuid4().hex[:8]}")
+    """Two sizes carry no law: nothing here asks what was fitted."""
+    return store_study(f"test-{uuid.uuid4().hex[:8]}", sizes=(100, 200))
 
 
 def statuses(store: Store) -> list[str]:
@@ -46,7 +47,7 @@ def test_the_same_cells_are_fitted_once_by_two_processes(
     study: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = fit_study(study, name="all")
-    (path,) = study.locks.glob("fit-*.lock")
+    path = study.lock_path(f"fit-{study.client.get_run(first.run_id).data.tags['fit.key']}")
     monkeypatch.setattr("mlproject.runs.analysis_run.analyse", lambda _: pytest.fail("fitted twice"))
     answers = []
     with locked(path):
@@ -56,5 +57,5 @@ def test_the_same_cells_are_fitted_once_by_two_processes(
         assert second.is_alive(), "it waits for the first"
     second.join(60)
     assert [answer.run_id for answer in answers] == [first.run_id]
-    assert "waiting for another process that fits the same 10 cells" in caplog.text
+    assert "waiting for another process that fits the same 4 cells" in caplog.text
     assert statuses(study) == ["FINISHED"]

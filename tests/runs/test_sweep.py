@@ -220,8 +220,8 @@ def test_a_kept_result_is_used_for_the_same_cell_and_code_alone(
 
 
 def test_the_fit_is_a_tracked_run_that_names_the_runs_it_used(store: Store) -> None:
-    plan = small_plan()
-    results = run_plan(plan, store, Lines(6))
+    plan = small_plan(dataset_size="10,20")  # two sizes carry no law, and every file is written
+    results = run_plan(plan, store, Lines(4))
     fitted = fit_study(store, name="small", keys=[cell.key for cell in plan.cells])
     run = store.client.get_run(fitted.run_id)
     assert run.data.tags["kind"] == "fit"
@@ -249,8 +249,8 @@ def test_the_fit_is_a_tracked_run_that_names_the_runs_it_used(store: Store) -> N
         DigestMismatch, match=rf"damaged: run {lost.run_id} \(its losses.parquet is missing\); "
     ):
         fit_study(store, name="small")
-    rerun = run_plan(plan, store, Lines(6))
-    assert [r.status for r in rerun] == ["was done", "done", *["was done"] * 4]
+    rerun = run_plan(plan, store, Lines(4))
+    assert [r.status for r in rerun] == ["was done", "done", *["was done"] * 2]
     assert fit_study(store, name="small").run_id == again.run_id, "the same losses again"
 
 
@@ -264,8 +264,8 @@ PLAN = """
 model = "efficientnet_lite0"
 weights = "imagenet"
 eval_size = 20
-dataset_size = [10, 20, 40]
-seed = [0, 1]
+dataset_size = [10, 20]
+seed = [0, 1, 2]
 knobs = { target = "labels", epochs = 5 }
 """
 

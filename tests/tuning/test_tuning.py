@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mlproject.analysis import analyse
 from mlproject.cli.console import Lines
 from mlproject.errors import StoreUnreachable, WrongUse
 from mlproject.plans import Plan, plan_of, read_plan
 from mlproject.progress import Silent
 from mlproject.recipes import build_recipe
-from mlproject.runs import fit_study, run_plan
+from mlproject.report import study_document, study_json, to_csv, to_json
+from mlproject.runs import run_plan
 from mlproject.tracking import Store
 from mlproject.tuning import coordinates
 from mlproject.tuning.trials import validation_curves
@@ -22,6 +23,8 @@ SMALL = {
     "model": "efficientnet_lite0", "weights": "imagenet", "dataset_size": "20", "seed": "0,1",
     "eval_size": 20, "validation_size": 20, "target": "labels", "batch_size": 8,
 }  # fmt: skip
+FEW_IMAGES = {"eval_size": 5, "validation_size": 10}
+"""For larger image scales, at which an image takes several passes."""
 
 
 def tuned_plan(tmp_path: Path, **changes: object) -> Plan:
@@ -116,7 +119,7 @@ def test_the_evaluation_split_is_never_looked_at(tmp_path: Path, store: Store):
         {"target": "features", "optimizer": "sgd", "batch_size": 64},
         {"target": "pixels"},
         {"solver": "ridge", "loss": "mse"},
-        {"image_scales": "1,2"},
+        {"image_scales": "1,2"} | FEW_IMAGES,
     ],
 )
 def test_trials_side_by_side_equal_cells_run_one_by_one(knobs: dict[str, object]):
@@ -212,7 +215,10 @@ def test_every_trial_is_a_child_run_where_that_is_asked_for(tmp_path: Path, stor
 
 def test_optimiser_batch_size_and_image_scales_are_tuned_together(tmp_path: Path, store: Store):
     plan = tuned_plan(
-        tmp_path, tune="optimizer=adam|sgd,batch_size=4..16,image_scales=1|2,lr=1e-4..1e-1", epochs=2
+        tmp_path,
+        tune="optimizer=adam|sgd,batch_size=4..16,image_scales=1|2,lr=1e-4..1e-1",
+        epochs=2,
+        **{"dataset_size": "10", "seed": "0"} | FEW_IMAGES,
     )
     results, _ = run(plan, store)
     assert results[0].cell.image_scales in ((1.0,), (2.0,))
@@ -232,11 +238,15 @@ def test_cells_tuned_alike_share_a_curve_and_never_meet_untuned_ones(tmp_path: P
     results, _ = run(tuned_plan(tmp_path, **sizes), store)
     assert len({r.cell.knobs["lr"] for r in results}) > 1
     run(plan_of("untuned", SMALL | sizes | {"epochs": 4}), store)
-    fitted = fit_study(store, name="both")
-    fits = json.loads(artifact(store, fitted.run_id, "data/fits.json"))
-    text = json.dumps(fits)
-    assert "tuned epochs,lr" in text
-    assert artifact(store, fitted.run_id, "tables/exponents.csv").count("tuned epochs,lr") > 0
+    study = analyse(list(store.observations()), n_draws=50)
+    tuned = {result.run_id for result in results}
+    curves = [{run for point in curve.points for run in point.run_ids} for curve in study.along("images")]
+    assert tuned in curves
+    assert all(curve == tuned or not curve & tuned for curve in curves)
+    assert len(curves) == 2
+    assert b"tuned epochs,lr" in to_json(study_json(study))
+    (exponents,) = (table for table in study_document(study).tables if table.name == "exponents")
+    assert b"tuned epochs,lr" in to_csv(exponents)
 
 
 def test_a_plan_says_how_it_is_tuned_and_its_words_can_be_replaced(tmp_path: Path):

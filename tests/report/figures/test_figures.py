@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from mlproject.report import RC
 from mlproject.report.figures import (
+    FONT,
     encode,
     error_bars,
     figure_text,
@@ -43,6 +44,7 @@ def curve(*, random=False, size=None):
     [
         (1200, "1,200"), (4653000, "4.65M"), (0.25, "0.25"), (100, "100"), (3.5e9, "3.5G"), (2e13, "20T"),
         (1e18, "1,000P"), (999_600, "999,600"), (999_600_000, "1,000M"), (1e-4, "1e-04"),
+        (999.5, "1,000"),
     ],
 )  # fmt: skip
 def test_a_tick_is_written_short(value, want):
@@ -144,3 +146,25 @@ def test_the_same_figure_gives_the_same_bytes(kind, magic):
         first, second = drawn(), drawn()
     assert first.startswith(magic)
     assert first == second
+
+
+@pytest.mark.parametrize("style", ["normal", "italic"])
+def test_text_is_that_of_dejavu_sans_also_beyond_the_characters_of_the_font_of_figures(style):
+    def drawn(family):
+        figure = Figure(figsize=(4, 0.6))
+        figure.text(0.02, 0.5, "AV. To 1,200 – “é ł ß” α ≤ ∞ × 10⁻² Ωx Жλ ☂", family=family, style=style)
+        return encode(figure, "png")
+
+    assert drawn([FONT, "DejaVu Sans"]) == drawn("DejaVu Sans")
+    with pytest.warns(UserWarning, match="missing from font"):
+        assert drawn(FONT) != drawn("DejaVu Sans"), "the font of figures is in use"
+
+
+def test_a_pdf_holds_the_characters_of_the_small_font():
+    with matplotlib.rc_context(RC):
+        figure = Figure(figsize=(2, 1.5))
+        figure.text(0.1, 0.5, r"text and $E + k\,x^{-\alpha}$")
+        content = encode(figure, "pdf")
+    assert b"FigureSans" in content
+    assert b"FigureSans-Oblique" in content
+    assert b"DejaVu" not in content

@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib
@@ -18,6 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis as Ruler
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
@@ -40,7 +42,13 @@ DIGITS: tuple[tuple[float, tuple[float, ...]], ...] = (
     (math.inf, (1,)),
 )
 """Leading digits of the ticks of a log axis, by how many decades it spans at most."""
+FONT = "Figure Sans"
+"""DejaVu Sans with fewer characters, which halves the time of a PDF (``scripts/figure_fonts.py``)."""
 RC: dict[Any, Any] = {
+    "font.family": [FONT, "DejaVu Sans"],  # the second for what the first has not
+    "mathtext.fontset": "custom",
+    "mathtext.it": f"{FONT}:italic",
+    **{f"mathtext.{style}": FONT for style in ("rm", "sf", "tt", "cal", "bf", "bfit")},
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -59,6 +67,10 @@ RC: dict[Any, Any] = {
     "savefig.dpi": 220,
     "axes.titley": 1.0,  # else every draw measures all labels to find room for the title
 }
+
+
+for _file in Path(__file__).parent.glob("*.ttf"):
+    fontManager.addfont(_file)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +150,7 @@ def short(value: float, n_digits: int = 3) -> str:
         if value >= factor:
             scaled = value / factor
             return (f"{scaled:.{n_digits}g}" if scaled < 999.5 else f"{scaled:,.0f}") + unit
-    if value >= 1000 or value == int(value):
+    if value >= 1000 or value == int(value) or float(f"{value:.{n_digits}g}") >= 1000:
         return f"{value:,.0f}"
     return f"{value:.{n_digits}g}" if value >= 1e-3 else f"{value:.{n_digits - 3}e}"
 
