@@ -67,9 +67,9 @@ def assess(
     noise is known, 0 where they hold only part of it, as of one seed. ``influence`` [n, m] is that of every
     image on each y. ``ceiling`` is the uninformed loss, where it is known. ``laws`` names the laws to use, by
     default those that suit the number of axes. ``axes`` names the axes in messages. ``cost`` orders the cells
-    of a grid by price for the held-out prediction (default: product of scales).
-    Rows that repeat others and outliers of a curve are left out of all fits and named in flags (``select``).
-    Points that cannot be used (a loss of zero, a single scale) give an assessment that says so.
+    of a grid by price for the held-out prediction (default: product of scales). Repeated rows and outliers
+    are left out of all fits and named in flags (``select``). Points that cannot be used (a loss of zero, a
+    single scale) give an assessment that says so.
     Raises: WrongUse for a law that does not exist, BadInput for a law of other axes.
     """
     scales = np.asarray(x, dtype=np.float64)
@@ -79,10 +79,9 @@ def assess(
     if scales.shape[1] > 1 and (shortage := grid_shortage(scales, labels)):
         return _refused(scales, shortage)
     try:
-        noise = sd
         if sd is None and draws is not None:
-            noise = unshared_noise(np.asarray(y, dtype=np.float64), np.asarray(draws, dtype=np.float64))
-        points = read_points(scales, y, sd=noise, draws=draws, ceiling=ceiling, noise_dof=noise_dof)
+            sd = unshared_noise(np.asarray(y, dtype=np.float64), np.asarray(draws, dtype=np.float64))
+        points = read_points(scales, y, sd=sd, draws=draws, ceiling=ceiling, noise_dof=noise_dof)
         effect = read_influence(influence, points)
     except BadInput as error:
         return _refused(scales, f"not fitted: {error}")
