@@ -42,12 +42,14 @@ def by_law(law):
 @pytest.mark.parametrize("seed", [3, 55])
 def test_the_form_that_fits_worst_inside_and_predicts_best_outside_is_not_lost(seed):
     y, out = unlike(seed), N.max() == N
-    forms = {law: fit(X[~out], y[~out], law=law) for law in ("separable", "product", "coupled")}
+    laws = ("separable", "product", "log_plane", "coupled")
+    forms = {law: fit(X[~out], y[~out], law=law) for law in laws}
     inside = {law: np.std(found.residuals) for law, found in forms.items()}
     outside = {law: error(found.predict(X[out]), y[out]) for law, found in forms.items()}
-    assert max(inside, key=inside.get) == min(outside, key=outside.get) == "product"
+    products = {"product", "log_plane"}
+    assert set(sorted(inside, key=inside.get)[2:]) == set(sorted(outside, key=outside.get)[:2]) == products
     found = average(X[~out], y[~out]).predict(X[out])
-    assert error(found, y[out]) < 1.2 * outside["product"]
+    assert error(found, y[out]) < 1.2 * max(outside[law] for law in products)
     assert error(found, y[out]) < 0.5 * outside["separable"]
     assert np.all((found.low < y[out]) & (y[out] < found.high))
 

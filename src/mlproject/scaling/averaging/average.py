@@ -38,7 +38,7 @@ from mlproject.scaling.laws import AVERAGED, find_law
 from mlproject.scaling.laws.law import Array, ScalingLaw
 
 RISING = ("power",)
-LEAST_SAMPLES = 2.0  # effective sample size below which a posterior is flagged
+LEAST_SAMPLES = 20.0  # effective sample size below which a posterior is flagged
 LEAST_WEIGHT = 0.05  # of a law for this flag
 SAMPLES = 1000  # of the parameters of one law
 
@@ -189,7 +189,7 @@ def average_points(points: Points, members: Mapping[str, ScalingLaw]) -> Average
         standings=standings,
         parameters=parameters,
         n_cuts=n_cuts,
-        flags=(*find_flags(points), *_sampling_flags(posteriors, weights)),
+        flags=(*find_flags(points), *sampling_flags(posteriors, weights)),
         points=points,
         posteriors=posteriors,
     )
@@ -210,8 +210,8 @@ def find_flags(points: Points) -> tuple[str, ...]:
     return tuple(flags)
 
 
-def _sampling_flags(posteriors: Mapping[str, Posterior], weights: Mapping[str, float]) -> tuple[str, ...]:
-    """A warning where noise is so small that hardly more than one sample of a law has weight."""
+def sampling_flags(posteriors: Mapping[str, Posterior], weights: Mapping[str, float]) -> tuple[str, ...]:
+    """A warning where hardly any samples of a law with weight fit the points, as with very small noise."""
     few = [
         n
         for n, post in posteriors.items()

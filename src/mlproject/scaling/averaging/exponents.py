@@ -20,7 +20,10 @@ from mlproject.scaling.laws.law import Array
 SPAN = float(np.log(2.0))
 """ln of the ratio of the two scales, one on either side, between which a local exponent is measured."""
 SAMPLES = 2000  # of parameters, over all laws
-SLOPES = ("power", "power_floor", "zhai", "separable", "product")
+SLOPES = {
+    *("power", "power_floor", "zhai"),
+    *("separable", "product", "log_plane", "coupled", "bounded_sum", "separable3", "product3"),
+}
 """Laws whose alpha and beta are the slopes far beyond the data."""
 
 
@@ -79,9 +82,8 @@ def asymptotic_exponents(
     out = {}
     for symbol in ("alpha", "beta"):
         samples = []
-        for name in SLOPES:
-            post = posteriors.get(name)
-            if post is None or symbol not in post.law.names:
+        for name, post in posteriors.items():
+            if name not in SLOPES or symbol not in post.law.names:
                 continue
             picked, _ = post.resample(max(1, round(SAMPLES * weights[name])))
             samples.append(post.theta[picked, post.law.names.index(symbol)])

@@ -19,7 +19,11 @@ from mlproject.scaling.averaging.posterior import Posterior, condition_all, post
 from mlproject.scaling.fitting.points import Points
 from mlproject.scaling.laws.law import Array, ScalingLaw
 
-FAMILY = {"bounded_sum": "separable", "power": "power_floor"}  # laws with a common limit share its prior
+FAMILY = {
+    "bounded_sum": "separable",
+    "power": "power_floor",
+    "log_plane": "product",
+}  # laws with a common limit share its prior
 PRIOR_SHARE = 0.5  # of the weights: a few cuts can favour a law by chance
 TEMPERED = 0.5  # power of the evidence for joint laws that are also scored by rolling origin
 LEFT_OUT = (0.08, 0.15, 0.22)  # of the range of sizes, for each cut
@@ -27,6 +31,7 @@ REACH = 0.17  # of the range of sizes beyond a cut that is scored
 LEAST_SCALES = 5  # distinct scales to fit
 MOST_SCORED = 6
 COMPONENTS = 100
+ENOUGH = 60.0  # effective size of the posterior of a cut
 
 
 def prior_weights(
@@ -73,7 +78,7 @@ def rolling_scores(points: Points, members: Mapping[str, ScalingLaw]) -> tuple[d
         ceiling = None if part.ceiling is None else part.ceiling / part.loss_unit
         at, observed = part.scaled(points.x[held]), np.log(points.y[held] / part.loss_unit)
         for name, law in members.items():
-            scores[name] += log_density(posterior(law, averaged, given, ceiling), at, observed)
+            scores[name] += log_density(posterior(law, averaged, given, ceiling, ENOUGH), at, observed)
         n_cuts += 1
     return scores, n_cuts
 

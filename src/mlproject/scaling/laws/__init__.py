@@ -12,6 +12,7 @@ from mlproject.scaling.laws.several_axes import (
     COUPLED,
     INTERACTION,
     KAPLAN,
+    LOG_PLANE,
     PRODUCT,
     PRODUCT3,
     SEPARABLE,
@@ -19,17 +20,17 @@ from mlproject.scaling.laws.several_axes import (
 )
 
 ONE_AXIS = (POWER, POWER_FLOOR, SHIFTED, ZHAI, M3, BOUNDED, M4, BNSL1, BNSL2)
-TWO_AXES = (SEPARABLE, PRODUCT, INTERACTION, COUPLED, KAPLAN, BOUNDED_SUM, ROSENFELD)
+TWO_AXES = (SEPARABLE, PRODUCT, LOG_PLANE, INTERACTION, COUPLED, KAPLAN, BOUNDED_SUM, ROSENFELD)
 THREE_AXES = (SEPARABLE3, PRODUCT3, OVERFITTING)
 STANDARD = {
     1: ("power", "power_floor"),
-    2: ("separable", "product", "coupled", "bounded_sum"),
+    2: ("separable", "product", "log_plane", "coupled", "bounded_sum"),
     3: ("separable3", "product3"),
 }
 """Laws that an assessment fits on their own, by number of axes: profiles of richer laws rarely close."""
 AVERAGED = {
     1: ("power", "power_floor", "m3", "bnsl1", "bnsl2"),
-    2: ("separable", "product", "coupled", "bounded_sum"),
+    2: ("separable", "product", "log_plane", "coupled", "bounded_sum"),
     3: ("separable3", "product3"),
 }
 """Laws that are averaged where none are named, by number of axes; m4 too where the ceiling is known."""
