@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from mlproject.errors import BadInput
 from mlproject.scaling.allocation.budget import Cost
 from mlproject.scaling.averaging.average import Average, average_points, default_laws
+from mlproject.scaling.averaging.averaged_points import thinned
 from mlproject.scaling.fitting.fit import Fit, fit_points, read_influence
 from mlproject.scaling.fitting.intervals import Estimate
 from mlproject.scaling.fitting.points import Points, Prediction, read_points, unshared_noise
@@ -50,7 +51,8 @@ class LawFit:
     """One law of an assessment: its weight, verdict with reason, parameters, and ranks from 1.
 
     ``fit`` is None where the law was only averaged or the data cannot carry it; parameters are then the
-    quantiles of its posterior, or empty. An estimate whose ``identified`` is False has limits at most.
+    quantiles of its posterior, or empty. A dense grid is fitted averaged (``thinned``), without outliers. An
+    estimate whose ``identified`` is False has limits at most.
     """
 
     law: str
@@ -245,11 +247,11 @@ def _law(data: _Data, name: str, averaged: Average | None) -> LawFit:
         row = LawFit(law=name, weight=weight, verdict=UNIDENTIFIABLE, reason="", parameters={})
     if refusal:
         return replace(row, reason=refusal)
-    fitted = fit_points(data.points, LAWS[name], influence=data.influence)
-    parameters = {
-        key: replace(estimate, identified=key in fitted.identified)
-        for key, estimate in fitted.parameters.items()
-    }
+    rows = np.ones(len(data.points.y), dtype=bool) if averaged is None else ~averaged.outliers
+    influence = None if data.influence is None else data.influence[:, rows]
+    fitted = fit_points(thinned(data.points.take(rows)), LAWS[name], influence=influence)
+    given = fitted.parameters.items()
+    parameters = {key: replace(estimate, identified=key in fitted.identified) for key, estimate in given}
     return replace(row, verdict=fitted.verdict, reason=fitted.reason, parameters=parameters, fit=fitted)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from mlproject.errors import BadInput
 from mlproject.scaling import average
-from mlproject.scaling.averaging.average import sampling_flags
+from mlproject.scaling.averaging.flags import sampling_flags
 
 SIZES = np.geomspace(100.0, 6400.0, 7)
 

@@ -13,12 +13,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from mlproject.errors import BadInput
 from mlproject.scaling.averaging.averaged_points import average_repeats
 from mlproject.scaling.averaging.exponents import asymptotic_exponents, irreducible_loss, local_exponent
+from mlproject.scaling.averaging.flags import find_flags, outlier_flags, sampling_flags
+from mlproject.scaling.averaging.outliers import outlying
 from mlproject.scaling.averaging.posterior import (
     COMPONENTS,
     OFFSETS,
@@ -33,13 +35,11 @@ from mlproject.scaling.fitting.intervals import LEVELS, TAIL, Estimate
 from mlproject.scaling.fitting.least_squares import one_thread
 from mlproject.scaling.fitting.points import Points, Prediction, horizon, read_points, read_scales
 from mlproject.scaling.fitting.profile_likelihood import interpolate_dense
-from mlproject.scaling.fitting.verdict import rises, rising_axes
+from mlproject.scaling.fitting.verdict import rises
 from mlproject.scaling.laws import AVERAGED, find_law
 from mlproject.scaling.laws.law import Array, ScalingLaw
 
 RISING = ("power",)
-LEAST_SAMPLES = 20.0  # effective sample size below which a posterior is flagged
-LEAST_WEIGHT = 0.05  # of a law for this flag
 SAMPLES = 1000  # of the parameters of one law
 
 
@@ -62,7 +62,7 @@ class Average:
 
     Points of too few scales for a verdict leave so few degrees of freedom that the priors of laws would
     decide the intervals. They then hold the interval of the power law as well (``least``, see ``beside``),
-    and the exponents are not identified.
+    and the exponents are not identified. ``outliers`` [m] marks given rows that are left out of ``points``.
     """
 
     standings: Mapping[str, Standing]
@@ -70,6 +70,7 @@ class Average:
     n_cuts: int
     flags: tuple[str, ...]
     points: Points = field(repr=False)
+    outliers: NDArray[np.bool_] = field(repr=False)
     posteriors: Mapping[str, Posterior] = field(repr=False)
     least: Fit | None = field(default=None, repr=False)
 
@@ -175,7 +176,9 @@ def default_laws(points: Points) -> tuple[str, ...]:
 
 @one_thread
 def average_points(points: Points, members: Mapping[str, ScalingLaw]) -> Average:
-    """Average laws over checked points."""
+    """Average laws over checked points; outliers of a grid are left out and named in a flag."""
+    outliers = outlying(points)
+    named, points = outlier_flags(points, outliers), points.take(~outliers)
     averaged = average_repeats(points)
     given = condition_all(averaged)
     ceiling = None if points.ceiling is None else points.ceiling / points.loss_unit
@@ -189,38 +192,10 @@ def average_points(points: Points, members: Mapping[str, ScalingLaw]) -> Average
         standings=standings,
         parameters=parameters,
         n_cuts=n_cuts,
-        flags=(*find_flags(points), *sampling_flags(posteriors, weights)),
+        flags=(*named, *find_flags(points), *sampling_flags(posteriors, weights)),
         points=points,
+        outliers=outliers,
         posteriors=posteriors,
-    )
-
-
-def find_flags(points: Points) -> tuple[str, ...]:
-    """Warnings to show beside the average."""
-    flags = []
-    if rises(points):
-        flags.append("the loss rises: of the averaged laws only the power law can follow it")
-    elif axes := rising_axes(points):
-        where = " and ".join(map(str, axes))
-        flags.append(f"the loss rises along axis {where}, which all averaged laws take to be unlikely")
-    if points.n_scales < 5:
-        flags.append(
-            f"{points.n_scales} distinct scales: weights come from priors and misfit, without held-out points"
-        )
-    return tuple(flags)
-
-
-def sampling_flags(posteriors: Mapping[str, Posterior], weights: Mapping[str, float]) -> tuple[str, ...]:
-    """A warning where hardly any samples of a law with weight fit the points, as with very small noise."""
-    few = [
-        n
-        for n, post in posteriors.items()
-        if weights[n] > LEAST_WEIGHT and post.effective_size < LEAST_SAMPLES
-    ]
-    if not few:
-        return ()
-    return (
-        f"too few samples fit {' and '.join(few)}, so intervals may be too narrow: is the noise this small?",
     )
 
 

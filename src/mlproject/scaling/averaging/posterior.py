@@ -58,6 +58,10 @@ class Posterior:
         """Effective sample size of the weights."""
         return effective_size(np.log(self.weights.sum(axis=1) + 1e-300))
 
+    def prior(self) -> Array:
+        """Samples [s, p] of the parameters as they are plausible before the losses are seen."""
+        return _parameters(self.law, first_samples(self.law.n_prior), span_of(self.points))
+
     @property
     def dof(self) -> float:
         """Degrees of freedom of the noise, with a level that is estimated too where it is not known."""
@@ -125,29 +129,24 @@ def posterior(
     ceiling: float | None,
     enough: float = ENOUGH,
 ) -> Posterior:
-    """Sample the posterior of a law; ``ceiling`` is the scaled uninformed loss where it is known.
-
-    ``enough`` is the effective sample size to reach.
-    """
+    """Sample the posterior of a law to an effective size; ``ceiling`` is a known scaled uninformed loss."""
     level = float(np.log(ceiling)) if ceiling is not None and law.ceiling is not None else None
-    span = Span(low=points.log_x.min(axis=0), high=points.log_x.max(axis=0))
+    span = span_of(points)
 
     def log_shape(z: Array) -> Array:
         return log_mean(law, _parameters(law, z, span), points.log_x)
 
     first = first_samples(law.n_prior)
     score = log_likelihood(points, given, log_shape(first), level)
-    bare = _parameters(law, first, span)[:, law.names.index("E")] == 0.0 if "E" in law.names else None
-    branches = [np.ones(len(first), dtype=bool)] if bare is None or not bare.any() else [bare, ~bare]
+    floorless = _parameters(law, first, span)[:, law.names.index("E")] == 0.0 if "E" in law.names else None
     begin = [
         (part, _best(first[rows], score[rows, h]))
         for h, part in enumerate(given)
         if part.discrepancy.drift == 0.0
-        for rows in branches
+        for rows in _branches(floorless, len(first))
     ]
-    starts = find_modes(
-        log_shape, points, [part for part, _ in begin], level, np.stack([best for _, best in begin])
-    )
+    parts, best = [part for part, _ in begin], np.stack([rows for _, rows in begin])
+    starts = find_modes(log_shape, points, parts, level, best)
     z, log_weight = sample(
         lambda at: log_likelihood(points, given, log_shape(at), level), first, score, starts, enough
     )
@@ -161,6 +160,11 @@ def posterior(
         level=level,
         log_evidence=log_evidence - (0.0 if level is None else LEVEL_WIDTH),
     )
+
+
+def span_of(points: AveragedPoints) -> Span:
+    """The range of the scales of the points."""
+    return Span(low=points.log_x.min(axis=0), high=points.log_x.max(axis=0))
 
 
 def condition_all(points: AveragedPoints) -> list[Conditioned]:
@@ -179,6 +183,13 @@ def _parameters(law: ScalingLaw, z: Array, span: Span) -> Array:
     """Parameters of the prior at standard normal numbers; overflows over tens of decades become HUGE."""
     with np.errstate(over="ignore", invalid="ignore"):
         return np.nan_to_num(law.prior(z, span), nan=0.0, posinf=HUGE)
+
+
+def _branches(floorless: NDArray[np.bool_] | None, n: int) -> list[NDArray[np.bool_]]:
+    """Rows of samples with a floor and without one, between which no search for a mode passes."""
+    if floorless is None or not floorless.any():
+        return [np.ones(n, dtype=bool)]
+    return [floorless, ~floorless]
 
 
 def _best(z: Array, score: Array) -> Array:

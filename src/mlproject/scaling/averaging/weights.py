@@ -56,11 +56,12 @@ def weigh(prior: Array, scores: Array | None, evidence: Array, points: AveragedP
     likelihood: Holmes and Walker 2017, Biometrika 104, 497). Rolling-origin scores set the remaining share,
     of which ``PRIOR_SHARE`` is kept for the prior.
     """
-    least = TEMPERED if points.log_x.shape[1] > 1 else 0.0
-    share = 1.0 if points.noise_known else float(np.clip((8.0 - len(points.log_y)) / 4.0, least, 1.0))
+    joint = points.log_x.shape[1] > 1
+    few = float(np.clip((8.0 - len(points.log_y)) / 4.0, 0.0, 1.0))
+    share = max(few, TEMPERED) if joint else 1.0 if points.noise_known else few
     base = np.log(prior) + share * (evidence - evidence.max())
     unscored = np.exp(base - special.logsumexp(base))
-    if scores is None or points.noise_known:
+    if scores is None or (points.noise_known and not joint):
         return np.asarray(unscored)
     scored = base + scores
     return np.asarray(

@@ -100,9 +100,8 @@ def _product_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str,
 
 
 def _plane_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Array]:
-    without_floor = np.insert(theta, 2, 0.0, axis=1)
-    units = _product_units(without_floor, log_unit, loss_unit)
-    return {name: units[name] for name in ("alpha", "beta", "k")}
+    alpha, beta, k = theta.T
+    return {"alpha": alpha, "beta": beta, "k": k * loss_unit * np.exp(theta[:, :2] @ log_unit)}
 
 
 def _coupled_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Array]:
@@ -248,11 +247,7 @@ KAPLAN = ScalingLaw(
     n_prior=3,
     axes=2,
 )
-THREE_EXPONENTS = (
-    exponent("alpha", -1.0, 3.0, 9),
-    exponent("beta", -1.0, 3.0, 9),
-    exponent("gamma", -1.0, 3.0, 9),
-)
+THREE_EXPONENTS = tuple(exponent(name, -1.0, 3.0, 9) for name in ("alpha", "beta", "gamma"))
 
 
 def _separable3_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Array]:
