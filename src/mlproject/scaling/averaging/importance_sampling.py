@@ -68,7 +68,7 @@ class Proposal:
 
 def around(mode: Array, covariance: Array) -> Proposal:
     """The proposal at a mode [d] with the covariance [d, d] of the posterior there."""
-    return Proposal(n=N_START, centres=mode[None], lower=np.linalg.cholesky(WIDEN * covariance))
+    return Proposal(n=N_START, centres=mode[None], lower=np.asarray(np.linalg.cholesky(WIDEN * covariance)))
 
 
 def first_samples(d: int) -> Array:
