@@ -17,6 +17,7 @@ from mlproject.report import (
     to_json,
     write_document,
 )
+from mlproject.report.grid_sections import grid_json
 from tests.report.pictures import assert_not_blank
 from tests.studies import WIDTHS, grid_study
 
@@ -67,6 +68,14 @@ def test_the_terminal_shows_the_joint_law(study):
     text = " ".join(terminal_text(study_document(study), width=400).split())
     assert "N* ~ C^" in text
     assert "weight" in text
+
+
+def test_the_flags_of_a_grid_are_on_the_page_and_in_the_json(study):
+    (grid,) = study.grids
+    flag = "1 run is far from all laws and left out: N = 9, D = 100 (loss 2)"
+    flagged = replace(grid, assessment=replace(grid.assessment, flags=(flag,)))
+    assert flag in render_markdown(study_document(replace(study, grids=(flagged,))))
+    assert grid_json(flagged)["flags"] == [flag]
 
 
 def test_a_grid_without_a_law_is_refused_on_the_page_and_in_the_table():

@@ -166,7 +166,7 @@ def test_the_most_expensive_cells_of_a_grid_are_held_out():
     price = x.prod(axis=1)
     assert price[found.held_out.rows].min() > price[~found.held_out.rows].max()
     assert found.verdict == "scaling"
-    assert set(found.fits) == {"separable", "product", "coupled", "bounded_sum"}
+    assert set(found.fits) == {"separable", "product", "log_plane", "coupled", "bounded_sum"}
     inside = (found.held_out.prediction.new_run_low < y[found.held_out.rows]) & (
         y[found.held_out.rows] < found.held_out.prediction.new_run_high
     )

@@ -19,6 +19,7 @@ from mlproject.report.formats import (
     as_scale,
     as_text,
     as_times,
+    assessment_text,
     ends,
     interval,
     sentence,
@@ -92,7 +93,7 @@ def _summary(grid: Grid) -> str:
     n_models, n_sizes = grid.shape
     parts = [
         f"{grid.label}: {len(grid.points)} cells, {n_models} model sizes × {n_sizes} data sizes.",
-        f"{sentence(grid.assessment.verdict)} {sentence(grid.assessment.reason)}",
+        sentence(assessment_text(grid.assessment)),
         *_held_out(grid),
         _cost(grid.allocation),
         *map(sentence, grid.allocation.refusals),
@@ -269,6 +270,7 @@ def _laws_json(grid: Grid, allocation: Allocation) -> dict[str, Any]:
     return {
         "verdict": assessment.verdict,
         "reason": assessment.reason,
+        "flags": list(assessment.flags),
         "weights": {law.law: law.weight for law in assessment.laws},
         "laws": laws,
         "predictions": [{name: row[name] for name in names} for row in _prediction_rows(grid)],

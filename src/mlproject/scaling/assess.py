@@ -24,6 +24,7 @@ from mlproject.errors import BadInput
 from mlproject.scaling.allocation.budget import Cost
 from mlproject.scaling.assessment import Assessment, HeldOut, LawFit
 from mlproject.scaling.averaging.average import Average, average_points, default_laws
+from mlproject.scaling.averaging.averaged_points import thinned
 from mlproject.scaling.fitting.fit import fit_points, read_influence
 from mlproject.scaling.fitting.points import Points, read_points, unshared_noise
 from mlproject.scaling.fitting.verdict import (
@@ -177,11 +178,9 @@ def _law(data: _Data, name: str, averaged: Average | None) -> LawFit:
         row = LawFit(law=name, weight=weight, verdict=UNIDENTIFIABLE, reason="", parameters={})
     if refusal:
         return replace(row, reason=refusal)
-    fitted = fit_points(data.points, LAWS[name], influence=data.influence)
-    parameters = {
-        key: replace(estimate, identified=key in fitted.identified)
-        for key, estimate in fitted.parameters.items()
-    }
+    fitted = fit_points(thinned(data.points), LAWS[name], influence=data.influence)
+    given = fitted.parameters.items()
+    parameters = {key: replace(estimate, identified=key in fitted.identified) for key, estimate in given}
     return replace(row, verdict=fitted.verdict, reason=fitted.reason, parameters=parameters, fit=fitted)
 
 

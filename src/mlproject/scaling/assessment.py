@@ -20,7 +20,8 @@ class LawFit:
     """One law of an assessment: its weight, verdict with reason, parameters, and ranks from 1.
 
     ``fit`` is None where the law was only averaged or the data cannot carry it; parameters are then the
-    quantiles of its posterior, or empty. An estimate whose ``identified`` is False has limits at most.
+    quantiles of its posterior, or empty. A dense grid is fitted averaged (``thinned``). An estimate whose
+    ``identified`` is False has limits at most.
     """
 
     law: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mlproject.scaling.averaging.grid_outliers import outlying
 from mlproject.scaling.fitting.curve_outliers import outliers
 from mlproject.scaling.fitting.points import Points, scale_text
 
@@ -15,12 +16,14 @@ def select(points: Points) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
     """The rows that are fitted (a mask), and flags that name those that are not, or are odd.
 
     Rows that repeat another in scale, loss and noise carry no noise of their own and count once: a table
-    that was pasted twice would halve the variance of every exponent. Outliers are left out (``outliers``).
+    that was pasted twice would halve the variance of every exponent. Outliers are left out (``outliers`` of a curve,
+    ``outlying`` of a grid).
     Losses above the ceiling, that of an uninformed model, are kept, as a model can be wrong with confidence.
     """
     first = _first_of_each(points)
     off = np.zeros(len(first), dtype=bool)
-    off[first] = outliers(points.take(first))
+    of_a_grid = points.x.shape[1] > 1
+    off[first] = (outlying if of_a_grid else outliers)(points.take(first))
     flags = (*_repeated_flags(first), *_outlier_flags(points, off), *_ceiling_flags(points))
     return first & ~off, flags
 
@@ -41,13 +44,14 @@ def _repeated_flags(first: NDArray[np.bool_]) -> tuple[str, ...]:
 
 
 def _outlier_flags(points: Points, off: NDArray[np.bool_]) -> tuple[str, ...]:
-    if not off.any():
-        return ()
-    rows = ", ".join(
-        f"{points.y[i]:.4g} at {' × '.join(scale_text(v) for v in points.x[i])}" for i in np.flatnonzero(off)
-    )
-    which = "a loss that is" if off.sum() == 1 else "losses that are"
-    return (f"left out: {which} far from every law fitted to the others ({rows}); check these runs",)
+    axes = "x" if points.x.shape[1] == 1 else "NDS"
+    runs = [
+        f"{', '.join(f'{axis} = {scale_text(value)}' for axis, value in zip(axes, row, strict=False))}"
+        f" (loss {loss:.4g})"
+        for row, loss in zip(points.x[off], points.y[off], strict=True)
+    ]
+    which = "1 run is" if len(runs) == 1 else f"{len(runs)} runs are"
+    return (f"{which} far from all laws and left out, to be checked: {'; '.join(runs)}",) if runs else ()
 
 
 def _ceiling_flags(points: Points) -> tuple[str, ...]:

@@ -1,10 +1,13 @@
 """Averaging laws: weights, coverage, scale-free answers, refusals; choosing what to run next."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from mlproject.errors import BadInput
 from mlproject.scaling import average
+from mlproject.scaling.averaging.flags import sampling_flags
 
 SIZES = np.geomspace(100.0, 6400.0, 7)
 
@@ -23,11 +26,26 @@ def test_weights_sum_to_one_and_ranks_are_shown_side_by_side():
     assert sorted(s.out_of_sample_rank for s in found.standings.values()) == ranks
 
 
-def test_data_sharper_than_the_sampler_resolves_are_flagged():
-    x = np.logspace(0, 16, 17)
-    sharp = average(x, x**-0.3, sd=1e-6 * x**-0.3)
-    assert any("too few samples fit" in flag for flag in sharp.flags)
-    assert not average(SIZES, 0.3 + 10.0 * SIZES**-0.5, sd=0.01 * np.ones(7)).flags
+def test_noise_of_a_millionth_is_sampled_and_its_exponent_held():
+    x = np.geomspace(1e2, 1e6, 9)
+    for loss in (x**-0.3, 0.3 + 10.0 * x**-0.5):
+        for seed in range(3):
+            noisy = loss * np.exp(1e-6 * np.random.default_rng(seed).standard_normal(9))
+            sharp = average(x, noisy, sd=1e-6 * loss, laws=("power", "power_floor"))
+            assert sharp.flags == ()
+            name = max(sharp.weights, key=sharp.weights.get)
+            assert sharp.posteriors[name].effective_size > 100
+            assert sharp.law_parameters(name)["alpha"].holds(0.3 if loss[-1] < 0.1 else 0.5)
+
+
+def test_a_law_of_few_samples_is_flagged_where_it_has_weight():
+    posteriors = average(SIZES, 0.3 + 10.0 * SIZES**-0.5, laws=("power", "power_floor")).posteriors
+    spoilt = np.zeros_like(posteriors["power_floor"].weights)
+    spoilt[0, 0] = 1.0
+    posteriors = {**posteriors, "power_floor": replace(posteriors["power_floor"], weights=spoilt)}
+    (flag,) = sampling_flags(posteriors, {"power": 0.5, "power_floor": 0.5})
+    assert "too few samples fit power_floor" in flag
+    assert sampling_flags(posteriors, {"power": 0.99, "power_floor": 0.01}) == ()
 
 
 def test_the_answer_is_the_same_twice_and_in_other_units():

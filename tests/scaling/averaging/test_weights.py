@@ -90,9 +90,12 @@ def test_five_scales_leave_nothing_to_score():
 
 def test_the_law_that_bends_with_the_data_predicts_the_largest_scales_better():
     members = {name: LAWS[name] for name in ("power", "power_floor")}
-    scores, n_cuts = rolling_scores(points_of(14), members)
-    assert n_cuts > 0
-    assert scores["power_floor"] > scores["power"]
+    gains = []
+    for seed in range(8):
+        scores, n_cuts = rolling_scores(points_of(14, seed=seed), members)
+        assert n_cuts > 0
+        gains.append(scores["power_floor"] - scores["power"])
+    assert np.mean(gains) > 0.0
 
 
 NUMBERS = st.lists(st.floats(min_value=-30, max_value=30), min_size=3, max_size=3).map(np.array)

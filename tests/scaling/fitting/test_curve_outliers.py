@@ -75,5 +75,5 @@ def test_the_answer_names_the_run_and_moves_by_less_than_its_standard_error():
     assert clean.local is not None
     assert contaminated.local is not None
     assert abs(contaminated.local.value - clean.local.value) < clean.local.width / 3.92
-    assert f"({y[-1]:.4g} at 12,800)" in contaminated.flags[0]
+    assert f"x = 12,800 (loss {y[-1]:.4g})" in contaminated.flags[0]
     assert contaminated.n_points == len(x) - 1

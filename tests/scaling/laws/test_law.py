@@ -18,6 +18,7 @@ PLANTED = {
     "bnsl1_no_floor": {"alpha": 0.1, "alpha1": 0.6, "log_d1": -0.5, "log_f1": -1.0, "k": 1.0},
     "separable": {"alpha": 0.35, "beta": 0.5, "E": 0.3, "A": 0.5, "B": 0.4},
     "product": {"alpha": 0.25, "beta": 0.3, "E": 0.3, "k": 0.8},
+    "log_plane": {"alpha": 0.25, "beta": 0.3, "k": 1.1},
     "interaction": {"alpha": 0.35, "beta": 0.5, "E": 0.3, "A": 0.5, "B": 0.4, "G": 0.3},
     "coupled": {"alpha": 0.3, "beta": 0.4, "logit_r": 0.3, "log_c": -0.6, "E": 0.2, "k": 0.9},
     "kaplan": {"alpha": 0.3, "beta": 0.4, "logit_r": 0.3, "k": 1.0},

@@ -19,6 +19,7 @@ from scipy import special
 from mlproject.errors import BadInput
 from mlproject.scaling.averaging.averaged_points import average_repeats
 from mlproject.scaling.averaging.exponents import asymptotic_exponents, irreducible_loss, local_exponent
+from mlproject.scaling.averaging.flags import find_flags, sampling_flags
 from mlproject.scaling.averaging.posterior import (
     COMPONENTS,
     OFFSETS,
@@ -33,13 +34,11 @@ from mlproject.scaling.fitting.intervals import LEVELS, TAIL, Estimate
 from mlproject.scaling.fitting.least_squares import one_thread
 from mlproject.scaling.fitting.points import Points, Prediction, horizon, read_points, read_scales
 from mlproject.scaling.fitting.profile_likelihood import interpolate_dense
-from mlproject.scaling.fitting.verdict import rises, rising_axes
+from mlproject.scaling.fitting.verdict import rises
 from mlproject.scaling.laws import AVERAGED, find_law
 from mlproject.scaling.laws.law import Array, ScalingLaw
 
 RISING = ("power",)
-LEAST_SAMPLES = 2.0  # effective sample size below which a posterior is flagged
-LEAST_WEIGHT = 0.05  # of a law for this flag
 SAMPLES = 1000  # of the parameters of one law
 
 
@@ -189,38 +188,9 @@ def average_points(points: Points, members: Mapping[str, ScalingLaw]) -> Average
         standings=standings,
         parameters=parameters,
         n_cuts=n_cuts,
-        flags=(*find_flags(points), *_sampling_flags(posteriors, weights)),
+        flags=(*find_flags(points), *sampling_flags(posteriors, weights)),
         points=points,
         posteriors=posteriors,
-    )
-
-
-def find_flags(points: Points) -> tuple[str, ...]:
-    """Warnings to show beside the average."""
-    flags = []
-    if rises(points):
-        flags.append("the loss rises: of the averaged laws only the power law can follow it")
-    elif axes := rising_axes(points):
-        where = " and ".join(map(str, axes))
-        flags.append(f"the loss rises along axis {where}, which all averaged laws take to be unlikely")
-    if points.n_scales < 5:
-        flags.append(
-            f"{points.n_scales} distinct scales: weights come from priors and misfit, without held-out points"
-        )
-    return tuple(flags)
-
-
-def _sampling_flags(posteriors: Mapping[str, Posterior], weights: Mapping[str, float]) -> tuple[str, ...]:
-    """A warning where noise is so small that hardly more than one sample of a law has weight."""
-    few = [
-        n
-        for n, post in posteriors.items()
-        if weights[n] > LEAST_WEIGHT and post.effective_size < LEAST_SAMPLES
-    ]
-    if not few:
-        return ()
-    return (
-        f"too few samples fit {' and '.join(few)}, so intervals may be too narrow: is the noise this small?",
     )
 
 

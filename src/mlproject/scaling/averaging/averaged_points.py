@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,10 @@ LEAST_RUNS = 20  # from which on a run can be an outlier
 MOST_POINTS = 20  # along one axis: denser curves are averaged within equal steps of ln x
 NOISE_DOF = 2.0  # residuals that the guess of the noise is worth
 NOISE_DOF_JOINT = 4.0  # the same for several axes
+MOST_CELLS = 250  # of a grid; denser grids are averaged model by model within equal steps of ln D
+STEPS = (6, 12)  # fewest and most of these steps
+AVERAGED_CELLS = 120  # the number of averaged cells at which they are aimed
+MOST_MODELS = 20  # of a dense grid; of more, those of like size count as one
 KNOWN_DOF = 10.0  # residuals that noise given by the caller is worth
 PARTIAL_DOF = 1.0  # the same where only part of the noise is given, so that it is mostly estimated
 ENOUGH_REPEATS = 5  # additional runs at repeated scales from which on the noise is known
@@ -74,6 +78,22 @@ def average_repeats(points: Points) -> AveragedPoints:
     )
 
 
+def thinned(points: Points) -> Points:
+    """The points of a dense grid averaged (geometric means of scales and losses), for fits of single laws.
+
+    Other points, and those with replicates, come back as they are.
+    """
+    log_x = np.log(points.x)
+    if points.x.shape[1] == 1 or points.draws is not None or _same_scale(log_x).max() < MOST_CELLS:
+        return points
+    group = groups(points)
+    n = np.bincount(group).astype(float)
+    mean = np.stack([np.bincount(group, axis) / n for axis in log_x.T], axis=1)
+    losses = np.exp(np.bincount(group, np.log(points.y)) / n)
+    relative = None if points.sd is None else np.sqrt(np.bincount(group, (points.sd / points.y) ** 2)) / n
+    return replace(points, x=np.exp(mean), y=losses, sd=None if relative is None else losses * relative)
+
+
 def without_duplicates(points: Points) -> Points:
     """The points without rows that repeat another in scale and loss, as these carry no noise."""
     _, first = np.unique(np.column_stack([points.x, points.y]), axis=0, return_index=True)
@@ -106,11 +126,10 @@ def _with_known_noise(points: Points, group: Index, mean: Array, level: Array) -
     relative = np.asarray(points.sd) / points.y
     share = (group[:, None] == np.arange(len(level))).astype(float)
     share /= share.sum(axis=0)
-    covariance = np.diag(relative**2)
+    noise = (share.T * relative**2) @ share
     if points.draws is not None and not partial and len(points.draws) >= 5 * len(relative):
         observed = np.cov(np.log(points.draws), rowvar=False)
-        covariance = 0.9 * np.atleast_2d(observed) + 0.1 * covariance
-    noise = share.T @ covariance @ share
+        noise = 0.9 * share.T @ np.atleast_2d(observed) @ share + 0.1 * noise
     typical = float(np.mean(np.diag(noise)))
     noise = noise / typical + 1e-6 * np.eye(len(level))
     dof = PARTIAL_DOF if partial else min(KNOWN_DOF, points.noise_dof)
@@ -130,16 +149,43 @@ def _shared_variance(draws: Array | None) -> float:
     return 0.0 if draws is None else float(np.var(np.log(draws).mean(axis=1)))
 
 
+def groups(points: Points) -> Index:
+    """The averaged point, as of ``average_repeats``, that every row belongs to."""
+    return _groups(points.scaled(points.x))
+
+
 def _same_scale(log_x: Array) -> Index:
     _, group = np.unique(np.round(log_x, 9), axis=0, return_inverse=True)
     return np.asarray(group).reshape(-1)
 
 
 def _groups(log_x: Array) -> Index:
-    """The averaged point that every row belongs to, ordered along the axis."""
+    """The averaged point that every row belongs to, ordered along the axes.
+
+    Grids of more than MOST_CELLS cells are averaged within equal steps of the logarithm of the last axis (the
+    data), model by model, as runs of one model share what the model has of its own; only where there are more
+    than MOST_MODELS models are these averaged too.
+    """
     same = _same_scale(log_x)
-    if log_x.shape[1] > 1 or same.max() < MOST_POINTS:
+    axes = log_x.shape[1]
+    if same.max() < (MOST_POINTS if axes == 1 else MOST_CELLS):
         return same
-    edges = np.linspace(log_x.min(), log_x.max() + 1e-9, MOST_POINTS + 1)
-    bins = np.clip(np.searchsorted(edges, log_x[:, 0], side="right") - 1, 0, MOST_POINTS - 1)
-    return np.asarray(np.unique(bins, return_inverse=True)[1]).reshape(-1)
+    if axes == 1:
+        return _numbered(_steps(log_x, MOST_POINTS))
+    models = _same_scale(log_x[:, :-1])
+    if models.max() >= MOST_MODELS:
+        models = _numbered(_steps(log_x[:, :-1], round(MOST_MODELS ** (1.0 / (axes - 1)))))
+    steps = int(np.clip(AVERAGED_CELLS // (models.max() + 1), *STEPS))
+    return _numbered(np.column_stack([models, _steps(log_x[:, -1:], steps)]))
+
+
+def _steps(log_x: Array, n: int) -> Index:
+    """The number [m, axes] of the equal step of each axis that a row lies in."""
+    low = log_x.min(axis=0)
+    width = (log_x.max(axis=0) + 1e-9 - low) / n
+    return np.asarray(np.clip((log_x - low) / width, 0, n - 1).astype(np.intp))
+
+
+def _numbered(labels: Index) -> Index:
+    """Rows [m] numbered by their distinct labels [m, k]."""
+    return np.asarray(np.unique(labels, axis=0, return_inverse=True)[1]).reshape(-1)

@@ -26,6 +26,7 @@ from mlproject.scaling.averaging.averaged_points import AveragedPoints
 from mlproject.scaling.laws.law import Array
 
 DRIFTS = (0.03, 0.06, 0.12)  # standard deviations of the drift of the local exponent
+DRIFTS_JOINT = (0.03, 0.06, 0.12, 0.25)  # the same for several axes
 LENGTH = 2.0  # correlation length of the drift, in e-folds
 CORRELATED = (0.005, 0.015)  # relative standard deviations of the correlated part of neighbouring losses
 CORRELATION_LENGTH = 0.6  # of neighbouring losses, in e-folds
@@ -36,7 +37,7 @@ CHI2_MEDIAN = 0.455  # of a squared normal number
 ABSENT = 0.2  # prior probability of no discrepancy, where the noise is estimated from residuals
 ABSENT_KNOWN = 0.7  # the same where the noise is known, so that misfit is visible
 ABSENT_JOINT = 0.1  # the same for several axes, whose laws are less well established
-ABSENT_JOINT_KNOWN = 0.4
+ABSENT_JOINT_KNOWN = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +99,8 @@ def discrepancies(points: AveragedPoints) -> tuple[Discrepancy, ...]:
     estimated, known = (ABSENT, ABSENT_KNOWN) if single else (ABSENT_JOINT, ABSENT_JOINT_KNOWN)
     absent = known if points.noise_known else estimated
     anchor, noise = points.log_x.min(axis=0), typical_noise(points)
-    pairs = [(drift, correlated) for drift in DRIFTS for correlated in CORRELATED]
+    drifts = DRIFTS if single else DRIFTS_JOINT
+    pairs = [(drift, correlated) for drift in drifts for correlated in CORRELATED]
     shares = [(0.0, 0.0, absent), *((*pair, (1.0 - absent) / len(pairs)) for pair in pairs)]
     effects = RANDOM_EFFECTS if models_repeat(points) else RANDOM_EFFECTS[:1]
     return tuple(

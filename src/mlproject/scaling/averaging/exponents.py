@@ -8,6 +8,7 @@ of a set of points is the local exponent at the largest scale, weighted over all
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from scipy import special
@@ -20,7 +21,12 @@ from mlproject.scaling.laws.law import Array
 SPAN = float(np.log(2.0))
 """ln of the ratio of the two scales, one on either side, between which a local exponent is measured."""
 SAMPLES = 2000  # of parameters, over all laws
-SLOPES = ("power", "power_floor", "zhai", "separable", "product")
+NARROWED = 0.6
+"""Width of the interval of an exponent, relative to that of its prior, below which the data determine it."""
+SLOPES = {
+    *("power", "power_floor", "zhai"),
+    *("separable", "product", "log_plane", "coupled", "bounded_sum", "separable3", "product3"),
+}
 """Laws whose alpha and beta are the slopes far beyond the data."""
 
 
@@ -75,19 +81,32 @@ def _floor(parameters: Mapping[str, Array], n: int) -> Array:
 def asymptotic_exponents(
     posteriors: Mapping[str, Posterior], weights: Mapping[str, float]
 ) -> dict[str, Estimate]:
-    """Exponents averaged over the laws in which they are the slope far beyond the data."""
+    """Exponents averaged over the laws in which they are the slope far beyond the data.
+
+    On several axes an exponent is identified where its axis varies and the data say more of it than its prior
+    (see ``informed``).
+    """
     out = {}
-    for symbol in ("alpha", "beta"):
-        samples = []
-        for name in SLOPES:
-            post = posteriors.get(name)
-            if post is None or symbol not in post.law.names:
+    varies = np.ptp(next(iter(posteriors.values())).points.log_x, axis=0) > 0.0
+    for axis, symbol in enumerate(("alpha", "beta", "gamma")[: len(varies)]):
+        samples, prior = [], []
+        for name, post in posteriors.items():
+            if name not in SLOPES or symbol not in post.law.names:
                 continue
-            picked, _ = post.resample(max(1, round(SAMPLES * weights[name])))
-            samples.append(post.theta[picked, post.law.names.index(symbol)])
+            n, place = max(1, round(SAMPLES * weights[name])), post.law.names.index(symbol)
+            picked, _ = post.resample(n)
+            samples.append(post.theta[picked, place])
+            prior.append(np.resize(post.prior()[:, place], n))
         if samples:
-            out[symbol] = _estimate(np.concatenate(samples))
+            estimate = _estimate(np.concatenate(samples))
+            known = len(varies) == 1 or informed(estimate, _estimate(np.concatenate(prior)))
+            out[symbol] = replace(estimate, identified=known and bool(varies[axis]))
     return out
+
+
+def informed(estimate: Estimate, prior: Estimate) -> bool:
+    """Whether the data say more of an exponent than its prior, and whether its interval leaves out 0."""
+    return bool(estimate.width < NARROWED * prior.width and not estimate.holds(0.0))
 
 
 def _estimate(samples: Array) -> Estimate:

@@ -1,14 +1,15 @@
-"""The posterior of one law with its discrepancy, by adaptive importance sampling on quasi-random numbers.
+"""The posterior of one law with its discrepancy: modes without discrepancy, then importance sampling.
 
-Source: Cappe et al. 2008 (Statist. Comput. 18, 447), mixture importance sampling; Sobol points with fixed
-scrambling make it deterministic. Shapes are sampled as standard normal numbers that ``ScalingLaw.prior``
-turns into parameters; level, noise and discrepancy are integrated in closed form (see ``discrepancy``).
+Shapes are sampled as standard normal numbers z that ``ScalingLaw.prior`` turns into parameters; level, noise
+and discrepancy are integrated in closed form (see ``discrepancy``). Where the noise is small, the posterior
+without a smooth discrepancy is far narrower than with one, and may have all the weight: importance sampling
+would not come upon it. So its modes are computed first (``modes``), with a floor and without one, and
+samples start there too.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,18 +24,21 @@ from mlproject.scaling.averaging.discrepancy import (
     predict_points,
     predictive_covariance,
 )
+from mlproject.scaling.averaging.importance_sampling import (
+    ENOUGH,
+    effective_size,
+    first_samples,
+    log_sum,
+    sample,
+)
+from mlproject.scaling.averaging.modes import find_modes
 from mlproject.scaling.laws.law import Array, ScalingLaw, Span
 
-N_PRIOR = 512  # samples from the prior
-N_ADAPTED = 256  # samples of every adapted proposal
-STAGES = 4
-HEAVY = 5.0  # degrees of freedom of the proposals
-WIDEN = 1.2
 LEVEL_WIDTH = 1.3  # ln of the prior width of an unknown level, relative to one fixed by a ceiling
 COMPONENTS = 600  # of a mixture of laws
 OFFSETS = (np.arange(9) + 0.5) / 9.0  # probabilities at which each component is evaluated
 HUGE = 1e200  # in place of overflowing losses, as over tens of decades of scale
-TEMPERATURE = 4.0  # the first adaptation uses the likelihood to the power 1 / TEMPERATURE
+STARTS = 2  # samples of the prior from which a mode is sought
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +56,11 @@ class Posterior:
     @property
     def effective_size(self) -> float:
         """Effective sample size of the weights."""
-        return float(1.0 / np.sum(self.weights.sum(axis=1) ** 2))
+        return effective_size(np.log(self.weights.sum(axis=1) + 1e-300))
+
+    def prior(self) -> Array:
+        """Samples [s, p] of the parameters as they are plausible before the losses are seen."""
+        return _parameters(self.law, first_samples(self.law.n_prior), span_of(self.points))
 
     @property
     def dof(self) -> float:
@@ -115,43 +123,48 @@ class Posterior:
 
 
 def posterior(
-    law: ScalingLaw, points: AveragedPoints, given: list[Conditioned], ceiling: float | None
+    law: ScalingLaw,
+    points: AveragedPoints,
+    given: list[Conditioned],
+    ceiling: float | None,
+    enough: float = ENOUGH,
 ) -> Posterior:
-    """Sample the posterior of a law; ``ceiling`` is the scaled uninformed loss where it is known."""
+    """Sample the posterior of a law to an effective size; ``ceiling`` is a known scaled uninformed loss."""
     level = float(np.log(ceiling)) if ceiling is not None and law.ceiling is not None else None
-    span = Span(low=points.log_x.min(axis=0), high=points.log_x.max(axis=0))
-    d = law.n_prior
-    z = special.ndtri(_sobol(d, N_PRIOR, 1))
-    theta = _parameters(law, z, span)
-    score = log_likelihood(points, given, log_mean(law, theta, points.log_x), level)
-    likely, normal = _log_sum(score), _log_normal(z)
-    sampled = np.log(N_PRIOR) + normal  # ln of the mixture of the prior and all proposals, by sample counts
-    proposals: list[tuple[Array, Array]] = []
-    for stage in range(STAGES):
-        target = likely + normal - sampled
-        mean, lower = _adapt(z, target / (TEMPERATURE if stage == 0 else 1.0))
-        proposals.append((mean, lower))
-        new = mean + _student(d, stage) @ lower.T
-        new = np.clip(new, -6.0, 6.0)
-        new_theta = _parameters(law, new, span)
-        new_score = log_likelihood(points, given, log_mean(law, new_theta, points.log_x), level)
-        new_normal = _log_normal(new)
-        densities = [_log_proposal(new, *proposal) for proposal in proposals]
-        new_sampled = np.logaddexp.reduce([np.log(N_PRIOR) + new_normal, *densities])
-        sampled = np.concatenate([np.logaddexp(sampled, _log_proposal(z, mean, lower)), new_sampled])
-        z, theta = np.concatenate([z, new]), np.concatenate([theta, new_theta])
-        score, likely = np.concatenate([score, new_score]), np.concatenate([likely, _log_sum(new_score)])
-        normal = np.concatenate([normal, new_normal])
-    log_evidence = float(np.logaddexp.reduce(likely + normal - sampled))
+    span = span_of(points)
+
+    def log_shape(z: Array) -> Array:
+        return log_mean(law, _parameters(law, z, span), points.log_x)
+
+    first = first_samples(law.n_prior)
+    score = log_likelihood(points, given, log_shape(first), level)
+    floorless = _parameters(law, first, span)[:, law.names.index("E")] == 0.0 if "E" in law.names else None
+    begin = [
+        (part, _best(first[rows], score[rows, h]))
+        for h, part in enumerate(given)
+        if part.discrepancy.drift == 0.0
+        for rows in _branches(floorless, len(first))
+    ]
+    parts, best = [part for part, _ in begin], np.stack([rows for _, rows in begin])
+    starts = find_modes(log_shape, points, parts, level, best)
+    z, log_weight = sample(
+        lambda at: log_likelihood(points, given, log_shape(at), level), first, score, starts, enough
+    )
+    log_evidence, theta = float(log_sum(log_weight.ravel(), axis=0)), _parameters(law, z, span)
     return Posterior(
         law=law,
         points=points,
         given=given,
         theta=theta,
-        weights=np.exp(score + (normal - sampled - log_evidence)[:, None]),
+        weights=np.exp(log_weight - log_evidence),
         level=level,
         log_evidence=log_evidence - (0.0 if level is None else LEVEL_WIDTH),
     )
+
+
+def span_of(points: AveragedPoints) -> Span:
+    """The range of the scales of the points."""
+    return Span(low=points.log_x.min(axis=0), high=points.log_x.max(axis=0))
 
 
 def condition_all(points: AveragedPoints) -> list[Conditioned]:
@@ -172,45 +185,13 @@ def _parameters(law: ScalingLaw, z: Array, span: Span) -> Array:
         return np.nan_to_num(law.prior(z, span), nan=0.0, posinf=HUGE)
 
 
-def _adapt(z: Array, target: Array) -> tuple[Array, Array]:
-    """Mean and Cholesky factor of the weighted samples, with the covariance widened by WIDEN."""
-    weight = np.exp(target - target.max())
-    weight /= weight.sum()
-    mean = weight @ z
-    centred = z - mean
-    covariance = WIDEN * (centred * weight[:, None]).T @ centred + 1e-6 * np.eye(z.shape[1])
-    return mean, np.linalg.cholesky(covariance)
+def _branches(floorless: NDArray[np.bool_] | None, n: int) -> list[NDArray[np.bool_]]:
+    """Rows of samples with a floor and without one, between which no search for a mode passes."""
+    if floorless is None or not floorless.any():
+        return [np.ones(n, dtype=bool)]
+    return [floorless, ~floorless]
 
 
-def _log_normal(z: Array) -> Array:
-    return np.asarray(-0.5 * np.sum(z**2, axis=1) - 0.5 * z.shape[1] * np.log(2.0 * np.pi))
-
-
-def _log_proposal(z: Array, mean: Array, lower: Array) -> Array:
-    """ln of the density of an adapted proposal, a multivariate t, times its sample count."""
-    d = z.shape[1]
-    constant = special.gammaln((HEAVY + d) / 2) - special.gammaln(HEAVY / 2) - 0.5 * d * np.log(HEAVY * np.pi)
-    white = np.linalg.solve(lower, (z - mean).T)
-    density = -0.5 * (HEAVY + d) * np.log1p(np.sum(white**2, axis=0) / HEAVY)
-    return np.asarray(np.log(N_ADAPTED) + constant - np.log(np.diag(lower)).sum() + density)
-
-
-def _log_sum(score: Array) -> Array:
-    """ln of the likelihood summed over the discrepancies [s]; SciPy's logsumexp takes four times as long."""
-    top = score.max(axis=1)
-    return np.asarray(top + np.log(np.sum(np.exp(score - top[:, None]), axis=1)))
-
-
-@cache
-def _sobol(d: int, n: int, seed: int) -> Array:
-    from scipy.stats import qmc  # scipy.stats takes 0.4 s to import
-
-    return np.asarray(np.clip(qmc.Sobol(d, seed=seed).random(n), 1e-6, 1.0 - 1e-6))
-
-
-@cache
-def _student(d: int, stage: int) -> Array:
-    """Standard multivariate t numbers [N_ADAPTED, d]."""
-    uniform = _sobol(d + 1, N_ADAPTED, 10 + stage)
-    chi = 2.0 * special.gammaincinv(HEAVY / 2.0, uniform[:, d])
-    return np.asarray(special.ndtri(uniform[:, :d]) / np.sqrt(chi / HEAVY)[:, None])
+def _best(z: Array, score: Array) -> Array:
+    """The samples [STARTS, d] of the largest posterior density."""
+    return z[np.argsort(0.5 * np.sum(z**2, axis=1) - score)[:STARTS]]

@@ -24,6 +24,7 @@ FAMILY = {
     "power": "power_floor",
     "bnsl1_no_floor": "bnsl1",
     "bnsl2_no_floor": "bnsl2",
+    "log_plane": "product",
 }  # laws with a common limit share its prior
 PRIOR_SHARE = 0.5  # of the weights: a few cuts can favour a law by chance
 MOST_FIXED = 0.5  # of the weights, of laws whose level is fixed
@@ -33,6 +34,7 @@ REACH = 0.17  # of the range of sizes beyond a cut that is scored
 LEAST_SCALES = 5  # distinct scales to fit
 MOST_SCORED = 6
 COMPONENTS = 100
+ENOUGH = 60.0  # effective size of the posterior of a cut
 
 
 def prior_weights(
@@ -57,11 +59,12 @@ def weigh(prior: Array, scores: Array | None, evidence: Array, points: AveragedP
     likelihood: Holmes and Walker 2017, Biometrika 104, 497). Rolling-origin scores set the remaining share,
     of which ``PRIOR_SHARE`` is kept for the prior.
     """
-    least = TEMPERED if points.log_x.shape[1] > 1 else 0.0
-    share = 1.0 if points.noise_known else float(np.clip((8.0 - len(points.log_y)) / 4.0, least, 1.0))
+    joint = points.log_x.shape[1] > 1
+    few = float(np.clip((8.0 - len(points.log_y)) / 4.0, 0.0, 1.0))
+    share = max(few, TEMPERED) if joint else 1.0 if points.noise_known else few
     base = np.log(prior) + share * (evidence - evidence.max())
     unscored = np.exp(base - special.logsumexp(base))
-    if scores is None or points.noise_known:
+    if scores is None or (points.noise_known and not joint):
         return np.asarray(unscored)
     scored = base + scores
     return np.asarray(
@@ -92,7 +95,7 @@ def rolling_scores(points: Points, members: Mapping[str, ScalingLaw]) -> tuple[d
         ceiling = None if part.ceiling is None else part.ceiling / part.loss_unit
         at, observed = part.scaled(points.x[held]), np.log(points.y[held] / part.loss_unit)
         for name, law in members.items():
-            scores[name] += log_density(posterior(law, averaged, given, ceiling), at, observed)
+            scores[name] += log_density(posterior(law, averaged, given, ceiling, ENOUGH), at, observed)
         n_cuts += 1
     return scores, n_cuts
 

@@ -13,6 +13,7 @@ from mlproject.scaling.laws.several_axes import (
     COUPLED,
     INTERACTION,
     KAPLAN,
+    LOG_PLANE,
     PRODUCT,
     PRODUCT3,
     SEPARABLE,
@@ -32,17 +33,17 @@ ONE_AXIS = (
     BNSL1_NO_FLOOR,
     BNSL2_NO_FLOOR,
 )
-TWO_AXES = (SEPARABLE, PRODUCT, INTERACTION, COUPLED, KAPLAN, BOUNDED_SUM, ROSENFELD)
+TWO_AXES = (SEPARABLE, PRODUCT, LOG_PLANE, INTERACTION, COUPLED, KAPLAN, BOUNDED_SUM, ROSENFELD)
 THREE_AXES = (SEPARABLE3, PRODUCT3, OVERFITTING)
 STANDARD = {
     1: ("power", "power_floor"),
-    2: ("separable", "product", "coupled", "bounded_sum"),
+    2: ("separable", "product", "log_plane", "coupled", "bounded_sum"),
     3: ("separable3", "product3"),
 }
 """Laws that an assessment fits on their own, by number of axes: profiles of richer laws rarely close."""
 AVERAGED = {
     1: ("power", "power_floor", "m3", "bnsl1", "bnsl1_no_floor", "bnsl2", "bnsl2_no_floor"),
-    2: ("separable", "product", "coupled", "bounded_sum"),
+    2: ("separable", "product", "log_plane", "coupled", "bounded_sum"),
     3: ("separable3", "product3"),
 }
 """Laws that are averaged where none are named, by number of axes; m4 too with a known ceiling."""

@@ -26,8 +26,8 @@ from mlproject.scaling.laws.law import (
     Shape,
     Span,
     Values,
-    any_share,
     exponent,
+    floor_share,
     joint_exponents,
     location,
     plausible_exponent,
@@ -161,7 +161,7 @@ def _rosenfeld_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[st
 
 def _bounded_sum_prior(z: Array, span: Span) -> Array:
     alpha, beta = joint_exponents(z[:, :2]).T
-    share = any_share(z[:, 2])
+    share = floor_share(z[:, 2])
     return np.stack([alpha, beta, 1.5 * z[:, 3], 2.0 * z[:, 4], share, np.ones(len(z))], axis=1)
 
 

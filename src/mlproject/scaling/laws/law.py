@@ -39,6 +39,7 @@ class Span:
     high: Array
 
 
+NO_FLOOR = 0.25  # prior probability that a law of several axes has no floor
 RISING = 0.05  # prior probability that a loss rises with scale
 EXPONENT_CORRELATION = 0.8  # of the exponents of several axes
 Prior = Callable[[Array, Span], Array]
@@ -162,8 +163,16 @@ def plausible_share(z: Array) -> Array:
 
 
 def any_share(z: Array) -> Array:
-    """The share of one term in the loss at the largest scales of several axes: uniform."""
+    """The share of one of several terms of a loss, at the largest scales of several axes: uniform."""
     return np.asarray(np.clip(special.ndtr(z), 1e-9, 1.0 - 1e-9))
+
+
+def floor_share(z: Array) -> Array:
+    """The share of the floor in the loss at the largest scales of several axes: 0, or else uniform.
+
+    Without the mass at 0 every law would bend away from a loss that falls as a pure power of the scales.
+    """
+    return np.asarray(np.clip((special.ndtr(z) - NO_FLOOR) / (1.0 - NO_FLOOR), 0.0, 1.0 - 1e-9))
 
 
 def plausible_place(z: Array, low: float, high: float) -> Array:

@@ -4,6 +4,7 @@ Axes are N (parameters), D (images, or examples seen) and, with three, S (image 
 
     separable    L = E + A N^-alpha + B D^-beta           Hoffmann et al. 2022, arXiv 2203.15556, approach 3
     product      L = E + k N^-alpha D^-beta
+    log_plane    L = k N^-alpha D^-beta                   a plane in logarithms: product without a floor
     interaction  L = E + A N^-alpha + B D^-beta + G N^-alpha D^-beta
     coupled      L = E + (A N^-(alpha/c) + B D^-(beta/c))^c    between separable (c = 1), kaplan (c = beta)
     kaplan       L = ((Nc/N)^(alpha/beta) + Dc/D)^beta    Kaplan et al. 2020, arXiv 2001.08361, equation 1.5
@@ -26,6 +27,7 @@ from mlproject.scaling.laws.law import (
     Values,
     any_share,
     exponent,
+    floor_share,
     joint_exponents,
     location,
     softplus,
@@ -42,6 +44,11 @@ def product_basis(shape: Values, log_x: Array) -> Values:
     """1, N^-alpha D^-beta (S^-gamma)."""
     product = np.exp(-(shape[:, None, :] * log_x).sum(axis=-1))[..., None]
     return np.concatenate([np.ones_like(product), product], axis=-1)
+
+
+def plane_basis(shape: Values, log_x: Array) -> Values:
+    """N^-alpha D^-beta."""
+    return product_basis(shape, log_x)[..., 1:]
 
 
 def interaction_basis(shape: Values, log_x: Array) -> Values:
@@ -92,6 +99,11 @@ def _product_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str,
     return {"alpha": alpha, "beta": beta, "E": floor * loss_unit, "k": k * unit}
 
 
+def _plane_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Array]:
+    alpha, beta, k = theta.T
+    return {"alpha": alpha, "beta": beta, "k": k * loss_unit * np.exp(theta[:, :2] @ log_unit)}
+
+
 def _coupled_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Array]:
     alpha, beta, logit, log_c, floor, k = theta.T
     c = np.exp(log_c)
@@ -111,7 +123,7 @@ def _kaplan_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, 
 
 def _separable_prior(z: Array, span: Span) -> Array:
     alpha, beta = joint_exponents(z[:, :2]).T
-    share, split = any_share(z[:, 2]), any_share(z[:, 3])
+    share, split = floor_share(z[:, 2]), any_share(z[:, 3])
     a = (1.0 - share) * split * np.exp(alpha * span.high[0])
     b = (1.0 - share) * (1.0 - split) * np.exp(beta * span.high[1])
     return np.stack([alpha, beta, share, a, b], axis=1)
@@ -132,10 +144,14 @@ def _product_prior(z: Array, span: Span) -> Array:
     return np.stack([alpha, beta, share, k], axis=1)
 
 
+def _plane_prior(z: Array, span: Span) -> Array:
+    return np.concatenate([joint_exponents(z), np.ones((len(z), 1))], axis=1)
+
+
 def _coupled_prior(z: Array, span: Span) -> Array:
     alpha, beta = joint_exponents(z[:, :2]).T
     shape = np.stack([alpha, beta, 1.5 * z[:, 3], 0.7 * z[:, 4]], axis=1)
-    share = any_share(z[:, 2])
+    share = floor_share(z[:, 2])
     at_last = coupled_basis(shape, span.high[None])[:, 0, 1].real
     return np.concatenate([shape, np.stack([share, (1.0 - share) / at_last], axis=1)], axis=1)
 
@@ -187,6 +203,18 @@ PRODUCT = ScalingLaw(
     n_prior=3,
     axes=2,
 )
+LOG_PLANE = ScalingLaw(
+    name="log_plane",
+    formula="k N^-alpha D^-beta",
+    reference="product of two powers without a floor",
+    shapes=two_exponents(20),
+    amplitudes=("k",),
+    basis=plane_basis,
+    physical=_plane_units,
+    prior=_plane_prior,
+    n_prior=2,
+    axes=2,
+)
 COUPLED = ScalingLaw(
     name="coupled",
     formula="E + (A N^-(alpha/c) + B D^-(beta/c))^c",
@@ -219,11 +247,7 @@ KAPLAN = ScalingLaw(
     n_prior=3,
     axes=2,
 )
-THREE_EXPONENTS = (
-    exponent("alpha", -1.0, 3.0, 9),
-    exponent("beta", -1.0, 3.0, 9),
-    exponent("gamma", -1.0, 3.0, 9),
-)
+THREE_EXPONENTS = tuple(exponent(name, -1.0, 3.0, 9) for name in ("alpha", "beta", "gamma"))
 
 
 def _separable3_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Array]:
@@ -238,14 +262,14 @@ def _product3_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str
 
 
 def _separable3_prior(z: Array, span: Span) -> Array:
-    powers, share = joint_exponents(z[:, :3]), any_share(z[:, 3:4])
+    powers, share = joint_exponents(z[:, :3]), floor_share(z[:, 3:4])
     parts = np.exp(z[:, 4:7])
     parts *= (1.0 - share) / parts.sum(axis=1, keepdims=True)
     return np.concatenate([powers, share, parts * np.exp(powers * span.high)], axis=1)
 
 
 def _product3_prior(z: Array, span: Span) -> Array:
-    powers, share = joint_exponents(z[:, :3]), any_share(z[:, 3:4])
+    powers, share = joint_exponents(z[:, :3]), floor_share(z[:, 3:4])
     return np.concatenate([powers, share, (1.0 - share) * np.exp(powers @ span.high)[:, None]], axis=1)
 
 
