@@ -16,9 +16,9 @@ def select(points: Points) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
     """The rows that are fitted (a mask), and flags that name those that are not, or are odd.
 
     Rows that repeat another in scale, loss and noise carry no noise of their own and count once: a table
-    that was pasted twice would halve the variance of every exponent. Outliers are left out (``outliers`` of a curve,
-    ``outlying`` of a grid).
-    Losses above the ceiling, that of an uninformed model, are kept, as a model can be wrong with confidence.
+    that was pasted twice would halve the variance of every exponent. Outliers (``outliers`` of a curve,
+    ``outlying`` of a grid) are left out. Losses above the ceiling, that of an uninformed model, are kept, as
+    a model can be wrong with confidence.
     """
     first = _first_of_each(points)
     off = np.zeros(len(first), dtype=bool)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mlproject.scaling import LAWS, average, fit
+from mlproject.scaling import LAWS, assess, average, fit
 from mlproject.scaling.averaging.averaged_points import average_repeats, thinned
 from mlproject.scaling.averaging.discrepancy import Discrepancy, discrepancies
 from mlproject.scaling.averaging.exponents import informed
