@@ -114,7 +114,7 @@ def python(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (["sweep", "--plan=missing.toml"], 2, "no plan at missing.toml"),
         (["sweep", "--plan=empty folder"], 2, "no plan at empty folder"),
         (["sweep", "--plan=bad.toml"], 2, "bad.toml is not a TOML plan"),
-        (["sweep", "--plan=sweeps/embeded.toml"], 2, "no plan at sweeps/embeded.toml"),
+        (["sweep", "--plan=sweeps/embeded.toml"], 2, "did you mean sweeps/embedded.toml?"),
         (["plan-next", *NEXT, "--data=./missing"], 3, "cannot read the folder"),
         (["plan-next", *NEXT, "--lrr=1"], 2, "unknown coordinate or knob of probe 'lrr'; did you mean lr?"),
         (["ls", "--experiment=cli"], 2, "unknown experiment 'cli'"),

@@ -138,6 +138,11 @@ def test_a_plan_that_is_not_there_names_those_that_are_shipped(tmp_path: Path) -
         read_plan(tmp_path / "missing.toml", {})
 
 
+def test_a_misspelt_plan_names_the_near_match(tmp_path: Path) -> None:
+    with pytest.raises(WrongUse, match=r"no plan at .*embeded\.toml; did you mean sweeps/embedded\.toml\?$"):
+        read_plan(tmp_path / "embeded.toml", {})
+
+
 def test_a_shipped_plan_is_read_outside_the_repository_and_a_file_of_its_name_goes_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

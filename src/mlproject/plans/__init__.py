@@ -9,6 +9,7 @@ together. Only a grid whose images or weights are not there is left out, and the
 from __future__ import annotations
 
 import contextlib
+import difflib
 import itertools
 import math
 import os
@@ -98,8 +99,11 @@ def _file_of(path: Path) -> Path:
     shipped = SHIPPED / path.name
     if path.parent == Path("sweeps") and os.path.isfile(shipped):
         return shipped
-    names = ", ".join(sorted(f"sweeps/{file.name}" for file in SHIPPED.glob("*.toml")))
-    raise WrongUse(f"no plan at {path}; give a TOML file, or a plan shipped with mlproject: {names}")
+    names = sorted(file.name for file in SHIPPED.glob("*.toml"))
+    if near := difflib.get_close_matches(path.name, names, n=3, cutoff=0.8):
+        raise WrongUse(f"no plan at {path}; did you mean {' or '.join(f'sweeps/{name}' for name in near)}?")
+    known = ", ".join(f"sweeps/{name}" for name in names)
+    raise WrongUse(f"no plan at {path}; give a TOML file, or a plan shipped with mlproject: {known}")
 
 
 def _bounded(path: Path, content: bytes) -> str:
