@@ -53,6 +53,11 @@ def test_units_of_scale_and_loss_do_not_matter(tmp_path):
     assert other_losses.horizon == pytest.approx(losses.horizon)
 
 
+def test_reasons_name_the_columns_of_the_file(tmp_path):
+    found = assessment(tmp_path / "points.csv", rows_of("a")[:2])
+    assert "the range of images is a factor of 2, under a decade" in found.reason
+
+
 def test_the_order_of_the_rows_does_not_matter(tmp_path):
     rows = rows_of("A")
     first = assessment(tmp_path / "a.csv", rows)

@@ -83,9 +83,9 @@ def test_a_product_of_powers_is_told_from_a_sum():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"models": ("net-8", "net-16")}, "2 model sizes × 6 data sizes, at least 3 of each"),
-        ({"sizes": (100, 200)}, "5 model sizes × 2 data sizes"),
-        ({"sizes": (100, 120, 150)}, "data sizes span a factor of 1.5"),
+        ({"models": ("net-8", "net-16")}, "values: 2 of model size × 6 of data size, at least 3 of each"),
+        ({"sizes": (100, 200)}, "5 of model size × 2 of data size"),
+        ({"sizes": (100, 120, 150)}, "the range of data size is a factor of 1.5"),
         ({"law": lambda n, d: 0.0}, "y must be positive"),
     ],
 )
@@ -107,7 +107,7 @@ def test_close_models_are_no_axis():
     grids = grids_of(default_study(n=30, seeds=1), n_draws=50)
     reasons = {grid.series: grid.assessment.reason for grid in grids}
     assert reasons == {
-        "models × images (imagenet)": "the model sizes span a factor of 1.43, at least 2 needed"
+        "models × images (imagenet)": "the range of model size is a factor of 1.43, at least 2 needed"
     }
 
 

@@ -83,6 +83,14 @@ def test_the_irreducible_loss_over_all_laws_is_a_limit_where_a_law_without_one_h
     assert power.floor.high < power.points.y.min()
 
 
+def test_a_limit_of_the_irreducible_loss_above_the_data_is_not_stated():
+    """A loss that starts at its ceiling: laws that cannot bend so leave the floor without a limit."""
+    sizes = 10.0 * 2.0 ** np.arange(9)
+    found = assess(sizes, [2.302, 2.300, 2.29, 2.22, 1.98, 1.62, 1.30, 1.04, 0.84])
+    assert found.floor.high > 0.84
+    assert "over all laws; any floor below the data fits" in found.reason
+
+
 def test_a_loss_that_has_reached_its_floor_fell_and_levels_off():
     sizes = np.geomspace(100, 1e6, 24)
     found = assess(sizes, losses(sizes, floor=0.5, noise=0.002))
@@ -176,7 +184,7 @@ def test_the_most_expensive_cells_of_a_grid_are_held_out():
 def test_a_grid_that_is_too_small_is_refused_in_words():
     x, y = grid(models=(1e6, 4e6))
     found = assess(x, y, axes=("model size", "data size"))
-    assert found.reason == "2 model sizes × 6 data sizes, at least 3 of each needed"
+    assert found.reason == "values: 2 of model size × 6 of data size, at least 3 of each needed"
     assert found.laws == ()
 
 

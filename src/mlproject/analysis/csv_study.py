@@ -124,9 +124,9 @@ def assess_csv(
     columns, groups = read_groups(path, columns)
     at = None if predict_at is None else read_at(predict_at, columns, groups)
     with np.errstate(over="ignore", invalid="ignore"):  # laws that overflow get no weight
-        assessed = tuple(_assess_group(group, at, ceiling, laws) for group in groups)
+        assessed = tuple(_assess_group(group, columns.x, at, ceiling, laws) for group in groups)
         if columns.accuracy is None:
-            assessed = tuple(_asked(group, columns.y, laws) for group in assessed)
+            assessed = tuple(_asked(group, columns, laws) for group in assessed)
     return CsvStudy(
         columns=columns,
         groups=assessed,
@@ -160,7 +160,11 @@ def compare_groups(groups: Sequence[AssessedGroup], first: str, second: str) -> 
 
 
 def _assess_group(
-    group: CsvGroup, at: PredictionScales | None, ceiling: float | None, laws: Sequence[str]
+    group: CsvGroup,
+    axes: Sequence[str],
+    at: PredictionScales | None,
+    ceiling: float | None,
+    laws: Sequence[str],
 ) -> AssessedGroup:
     scales = np.empty((0, group.x.shape[1])) if at is None else at.of(group.key)
     if group.fault:
@@ -169,7 +173,7 @@ def _assess_group(
         return AssessedGroup(group=group, assessment=refused, scales=scales, predictions=None)
     x = group.x[:, 0] if group.x.shape[1] == 1 else group.x
     losses = group.y if group.bound is None else group.bound - group.y
-    assessment = assess(x, losses, sd=group.sd, ceiling=ceiling, laws=laws)
+    assessment = assess(x, losses, sd=group.sd, ceiling=ceiling, laws=laws, axes=axes)
     predictions = assessment.predict(scales) if len(scales) else None
     if predictions is not None and group.bound is not None:
         predictions = _below(group.bound, predictions)
@@ -190,14 +194,14 @@ def _below(bound: float, errors: Prediction) -> Prediction:
     return replace(errors, mean=mean, low=low, high=high, new_run_low=run_low, new_run_high=run_high)
 
 
-def _asked(assessed: AssessedGroup, y: str, laws: Sequence[str]) -> AssessedGroup:
+def _asked(assessed: AssessedGroup, columns: Columns, laws: Sequence[str]) -> AssessedGroup:
     """A group whose column looks like accuracies: marked, and predicted by laws of its errors."""
     group = assessed.group
-    bound = None if group.fault else _likely_bound(group, y, assessed.assessment)
+    bound = None if group.fault else _likely_bound(group, columns.y, assessed.assessment)
     if bound is None:
         return assessed
     scales = PredictionScales(x=assessed.scales) if len(assessed.scales) else None
-    as_errors = _assess_group(replace(group, bound=bound), scales, None, laws)
+    as_errors = _assess_group(replace(group, bound=bound), columns.x, scales, None, laws)
     return replace(assessed, predictions=as_errors.predictions, asked=bound)
 
 

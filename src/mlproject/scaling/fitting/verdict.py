@@ -101,11 +101,11 @@ def grid_shortage(x: Array, axes: Sequence[str] = ("N", "D")) -> str:
     """What cells x [m, axes] lack for laws of all their axes, whatever their losses; empty for nothing."""
     counts = [len(np.unique(column)) for column in x.T]
     if min(counts) < LEAST_VALUES:
-        grid = " × ".join(f"{n} {name}{'' if n == 1 else 's'}" for n, name in zip(counts, axes, strict=True))
-        return f"{grid}, at least {LEAST_VALUES} of each needed"
+        grid = " × ".join(f"{n} of {name}" for n, name in zip(counts, axes, strict=True))
+        return f"values: {grid}, at least {LEAST_VALUES} of each needed"
     for name, span in zip(axes, x.max(axis=0) / x.min(axis=0), strict=True):
         if span < NARROW:
-            return f"the {name}s span a factor of {span:.3g}, at least {NARROW:g} needed"
+            return f"the range of {name} is a factor of {span:.3g}, at least {NARROW:g} needed"
     n_cells = len(np.unique(x, axis=0))
     needed = scales_needed(x.shape[1])
     return f"{n_cells} cells, at least {needed} needed" if n_cells < needed else ""
@@ -133,7 +133,8 @@ def carrying(law: str, weight: float, parameters: Mapping[str, Estimate]) -> str
 def verdict_over_laws(points: Points, local: Estimate, floor: Estimate, law: str) -> tuple[str, str]:
     """The verdict on a curve by its local exponent at the largest scale; ``law`` is that of ``carrying``."""
     largest = scale_text(points.x.max())
-    end = f"irreducible loss {_show(floor)}" if floor.identified else f"no floor above {floor.high:.3g} fits"
+    limit = f"no floor above {floor.high:.3g}" if floor.high < points.y.min() else "any floor below the data"
+    end = f"irreducible loss {_show(floor)}" if floor.identified else f"{limit} fits"
     if local.holds(0.0) and local.high <= FLAT_WITHIN and average_slopes(points)[0].low > 0.0:
         reason = f"the loss fell and levels off: exponent {_limits(local)} at {largest}, over all laws; {end}"
     elif local.holds(0.0) or local.width > WIDEST * abs(local.value):
