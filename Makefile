@@ -41,6 +41,7 @@ audit: .venv/release
 	$(BIN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip --strict
 
 .venv/installed: pyproject.toml
+	@echo "installing packages into .venv: about 7 GB, some minutes without a word"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
