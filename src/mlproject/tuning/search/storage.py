@@ -71,6 +71,7 @@ def open_storage(url: str, default: Path) -> Iterator[Storage]:
     url = url or str(default)
     with reaching(url):
         locks = _lock_folder(url)
+        locks.mkdir(parents=True, exist_ok=True)  # a place that cannot be used is named as the storage
         with locked(locks / "storage.lock"):  # processes that build a schema at once break it
             storage = _open(url)
     name = uuid.uuid4().hex
