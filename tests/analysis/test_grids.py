@@ -83,8 +83,11 @@ def test_a_product_of_powers_is_told_from_a_sum():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"models": ("net-8", "net-16")}, "values: 2 of model size × 6 of data size, at least 3 of each"),
-        ({"sizes": (100, 200)}, "5 of model size × 2 of data size"),
+        (
+            {"models": ("net-8", "net-16")},
+            "2 values of model size × 6 values of data size, at least 3 of each",
+        ),
+        ({"sizes": (100, 200)}, "5 values of model size × 2 values of data size"),
         ({"sizes": (100, 120, 150)}, "the range of data size is a factor of 1.5"),
         ({"law": lambda n, d: 0.0}, "y must be positive"),
     ],

@@ -80,7 +80,7 @@ def test_the_flags_of_a_grid_are_on_the_page_and_in_the_json(study):
 
 def test_a_grid_without_a_law_is_refused_on_the_page_and_in_the_table():
     small = study_document(analyse(grid_study(n=30, seeds=1, models=("net-8", "net-16")), n_draws=50))
-    assert "No joint law: 2 model sizes" in render_markdown(small)
+    assert "No joint law: 2 values of model size" in render_markdown(small)
     table = next(table for table in small.tables if table.name == "joint_laws")
     (row,) = rows(to_csv(table))
     assert row["verdict"] == "not identifiable"

@@ -184,7 +184,7 @@ def test_the_most_expensive_cells_of_a_grid_are_held_out():
 def test_a_grid_that_is_too_small_is_refused_in_words():
     x, y = grid(models=(1e6, 4e6))
     found = assess(x, y, axes=("model size", "data size"))
-    assert found.reason == "values: 2 of model size × 6 of data size, at least 3 of each needed"
+    assert found.reason == "2 values of model size × 6 values of data size, at least 3 of each needed"
     assert found.laws == ()
 
 

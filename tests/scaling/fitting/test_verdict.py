@@ -62,8 +62,8 @@ def test_every_law_needs_more_scales_than_it_has_parameters(law):
 @pytest.mark.parametrize(
     ("x", "shortage"),
     [
-        (GRID[GRID[:, 0] < 1e7], "values: 2 of N × 3 of D, at least 3 of each needed"),
-        (GRID[GRID[:, 1] == 100], "values: 3 of N × 1 of D, at least 3 of each needed"),
+        (GRID[GRID[:, 0] < 1e7], "2 values of N × 3 values of D, at least 3 of each needed"),
+        (GRID[GRID[:, 1] == 100], "3 values of N × 1 value of D, at least 3 of each needed"),
         (GRID ** np.array([0.1, 1.0]), "the range of N is a factor of 1.58, at least 2 needed"),
         (GRID[[0, 4, 8]], f"3 cells, at least {scales_needed(2)} needed"),
         (GRID, ""),

@@ -101,8 +101,8 @@ def grid_shortage(x: Array, axes: Sequence[str] = ("N", "D")) -> str:
     """What cells x [m, axes] lack for laws of all their axes, whatever their losses; empty for nothing."""
     counts = [len(np.unique(column)) for column in x.T]
     if min(counts) < LEAST_VALUES:
-        grid = " × ".join(f"{n} of {name}" for n, name in zip(counts, axes, strict=True))
-        return f"values: {grid}, at least {LEAST_VALUES} of each needed"
+        grid = " × ".join(f"{n} value{'s' * (n > 1)} of {name}" for n, name in zip(counts, axes, strict=True))
+        return f"{grid}, at least {LEAST_VALUES} of each needed"
     for name, span in zip(axes, x.max(axis=0) / x.min(axis=0), strict=True):
         if span < NARROW:
             return f"the range of {name} is a factor of {span:.3g}, at least {NARROW:g} needed"
