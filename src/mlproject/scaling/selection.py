@@ -20,21 +20,12 @@ def select(points: Points) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
     ``outlying`` of a grid) are left out. Losses above the ceiling, that of an uninformed model, are kept, as
     a model can be wrong with confidence.
     """
-    first = _first_of_each(points)
+    first = points.first_of_each()
     off = np.zeros(len(first), dtype=bool)
     of_a_grid = points.x.shape[1] > 1
     off[first] = (outlying if of_a_grid else outliers)(points.take(first))
     flags = (*_repeated_flags(first), *_outlier_flags(points, off), *_ceiling_flags(points))
     return first & ~off, flags
-
-
-def _first_of_each(points: Points) -> NDArray[np.bool_]:
-    """Marks rows that repeat no earlier one; every row where replicates tell rows apart."""
-    if points.draws is not None:
-        return np.ones(len(points.y), dtype=bool)
-    noise = np.zeros(len(points.y)) if points.sd is None else points.sd
-    _, first = np.unique(np.column_stack([points.x, points.y, noise]), axis=0, return_index=True)
-    return np.isin(np.arange(len(points.y)), first)
 
 
 def _repeated_flags(first: NDArray[np.bool_]) -> tuple[str, ...]:

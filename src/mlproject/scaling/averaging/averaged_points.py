@@ -53,7 +53,7 @@ class AveragedPoints:
 def average_repeats(points: Points) -> AveragedPoints:
     """Average the points at repeated scales, in scaled units."""
     if points.sd is None:
-        points = without_duplicates(points)
+        points = points.take(points.first_of_each())  # repeated rows carry no noise
     log_x, log_y = points.scaled(points.x), np.log(points.y / points.loss_unit)
     group = _groups(log_x)
     n = np.bincount(group).astype(float)
@@ -92,12 +92,6 @@ def thinned(points: Points) -> Points:
     losses = np.exp(np.bincount(group, np.log(points.y)) / n)
     relative = None if points.sd is None else np.sqrt(np.bincount(group, (points.sd / points.y) ** 2)) / n
     return replace(points, x=np.exp(mean), y=losses, sd=None if relative is None else losses * relative)
-
-
-def without_duplicates(points: Points) -> Points:
-    """The points without rows that repeat another in scale and loss, as these carry no noise."""
-    _, first = np.unique(np.column_stack([points.x, points.y]), axis=0, return_index=True)
-    return points.take(np.isin(np.arange(len(points.y)), first))
 
 
 def robust_weights(points: Points) -> Array:

@@ -137,8 +137,9 @@ def posterior(
         return log_mean(law, _parameters(law, z, span), points.log_x)
 
     first = first_samples(law.n_prior)
-    score = log_likelihood(points, given, log_shape(first), level)
-    floorless = _parameters(law, first, span)[:, law.names.index("E")] == 0.0 if "E" in law.names else None
+    plausible = _parameters(law, first, span)
+    score = log_likelihood(points, given, log_mean(law, plausible, points.log_x), level)
+    floorless = plausible[:, law.names.index("E")] == 0.0 if "E" in law.names else None
     begin = [
         (part, _best(first[rows], score[rows, h]))
         for h, part in enumerate(given)

@@ -37,12 +37,9 @@ AGREEMENT = 5.0  # times the usual distance to the nearest other run at the same
 
 @one_thread
 def outliers(points: Points) -> NDArray[np.bool_]:
-    """Which rows of a curve are outliers [m]; none on several axes, or with too few points to tell."""
+    """Which rows of a curve are outliers [m]; none with too few points to tell."""
     m = len(points.y)
-    none = np.zeros(m, dtype=bool)
-    if points.x.shape[1] > 1:
-        return none
-    off = none
+    off = np.zeros(m, dtype=bool)
     for _ in range(max(1, int(MOST_SHARE * m))):
         kept = np.flatnonzero(~off)
         distance = _distances(points.take(~off))

@@ -68,6 +68,14 @@ class Points:
             ceiling=None if self.ceiling is None else self.ceiling / self.loss_unit,
         )
 
+    def first_of_each(self) -> NDArray[np.bool_]:
+        """Marks rows that repeat no earlier one in scale, loss and noise; all rows where there are draws."""
+        if self.draws is not None:
+            return np.ones(len(self.y), dtype=bool)
+        noise = np.zeros(len(self.y)) if self.sd is None else self.sd
+        _, first = np.unique(np.column_stack([self.x, self.y, noise]), axis=0, return_index=True)
+        return np.isin(np.arange(len(self.y)), first)
+
     def take(self, rows: NDArray[np.bool_]) -> Points:
         """The rows of a mask."""
         return Points(
