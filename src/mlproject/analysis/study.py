@@ -25,7 +25,7 @@ from mlproject.analysis.grids import Grid, label_grids, make_grids
 from mlproject.analysis.image_scale import ImageScaleComparison, image_scale_comparisons
 from mlproject.analysis.iterations import IterationLedger, iteration_ledger
 from mlproject.analysis.points import STATISTICS, replicates
-from mlproject.analysis.runs import image_pools, read_runs
+from mlproject.analysis.runs import EvaluatedRun, image_pools, read_runs
 from mlproject.losses import Observation
 from mlproject.scaling import UNIDENTIFIABLE, Estimate, scale_text
 
@@ -46,7 +46,8 @@ class Study:
     """Curves, grids, ablations and the other comparisons of one set of finished runs.
 
     ``notes`` are sentences, most important first; ``n_left_out`` counts runs that repeat a cell.
-    ``iterations`` is None where no network was trained whole.
+    ``iterations`` is None where no network was trained whole. ``runs`` holds one run of each cell,
+    with its losses.
     """
 
     curves: tuple[Curve, ...]
@@ -56,9 +57,14 @@ class Study:
     region_contrasts: tuple[RegionContrast, ...]
     iterations: IterationLedger | None
     notes: tuple[str, ...]
-    run_ids: tuple[str, ...]
+    runs: tuple[EvaluatedRun, ...]
     n_left_out: int
     n_draws: int
+
+    @property
+    def run_ids(self) -> tuple[str, ...]:
+        """The ids of the tracked runs, in the order of their cells' keys."""
+        return tuple(run.run_id for run in self.runs)
 
     def along(self, axis: str) -> tuple[Curve, ...]:
         """The curves along one axis of ``AXES``."""
@@ -131,7 +137,7 @@ def analyse(observations: Iterable[Observation], *, n_draws: int = 1000, seed: i
         region_contrasts=contrasts,
         iterations=iteration_ledger(runs),
         notes=notes(labelled, labelled_grids, contrasts, n_left_out=n_left_out, pool_notes=pool_notes),
-        run_ids=tuple(run.run_id for run in runs),
+        runs=tuple(runs),
         n_left_out=n_left_out,
         n_draws=n_draws,
     )
