@@ -8,6 +8,7 @@ from mlproject.analysis.ablations import (
     PairedDifference,
 )
 from mlproject.analysis.axes import AXES, GRID_AXES, Axis
+from mlproject.analysis.classes import ClassExponent, ClassScaling, Confusion
 from mlproject.analysis.comparable import comparison_key, shared_by_cells
 from mlproject.analysis.csv_groups import Columns
 from mlproject.analysis.csv_study import AssessedGroup, CsvStudy, GroupComparison, assess_csv
@@ -46,9 +47,12 @@ __all__ = [
     "AssessedGroup",
     "Axis",
     "Candidate",
+    "ClassExponent",
+    "ClassScaling",
     "Columns",
     "ComputeCurve",
     "ComputePoint",
+    "Confusion",
     "Correlation",
     "Crossing",
     "CsvStudy",

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
+from mlproject.analysis.points import CHUNK, seed_weights
+
 Floats = NDArray[np.float64]
-CHUNK = 8_000_000
 Z95 = 1.959963984540054
 """The 97.5 % quantile of the normal distribution."""
 
@@ -121,9 +122,7 @@ def _draws(contrast: Floats, n_draws: int, rng: np.random.Generator) -> Floats:
     n_seeds, n_images = contrast.shape
     evaluated = ~np.isnan(contrast)
     filled = np.where(evaluated, contrast, 0.0)
-    counts = np.ones((n_draws, 1))
-    if n_seeds > 1:
-        counts = rng.multinomial(n_seeds - 1, np.full(n_seeds, 1 / n_seeds), size=n_draws) / (n_seeds - 1)
+    counts = seed_weights(n_seeds, n_draws, rng)
     step, parts = max(1, CHUNK // n_images), []
     for start in range(0, n_draws, step):
         weights = rng.standard_exponential((min(step, n_draws - start), n_images))

@@ -131,14 +131,20 @@ def _join(pieces: list[tuple[Floats, Floats]]) -> Replicates:
 
 def over_seeds(runs: Sequence[Replicates], rng: np.random.Generator) -> Replicates:
     """Replicates [draws] of a point: the average over a resample of its seeds, draw by draw."""
-    n, n_draws = len(runs), len(runs[0]["mean"])
-    if n == 1:
+    if len(runs) == 1:
         return runs[0]
-    counts = rng.multinomial(n - 1, np.full(n, 1.0 / n), size=n_draws) / (n - 1)
+    weights = seed_weights(len(runs), len(runs[0]["mean"]), rng)
     return {
-        statistic: np.einsum("bs,sb->b", counts, np.stack([run[statistic] for run in runs]))
+        statistic: np.einsum("bs,sb->b", weights, np.stack([run[statistic] for run in runs]))
         for statistic in runs[0]
     }
+
+
+def seed_weights(n_seeds: int, n_draws: int, rng: np.random.Generator) -> Floats:
+    """Weights [draws, seeds] of seeds that were drawn n - 1 of n; 1 for one seed, without a draw."""
+    if n_seeds == 1:
+        return np.ones((n_draws, 1))
+    return rng.multinomial(n_seeds - 1, np.full(n_seeds, 1.0 / n_seeds), size=n_draws) / (n_seeds - 1)
 
 
 def average_losses(runs: Sequence[EvaluatedRun], n_images: int) -> Floats:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from mlproject.analysis.ablations import ArmTable, Interaction, ablate
 from mlproject.analysis.axes import AXES
+from mlproject.analysis.classes import ClassScaling, class_scaling
 from mlproject.analysis.comparable import ComparableRuns
 from mlproject.analysis.curves import Curve, label_curves, make_curves
 from mlproject.analysis.exponent_differences import (
@@ -25,7 +27,7 @@ from mlproject.analysis.grids import Grid, label_grids, make_grids
 from mlproject.analysis.image_scale import ImageScaleComparison, image_scale_comparisons
 from mlproject.analysis.iterations import IterationLedger, iteration_ledger
 from mlproject.analysis.points import STATISTICS, replicates
-from mlproject.analysis.runs import image_pools, read_runs
+from mlproject.analysis.runs import EvaluatedRun, image_pools, read_runs
 from mlproject.losses import Observation
 from mlproject.scaling import UNIDENTIFIABLE, Estimate, scale_text
 
@@ -46,7 +48,7 @@ class Study:
     """Curves, grids, ablations and the other comparisons of one set of finished runs.
 
     ``notes`` are sentences, most important first; ``n_left_out`` counts runs that repeat a cell.
-    ``iterations`` is None where no network was trained whole.
+    ``iterations`` is None where no network was trained whole. ``runs`` are in their pools of images.
     """
 
     curves: tuple[Curve, ...]
@@ -56,9 +58,19 @@ class Study:
     region_contrasts: tuple[RegionContrast, ...]
     iterations: IterationLedger | None
     notes: tuple[str, ...]
-    run_ids: tuple[str, ...]
+    runs: tuple[EvaluatedRun, ...]
     n_left_out: int
     n_draws: int
+
+    @property
+    def run_ids(self) -> tuple[str, ...]:
+        """The ids of the runs."""
+        return tuple(run.run_id for run in self.runs)
+
+    @cached_property
+    def classes(self) -> tuple[ClassScaling, ...]:
+        """Scaling by class of the curves over images, where runs logged labels; reads their predictions."""
+        return class_scaling(self.along("images"), self.runs, n_draws=self.n_draws)
 
     def along(self, axis: str) -> tuple[Curve, ...]:
         """The curves along one axis of ``AXES``."""
@@ -131,7 +143,7 @@ def analyse(observations: Iterable[Observation], *, n_draws: int = 1000, seed: i
         region_contrasts=contrasts,
         iterations=iteration_ledger(runs),
         notes=notes(labelled, labelled_grids, contrasts, n_left_out=n_left_out, pool_notes=pool_notes),
-        run_ids=tuple(run.run_id for run in runs),
+        runs=tuple(sorted((r for pool in pools for r in pool.runs), key=lambda run: run.cell.key)),
         n_left_out=n_left_out,
         n_draws=n_draws,
     )
