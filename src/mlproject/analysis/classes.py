@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from mlproject.analysis.curves import Curve
-from mlproject.analysis.points import CHUNK, LEAST_SCALES, Floats, influence, noise_dof, seed_weights
+from mlproject.analysis.effects import CHUNK, seed_weights
+from mlproject.analysis.points import LEAST_SCALES, Floats, influence, seed_dof
 from mlproject.analysis.runs import EvaluatedRun, predictions
 from mlproject.scaling import Estimate, acceleration_of, bca, estimate_noise, t_interval, unshared_noise
 
@@ -77,7 +78,7 @@ def class_scaling(
     Reads the predictions of the largest scale, and as many others as it takes to label every image.
     """
     by_id = {run.run_id: run for run in runs}
-    found = []
+    scalings = []
     for curve in curves:
         scales = [[by_id[run_id] for run_id in point.run_ids] for point in curve.points]
         labels, confusion, n_runs = _labels(scales, len(curve.image_ids))
@@ -87,8 +88,8 @@ def class_scaling(
         if curve.n_scales >= LEAST_SCALES:
             exponents, left_out = _exponents(curve, scales, labels, n_draws=n_draws, seed=seed)
             scaling = replace(scaling, exponents=exponents, left_out=left_out)
-        found.append(scaling)
-    return tuple(found)
+        scalings.append(scaling)
+    return tuple(scalings)
 
 
 def _labels(
@@ -102,11 +103,11 @@ def _labels(
         largest = run in scales[-1]
         if not largest and all(label is not None for label in labels[run.rows]):
             continue
-        found = predictions(run)
-        if found is not None:
-            labels[run.rows] = found.labels.tolist()
-        if found is not None and largest:
-            counts.update(zip(found.labels.tolist(), found.predicted.tolist(), strict=True))
+        table = predictions(run)
+        if table is not None:
+            labels[run.rows] = table.labels.tolist()
+        if table is not None and largest:
+            counts.update(zip(table.labels.tolist(), table.predicted.tolist(), strict=True))
             n_runs += 1
     pairs = sorted(counts.items())
     return labels, tuple(Confusion(label=a, predicted=b, count=n) for (a, b), n in pairs), n_runs
@@ -122,7 +123,8 @@ def _exponents(
 ) -> tuple[tuple[ClassExponent, ...], tuple[str, ...]]:
     names = sorted({label for label in labels.tolist() if label is not None})
     members = np.stack([labels == name for name in names] + [labels != None], axis=1)  # noqa: E711
-    means, drawn = _class_means(scales, members.astype(np.float64), n_draws, seed)
+    by_seed, drawn = _class_means(scales, members.astype(np.float64), n_draws, seed)
+    means = np.array([of_scale.mean(axis=0) for of_scale in by_seed])
     usable = (means > 0).all(axis=0) & (drawn > 0).all(axis=(0, 1))
     left_out = tuple(name for name, keep in zip(names, usable, strict=False) if not keep)
     if not usable[-1]:
@@ -132,9 +134,11 @@ def _exponents(
     rows = []
     for i in np.flatnonzero(usable[:-1]):
         shares = influence(np.where(members[:, i : i + 1], curve.losses, np.nan)) / means[:, i]
-        alpha, _ = slopes.estimate(means[:, i], drawn[:, :, i], shares)
-        ratio, ratio_drawn = means[:, i] / means[:, -1], drawn[:, :, i] / drawn[:, :, -1]
-        difference, p = slopes.estimate(ratio, ratio_drawn, shares - everything)
+        alpha, _ = slopes.estimate(means[:, i], drawn[:, :, i], shares, [s[:, i] for s in by_seed])
+        ratios = [of_scale[:, i] / of_scale[:, -1] for of_scale in by_seed]
+        drawn_ratios = drawn[:, :, i] / drawn[:, :, -1]
+        ratio = means[:, i] / means[:, -1]
+        difference, p = slopes.estimate(ratio, drawn_ratios, shares - everything, ratios)
         rows.append(
             ClassExponent(
                 label=names[i],
@@ -153,15 +157,15 @@ def _exponents(
 
 def _class_means(
     scales: Sequence[Sequence[EvaluatedRun]], members: Floats, n_draws: int, seed: int
-) -> tuple[Floats, Floats]:
-    """Mean losses [scales, classes] over seeds, and their replicates [draws, scales, classes].
+) -> tuple[list[Floats], Floats]:
+    """Mean losses by scale [seeds, classes], and replicates over seeds and images [draws, scales, classes].
 
     ``members`` [images, classes] is 1 for the images of a class; a class without any at a scale has NaN. All
     classes share the weights of images and of seeds.
     """
     rng = np.random.default_rng([seed, 3])
     seeds = [seed_weights(len(runs), n_draws, rng) for runs in scales]
-    means = np.array([np.mean([_means(run, members)[0] for run in runs], axis=0) for runs in scales])
+    means = [np.stack([_means(run, members)[0] for run in runs]) for runs in scales]
     parts = []
     step = max(1, CHUNK // len(members))
     for start in range(0, n_draws, step):
@@ -195,7 +199,6 @@ class _Slopes:
 
     weights: Floats
     log_x: Floats
-    noise_dof: float
 
     @classmethod
     def of(cls, curve: Curve, means: Floats, drawn: Floats) -> _Slopes:
@@ -203,12 +206,15 @@ class _Slopes:
         weights = _precision(means, drawn)
         log_x = np.log(curve.x)
         centred = log_x - np.average(log_x, weights=weights)
-        return cls(weights=weights, log_x=centred, noise_dof=noise_dof(curve.points, "mean"))
+        return cls(weights=weights, log_x=centred)
 
-    def estimate(self, means: Floats, drawn: Floats, shares: Floats) -> tuple[Estimate, float]:
+    def estimate(
+        self, means: Floats, drawn: Floats, shares: Floats, by_seed: Sequence[Floats]
+    ) -> tuple[Estimate, float]:
         """The exponent of means [points] and the p-value of 0, from their replicates [draws, points].
 
-        ``shares`` [images, points] is the influence of every image on ln L.
+        ``shares`` [images, points] is the influence of every image on ln L; ``by_seed`` has the values
+        [seeds] of each point.
         """
         pull = -self.weights * self.log_x / (self.weights @ self.log_x**2)
         logs = np.log(means)
@@ -216,7 +222,7 @@ class _Slopes:
         fitted = np.average(logs, weights=self.weights) - value * self.log_x
         precision = _precision(means, drawn)
         cost, dof = float(precision @ (logs - fitted) ** 2), len(means) - 2
-        noise = estimate_noise(cost, dof, known=True, noise_dof=self.noise_dof)
+        noise = estimate_noise(cost, dof, known=True, noise_dof=seed_dof(by_seed, drawn))
         skew = acceleration_of((shares @ pull)[:, None], float(np.var(replicates)))
         ends = bca(np.array([value]), replicates[:, None], skew, stretch=noise.stretch)
         interval = Estimate(value=value, low=float(ends[0][0]), high=float(ends[1][0]))

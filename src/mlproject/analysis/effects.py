@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from mlproject.analysis.points import CHUNK, seed_weights
-
 Floats = NDArray[np.float64]
+CHUNK = 8_000_000
+"""Weights held at once: bounds memory at 64 MB, however many images there are."""
 Z95 = 1.959963984540054
 """The 97.5 % quantile of the normal distribution."""
 
@@ -129,6 +129,13 @@ def _draws(contrast: Floats, n_draws: int, rng: np.random.Generator) -> Floats:
         means = (weights @ filled.T) / (weights @ evaluated.T)
         parts.append((means * counts[start : start + step]).sum(axis=1))
     return np.asarray(np.concatenate(parts))
+
+
+def seed_weights(n_seeds: int, n_draws: int, rng: np.random.Generator) -> Floats:
+    """Weights [draws, seeds] of seeds that were drawn n - 1 of n; 1 for one seed, without a draw."""
+    if n_seeds == 1:
+        return np.ones((n_draws, 1))
+    return rng.multinomial(n_seeds - 1, np.full(n_seeds, 1.0 / n_seeds), size=n_draws) / (n_seeds - 1)
 
 
 def mcnemar(first: Floats, second: Floats) -> Discordant:
