@@ -217,7 +217,7 @@ def test_a_rising_column_within_0_and_1_or_100_is_asked_about_and_its_prediction
 ):
     path = accuracies(tmp_path, unit=unit)
     study, predictions = predicted(tmp_path, path, Columns(x=("images",), y="score"))
-    question, *_ = csv_document(study).answer
+    question, *_ = csv_document(study).answer.sentences
     assert question.startswith(
         f"Is score an accuracy? It lies within 0 and {bound}. With --accuracy laws are"
     )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure as Drawing
 
-from mlproject.report import Document, Figure, Section, Table, render_markdown, to_csv, write_document
+from mlproject.report import Answer, Document, Figure, Section, Table, render_markdown, to_csv, write_document
 from mlproject.report.formats import as_number, as_text
 
 CELLS = st.none() | st.integers(-(10**6), 10**6)
@@ -30,7 +30,7 @@ def document():
     section = Section(
         title="S", tables=(shown, file_only), figures=(Figure(name="curve", draw=drawn, caption="A curve."),)
     )
-    return Document(title="T", answer=("Yes.",), sections=(section,))
+    return Document(title="T", answer=Answer(result=("Yes.",)), sections=(section,))
 
 
 @given(st.lists(CELLS, min_size=1, max_size=8))

@@ -83,19 +83,19 @@ def test_the_page_and_the_terminal_give_the_same_shares():
 
 
 def test_scores_of_sam_are_reported_where_it_was_used():
-    answer = region_document([row(predicted_iou=0.9, stability_score=0.8)], "Regions").answer
+    answer = region_document([row(predicted_iou=0.9, stability_score=0.8)], "Regions").answer.result
     assert answer[-1].endswith("SAM's mean predicted IoU is 0.900, its mean stability score 0.800.")
 
 
 def test_the_summary_says_first_how_many_regions_are_not_to_be_trusted_and_what_was_measured():
     rows = [row(score=0.24), row(score=0.0, empty=True), row(score=0.25, path="colour"), row()]
     document = region_document(rows, "Regions")
-    assert document.answer[0].startswith(
+    assert document.answer.result[0].startswith(
         "2 of 4 regions (50.0%) are not to be trusted: they score below 0.25"
     )
     assert (
         "gave a median IoU of 0.29 (a centred box: 0.45). With paths=best and refine=grabcut"
-        in document.answer[0]
+        in document.answer.result[0]
     )
     assert [table["doubtful"] for table in document.tables[0].rows] == [0, 2]
     assert [table["path"] for table in document.tables[0].rows] == ["colour", "grey-first"]
@@ -112,7 +112,7 @@ def test_the_summary_says_first_how_many_regions_are_not_to_be_trusted_and_what_
     ],
 )
 def test_other_settings_are_recommended_only_where_they_were_measured_to_be_better(method, says):
-    text = region_document([row(score=0.1, method=method)], "Regions").answer[0]
+    text = region_document([row(score=0.1, method=method)], "Regions").answer.result[0]
     assert says in text
     assert "With paths=best" not in text
 

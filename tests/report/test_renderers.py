@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from mlproject.files import unescape_formula
 from mlproject.report import (
+    Answer,
     Document,
     Figure,
     Section,
@@ -61,7 +62,7 @@ def test_escapes(escape, text, want):
 
 
 def test_an_estimate_that_is_not_identified_shows_its_limits_alone_everywhere(table):
-    document = Document(title="T", answer=(), sections=(Section(title="S", tables=(table,)),))
+    document = Document(title="T", answer=Answer(), sections=(Section(title="S", tables=(table,)),))
     for text in (render_markdown(document), terminal_text(document), render_latex(table)):
         assert "0.5 [0.4, " in text
         assert text.count("0.5 ") == 1
@@ -82,7 +83,9 @@ def test_json_has_no_number_that_is_not_finite():
 
 def test_an_empty_table_is_on_no_page(table):
     empty = Table(name="laws", rows=(), formats=table.formats, caption="Nothing")
-    document = Document(title="T", answer=("Yes.",), sections=(Section(title="S", tables=(empty,)),))
+    document = Document(
+        title="T", answer=Answer(result=("Yes.",)), sections=(Section(title="S", tables=(empty,)),)
+    )
     assert render_markdown(document) == "# T\n\nYes.\n"
     assert terminal_text(document) == "• Yes.\n"
 
@@ -115,7 +118,7 @@ CONTROLS = set(map(chr, [*range(32), *range(127, 160), 0x2028, 0x2029, *range(0x
 def document_of(*rows, heads=("group", "α"), caption="Laws"):
     formats = {heads[0]: as_text("group"), heads[1]: as_interval("alpha")}
     table = Table(name="laws", rows=rows, columns=("group", "alpha"), formats=formats, caption=caption)
-    return Document(title="T", answer=(), sections=(Section(title="S", tables=(table,)),))
+    return Document(title="T", answer=Answer(), sections=(Section(title="S", tables=(table,)),))
 
 
 def row_of(group, alpha=0.5, low=0.4, high=0.6):
@@ -164,7 +167,7 @@ def test_a_heading_that_looks_like_markup_is_shown_as_it_is():
 def test_a_sentence_in_a_terminal_has_no_control_characters():
     document = Document(
         title="T",
-        answer=("a\x1b[31mb",),
+        answer=Answer(result=("a\x1b[31mb",)),
         sections=(Section(title="S", bullets=("c\x07d",), paragraphs=("e\x9bf",)),),
     )
     assert terminal_text(document) == "e f\n• a [31mb\n• c d\n"
@@ -248,7 +251,7 @@ def test_every_section_of_a_page_has_its_parts_in_order_and_an_empty_one_is_left
     full = Section(
         title="Full", paragraphs=("Words.",), bullets=("Point.",), tables=(table,), figures=(figure,)
     )
-    document = Document(title="T", answer=("Yes.",), sections=(full, Section(title="Empty")))
+    document = Document(title="T", answer=Answer(result=("Yes.",)), sections=(full, Section(title="Empty")))
     page = render_markdown(document, files=("tables/laws.csv",))
     parts = ["# T", "Yes.", "## Full", "Words.", "- Point.", "Laws", "| group | α |", "## Figures"]
     parts += ["- `figures/curve.png`: Loss against images.", "## Files", "- `tables/laws.csv`"]
@@ -272,6 +275,6 @@ def test_a_first_cell_that_repeats_is_blank_in_a_terminal_and_stays_in_markdown(
 def test_text_is_aligned_left_and_numbers_right():
     formats = {"group": as_text("group"), "images": as_count("n")}
     table = Table(name="t", rows=({"group": "a", "n": 1},), formats=formats)
-    document = Document(title="T", answer=(), sections=(Section(title="S", tables=(table,)),))
+    document = Document(title="T", answer=Answer(), sections=(Section(title="S", tables=(table,)),))
     assert "| --- | --: |" in render_markdown(document)
     assert r"\begin{tabular}{lr}" in render_latex(table)

@@ -48,7 +48,8 @@ class Study:
     """Curves, grids, ablations and the other comparisons of one set of finished runs.
 
     ``notes`` are sentences, most important first; ``n_left_out`` counts runs that repeat a cell.
-    ``iterations`` is None where no network was trained whole. ``runs`` are in their pools of images.
+    ``iterations`` is None where no network was trained whole. ``runs`` holds one run of each cell,
+    with its losses.
     """
 
     curves: tuple[Curve, ...]
@@ -64,13 +65,14 @@ class Study:
 
     @property
     def run_ids(self) -> tuple[str, ...]:
-        """The ids of the runs."""
+        """The ids of the tracked runs, in the order of their cells' keys."""
         return tuple(run.run_id for run in self.runs)
 
     @cached_property
     def classes(self) -> tuple[ClassScaling, ...]:
         """Scaling by class of the curves over images, where runs logged labels; reads their predictions."""
-        return class_scaling(self.along("images"), self.runs, n_draws=self.n_draws)
+        placed = [run for pool in image_pools(self.runs) for run in pool.runs]
+        return class_scaling(self.along("images"), placed, n_draws=self.n_draws)
 
     def along(self, axis: str) -> tuple[Curve, ...]:
         """The curves along one axis of ``AXES``."""
@@ -143,7 +145,7 @@ def analyse(observations: Iterable[Observation], *, n_draws: int = 1000, seed: i
         region_contrasts=contrasts,
         iterations=iteration_ledger(runs),
         notes=notes(labelled, labelled_grids, contrasts, n_left_out=n_left_out, pool_notes=pool_notes),
-        runs=tuple(sorted((r for pool in pools for r in pool.runs), key=lambda run: run.cell.key)),
+        runs=tuple(runs),
         n_left_out=n_left_out,
         n_draws=n_draws,
     )

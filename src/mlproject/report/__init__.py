@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlproject.files import write_atomic
-from mlproject.report.document import Document, Figure, Format, Section, Table
+from mlproject.report.document import Answer, Document, Figure, Format, Section, Table
 
 if TYPE_CHECKING:
     from mlproject.analysis import Study
@@ -74,6 +74,7 @@ __all__ = [
     "N_SHEET",
     "RC",
     "TILE",
+    "Answer",
     "Document",
     "Figure",
     "Format",

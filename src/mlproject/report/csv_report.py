@@ -8,7 +8,7 @@ from typing import Any
 
 from mlproject import __version__
 from mlproject.analysis import AssessedGroup, CsvStudy, GroupComparison
-from mlproject.report.document import Document, Format, Row, Section, Table
+from mlproject.report.document import Answer, Document, Format, Row, Section, Table
 from mlproject.report.formats import (
     SYMBOLS,
     as_count,
@@ -52,7 +52,9 @@ def csv_document(study: CsvStudy) -> Document:
     answer = [*([asked] if asked else []), *(_verdict(group) for group in study.groups if few)]
     if study.comparison is not None:
         answer.append(comparison_sentences(study.comparison))
-    return Document(title=f"Scaling laws of {quantities}", answer=tuple(answer), sections=tuple(sections))
+    return Document(
+        title=f"Scaling laws of {quantities}", answer=Answer(result=tuple(answer)), sections=tuple(sections)
+    )
 
 
 def csv_json(study: CsvStudy) -> dict[str, Any]:

@@ -82,15 +82,29 @@ class Section:
     figures: tuple[Figure, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a report says first, in sentences: the result, what may not be concluded, the next scale."""
+
+    result: tuple[str, ...] = ()
+    not_concluded: tuple[str, ...] = ()
+    next_scale: tuple[str, ...] = ()
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """All of them, in the order in which they are read."""
+        return (*self.result, *self.not_concluded, *self.next_scale)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Document:
-    """A whole report. ``answer`` states the result in sentences; ``brief`` is what a terminal shows of it.
+    """A whole report. ``answer`` comes first; ``brief`` is what a terminal shows of it.
 
     Without ``brief`` a terminal shows the tables and lists of all sections.
     """
 
     title: str
-    answer: tuple[str, ...]
+    answer: Answer
     sections: tuple[Section, ...]
     brief: Section | None = None
 

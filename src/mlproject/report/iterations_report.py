@@ -15,7 +15,7 @@ from mlproject.analysis import (
     IterationLedger,
     IterationRun,
 )
-from mlproject.report.document import Document, Figure, Format, Row, Section, Table
+from mlproject.report.document import Answer, Document, Figure, Format, Row, Section, Table
 from mlproject.report.formats import (
     as_count,
     as_fixed,
@@ -51,7 +51,7 @@ def iterations_document(ledger: IterationLedger) -> Document:
     columns = tuple(name for name in arms[0] if name not in shown)
     tables = (Table(name="ledger", rows=runs), Table(name="ledger_arms", rows=arms, columns=columns))
     sections.append(Section(title="Runs", tables=tables))
-    return Document(title="Iteration ledger", answer=(), sections=tuple(sections))
+    return Document(title="Iteration ledger", answer=Answer(), sections=tuple(sections))
 
 
 def _family(family: IterationFamily) -> Section:

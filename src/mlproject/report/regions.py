@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from mlproject.regions import Fact, RegionResult
-from mlproject.report.document import Document, Section, Table
+from mlproject.report.document import Answer, Document, Section, Table
 from mlproject.report.formats import as_count, as_fixed, as_text
 
 Row = Mapping[str, Fact]
@@ -83,7 +83,9 @@ def region_document(rows: Sequence[Row], title: str) -> Document:
         Section(title="Agreement", tables=(agreed,)),
         Section(title="Images", tables=(Table(name="regions", rows=[*marked]),)),
     )
-    return Document(title=title, answer=(_trust(rows, numbers), _masks(numbers)), sections=sections)
+    return Document(
+        title=title, answer=Answer(result=(_trust(rows, numbers), _masks(numbers))), sections=sections
+    )
 
 
 def region_summary(rows: Sequence[Row]) -> dict[str, float]:

@@ -14,7 +14,7 @@ from mlproject.report.comparison_sections import (
     image_scale_section,
     regions_table,
 )
-from mlproject.report.document import Document, Figure, Section, Table
+from mlproject.report.document import Answer, Document, Figure, Section, Table
 from mlproject.report.formats import (
     as_fixed,
     as_interval,
@@ -59,7 +59,7 @@ def study_document(study: Study) -> Document:
     ]
     return Document(
         title="Scaling fits",
-        answer=(*_answer(study), *grid_answers(study.grids)),
+        answer=Answer(result=(*_answer(study), *grid_answers(study.grids))),
         sections=tuple(sections),
         brief=_brief(study, exponents),
     )

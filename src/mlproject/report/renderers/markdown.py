@@ -14,7 +14,7 @@ LINK = re.compile(r"^\[.*\]:|\][(\[]")
 
 def render_markdown(document: Document, files: Sequence[str] = ()) -> str:
     """The whole page; ``files`` are paths of tables and data beside it."""
-    parts = [f"# {escape_markdown(document.title)}", *map(escape_markdown, document.answer)]
+    parts = [f"# {escape_markdown(document.title)}", *map(escape_markdown, document.answer.sentences)]
     for section in document.sections:
         parts += _section(section)
     figures = [(f"figures/{figure.name}.png", figure.caption) for figure in document.figures]

@@ -26,7 +26,7 @@ def render_terminal(document: Document) -> Group:
     for section in sections:
         tables += [_grid(table) for table in section.tables if table.formats and table.texts]
         tables += [Text(plain(paragraph)) for paragraph in section.paragraphs]
-    lines = [*document.answer, *(line for section in sections for line in section.bullets)]
+    lines = [*document.answer.sentences, *(line for section in sections for line in section.bullets)]
     return Group(*tables, *(Text(f"• {plain(line)}") for line in lines))
 
 
