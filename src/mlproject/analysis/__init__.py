@@ -27,6 +27,7 @@ from mlproject.analysis.iterations import (
     IterationRun,
 )
 from mlproject.analysis.lines import LawLine, LocalExponents, ModelLine, PredictedLine
+from mlproject.analysis.pairs import PairComparison, PairedExponent, PairedSetting, compare_runs
 from mlproject.analysis.points import HORIZONS, STATISTICS, Correlation, LossKind, Point, Statistic
 from mlproject.analysis.runs import EvaluatedRun, Predictions, intact_runs, predictions
 from mlproject.analysis.study import Ablation, Study, analyse
@@ -74,7 +75,10 @@ __all__ = [
     "LocalExponents",
     "LossKind",
     "ModelLine",
+    "PairComparison",
     "PairedDifference",
+    "PairedExponent",
+    "PairedSetting",
     "Point",
     "PredictedLine",
     "Predictions",
@@ -83,6 +87,7 @@ __all__ = [
     "Study",
     "analyse",
     "assess_csv",
+    "compare_runs",
     "comparison_key",
     "finished_run",
     "intact_runs",
