@@ -25,7 +25,19 @@ from tests.data.pictures import fill
 SOURCE = str(Path(__file__).parents[2] / "src")
 LITE = ["--model=efficientnet_lite0", "--weights=imagenet", "--eval-size=10", "--target=labels", "--epochs=2"]
 NEXT = ["--plan=good.toml", "--budget=9", "--target-images=9", "--out=next.toml"]
-VERBS = [[], ["cell"], ["sweep"], ["aggregate"], ["ls"], ["show"], ["doctor"], ["fetch"], ["cache"]]
+VERBS = [
+    [],
+    ["cell"],
+    ["sweep"],
+    ["aggregate"],
+    ["ls"],
+    ["show"],
+    ["compare"],
+    ["pull"],
+    ["doctor"],
+    ["fetch"],
+    ["cache"],
+]
 VERBS += [["regions"], ["cache", "ls"], ["cache", "prune"]]
 
 
@@ -120,7 +132,11 @@ def python(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (["ls", "--experiment=cli"], 2, "unknown experiment 'cli'"),
         (["ls", "--jsn"], 2, "No such option"),
         (["lst"], 2, "No such command 'lst'"),
-        (["show", "zzz", "--experiment=Default"], 2, "no cell or run begins with 'zzz'"),
+        (["show", "zzz", "--experiment=Default"], 2, "no cell, run or plan begins with 'zzz'"),
+        (["pull", "zzz", "--to=x", "--experiment=Default"], 2, "no finished cell, fit or plan is named"),
+        (["pull", "zzz", "--experiment=Default"], 2, "Missing option '--to'"),
+        (["compare", "z", "y", "--experiment=Default"], 2, "no finished cell, fit, model or plan is named"),
+        (["compare", "zzz"], 2, "Missing argument 'second'"),
         (["aggregate", "--experiment=Default"], 3, "nothing to aggregate"),
         (["aggregate", "--experiment=Default", "--where=rubbish"], 2, "MLflow refuses this"),
     ],
@@ -183,7 +199,9 @@ def test_comma_lists_run_their_product_once_and_the_lists_show_it(call: Call, ex
     assert "Cells: 0 done, 4 was done" in call(*words).out
     assert "4 cells: 4 done, 0 to do" in call(*words, "--dry-run").out
     rows = json.loads(call("ls", "--json").out)
-    assert [set(row) for row in rows] == [{"cell", "coordinates", "status", "run_id", "digest"}] * 4
+    public = {"cell", "coordinates", "status", "run_id", "digest", "loss", "accuracy"}
+    assert [set(row) for row in rows] == [public] * 4
+    assert all(row["loss"] > 0 and 0 <= row["accuracy"] <= 1 for row in rows)
     assert {row["status"] for row in rows} == {"done"}
     assert len({row["cell"] for row in rows}) == len({row["digest"] for row in rows}) == 4
     assert {(r["coordinates"]["dataset_size"], r["coordinates"]["seed"]) for r in rows} == {
@@ -197,6 +215,24 @@ def test_comma_lists_run_their_product_once_and_the_lists_show_it(call: Call, ex
     assert rows[0]["run_id"] in shown.out
     assert "eval.loss" in shown.out
     assert call("aggregate").status == 0
+    fit = call("show", "latest")
+    assert fit.status == 0
+    assert "fit · all cells  finished  run " in fit.out
+    assert "• " in fit.out, "the text of its exponents"
+    compared = call("compare", rows[0]["cell"], rows[1]["cell"])
+    assert compared.status == 0, compared.err
+    assert "not concluded (one seed)" in compared.out
+    settings = json.loads(call("compare", rows[0]["cell"], rows[2]["cell"], "--plan=latest", "--json").out)
+    assert settings["loss"] == "cross_entropy"
+    same = call("compare", rows[0]["cell"], rows[0]["cell"])
+    assert same.status == 3
+    assert "share nothing that can be compared: they are the same cells" in same.err
+    pulled = call("pull", "latest", "--what=losses,tables", "--to=results")
+    assert pulled.status == 0, pulled.err
+    assert len(list(Path("results/losses").glob("*/predictions.parquet"))) == 4
+    assert Path("results/tables/confusion.csv").exists()
+    again = call("pull", "latest", "--what=losses,tables", "--to=results")
+    assert "0 files copied to results" in again.out
 
 
 def test_lists_of_an_empty_store_are_empty(

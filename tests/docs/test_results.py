@@ -9,18 +9,20 @@ import pytest
 
 from mlproject.analysis import Study, analyse
 from mlproject.report import study_document
+from tests.analysis.test_classes import labelled
 from tests.docs.stored import SIZES
 from tests.studies import cell, planted
 
 PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "results.md").read_text("utf-8")
-NAMES = set(re.findall(r"`([^`]+)`", PAGE))
+NAMES = set(re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", PAGE, flags=re.DOTALL)))
 LIMIT = re.compile(r"_(low|high)$")
 PAGES_ONLY = ("exponents_brief", "arms_brief")
 
 
 @pytest.fixture(scope="module")
 def study() -> Study:
-    return analyse([planted(cell(size=size, seed=s), n=60) for size in SIZES for s in (0, 1)], n_draws=50)
+    runs = [planted(cell(size=size, seed=s), n=60) for size in SIZES for s in (0, 1)]
+    return analyse([labelled(run, ["bag", "coat"] * 30) for run in runs], n_draws=50)
 
 
 def test_every_table_and_column_is_described(study: Study) -> None:

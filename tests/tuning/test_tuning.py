@@ -42,7 +42,7 @@ def artifact(store: Store, run_id: str, name: str) -> str:
 
 
 def studies(store: Store) -> list:
-    return list(store._search("tags.kind = 'study'"))
+    return list(store.search("tags.kind = 'study'"))
 
 
 def test_the_best_knobs_run_at_all_seeds_and_say_how_they_were_found(tmp_path: Path, store: Store):
@@ -63,7 +63,7 @@ def test_the_best_knobs_run_at_all_seeds_and_say_how_they_were_found(tmp_path: P
 def test_the_study_is_a_child_run_with_its_trials_and_plots(tmp_path: Path, store: Store):
     results, _ = run(tuned_plan(tmp_path), store)
     (study,) = studies(store)
-    (sweep,) = store._search("tags.kind = 'sweep'")
+    (sweep,) = store.search("tags.kind = 'sweep'")
     assert study.data.tags["mlflow.parentRunId"] == sweep.info.run_id
     rows = artifact(store, study.info.run_id, "trials.csv").splitlines()
     assert rows[0] == "index,trial,state,validation_loss,epochs,lr,reason"
@@ -208,7 +208,7 @@ def test_knobs_that_exclude_each_other_cost_a_trial_and_no_more(tmp_path: Path, 
 def test_every_trial_is_a_child_run_where_that_is_asked_for(tmp_path: Path, store: Store):
     run(tuned_plan(tmp_path, log_trials="true", seed="0"), store)
     (study,) = studies(store)
-    trials = list(store._search(f"tags.kind = 'trial' and tags.`mlflow.parentRunId` = '{study.info.run_id}'"))
+    trials = list(store.search(f"tags.kind = 'trial' and tags.`mlflow.parentRunId` = '{study.info.run_id}'"))
     assert sorted(int(t.data.params["index"]) for t in trials) == list(range(6))
     assert all("validation.loss" in t.data.metrics and t.info.status == "FINISHED" for t in trials)
 

@@ -8,6 +8,7 @@ from mlproject.analysis.ablations import (
     PairedDifference,
 )
 from mlproject.analysis.axes import AXES, GRID_AXES, Axis
+from mlproject.analysis.classes import ClassExponent, ClassScaling, Confusion
 from mlproject.analysis.comparable import comparison_key, shared_by_cells
 from mlproject.analysis.csv_groups import Columns
 from mlproject.analysis.csv_study import AssessedGroup, CsvStudy, GroupComparison, assess_csv
@@ -26,8 +27,9 @@ from mlproject.analysis.iterations import (
     IterationRun,
 )
 from mlproject.analysis.lines import LawLine, LocalExponents, ModelLine, PredictedLine
+from mlproject.analysis.pairs import PairComparison, PairedExponent, PairedSetting, compare_runs
 from mlproject.analysis.points import HORIZONS, STATISTICS, Correlation, LossKind, Point, Statistic
-from mlproject.analysis.runs import EvaluatedRun, intact_runs
+from mlproject.analysis.runs import EvaluatedRun, Predictions, intact_runs, predictions
 from mlproject.analysis.study import Ablation, Study, analyse
 
 __all__ = [
@@ -46,9 +48,12 @@ __all__ = [
     "AssessedGroup",
     "Axis",
     "Candidate",
+    "ClassExponent",
+    "ClassScaling",
     "Columns",
     "ComputeCurve",
     "ComputePoint",
+    "Confusion",
     "Correlation",
     "Crossing",
     "CsvStudy",
@@ -70,16 +75,22 @@ __all__ = [
     "LocalExponents",
     "LossKind",
     "ModelLine",
+    "PairComparison",
     "PairedDifference",
+    "PairedExponent",
+    "PairedSetting",
     "Point",
     "PredictedLine",
+    "Predictions",
     "RegionContrast",
     "Statistic",
     "Study",
     "analyse",
     "assess_csv",
+    "compare_runs",
     "comparison_key",
     "finished_run",
     "intact_runs",
+    "predictions",
     "shared_by_cells",
 ]

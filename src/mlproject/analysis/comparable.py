@@ -158,7 +158,7 @@ def _mark(group: ComparableRuns) -> str:
 
 def _differing(groups: Sequence[ComparableRuns]) -> set[str]:
     """Fixed fields and knobs (``knobs.lr``) that are not the same in all these groups."""
-    rows = [_flat(group.fixed) for group in groups]
+    rows = [flat_fields(group.fixed) for group in groups]
     values = {
         name: {json.dumps(row.get(name), default=str) for row in rows if name in row or "." in name}
         for name in {name for row in rows for name in row}
@@ -166,7 +166,8 @@ def _differing(groups: Sequence[ComparableRuns]) -> set[str]:
     return {name for name, distinct in values.items() if len(distinct) > 1} - set(SHOWN)
 
 
-def _flat(fixed: Mapping[str, Any]) -> dict[str, Any]:
+def flat_fields(fixed: Mapping[str, Any]) -> dict[str, Any]:
+    """Fixed fields with those of knobs and tuning beside the others: ``knobs.lr``."""
     nested = ("knobs", "tuning")
     plain = {name: value for name, value in fixed.items() if name not in nested}
     return plain | {f"{field}.{name}": value for field in nested for name, value in fixed[field].items()}
@@ -199,7 +200,7 @@ def _base(group: ComparableRuns) -> tuple[str, ...]:
 
 def _family(group: ComparableRuns, differing: set[str]) -> str:
     *head, protocol = _base(group)
-    flat = _flat(group.fixed)
+    flat = flat_fields(group.fixed)
     named_elsewhere = {"knobs.loss", "eval_size", "data_digest", *TRAINING_LENGTH}
     parts = [
         f"{name.removeprefix('knobs.')}={flat[name]}"

@@ -17,6 +17,7 @@ from scipy import special, stats
 
 Floats = NDArray[np.float64]
 CHUNK = 8_000_000
+"""Weights held at once: bounds memory at 64 MB, however many images there are."""
 Z95 = 1.959963984540054
 """The 97.5 % quantile of the normal distribution."""
 
@@ -121,15 +122,20 @@ def _draws(contrast: Floats, n_draws: int, rng: np.random.Generator) -> Floats:
     n_seeds, n_images = contrast.shape
     evaluated = ~np.isnan(contrast)
     filled = np.where(evaluated, contrast, 0.0)
-    counts = np.ones((n_draws, 1))
-    if n_seeds > 1:
-        counts = rng.multinomial(n_seeds - 1, np.full(n_seeds, 1 / n_seeds), size=n_draws) / (n_seeds - 1)
+    counts = seed_weights(n_seeds, n_draws, rng)
     step, parts = max(1, CHUNK // n_images), []
     for start in range(0, n_draws, step):
         weights = rng.standard_exponential((min(step, n_draws - start), n_images))
         means = (weights @ filled.T) / (weights @ evaluated.T)
         parts.append((means * counts[start : start + step]).sum(axis=1))
     return np.asarray(np.concatenate(parts))
+
+
+def seed_weights(n_seeds: int, n_draws: int, rng: np.random.Generator) -> Floats:
+    """Weights [draws, seeds] of seeds that were drawn n - 1 of n; 1 for one seed, without a draw."""
+    if n_seeds == 1:
+        return np.ones((n_draws, 1))
+    return rng.multinomial(n_seeds - 1, np.full(n_seeds, 1.0 / n_seeds), size=n_draws) / (n_seeds - 1)
 
 
 def mcnemar(first: Floats, second: Floats) -> Discordant:

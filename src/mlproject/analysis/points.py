@@ -7,8 +7,7 @@ and Wu 1988, JASA 83, 231), as the usual n of n has a variance that is too small
 three seeds. One seed has no spread, and the interval then covers images only.
 
 Kinds of loss: recipes log every loss that is defined for their outputs, whichever they train (a probe:
-squared, absolute and Huber's error, or cross-entropy and Brier's score), so that no run is needed to compare
-them.
+squared, absolute and Huber's error, or cross-entropy and Brier's score): comparing them needs no run.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from mlproject.analysis.effects import CHUNK, seed_weights
 from mlproject.analysis.runs import LOSS_KINDS, EvaluatedRun, ImagePool
 from mlproject.errors import BadInput
 from mlproject.scaling import Estimate, Fit, acceleration_of, bca, fit, unshared_noise
@@ -35,8 +35,6 @@ HORIZONS = (2.0, 10.0)
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 FEWEST_SHARED = 3
 """Images that two points must share before a correlation is given."""
-CHUNK = 8_000_000
-"""Weights held at once: bounds memory at 32 MB, however many images there are."""
 LEAST_SCALES = 3
 """Distinct scales that leave a power law a degree of freedom."""
 Replicates = Mapping[Statistic, Floats]
@@ -131,12 +129,11 @@ def _join(pieces: list[tuple[Floats, Floats]]) -> Replicates:
 
 def over_seeds(runs: Sequence[Replicates], rng: np.random.Generator) -> Replicates:
     """Replicates [draws] of a point: the average over a resample of its seeds, draw by draw."""
-    n, n_draws = len(runs), len(runs[0]["mean"])
-    if n == 1:
+    if len(runs) == 1:
         return runs[0]
-    counts = rng.multinomial(n - 1, np.full(n, 1.0 / n), size=n_draws) / (n - 1)
+    weights = seed_weights(len(runs), len(runs[0]["mean"]), rng)
     return {
-        statistic: np.einsum("bs,sb->b", counts, np.stack([run[statistic] for run in runs]))
+        statistic: np.einsum("bs,sb->b", weights, np.stack([run[statistic] for run in runs]))
         for statistic in runs[0]
     }
 
@@ -170,17 +167,23 @@ def make_point(name: str, x: float, runs: Sequence[EvaluatedRun], losses: Floats
 
 
 def noise_dof(points: Sequence[Point], statistic: Statistic) -> float:
-    """Degrees of freedom behind the noise of points: 0 where a point has one seed, and seeds are not in it.
+    """Degrees of freedom behind the noise of points: 0 where a point has one seed, whose noise is unknown."""
+    draws = np.stack([point.draws[statistic] for point in points], axis=1)
+    return seed_dof([np.array(point.seeds[statistic]) for point in points], draws)
 
-    Else Satterthwaite's (1946, Biometrics Bulletin 2, 110) for the summed variances, of which those of the
-    images are known and those of the seeds have n - 1 each.
+
+def seed_dof(seeds: Sequence[Floats], draws: Floats) -> float:
+    """Degrees of freedom behind the noise of the means of values [seeds] by scale; ``draws`` [draws, scales].
+
+    0 where a scale has one seed, else Satterthwaite's (1946, Biometrics Bulletin 2, 110) for the summed
+    variances, of which those of the images are known and those of the seeds have n - 1 each.
     """
-    n_seeds = np.array([point.n_seeds for point in points])
-    values = np.array([point.value(statistic) for point in points])
-    noise = unshared_noise(values, np.stack([point.draws[statistic] for point in points], axis=1))
+    n_seeds = np.array([len(of_scale) for of_scale in seeds])
+    values = np.array([float(np.mean(of_scale)) for of_scale in seeds])
+    noise = unshared_noise(values, draws)
     if n_seeds.min() < 2 or noise is None:
         return 0.0
-    spread = np.array([np.var(point.seeds[statistic], ddof=1) for point in points])
+    spread = np.array([np.var(of_scale, ddof=1) for of_scale in seeds])
     seeds = spread / n_seeds / values**2
     total = np.maximum((noise / values) ** 2, seeds)
     estimated = float(np.sum(seeds**2 / (n_seeds - 1)))

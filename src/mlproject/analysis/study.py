@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from mlproject.analysis.ablations import ArmTable, Interaction, ablate
 from mlproject.analysis.axes import AXES
+from mlproject.analysis.classes import ClassScaling, class_scaling
 from mlproject.analysis.comparable import ComparableRuns
 from mlproject.analysis.curves import Curve, label_curves, make_curves
 from mlproject.analysis.exponent_differences import (
@@ -64,6 +66,12 @@ class Study:
     def run_ids(self) -> tuple[str, ...]:
         """The ids of the tracked runs, in the order of their cells' keys."""
         return tuple(run.run_id for run in self.runs)
+
+    @cached_property
+    def classes(self) -> tuple[ClassScaling, ...]:
+        """Scaling by class of the curves over images, where runs logged labels; reads their predictions."""
+        placed = [run for pool in image_pools(self.runs) for run in pool.runs]
+        return class_scaling(self.along("images"), placed, n_draws=self.n_draws)
 
     def along(self, axis: str) -> tuple[Curve, ...]:
         """The curves along one axis of ``AXES``."""

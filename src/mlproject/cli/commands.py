@@ -242,36 +242,6 @@ def plan_next(
 
 
 @app.command()
-def ls(
-    experiment: Experiment = "",
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON list of the runs that count.")] = False,
-    everything: Annotated[bool, typer.Option("--all", help="Failed, killed and running ones too.")] = False,
-    debug: Debug = False,
-) -> None:
-    """List the cells of the experiment."""
-    from mlproject.cli import console, listing
-    from mlproject.tracking import open_store
-
-    store = open_store(experiment, create=False)
-    rows = listing.list_runs(store, everything=everything)
-    listing.print_json(rows) if as_json else listing.print_table(rows)
-    console.warn_of_unreadable(store)
-
-
-@app.command()
-def show(
-    name: Annotated[str, typer.Argument(help="A cell's key or a run id (or the beginning of one).")],
-    experiment: Experiment = "",
-    debug: Debug = False,
-) -> None:
-    """Show one cell: coordinates, knobs, numbers, and where its artifacts lie."""
-    from mlproject.cli import listing
-    from mlproject.tracking import open_store
-
-    listing.print_one(open_store(experiment, create=False), name, experiment)
-
-
-@app.command()
 def doctor(
     repair: Annotated[bool, typer.Option("--repair", help="Mend it, each thing named first.")] = False,
     debug: Debug = False,

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mlproject.cli.console import out
-from mlproject.errors import WrongUse, command, printable
+from mlproject.errors import BadInput, WrongUse, command, printable
 from mlproject.losses import cell_loss
 
 if TYPE_CHECKING:
@@ -45,8 +45,16 @@ def list_runs(store: Store, *, everything: bool = False) -> list[dict[str, Any]]
 
 
 def print_json(rows: Iterable[dict[str, Any]]) -> None:
-    """A JSON list of records for scripts: cell, coordinates, status, run_id, digest."""
-    print(json.dumps([{name: row[name] for name in PUBLIC} for row in rows], indent=2, allow_nan=False))
+    """A JSON list of records for scripts: cell, coordinates, status, run_id, digest, loss, accuracy.
+
+    A number that a run did not log, or that is not finite, is null.
+    """
+    records = []
+    for row in rows:
+        numbers = {"loss": cell_loss(row["metrics"]), "accuracy": row["metrics"].get("accuracy")}
+        finite = {k: v if v is not None and math.isfinite(v) else None for k, v in numbers.items()}
+        records.append({name: row[name] for name in PUBLIC} | finite)
+    print(json.dumps(records, indent=2, allow_nan=False))
 
 
 def print_table(rows: Sequence[dict[str, Any]]) -> None:
@@ -72,11 +80,15 @@ def print_cache(tables: Iterable[TableInfo]) -> None:
 
 
 def print_one(store: Store, name: str, experiment: str) -> None:
-    """Everything about the cell run whose key or run id begins with ``name``."""
+    """Everything about the run whose id or cell's key begins with ``name``, or about a plan's newest fit."""
     rows = [r for r in store.records() if r["cell"].startswith(name) or r["run_id"].startswith(name)]
     if not rows:
+        from mlproject.runs import find_fit
+
+        if (fit := find_fit(store, name)) is not None:
+            return _print_fit(store, fit)
         lists = command("mlproject", "ls", "--all", *_option(experiment))
-        raise WrongUse(f"no cell or run begins with {name!r}; `{lists}` lists them")
+        raise WrongUse(f"no cell, run or plan begins with {name!r}; `{lists}` lists cells")
     row = next((r for r in rows if r["status"] == "done"), rows[0])
     table = Table(box=None, show_header=False)
     table.add_column(style="cyan")
@@ -93,6 +105,24 @@ def print_one(store: Store, name: str, experiment: str) -> None:
         out.print(f"damaged: {row['damage']}", markup=False, soft_wrap=True)
     out.print(table)
     out.print(f"Artifacts: {store.artifact_uri(row['run_id'])}", soft_wrap=True, markup=False)
+
+
+def _print_fit(store: Store, fit: Any) -> None:
+    """The exponents that a fit's run holds, as they were printed when it ended."""
+    from mlproject.report import BRIEF
+
+    info = fit.info
+    out.print(
+        Text.assemble((printable(info.run_name), "bold"), f"  {info.status.lower()}  run {info.run_id}")
+    )
+    try:
+        text = store.artifact(info.run_id, BRIEF).read_text("utf-8")
+    except (FileNotFoundError, UnicodeDecodeError) as error:
+        raise BadInput(
+            f"fit run {info.run_id} has no readable {BRIEF}: `mlproject aggregate` fits anew"
+        ) from error
+    out.print(printable(text, keep="\n"), markup=False, highlight=False, soft_wrap=True)
+    out.print(f"Artifacts: {store.artifact_uri(info.run_id)}", soft_wrap=True, markup=False)
 
 
 def n_trials(plan: Plan) -> int:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from mlproject.report.figures import RC
     from mlproject.report.figures.curves import scaling_figure
     from mlproject.report.figures.runs import TrialColumns, draw_histogram, draw_trials
+    from mlproject.report.formats import slug
     from mlproject.report.iterations_report import iterations_document
+    from mlproject.report.pair_report import pair_document, pair_json
     from mlproject.report.regions import (
         DOUBTFUL_BELOW,
         N_SHEET,
@@ -45,7 +47,9 @@ _HOMES = {
     "figures": ("RC",),
     "figures.curves": ("scaling_figure",),
     "figures.runs": ("TrialColumns", "draw_histogram", "draw_trials"),
+    "formats": ("slug",),
     "iterations_report": ("iterations_document",),
+    "pair_report": ("pair_document", "pair_json"),
     "regions": (
         "DOUBTFUL_BELOW",
         "N_SHEET",
@@ -90,12 +94,15 @@ __all__ = [
     "draw_trials",
     "iterations_document",
     "overlay",
+    "pair_document",
+    "pair_json",
     "png",
     "region_document",
     "region_summary",
     "render_markdown",
     "render_terminal",
     "scaling_figure",
+    "slug",
     "study_document",
     "study_json",
     "terminal_text",

@@ -1,4 +1,4 @@
-"""Tables of per-image losses: by size and model, kinds of loss, correlations, distributions, exponents."""
+"""Tables of per-image losses: by size, model and class; kinds, correlations, distributions, exponents."""
 
 from __future__ import annotations
 
@@ -6,9 +6,18 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from mlproject.analysis import AXES, Curve, LossKind, Study
-from mlproject.report.document import Row, Table
-from mlproject.report.formats import as_interval, as_number, as_text, ends, slug
+from mlproject.analysis import AXES, ClassExponent, ClassScaling, Curve, LossKind, Study
+from mlproject.report.document import Row, Section, Table
+from mlproject.report.formats import (
+    as_count,
+    as_interval,
+    as_number,
+    as_signed,
+    as_text,
+    ends,
+    signed_interval,
+    slug,
+)
 
 CORRELATION = ("group", "first", "second", "n_images", "pearson", "spearman")
 IMAGES = ("image_name", "group", "exponent", "standard_error", "shrunk", "q_value", "scales", "rises")
@@ -16,6 +25,16 @@ KINDS = (
     "group", "axis", "loss", "trained", "n_scales", "mean_first", "mean_last", "spread_first", "spread_last",
     "agreement", "alpha", "alpha_low", "alpha_high", "verdict",
 )  # fmt: skip
+CLASSES = (
+    "group", "label", "n_images", "loss_first", "loss_last", "alpha", "alpha_low", "alpha_high", "difference",
+    "difference_low", "difference_high", "p_value", "q_value",
+)  # fmt: skip
+CONFUSION = ("group", "scale", "label", "predicted", "count")
+DISCOVERED = 0.05
+"""The false-discovery rate at which a class is said to differ."""
+MOST_CLASSES = 12
+"""Classes of a curve on a page; of more, those of the least q-values."""
+MOST_NAMED = 5
 
 
 def loss_tables(study: Study) -> tuple[Table, ...]:
@@ -65,6 +84,91 @@ def _kind_row(curve: Curve, kind: LossKind, name: str) -> Row:
     row |= ends("alpha", alpha, identified=law is not None and "alpha" in law.identified)
     verdict = "not identifiable" if law is None else law.verdict
     return row | {"agreement": kind.agreement[trained], "verdict": verdict}
+
+
+def classes_section(study: Study) -> Section:
+    """Exponents by class and the confusion at the largest scale; empty where no run logged labels."""
+    rows, shown = [], []
+    for scaling in study.classes:
+        here = [_class_row(scaling.curve, row, study.name_of(scaling.curve)) for row in scaling.exponents]
+        least = sorted(here, key=lambda row: row["q_value"])[:MOST_CLASSES]
+        rows += here
+        shown += [row for row in here if row in least]
+    confusion = [
+        {"group": s.curve.label, "scale": s.curve.points[-1].name, "label": c.label, "predicted": c.predicted}
+        | {"count": c.count}
+        for s in study.classes
+        for c in s.confusion
+    ]
+    formats = {"group": as_text("name"), "class": as_text("label"), "images": as_count("n_images")}
+    formats |= {"loss, first": as_number("loss_first"), "loss, last": as_number("loss_last")}
+    formats |= {"α [95 %]": as_interval("alpha"), "α minus that of all images": as_signed("difference")}
+    formats |= {"q": as_number("q_value", 2)}
+    cut = f" Of each group the {MOST_CLASSES} classes of the least q." if len(shown) < len(rows) else ""
+    caption = (
+        "Exponents of the mean loss of each class under k x^-α, first and last at the smallest and largest "
+        "scale. q is the false-discovery rate (Benjamini and Hochberg) over the classes of a group at which "
+        f"the class differs from all images.{cut}"
+    )
+    classes = Table(name="classes", rows=rows, columns=CLASSES, formats=formats, caption=caption, shown=shown)
+    tables = (classes, Table(name="confusion", rows=confusion, columns=CONFUSION))
+    return Section(
+        title="Classes",
+        bullets=tuple(f"{study.name_of(s.curve)}: {' '.join(_class_sentences(s))}" for s in study.classes),
+        tables=tuple(table for table in tables if table.rows),
+    )
+
+
+def _class_row(curve: Curve, row: ClassExponent, name: str) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "group": curve.label,
+        "label": row.label,
+        "n_images": row.n_images,
+        "name": name,
+    }
+    values |= {"loss_first": row.first, "loss_last": row.last, "p_value": row.p, "q_value": row.q}
+    return values | ends("alpha", row.alpha) | ends("difference", row.difference)
+
+
+def _class_sentences(scaling: ClassScaling) -> Iterator[str]:
+    """Which classes differ from the curve, which have no exponent, and the most common error."""
+    rows = [row for row in scaling.exponents if row.q <= DISCOVERED]
+    if scaling.exponents:
+        ways = {"faster": [row for row in rows if row.difference.value > 0]}
+        ways["slower"] = [row for row in rows if row.difference.value <= 0]
+        named = "; ".join(f"{way} {_named(differing)}" for way, differing in ways.items() if differing)
+        count = f"{len(rows) or 'none'} of {len(scaling.exponents)} classes"
+        rate = f"at a false-discovery rate of {100 * DISCOVERED:.0f} %"
+        yield f"the loss of {count} falls at another rate than that of all images, {rate}" + (
+            f": {named}." if named else "."
+        )
+    if scaling.left_out:
+        yield f"No exponent (no image or a loss of 0 at some scale): {_listed(scaling.left_out)}."
+    yield _most_common_error(scaling)
+
+
+def _most_common_error(scaling: ClassScaling) -> str:
+    point, unit = scaling.curve.points[-1], scaling.curve.axis.unit
+    errors = [row for row in scaling.confusion if row.label != row.predicted]
+    at = f"At {point.name} {unit}".rstrip()
+    if not errors:
+        return f"{at} no image is assigned to a wrong class."
+    worst = max(errors, key=lambda row: row.count)
+    total = sum(row.count for row in scaling.confusion if row.label == worst.label)
+    runs = "1 run" if scaling.n_runs == 1 else f"{scaling.n_runs} runs"
+    share = f"{100 * worst.count / total:.0f} % ({worst.count} of {total} in {runs})"
+    return f"{at} the most common error is {worst.label} taken for {worst.predicted}: {share}."
+
+
+def _named(rows: Sequence[ClassExponent]) -> str:
+    """Classes with their differences, the greatest first."""
+    ordered = sorted(rows, key=lambda row: -abs(row.difference.value))
+    return _listed([f"{row.label} ({signed_interval(row.difference, 2)})" for row in ordered])
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"{', '.join(names[:MOST_NAMED])}{more}"
 
 
 def _losses_table(name: str, curves: Sequence[Curve]) -> Table:

@@ -26,7 +26,7 @@ from mlproject.report.formats import (
     slug,
 )
 from mlproject.report.grid_sections import grid_json, grids_section
-from mlproject.report.loss_tables import loss_kinds_table, loss_tables
+from mlproject.report.loss_tables import classes_section, loss_kinds_table, loss_tables
 from mlproject.report.study_tables import (
     curve_json,
     data_tables,
@@ -52,6 +52,7 @@ def study_document(study: Study) -> Document:
         Section(title="Verdicts", bullets=tuple(_verdicts(study))),
         *ablation_sections(study.ablation),
         Section(title="Kinds of loss", tables=(loss_kinds_table(study),)),
+        *([classes_section(study)] if study.classes else []),
         Section(title="Read with this in mind", bullets=study.notes),
         Section(title="Data", tables=files),
         Section(title="Curves", figures=tuple(_figures(study))),

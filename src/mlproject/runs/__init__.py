@@ -10,18 +10,26 @@ from mlproject.runs.sweep import Watcher, run_plan
 if TYPE_CHECKING:
     from mlproject.runs.analysis_run import Fitted, fit_study
     from mlproject.runs.next_experiments import Choice, choose, write_plan
+    from mlproject.runs.pull import WHAT, Pulled, pull_runs
     from mlproject.runs.region_run import RegionRun, mask_images
+    from mlproject.runs.selection import NamedRuns, find_fit, find_runs
 
 __all__ = [
+    "WHAT",
     "CellRun",
     "Choice",
     "Fitted",
+    "NamedRuns",
+    "Pulled",
     "RegionRun",
     "Status",
     "Watcher",
     "choose",
+    "find_fit",
+    "find_runs",
     "fit_study",
     "mask_images",
+    "pull_runs",
     "run_cell",
     "run_plan",
     "write_plan",
@@ -38,6 +46,14 @@ def __getattr__(name: str) -> Any:
         from mlproject.runs import next_experiments
 
         return getattr(next_experiments, name)
+    if name in ("NamedRuns", "find_fit", "find_runs"):
+        from mlproject.runs import selection
+
+        return getattr(selection, name)
+    if name in ("WHAT", "Pulled", "pull_runs"):
+        from mlproject.runs import pull
+
+        return getattr(pull, name)
     if name in ("RegionRun", "mask_images"):
         from mlproject.runs import region_run
 

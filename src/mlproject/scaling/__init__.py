@@ -24,7 +24,14 @@ from mlproject.scaling.assessment import Assessment, HeldOut, LawFit
 from mlproject.scaling.averaging.average import Average, Standing, average
 from mlproject.scaling.fitting.compare import Difference, compare
 from mlproject.scaling.fitting.fit import Fit, fit
-from mlproject.scaling.fitting.intervals import Estimate, acceleration_of, bca, t_interval, t_quantile
+from mlproject.scaling.fitting.intervals import (
+    Estimate,
+    acceleration_of,
+    bca,
+    estimate_noise,
+    t_interval,
+    t_quantile,
+)
 from mlproject.scaling.fitting.points import Points, Prediction, scale_text, unshared_noise
 from mlproject.scaling.fitting.verdict import FLAT, SCALING, UNIDENTIFIABLE, grid_shortage, rising_axes
 from mlproject.scaling.laws import LAWS
@@ -63,6 +70,7 @@ __all__ = [
     "bca",
     "compare",
     "envelope",
+    "estimate_noise",
     "fit",
     "fit_cost",
     "frontier",

@@ -7,7 +7,8 @@ closed as KILLED.
 """
 
 from mlproject.tracking.addresses import database_url, lock_folder
-from mlproject.tracking.artifacts import LOSSES_DIGEST, deletion
+from mlproject.tracking.artifacts import LOSSES_DIGEST, Artifacts, artifacts_of, deletion
+from mlproject.tracking.copies import Copy, artifact_names, copy_artifacts, place_of
 from mlproject.tracking.location import (
     done_runs,
     keep_done_runs,
@@ -19,16 +20,21 @@ from mlproject.tracking.location import (
 )
 from mlproject.tracking.ownership import HOST, claim_launched_run, this_machine
 from mlproject.tracking.place import store_lock, store_stubs
-from mlproject.tracking.reach import store_problem
+from mlproject.tracking.reach import reaching, store_problem
 from mlproject.tracking.store import Store
 from mlproject.tracking.tracked_run import TrackedRun
 
 __all__ = [
     "HOST",
     "LOSSES_DIGEST",
+    "Artifacts",
+    "Copy",
     "Store",
     "TrackedRun",
+    "artifact_names",
+    "artifacts_of",
     "claim_launched_run",
+    "copy_artifacts",
     "database_url",
     "deletion",
     "done_runs",
@@ -36,6 +42,8 @@ __all__ = [
     "lock_folder",
     "open_store",
     "open_stores",
+    "place_of",
+    "reaching",
     "sqlite_path",
     "store_lock",
     "store_problem",

@@ -20,8 +20,8 @@ from typing import Any
 
 from mlproject.cell import Cell
 from mlproject.errors import BadInput, DigestMismatch, StoreUnreachable, command, masked, one_line
-from mlproject.files import read_columns, sha256, sha256_file
-from mlproject.losses import Observation, PerImageLosses, read_losses
+from mlproject.files import sha256, sha256_file
+from mlproject.losses import Observation, PerImageLosses, read_losses, read_table
 from mlproject.tracking.place import holds_runs, local_folder, readable, without_root
 
 log = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ class Artifacts:
             if losses.digest != self.tags.get(LOSSES_DIGEST):
                 raise ValueError(f"its {LOSSES_FILE} differs from what was logged")
         except (FileNotFoundError, ValueError) as error:
-            raise self._mismatch(_reason(error)) from error
+            raise self.mismatch(_reason(error)) from error
         return losses
 
     def table(self, name: str) -> dict[str, list[str]]:
@@ -133,15 +133,15 @@ class Artifacts:
 
         Raises: DigestMismatch; BadInput for a table of version 0.2 that cannot be read.
         """
-        file = f"{name}.csv"
         try:
-            if self._sums and file not in self._sums:
-                return {}
-            return read_columns(self._verified(file))
+            files = [
+                file for file in (f"{name}.csv", f"{name}.parquet") if file in self.sums or not self.sums
+            ]
+            return read_table(self._verified(files[0])) if files else {}
         except (OSError, ValueError) as error:
             if SUMS_DIGEST not in self.tags:
                 return {}
-            raise self._mismatch(_reason(error)) from error
+            raise self.mismatch(_reason(error)) from error
         except BadInput as error:
             raise BadInput(f"run {self.run_id}: {error}; {self._remedy}") from error
 
@@ -160,7 +160,7 @@ class Artifacts:
             return f"{MISSING.format(LOSSES_FILE)}, as is all that lay in {self.folder.parent.parent}"
         try:
             self.losses()
-            for name in self._sums if SUSPECT in self.tags else ():
+            for name in self.sums if SUSPECT in self.tags else ():
                 self._verified(name)
         except (FileNotFoundError, ValueError) as error:
             return _reason(error)
@@ -176,14 +176,14 @@ class Artifacts:
         if self.folder is not None and not holds_runs(self.folder.parent.parent):
             return False
         try:
-            for each in {name, *(self._sums if self.folder is not None else ())}:
+            for each in {name, *(self.sums if self.folder is not None else ())}:
                 self._verified(each)
         except (FileNotFoundError, ValueError):
             return False
         return True
 
     @cached_property
-    def _sums(self) -> dict[str, str]:
+    def sums(self) -> dict[str, str]:
         """The recorded digests by name; empty for a run of version 0.2. Raises as ``_verified`` does."""
         expected = self.tags.get(SUMS_DIGEST)
         if expected is None:
@@ -197,7 +197,7 @@ class Artifacts:
     def _verified(self, name: str) -> Path:
         """Raises: FileNotFoundError for an artifact that is missing, ValueError for one that differs."""
         path = self.path(name)
-        expected = self._sums.get(name)
+        expected = self.sums.get(name)
         try:
             differs = expected is not None and sha256_file(path) != expected
         except OSError as error:
@@ -210,7 +210,8 @@ class Artifacts:
     def _remedy(self) -> str:
         return f"the next sweep of its plan runs the cell again, or leave it out: {deletion(self.run_id)}"
 
-    def _mismatch(self, reason: str) -> DigestMismatch:
+    def mismatch(self, reason: str) -> DigestMismatch:
+        """The error for an artifact that is missing or differs, with the run and what to do."""
         place = readable(self.uri)
         return DigestMismatch(f"run {self.run_id} is damaged: {reason} ({place}); {self._remedy}")
 

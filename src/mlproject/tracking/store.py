@@ -136,12 +136,12 @@ class Store:
         if wanted is not None and len(wanted) == 1:
             clause += f" and tags.`cell.key` = '{next(iter(wanted))}'"
         with reaching(self.uri):
-            return intact_cells(self._search(clause), wanted, self.client, self.damaged)
+            return intact_cells(self.search(clause), wanted, self.client, self.damaged)
 
     def faults(self) -> dict[str, str]:
         """By run, what is wrong with the losses of finished cells that have no intact run; all are read."""
         with reaching(self.uri):
-            return faulty_cells(self._search(f"tags.kind = 'cell' and {_FINISHED}"), self.client)
+            return faulty_cells(self.search(f"tags.kind = 'cell' and {_FINISHED}"), self.client)
 
     def mark_suspect(self, run_id: str) -> None:
         """Have the artifacts of a run verified from now on whenever it is asked whether its cell is done."""
@@ -155,7 +155,7 @@ class Store:
         """
         wanted = None if keys is None else set(keys)
         clause = f" and {where}" if where else ""
-        for run in self._search(f"tags.kind = 'cell' and {_FINISHED}{clause}"):
+        for run in self.search(f"tags.kind = 'cell' and {_FINISHED}{clause}"):
             if wanted is None or run.data.tags.get("cell.key") in wanted:
                 cell = self._cell(run)
                 if cell is not None:
@@ -169,7 +169,7 @@ class Store:
         ``reads`` is the artifact that will be read; without it none is looked at.
         """
         clauses = "".join(f" and tags.`{name}` = '{value}'" for name, value in tags.items())
-        for run in self._search(f"tags.kind = '{kind}' and {_FINISHED}{clauses}"):
+        for run in self.search(f"tags.kind = '{kind}' and {_FINISHED}{clauses}"):
             with reaching(self.uri):
                 if not reads or artifacts_of(run, self.client).is_whole(reads):
                     return str(run.info.run_id)
@@ -191,7 +191,7 @@ class Store:
 
     def records(self) -> Iterator[dict[str, Any]]:
         """One plain record for every cell run of the experiment, finished or not."""
-        for run in self._search("tags.kind = 'cell'"):
+        for run in self.search("tags.kind = 'cell'"):
             tags = run.data.tags
             complete = run.info.status == "FINISHED" and tags.get(COMPLETE) == "true"
             cell = self._cell(run)
@@ -213,7 +213,7 @@ class Store:
 
     def running(self) -> list[Any]:
         """The runs of the experiment that say RUNNING, dead or alive."""
-        return list(self._search("attributes.status = 'RUNNING'"))
+        return list(self.search("attributes.status = 'RUNNING'"))
 
     def owners(self) -> Reconciled:
         """What ``reconcile`` would do; nothing is changed."""
@@ -261,9 +261,10 @@ class Store:
 
     def _check_root(self) -> None:
         clause = f"tags.kind = 'cell' and {_FINISHED} and tags.`{SUSPECT}` IS NULL"
-        check_root(self._root, self._search(clause))
+        check_root(self._root, self.search(clause))
 
-    def _search(self, clause: str) -> Iterator[Any]:
+    def search(self, clause: str) -> Iterator[Any]:
+        """The MLflow runs of the experiment that match a condition, newest first, page by page."""
         token = None
         while True:
             with reaching(self.uri, clause=clause):

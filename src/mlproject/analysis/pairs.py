@@ -1,0 +1,292 @@
+"""Two sets of runs compared pairwise: the same settings and seeds, on the images that both evaluated.
+
+What the two sets differ in is read from their cells: a field or knob in which they have no value in common.
+Everything else has to be equal within a pair, so that two cells, two models of a study and two studies are
+one case. Seeds pair where any is shared, else runs pair in the order of their seeds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mlproject.analysis.ablations import PairedDifference
+from mlproject.analysis.comparable import comparison_key, flat_fields, shared_by_runs
+from mlproject.analysis.effects import Discordant, Effect, Floats, effect, holm, mcnemar, seed_weights
+from mlproject.analysis.points import LEAST_SCALES
+from mlproject.analysis.runs import ERROR, EvaluatedRun, read_runs
+from mlproject.errors import BadInput
+from mlproject.losses import Observation
+from mlproject.scaling import Difference, Fit, compare, fit
+
+SIZE = "dataset_size"
+UNSHARED = frozenset({"data_digest", "split", "kind"})
+"""What pairs cannot differ in: the images, whether they were trained on, and the loss."""
+HIDDEN = frozenset({"weights_digest", "weights_kind", "recipe_version", "region_digest", "data"})
+"""Fields that only repeat what another one says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedSetting:
+    """The runs of one setting: the loss of either, and first minus second in loss and in errors.
+
+    ``shared`` are the fields that tell settings apart; ``first_lower`` is the share of images whose loss,
+    averaged over seeds, is lower in the first. ``seeds_shared`` is False where runs pair by order.
+    """
+
+    shared: Mapping[str, Any]
+    first: Effect
+    second: Effect
+    loss: PairedDifference
+    error: PairedDifference | None
+    mcnemar: Discordant | None
+    first_lower: float
+    seeds_shared: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedExponent:
+    """The exponents of both under k D^-α over the sizes they share, and first minus second."""
+
+    shared: Mapping[str, Any]
+    first: Fit
+    second: Fit
+    difference: Difference
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairComparison:
+    """Two sets of runs, by name: what they differ in (field to both values), and every setting they share.
+
+    ``n_alone`` counts the cells of either that have no partner.
+    """
+
+    names: tuple[str, str]
+    kind: str
+    differing: Mapping[str, tuple[str, str]]
+    settings: tuple[PairedSetting, ...]
+    exponents: tuple[PairedExponent, ...]
+    n_alone: tuple[int, int]
+
+
+Pairs = Sequence[tuple[EvaluatedRun, EvaluatedRun]]
+
+
+def compare_runs(
+    first: Iterable[Observation],
+    second: Iterable[Observation],
+    *,
+    names: tuple[str, str],
+    n_draws: int = 1000,
+    seed: int = 0,
+) -> PairComparison:
+    """Compare two sets of finished runs. Raises: BadInput, which says why where nothing is shared."""
+    sets = tuple(read_runs(observations)[0] for observations in (first, second))
+    differing = _differing(*sets)
+    groups = _grouped(sets, set(differing))
+    settings: list[tuple[Mapping[str, Any], Pairs, bool]] = []
+    for shared, (of_first, of_second) in groups:
+        pairs, seeds_shared = _pair(of_first, of_second)
+        if any(set(a.image_ids) & set(b.image_ids) for a, b in pairs):
+            settings.append((shared, pairs, seeds_shared))
+    if not settings:
+        raise BadInput(f"{names[0]} and {names[1]} share nothing that can be compared: {_why(*sets, names)}")
+    rows = [_setting(*setting, n_draws=n_draws, seed=seed) for setting in settings]
+    n_paired = [len({pair[i].run_id for _, pairs, _ in settings for pair in pairs}) for i in (0, 1)]
+    return PairComparison(
+        names=names,
+        kind=sets[0][0].kind,
+        differing={name: values for name, values in differing.items() if name not in HIDDEN},
+        settings=tuple(_corrected(rows)),
+        exponents=tuple(_exponents(settings, n_draws=n_draws, seed=seed)),
+        n_alone=(len(sets[0]) - n_paired[0], len(sets[1]) - n_paired[1]),
+    )
+
+
+def _fields(run: EvaluatedRun) -> dict[str, str]:
+    return {name: json.dumps(value, default=str) for name, value in flat_fields(shared_by_runs(run)).items()}
+
+
+def _differing(first: Sequence[EvaluatedRun], second: Sequence[EvaluatedRun]) -> dict[str, tuple[str, str]]:
+    """The fields in which two sets have no value in common, with the values of either as text."""
+    values: list[dict[str, set[str]]] = []
+    fields = [[_fields(run) for run in runs] for runs in (first, second)]
+    names = sorted({name for rows in fields for row in rows for name in row})
+    for rows in fields:
+        values.append({name: {row.get(name, "null") for row in rows} for name in names})
+    return {
+        name: (_listed(values[0][name]), _listed(values[1][name]))
+        for name in names
+        if not values[0][name] & values[1][name] and name not in UNSHARED
+    }
+
+
+def _listed(values: Iterable[str]) -> str:
+    """Values as text: ``0.001``, ``resnet18, resnet50``."""
+    return ", ".join(sorted(value.strip('"') for value in values)).replace("null", "none")
+
+
+def _grouped(
+    sets: tuple[Sequence[EvaluatedRun], Sequence[EvaluatedRun]], differing: set[str]
+) -> list[tuple[dict[str, Any], tuple[list[EvaluatedRun], list[EvaluatedRun]]]]:
+    """Runs that are equal in all but what the sets differ in and the seed, with the fields that vary."""
+    groups: dict[str, tuple[list[EvaluatedRun], list[EvaluatedRun]]] = {}
+    fields: dict[str, dict[str, Any]] = {}
+    for place, runs in enumerate(sets):
+        for run in runs:
+            shared = flat_fields(shared_by_runs(run))
+            rest = {name: value for name, value in shared.items() if name not in differing}
+            key = comparison_key(rest)
+            fields[key] = rest
+            groups.setdefault(key, ([], []))[place].append(run)
+    keys = [key for key, group in groups.items() if all(group) and not _same_cells(*group)]
+    vary = _varying([fields[key] for key in keys])
+    rows = [({name: fields[key][name] for name in vary if name in fields[key]}, groups[key]) for key in keys]
+    return sorted(rows, key=lambda row: [(str(type(v)), v) for v in row[0].values()])
+
+
+def _same_cells(first: Sequence[EvaluatedRun], second: Sequence[EvaluatedRun]) -> bool:
+    return {run.cell.key for run in first} == {run.cell.key for run in second}
+
+
+def _varying(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Fields that differ between settings, without those that only repeat another."""
+    names = sorted({name for row in rows for name in row} - HIDDEN)
+    return [name for name in names if len({json.dumps(row.get(name), default=str) for row in rows}) > 1]
+
+
+def _pair(first: Sequence[EvaluatedRun], second: Sequence[EvaluatedRun]) -> tuple[Pairs, bool]:
+    """Runs of the same seed, or where none is shared in the order of seeds; whether seeds are shared."""
+    by_seed = [{run.cell.seed: run for run in runs} for runs in (first, second)]
+    shared = sorted(set(by_seed[0]) & set(by_seed[1]))
+    if shared:
+        return [(by_seed[0][seed], by_seed[1][seed]) for seed in shared], True
+    ordered = [[runs[seed] for seed in sorted(runs)] for runs in by_seed]
+    return list(zip(*ordered, strict=False)), False
+
+
+def _why(first: Sequence[EvaluatedRun], second: Sequence[EvaluatedRun], names: tuple[str, str]) -> str:
+    """The first reason why no runs pair."""
+    if {run.cell.key for run in first} == {run.cell.key for run in second}:
+        return "they are the same cells"
+    words = {"kind": "the loss", "data": "the images", "split": "the split"}
+    for field, what in words.items():
+        values = [{str(shared_by_runs(run)[field]) for run in runs} for runs in (first, second)]
+        digests = [{run.cell.data_digest for run in runs} for runs in (first, second)]
+        if not values[0] & values[1] or (field == "data" and not digests[0] & digests[1]):
+            texts = (", ".join(sorted(value)) for value in values)
+            return f"{what} of {names[0]} is {{}}, of {names[1]} {{}}".format(*texts)
+    if {run.cell.key for run in first} & {run.cell.key for run in second}:
+        return "where their settings agree they are the same cells"
+    images = [{image for run in runs for image in run.image_ids} for runs in (first, second)]
+    if not images[0] & images[1]:
+        return "they evaluated different images"
+    return "no setting (sizes and knobs) is in both"
+
+
+def _shared_images(pairs: Pairs) -> list[str]:
+    """The images that both runs of any pair evaluated."""
+    return sorted({image for a, b in pairs for image in set(a.image_ids) & set(b.image_ids)})
+
+
+def _values(pairs: Pairs, column: str = "") -> Floats | None:
+    """Losses, or a column that all runs have, of both [2, seeds, images]; NaN where not both have one."""
+    if column and any(column not in run.columns for pair in pairs for run in pair):
+        return None
+    ids = _shared_images(pairs)
+    values = np.full((2, len(pairs), len(ids)), np.nan)
+    for row, pair in enumerate(pairs):
+        for side, run in enumerate(pair):
+            of_run = run.columns[column] if column else run.losses
+            by_image = dict(zip(run.image_ids, of_run.tolist(), strict=True))
+            values[side, row] = [by_image.get(image, np.nan) for image in ids]
+    values[:, np.isnan(values).any(axis=0)] = np.nan
+    return values
+
+
+def _setting(
+    shared: Mapping[str, Any], pairs: Pairs, seeds_shared: bool, *, n_draws: int, seed: int
+) -> PairedSetting:
+    losses, wrong = _values(pairs), _values(pairs, ERROR)
+    assert losses is not None
+    (a, b), error, counts = losses, None, None
+    if wrong is not None:
+        difference = effect(wrong[0] - wrong[1], n_draws=n_draws, seed=seed, within="difference of shares")
+        error, counts = PairedDifference(effect=difference), mcnemar(wrong[0], wrong[1])
+    return PairedSetting(
+        shared=shared,
+        first=effect(a, n_draws=n_draws, seed=seed, within="positive"),
+        second=effect(b, n_draws=n_draws, seed=seed, within="positive"),
+        loss=PairedDifference(effect=effect(a - b, n_draws=n_draws, seed=seed)),
+        error=error,
+        mcnemar=counts,
+        first_lower=float((np.nanmean(a, axis=0) < np.nanmean(b, axis=0)).mean()),
+        seeds_shared=seeds_shared,
+    )
+
+
+def _corrected(rows: Sequence[PairedSetting]) -> list[PairedSetting]:
+    """p-values adjusted for all settings that have one."""
+    losses = iter(holm([row.loss.p for row in rows if row.loss.effect.n_seeds > 1]))
+    errors = iter(holm([row.error.p for row in rows if row.error and row.error.effect.n_seeds > 1]))
+    corrected = []
+    for row in rows:
+        loss, error = row.loss, row.error
+        if loss.effect.n_seeds > 1:
+            loss = replace(loss, holm=next(losses))
+        if error is not None and error.effect.n_seeds > 1:
+            error = replace(error, holm=next(errors))
+        corrected.append(replace(row, loss=loss, error=error))
+    return corrected
+
+
+def _exponents(
+    settings: Sequence[tuple[Mapping[str, Any], Pairs, bool]], *, n_draws: int, seed: int
+) -> list[PairedExponent]:
+    """Exponents over the sizes of settings that differ in nothing else, from three sizes on.
+
+    Images and seeds are drawn alike for both, at every size: the draws of the difference are paired.
+    """
+    series: dict[str, dict[int, Pairs]] = {}
+    for shared, pairs, _ in settings:
+        rest = {name: value for name, value in shared.items() if name != SIZE}
+        series.setdefault(json.dumps(rest, default=str), {})[pairs[0][0].cell.dataset_size] = pairs
+    exponents = []
+    for key, by_size in series.items():
+        if len(by_size) < LEAST_SCALES:
+            continue
+        sizes = sorted(by_size)
+        means, draws = _curves([by_size[size] for size in sizes], n_draws=n_draws, seed=seed)
+        n_seeds = min(len(by_size[size]) for size in sizes)
+        dof = {"noise_dof": 0.0} if n_seeds == 1 else {}
+        try:
+            first, second = (fit(sizes, means[i], law="power", draws=draws[i], **dof) for i in (0, 1))
+        except BadInput:  # a mean loss of 0
+            continue
+        shared = json.loads(key)
+        difference = compare(first, second)
+        exponents.append(PairedExponent(shared=shared, first=first, second=second, difference=difference))
+    return exponents
+
+
+def _curves(scales: Sequence[Pairs], *, n_draws: int, seed: int) -> tuple[Floats, Floats]:
+    """Mean losses [2, scales] of both, and replicates [2, draws, scales], drawn alike for both."""
+    ids = sorted({image for pairs in scales for image in _shared_images(pairs)})
+    place = {image: i for i, image in enumerate(ids)}
+    rng = np.random.default_rng([seed, 4])
+    weights = rng.standard_exponential((n_draws, len(ids)))
+    means, draws = [], []
+    for pairs in scales:
+        losses = _values(pairs)
+        assert losses is not None
+        chosen = weights[:, [place[image] for image in _shared_images(pairs)]]
+        known = ~np.isnan(losses)
+        sums = np.einsum("bi,ksi->kbs", chosen, np.where(known, losses, 0.0), optimize=True)
+        totals = np.einsum("bi,ksi->kbs", chosen, known, optimize=True)
+        draws.append((sums / totals * seed_weights(len(pairs), n_draws, rng)).sum(axis=2))
+        means.append(np.nanmean(losses, axis=2).mean(axis=1))
+    return np.array(means).T, np.stack(draws, axis=2)

@@ -1,0 +1,107 @@
+"""Finished runs by the names that people give them: a cell's key, a run's id, a plan, the latest fit."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlproject.errors import BadInput, WrongUse, command
+from mlproject.tracking import Store, artifacts_of, reaching
+
+LATEST = "latest"
+FINISHED = "FINISHED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedRuns:
+    """What a name stands for: the cells by their keys, and the fit that used them, where it is one."""
+
+    name: str
+    keys: tuple[str, ...]
+    fit: str = ""
+
+
+def find_runs(
+    store: Store, name: str, *, models: bool = False, within: Collection[str] | None = None
+) -> NamedRuns:
+    """The cells that a name stands for: the key of a cell, the id of a cell's run or of a fit's (or the
+    beginning of one), a plan (its file or its name), or ``latest``, the newest fit.
+
+    With ``models`` the name of a model stands for all of its cells (``within`` these keys, where given).
+    Raises: WrongUse, BadInput.
+    """
+    if models:
+        runs = store.observations(keys=within)
+        keys = {run.cell.key for run in runs if run.cell.model == name}
+        if keys:
+            return NamedRuns(name=name, keys=tuple(sorted(keys)))
+    cells = dict(_cells(store, name))
+    if len(cells) > 1:
+        raise WrongUse(f"{len(cells)} cells begin with {name!r}: give more of the key")
+    for key, label in cells.items():
+        return NamedRuns(name=label, keys=(key,))
+    fit = find_fit(store, name)
+    if fit is not None and fit.info.status == FINISHED:
+        return NamedRuns(name=name, keys=_cells_of_fit(store, fit), fit=fit.info.run_id)
+    plan = _plan_name(name)
+    keys = _keys(store.search(f"tags.kind = 'cell' and tags.sweep = {_quoted(plan)}"))
+    if not keys:
+        model = ", model" if models else ""
+        lists = command("mlproject", "ls")
+        raise WrongUse(f"no finished cell, fit{model} or plan is named {name!r}; `{lists}` lists the cells")
+    return NamedRuns(name=name, keys=tuple(sorted(keys)))
+
+
+def find_fit(store: Store, name: str) -> Any | None:
+    """The MLflow run of a fit by the beginning of its id, or the newest finished one of a plan or of all."""
+    fits = list(store.search("tags.kind = 'fit'"))
+    by_id = [run for run in fits if run.info.run_id.startswith(name)]
+    if by_id:
+        return by_id[0]
+    title = f"fit · {_plan_name(name)}"
+    finished = (run for run in fits if run.info.status == FINISHED)
+    return next((run for run in finished if name == LATEST or run.info.run_name == title), None)
+
+
+def _cells(store: Store, name: str) -> Iterator[tuple[str, str]]:
+    """Key and name of the finished cells whose key, or whose run's id, begins with a name."""
+    for run in store.search("tags.kind = 'cell' and attributes.status = 'FINISHED'"):
+        key = run.data.tags.get("cell.key", "")
+        if name and (key.startswith(name) or run.info.run_id.startswith(name)):
+            yield key, run.info.run_name
+
+
+def _keys(runs: Iterable[Any]) -> set[str]:
+    done = (run for run in runs if run.info.status == FINISHED)
+    return {run.data.tags["cell.key"] for run in done if "cell.key" in run.data.tags}
+
+
+def _cells_of_fit(store: Store, fit: Any) -> tuple[str, ...]:
+    """The cells that a fit used; version 0.2 kept their list without a folder."""
+    artifacts = artifacts_of(fit, store.client)
+    with reaching(store.uri):
+        table = artifacts.table("data/runs") or artifacts.table("runs")
+    if not table.get("cell"):
+        raise BadInput(f"fit run {fit.info.run_id} has no list of its cells (data/runs.csv)")
+    return tuple(table["cell"])
+
+
+def _plan_name(name: str) -> str:
+    """The name of a plan: that in its file, where one is given. Raises: WrongUse for a file that is none."""
+    path = Path(name)
+    if path.suffix != ".toml":
+        return name
+    try:
+        return str(tomllib.loads(path.read_text("utf-8")).get("name", path.stem))
+    except (OSError, ValueError) as error:
+        raise WrongUse(f"{name} cannot be read as a plan: {error}") from error
+
+
+def _quoted(text: str) -> str:
+    """A text in MLflow's filter language, which has no escapes."""
+    if "'" in text and '"' in text:
+        raise WrongUse(f"a name cannot hold both kinds of quotes: {text}")
+    return f'"{text}"' if "'" in text else f"'{text}'"
