@@ -14,6 +14,7 @@ from mlproject.analysis.csv_study import AssessedGroup, CsvStudy, GroupCompariso
 from mlproject.analysis.curves import Curve
 from mlproject.analysis.design import Aim, Candidate, Design, finished_run
 from mlproject.analysis.effects import Discordant, Effect
+from mlproject.analysis.explorer import Explorer, ImageSeries, ModelDifference, explorers
 from mlproject.analysis.exponent_differences import ExponentDifference, RegionContrast
 from mlproject.analysis.grids import Allocation, Grid
 from mlproject.analysis.image_scale import ComputeCurve, ComputePoint, Crossing, ImageScaleComparison
@@ -57,10 +58,12 @@ __all__ = [
     "Discordant",
     "Effect",
     "EvaluatedRun",
+    "Explorer",
     "ExponentDifference",
     "Grid",
     "GroupComparison",
     "ImageScaleComparison",
+    "ImageSeries",
     "Interaction",
     "IterationArm",
     "IterationFamily",
@@ -69,6 +72,7 @@ __all__ = [
     "LawLine",
     "LocalExponents",
     "LossKind",
+    "ModelDifference",
     "ModelLine",
     "PairedDifference",
     "Point",
@@ -80,6 +84,7 @@ __all__ = [
     "analyse",
     "assess_csv",
     "comparison_key",
+    "explorers",
     "finished_run",
     "intact_runs",
     "predictions",
