@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from mlproject.cli.commands import app
+from mlproject.cli.results import app
 from mlproject.errors import (
     MLProjectError,
     NoRoom,

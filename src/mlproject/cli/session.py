@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mlproject.plans import Plan
     from mlproject.regions import RegionSettings
     from mlproject.runs import CellRun, Fitted
+    from mlproject.tracking import Store
 
 UI = "http://127.0.0.1:5000"
 
@@ -118,6 +119,27 @@ def show_fit(fitted: Fitted) -> None:
     console.out.print(fitted.text, markup=False, highlight=False, soft_wrap=True)
     console.out.print(f"Tables and figures: {fitted.where}", soft_wrap=True, markup=False)
     for text in fitted.left_out:
+        console.warn(text)
+
+
+def write_report_of(of: str, out: Path, store: Store) -> None:
+    """Write the report of a plan or of a fit into a folder, and print where its page lies."""
+    from pathlib import Path
+
+    from mlproject.plans import read_plan
+    from mlproject.runs import cells_of_fit, write_study_report
+
+    if of.endswith(".toml"):
+        plan = read_plan(Path(of), {})
+        cells = (
+            None if plan.tune else [cell.key for cell in plan.cells]
+        )  # a search decides a tuned cell's key
+        where = f"tags.sweep = '{plan.name}'" if plan.tune else ""
+        written = write_study_report(store, out, keys=cells, where=where)
+    else:
+        written = write_study_report(store, out, keys=cells_of_fit(store, of))
+    console.out.print(f"Report of {written.n_runs} runs: {written.page}", soft_wrap=True, markup=False)
+    for text in written.left_out:
         console.warn(text)
 
 

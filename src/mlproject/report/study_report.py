@@ -154,7 +154,12 @@ def _figures(study: Study) -> Iterator[Figure]:
         for ending, family in _families(study.along(key)):
             for name, (draw, curves, caption) in _kinds(key, family).items():
                 yield from _pages(
-                    f"{name}_{ending}".rstrip("_"), draw, curves, MOST_CURVES.get(key, 6), caption, _view(name)
+                    f"{name}_{ending}".rstrip("_"),
+                    draw,
+                    curves,
+                    MOST_CURVES.get(key, 6),
+                    caption,
+                    _view(name),
                 )
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mlproject.runs.analysis_run import Fitted, fit_study
     from mlproject.runs.next_experiments import Choice, choose, write_plan
     from mlproject.runs.region_run import RegionRun, mask_images
+    from mlproject.runs.report_run import WrittenReport, cells_of_fit, write_study_report
 
 __all__ = [
     "CellRun",
@@ -19,12 +20,15 @@ __all__ = [
     "RegionRun",
     "Status",
     "Watcher",
+    "WrittenReport",
+    "cells_of_fit",
     "choose",
     "fit_study",
     "mask_images",
     "run_cell",
     "run_plan",
     "write_plan",
+    "write_study_report",
 ]
 
 
@@ -38,6 +42,10 @@ def __getattr__(name: str) -> Any:
         from mlproject.runs import next_experiments
 
         return getattr(next_experiments, name)
+    if name in ("WrittenReport", "cells_of_fit", "write_study_report"):
+        from mlproject.runs import report_run
+
+        return getattr(report_run, name)
     if name in ("RegionRun", "mask_images"):
         from mlproject.runs import region_run
 

@@ -163,13 +163,17 @@ class Store:
                         damage = artifacts_of(run, self.client).damage()
                     yield observation_of(run, cell, damage, partial(self._read, run))
 
-    def finished(self, *, kind: str, tags: Mapping[str, str], reads: str = "") -> str | None:
+    def finished(
+        self, *, kind: str, tags: Mapping[str, str], reads: str = "", beginning: str = ""
+    ) -> str | None:
         """The newest finished run of a kind that has these tags, and whose artifacts are whole.
 
-        ``reads`` is the artifact that will be read; without it none is looked at.
+        Its id has this ``beginning``. ``reads`` is the artifact that will be read, if one is to be whole.
         """
         clauses = "".join(f" and tags.`{name}` = '{value}'" for name, value in tags.items())
         for run in self._search(f"tags.kind = '{kind}' and {_FINISHED}{clauses}"):
+            if not run.info.run_id.startswith(beginning):
+                continue
             with reaching(self.uri):
                 if not reads or artifacts_of(run, self.client).is_whole(reads):
                     return str(run.info.run_id)

@@ -17,7 +17,14 @@ from mlproject.report.figures import DIGITS, Look, short
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 INK, FAINT = "#1f2328", "#e6e8eb"
-MARKERS = {"o": "circle", "s": "square", "^": "triangle", "D": "diamond", "v": "inverted_triangle", "P": "star"}
+MARKERS = {
+    "o": "circle",
+    "s": "square",
+    "^": "triangle",
+    "D": "diamond",
+    "v": "inverted_triangle",
+    "P": "star",
+}
 """Markers of Bokeh by those of matplotlib."""
 DASHES = {"-": "solid", "--": "dashed"}
 WIDE = "wide"
@@ -93,7 +100,13 @@ def glyph(look: Look, size: float = 8) -> dict[str, Any]:
 
 def legend_below(plot: Any, items: Sequence[tuple[str, list[Any]]]) -> None:
     """A legend below a figure; a click on a name fades its parts."""
-    legend = Legend(items=list(items), click_policy="mute", orientation="vertical", tags=["legend"])
+    legend = Legend(
+        items=list(items),
+        click_policy="mute",
+        orientation="vertical",
+        tags=["legend"],
+        location="bottom_left",
+    )
     legend.label_text_font, legend.label_text_font_size = FONT, "13px"
     legend.label_text_color, legend.border_line_color = INK, None
     legend.background_fill_alpha, legend.padding, legend.spacing = 0.0, 4, 2

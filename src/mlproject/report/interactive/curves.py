@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,10 @@ def scaling_view(curves: Sequence[Curve]) -> Interactive:
     names = [FORMULAS[law].replace("x", axis.symbol) for law in FORMULAS if law in laws]
     names += [ALL_LAWS] if horizons else []
     switches = {LOSS: tuple(STATISTICS)} | ({LAW: (*names, "none")} if names else {})
-    return Interactive(model=plot, switches=switches)
+    caption = f"{axis.name.capitalize()}: points with 95 % intervals"
+    caption += ", the chosen law with its 95 % band" if names else "; no law is fitted"
+    caption += ". A click on a name fades its parts; point at a marker for its numbers."
+    return Interactive(model=plot, caption=f"{caption} {curves[0].family}.", switches=switches)
 
 
 def _reach(curves: Sequence[Curve]) -> list[float]:
@@ -83,7 +87,12 @@ def _points(plot: Any, curve: Curve, statistic: Statistic, look: Look) -> list[A
     marks = plot.scatter("x", "loss", source=source, name="points", **glyph(look), **MUTED)
     for part in (bars, marks):
         part.tags = tags
-    rows = [("", "@series"), (curve.axis.name, "@scale"), (f"{statistic} loss", "@text"), ("by seed", "@seeds")]
+    rows = [
+        ("", "@series"),
+        (curve.axis.name, "@scale"),
+        (f"{statistic} loss", "@text"),
+        ("by seed", "@seeds"),
+    ]
     plot.add_tools(HoverTool(renderers=[marks], tooltips=rows, visible=False))
     return [bars, marks]
 
@@ -140,6 +149,10 @@ def _beyond(plot: Any, curve: Curve, statistic: Statistic, look: Look) -> list[A
 def _direct_labels(plot: Any, curves: Sequence[Curve]) -> None:
     """Names right of the last points, moved apart where they would touch; on wide screens only."""
     room = float(np.log(plot.y_range.end / plot.y_range.start))
+    start, end, last = plot.x_range.start, plot.x_range.end, max(float(curve.x[-1]) for curve in curves)
+    share = min(0.45, 0.02 + 0.0085 * max(len(curve.series) for curve in curves))
+    wide = max(end, start * (last / start) ** (1 / (1 - share)))
+    plot.x_range.tags = [{"narrow": end, WIDE: wide}]
     for statistic in STATISTICS:
         ends = sorted(zip(curves, looks(curves), strict=True), key=lambda end: end[0].values(statistic)[-1])
         heights = np.log([max(c.values(statistic)[-1], plot.y_range.start) for c, _ in ends])
@@ -169,7 +182,7 @@ def distribution_view(curves: Sequence[Curve]) -> Interactive:
     """Quantiles, mean and median of the per-image losses at every scale, curves side by side."""
     axis, plot = curves[0].axis, blank(380, x_axis_type="log", y_axis_type="log")
     x = sorted({float(value) for curve in curves for value in curve.x})
-    gap = min((b / a for a, b in zip(x, x[1:], strict=False)), default=2.0)
+    gap = min((b / a for a, b in pairwise(x)), default=2.0)
     parts = []
     for i, (curve, look) in enumerate(zip(curves, looks(curves), strict=True)):
         shift = gap ** (0.5 * ((i + 0.5) / len(curves) - 0.5))
@@ -181,7 +194,11 @@ def distribution_view(curves: Sequence[Curve]) -> Interactive:
     plot.xaxis[0].axis_label = axis.label.replace("$", "")
     plot.yaxis[0].axis_label = f"{kind_label(str(curves[0].fixed['kind']))} of an image"
     legend_below(plot, parts)
-    return Interactive(model=plot)
+    caption = (
+        f"Losses of single images by {axis.name}: thin bar 5 to 95 %, thick bar the quartiles, dash the "
+        f"median, marker the mean. {curves[0].family}."
+    )
+    return Interactive(model=plot, caption=caption)
 
 
 def _boxes(plot: Any, curve: Curve, look: Look, shift: float) -> list[Any]:
@@ -211,4 +228,3 @@ def _boxes(plot: Any, curve: Curve, look: Look, shift: float) -> list[Any]:
     ]  # fmt: skip
     plot.add_tools(HoverTool(renderers=[thick, mean], tooltips=tooltips, visible=False))
     return [thin, thick, middle, mean]
-

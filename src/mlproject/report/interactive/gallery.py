@@ -6,10 +6,13 @@ import base64
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
+from io import BytesIO
 from typing import Any
 
 import numpy as np
 from bokeh.models import BasicTickFormatter, BoxSelectTool, ColumnDataSource, HoverTool, TapTool
+from numpy.typing import NDArray
+from PIL import Image
 
 from mlproject.analysis import Curve, Explorer, ImageSeries
 from mlproject.report.document import Gallery, Interactive
@@ -20,6 +23,22 @@ from mlproject.report.renderers import finite
 
 MOST_IMAGES = 500
 """Images that a page holds: more would make the file larger than a browser opens at once."""
+SIDE = 48
+
+
+def thumbnail(image: NDArray[np.uint8]) -> bytes:
+    """A picture [height, width, 3] as WebP of at most ``SIDE`` pixels a side; small ones without loss."""
+    picture = Image.fromarray(image)
+    small = max(picture.size) <= SIDE
+    picture.thumbnail((SIDE, SIDE))
+    file = BytesIO()
+    picture.save(file, "WEBP", lossless=small, quality=80)
+    return file.getvalue()
+
+
+def shown_images(explorer: Explorer) -> list[str]:
+    """The images that a page holds."""
+    return [explorer.image_ids[i] for i in explorer.chosen(MOST_IMAGES)]
 
 
 def image_gallery(
@@ -27,14 +46,13 @@ def image_gallery(
 ) -> Gallery:
     """The images of one family; ``curves`` are those of its series, in their order."""
     chosen = explorer.chosen(MOST_IMAGES)
-    ids = [explorer.image_ids[i] for i in chosen]
     kind, styles = kind_label(explorer.kind), looks(curves)
     sizes = sorted({float(size) for series in explorer.series for size in series.sizes})
     return Gallery(
         name=name,
         caption=caption,
         content=finite(_content(explorer, chosen, styles) | {"kind": kind}),
-        pictures={image: pictures[image] for image in ids if image in pictures},
+        pictures=pictures,
         scatter=partial(scatter_view, kind),
         trend=partial(trend_view, kind, sizes),
     )

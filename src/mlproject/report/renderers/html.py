@@ -1,8 +1,8 @@
 """A document as one HTML file that needs nothing else: text, tables, figures and data lie inside.
 
 It opens from a disk, without a network, and in the artifact viewer of MLflow, whose frame allows scripts and
-nothing more (no storage, no downloads, no new windows). The page forbids itself everything from elsewhere by a
-content security policy that lists the digests of its scripts, so that no text can become a script.
+nothing more (no storage, no downloads, no new windows). The page forbids itself everything from elsewhere by
+a content security policy that lists the digests of its scripts, so that no text can become a script.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import base64
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -22,29 +23,26 @@ from mlproject.report.renderers import plain, to_csv
 HERE = Path(__file__).parent
 LARGEST_CSV = 300_000
 """Bytes of a table that is put into the page; a larger one is named, and lies beside it."""
-FOLDED_ROWS = 12
+FOLDED_ROWS = 24
 """Rows from which a table is closed until it is asked for."""
 BAR_MARGIN = 0.06
+POWER = re.compile(r"\b([A-Zx])\^-([αβγ])")
 
 
 def render_html(
-    document: Document, *, pictures: Mapping[str, bytes] | None = None, data: Mapping[str, bytes] | None = None
+    document: Document,
+    *,
+    pictures: Mapping[str, bytes] | None = None,
+    data: Mapping[str, bytes] | None = None,
 ) -> str:
-    """The whole page. ``pictures`` are PNG files by the name of a figure, ``data`` further files to download."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters["plain"] = plain
+    """The whole page. ``pictures`` are PNG files by the name of a figure, ``data`` further files to offer."""
     views = {f.name: f.interactive() for f in document.figures if f.interactive is not None}
     files = {f"{table.name}.csv": to_csv(table) for table in document.tables if table.rows} | dict(data or {})
     blocks = _blocks(document, views, files)
     scripts = [(HERE / "page.js").read_text("utf-8")]
     if any(name.startswith("figure-") for name in blocks):
         scripts = [*_bokeh(), *scripts]
-    return environment.get_template("page.jinja").render(
+    return _template().render(
         document=document,
         sections=_sections(document, views, pictures or {}),
         downloads=list(_downloads(document, files)),
@@ -53,6 +51,25 @@ def render_html(
         policy=_policy(scripts),
         style=_safe((HERE / "page.css").read_text("utf-8")),
     )
+
+
+@cache
+def _template() -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"plain": plain, "formula": _formula}
+    return environment.get_template("page.jinja")
+
+
+def _formula(text: str) -> Any:
+    """Escaped text on one line, powers of scales raised."""
+    from markupsafe import Markup, escape
+
+    return Markup(POWER.sub(r"\1<sup>−\2</sup>", str(escape(plain(text)))))
 
 
 def _safe(text: str) -> Any:
@@ -150,25 +167,29 @@ def _figure(
         "caption": figure.caption,
         "picture": "" if picture is None else "data:image/png;base64," + base64.b64encode(picture).decode(),
         "interactive": view is not None,
+        "live_caption": "" if view is None else view.caption,
         "switches": {} if view is None else view.switches,
     }
 
 
 def _table(table: Table) -> dict[str, Any]:
     rows = table.rows if table.shown is None else table.shown
-    ranges = {format.bar: _range(rows, format.bar) for format in table.formats.values() if format.bar}
+    ranges = {column.bar: _range(rows, column.bar) for column in table.formats.values() if column.bar}
     return {
         "name": table.name,
         "caption": table.caption.split("\n"),
         "heads": [(head, column.right) for head, column in table.formats.items()],
-        "rows": [[_cell(row, column, ranges) for column in table.formats.values()] for row in rows],
+        "rows": [
+            [_cell(row, head, column, ranges) for head, column in table.formats.items()] for row in rows
+        ],
         "folded": len(rows) > FOLDED_ROWS,
         "n_rows": len(rows),
     }
 
 
-def _cell(row: Row, column: Format, ranges: Mapping[str, tuple[float, float]]) -> dict[str, Any]:
+def _cell(row: Row, head: str, column: Format, ranges: Mapping[str, tuple[float, float]]) -> dict[str, Any]:
     return {
+        "head": head,
         "text": column.write(row),
         "right": column.right,
         "wrap": column.wrap,
@@ -206,7 +227,7 @@ def _bar(row: Row, name: str, low: float, high: float) -> dict[str, float] | Non
 
 
 def _downloads(document: Document, files: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:
-    """Files that are no part of another, the rows and columns of tables, and whether each lies in the page."""
+    """Files that are no part of another, rows and columns of tables, and whether each lies in the page."""
     tables = {f"{table.name}.csv": table for table in document.tables}
     for name, content in files.items():
         if "/" not in name:

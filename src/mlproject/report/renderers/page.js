@@ -5,7 +5,7 @@
 const root = document.documentElement;
 root.classList.add("scripted");
 const read = name => JSON.parse(document.getElementById(name + "-data").textContent);
-const WIDE = 640, PAGE = 60;
+const WIDE = 640, PAGE = 24;
 
 // Figures -------------------------------------------------------------------------------------------------
 const drawn = new Map();  // name -> promise of the root model
@@ -44,6 +44,11 @@ function apply(name, plot) {
     const holds = conditions.every(tag => Object.entries(tag instanceof Map ? Object.fromEntries(tag) : tag)
       .every(([what, option]) => options[what] === option));
     part.visible = holds && !(narrow && tags.includes("wide"));
+  }
+  for (const tag of plot.x_range.tags || []) {  // room for the labels of wide screens
+    const ends = tag instanceof Map ? Object.fromEntries(tag) : tag;
+    plot.x_range.end = ends[plot.tags[0]];
+    plot.x_range.reset_end = ends[plot.tags[0]];
   }
 }
 document.addEventListener("change", event => {
@@ -111,6 +116,7 @@ function unpack(text, type) {
   return new type(bytes.buffer);
 }
 const digits = value => value === null || value === undefined || Number.isNaN(value) ? "–"
+  : value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential(1)
   : Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(3)));
 function cell(text) {  // as a spreadsheet may read it: nothing is a formula
   const safe = /^[=+\-@\t\r]/.test(text) && Number.isNaN(Number(text)) ? "'" + text : text;
@@ -308,8 +314,8 @@ class Images {
     const ends = known.length ? [Math.min(...x, ...y), Math.max(...x, ...y)] : [];
     this.plot.document.get_model_by_name("equal").data = {x: ends, y: ends};
     const title = axis => this.control(axis).selectedOptions[0].textContent;
-    this.plot.below[0].axis_label = `${this.data.kind}: ${title("x")}`;
-    this.plot.left[0].axis_label = `${this.data.kind}: ${title("y")}`;
+    this.plot.below[0].axis_label = title("x");
+    this.plot.left[0].axis_label = title("y");
   }
   async pick(i) {
     if (i === undefined) return;
