@@ -25,7 +25,18 @@ from tests.data.pictures import fill
 SOURCE = str(Path(__file__).parents[2] / "src")
 LITE = ["--model=efficientnet_lite0", "--weights=imagenet", "--eval-size=10", "--target=labels", "--epochs=2"]
 NEXT = ["--plan=good.toml", "--budget=9", "--target-images=9", "--out=next.toml"]
-VERBS = [[], ["cell"], ["sweep"], ["aggregate"], ["ls"], ["show"], ["doctor"], ["fetch"], ["cache"]]
+VERBS = [
+    [],
+    ["cell"],
+    ["sweep"],
+    ["aggregate"],
+    ["report"],
+    ["ls"],
+    ["show"],
+    ["doctor"],
+    ["fetch"],
+    ["cache"],
+]
 VERBS += [["regions"], ["cache", "ls"], ["cache", "prune"]]
 
 
@@ -122,6 +133,10 @@ def python(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (["lst"], 2, "No such command 'lst'"),
         (["show", "zzz", "--experiment=Default"], 2, "no cell or run begins with 'zzz'"),
         (["aggregate", "--experiment=Default"], 3, "nothing to aggregate"),
+        (["report", "--experiment=Default"], 3, "there is no fit in this experiment"),
+        (["report", "abc", "--experiment=Default"], 3, "no finished fit whose id begins with 'abc'"),
+        (["report", "good.toml", "--experiment=Default"], 3, "none of these cells is finished"),
+        (["report", "missing.toml"], 2, "no plan at missing.toml"),
         (["aggregate", "--experiment=Default", "--where=rubbish"], 2, "MLflow refuses this"),
     ],
 )  # fmt: skip
@@ -215,7 +230,7 @@ def test_reading_where_no_store_is_makes_none(
     call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/none.db")
-    for words in (["ls"], ["ls", "--json"], ["show", "x"], ["aggregate"]):
+    for words in (["ls"], ["ls", "--json"], ["show", "x"], ["aggregate"], ["report"]):
         answer = call(*words)
         assert (answer.status, answer.err.count("\n")) == (4, 1)
         assert "no tracking store at" in answer.err

@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -28,8 +29,6 @@ def labelled(observation: Observation) -> Observation:
         "label": labels,
         "predicted": [CLASSES[(i + (i % 3 == 0)) % 2] for i in range(len(ids))],
     }
-    from dataclasses import replace
-
     return replace(observation, load_table=lambda name: table)
 
 
@@ -152,7 +151,7 @@ def test_numbers_are_shown_under_the_pointer(page):
             """(() => {
               const points = plot.renderers.filter(r => r.name === 'points' && r.visible)[0];
               const {x, loss} = points.data_source.data;
-              const box = view.canvas_view ? view.canvas_view.el.getBoundingClientRect() : view.el.getBoundingClientRect();
+              const box = view.canvas_view.el.getBoundingClientRect();
               return [box.x + view.frame.x_scale.compute(x[1]), box.y + view.frame.y_scale.compute(loss[1])];
             })()""",
         )
@@ -163,7 +162,10 @@ def test_numbers_are_shown_under_the_pointer(page):
     shown = page.evaluate("""() => {
       const texts = [];
       const walk = node => { for (const child of node.querySelectorAll('*')) {
-        if (child.shadowRoot) { if (child.className.includes('Tooltip') || child.matches('.bk-Tooltip')) texts.push(child.shadowRoot.textContent); walk(child.shadowRoot); } } };
+        if (!child.shadowRoot) continue;
+        if (child.matches('.bk-Tooltip')) texts.push(child.shadowRoot.textContent);
+        walk(child.shadowRoot);
+      } };
       walk(document);
       return texts.join(' ');
     }""")
@@ -200,10 +202,11 @@ def test_in_the_frame_of_the_artifact_viewer_everything_works_and_files_are_show
     page, faults = browser.new_page(), []
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.set_content(FRAME)
-    page.evaluate(
-        "text => { document.getElementById('html').src = URL.createObjectURL(new Blob([text], {type: 'text/html'})); }",
-        html.read_text("utf-8"),
-    )
+    show = """text => {
+      const file = new Blob([text], {type: 'text/html'});
+      document.getElementById('html').src = URL.createObjectURL(file);
+    }"""
+    page.evaluate(show, html.read_text("utf-8"))
     frame = page.frame_locator("#html")
     frame.locator(".plot[data-drawn]").first.wait_for()
     assert frame.locator(".cards button").count() == 24

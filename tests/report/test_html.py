@@ -5,6 +5,7 @@ import hashlib
 import html.parser
 import json
 import re
+from dataclasses import replace
 
 import matplotlib.figure
 import pytest
@@ -65,7 +66,7 @@ def document(text=EVIL, **fields):
 
 
 def test_every_part_of_a_document_is_on_the_page_and_escaped():
-    page = Page(render_html(document(), pictures={"curve": b"png"}))
+    page = Page(render_html(document(), pictures={"curve": b"webp"}))
     assert page.shown.count("<script>alert(1)</script>") == 16
     assert "img" in {tag for tag, _ in page.elements}
     assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
@@ -92,7 +93,7 @@ def test_only_scripts_whose_digests_the_page_lists_can_run():
 
 
 def test_a_page_fetches_nothing():
-    page = Page(render_html(document(), pictures={"curve": b"png"}))
+    page = Page(render_html(document(), pictures={"curve": b"webp"}))
     assert all(source.startswith("data:") for source in page.attributes("src"))
     assert all(target.startswith("#") for target in page.attributes("href"))
     style = render_html(document()).partition("<style>")[2].partition("</style>")[0]
@@ -102,8 +103,6 @@ def test_a_page_fetches_nothing():
 
 @pytest.mark.parametrize(("link", "kept"), [("https://a.example/x", 1), ("javascript:alert(1)", 0), ("", 0)])
 def test_links_lead_to_pages_only(link, kept):
-    from dataclasses import replace
-
     formats = {"run": replace(as_text("run"), link=lambda row: link)}
     table = Table(name="t", rows=({"run": "abc"},), formats=formats)
     page = Page(
@@ -114,8 +113,6 @@ def test_links_lead_to_pages_only(link, kept):
 
 
 def test_bars_of_a_column_share_one_scale_with_zero_and_open_ends():
-    from dataclasses import replace
-
     rows = [
         {"a": 0.5, "a_low": 0.25, "a_high": 1.0}, {"a": None, "a_low": 0.0, "a_high": float("inf")},
         {"a": None, "a_low": None, "a_high": None}, {"a": float("nan"), "a_low": float("nan"), "a_high": 1.0},
@@ -167,7 +164,7 @@ def test_switches_of_a_figure_are_buttons_with_the_first_chosen():
     live = Interactive(model=blank(200), caption="seen", switches={"loss": ("mean", "median")})
     figure = Figure(name="f", draw=matplotlib.figure.Figure, caption="printed", interactive=lambda: live)
     sections = (Section(title="s", figures=(figure,)),)
-    page = Page(render_html(Document(title="t", answer=Answer(), sections=sections), pictures={"f": b"png"}))
+    page = Page(render_html(Document(title="t", answer=Answer(), sections=sections), pictures={"f": b"webp"}))
     inputs = [attributes for tag, attributes in page.elements if tag == "input"]
     assert [(i["value"], "checked" in i) for i in inputs] == [("mean", True), ("median", False)]
     assert "seen" in page.shown

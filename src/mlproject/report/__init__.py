@@ -135,7 +135,7 @@ def write_report(study: Study, folder: Path, around: Surroundings | None = None)
     and ``data/`` with points and fits.
     """
     from mlproject.report.iterations_report import iterations_document
-    from mlproject.report.page import NOWHERE, study_page
+    from mlproject.report.page import NOWHERE, page_tables, still, study_page
     from mlproject.report.renderers import to_csv, to_json
     from mlproject.report.renderers.html import render_html
     from mlproject.report.renderers.terminal import terminal_text
@@ -152,9 +152,12 @@ def write_report(study: Study, folder: Path, around: Surroundings | None = None)
         paths += write_document(ledger, folder, page="ledger.md")
         further = ledger.sections
     page = study_page(study, document, around or NOWHERE, further)
-    pictures = {f.name: (folder / "figures" / f"{f.name}.png").read_bytes() for f in page.figures}
-    write_atomic(folder / PAGE, render_html(page, pictures=pictures, data=data).encode())
-    return [*paths, folder / PAGE]
+    pictures = {f.name: still(folder / "figures" / f"{f.name}.png") for f in page.figures}
+    contents = {f"tables/{table.name}.csv": to_csv(table) for table in page_tables(page, document)}
+    contents[PAGE] = render_html(page, pictures=pictures, data=data).encode()
+    for name, content in contents.items():
+        write_atomic(folder / name, content)
+    return [*paths, *(folder / name for name in contents)]
 
 
 def write_document(

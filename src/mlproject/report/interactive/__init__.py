@@ -26,6 +26,8 @@ MARKERS = {
     "P": "star",
 }
 """Markers of Bokeh by those of matplotlib."""
+LIGHT = 0.5
+"""Luminance of a colour, before its gamma, above which text in it is hard to read on white."""
 DASHES = {"-": "solid", "--": "dashed"}
 WIDE = "wide"
 """The tag of what only a wide screen has room for."""
@@ -72,12 +74,12 @@ def log_range(values: Sequence[float], margin: float = 0.08) -> tuple[float, flo
     return low / room, high * room
 
 
-def log_ticks(axis: Any, low: float, high: float) -> None:
-    """Plain numbers on a log axis, also where it is zoomed into a part of a decade."""
+def log_ticks(low: float, high: float) -> list[float]:
+    """Round numbers for a log axis, also where it spans a part of a decade."""
     span = math.log10(high / low)
     digits = next(digits for widest, digits in DIGITS if span < widest)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    name_ticks(axis, [d * 10.0**e for e in decades for d in digits])
+    return [d * 10.0**e for e in decades for d in digits]
 
 
 def log_axes(plot: Any, x: Sequence[float], y: Sequence[float]) -> None:
@@ -86,7 +88,7 @@ def log_axes(plot: Any, x: Sequence[float], y: Sequence[float]) -> None:
     low, high = log_range(y, 0.06)
     plot.y_range = Range1d(low, high)
     name_ticks(plot.xaxis[0], x)
-    log_ticks(plot.yaxis[0], low, high)
+    name_ticks(plot.yaxis[0], log_ticks(low, high))
 
 
 def glyph(look: Look, size: float = 8) -> dict[str, Any]:
@@ -96,6 +98,12 @@ def glyph(look: Look, size: float = 8) -> dict[str, Any]:
         "marker": MARKERS[look.marker], "size": size, "line_color": look.color, "fill_color": fill,
         "line_width": 1.4,
     }  # fmt: skip
+
+
+def readable(color: str) -> str:
+    """A colour for text on white: dark ink where the colour itself is too light to read."""
+    red, green, blue = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    return INK if 0.2126 * red + 0.7152 * green + 0.0722 * blue > LIGHT else color
 
 
 def legend_below(plot: Any, items: Sequence[tuple[str, list[Any]]]) -> None:

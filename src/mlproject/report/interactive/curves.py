@@ -21,6 +21,10 @@ from mlproject.report.interactive import (
     glyph,
     legend_below,
     log_axes,
+    log_range,
+    log_ticks,
+    name_ticks,
+    readable,
 )
 from mlproject.scaling import scale_text
 
@@ -44,7 +48,8 @@ def scaling_view(curves: Sequence[Curve]) -> Interactive:
         parts.append((curve.series, drawn))
     x = [float(value) for curve in curves for value in curve.x]
     horizons = {HORIZONS[0] * float(curve.x[-1]) for curve in curves if curve.extrapolations}
-    log_axes(plot, [*x, *horizons], _reach(curves))
+    log_axes(plot, [*x, *horizons], _reach(curves, STATISTICS[0]))
+    _ranges_of_statistics(plot, curves)
     plot.xaxis[0].axis_label = axis.label.replace("$", "")
     plot.yaxis[0].axis_label = kind_label(str(curves[0].fixed["kind"]))
     _direct_labels(plot, curves)
@@ -59,12 +64,21 @@ def scaling_view(curves: Sequence[Curve]) -> Interactive:
     return Interactive(model=plot, caption=f"{caption} {curves[0].family}.", switches=switches)
 
 
-def _reach(curves: Sequence[Curve]) -> list[float]:
+def _ranges_of_statistics(plot: Any, curves: Sequence[Curve]) -> None:
+    """The range of losses of each statistic, which the switch sets, and ticks for all of them."""
+    ranges = {statistic: log_range(_reach(curves, statistic), 0.06) for statistic in STATISTICS}
+    plot.y_range.tags = [{LOSS: s, "start": low, "end": high} for s, (low, high) in ranges.items()]
+    ticks = [tick for low, high in ranges.values() for tick in log_ticks(low, high)]
+    name_ticks(plot.yaxis[0], ticks)
+
+
+def _reach(curves: Sequence[Curve], statistic: Statistic) -> list[float]:
     """Losses that have to be in sight: the limits of points, and predictions not far below them."""
-    ends = [end for c in curves for s in STATISTICS for p in c.points for end in p.interval(s)]
+    ends = [end for curve in curves for point in curve.points for end in point.interval(statistic)]
     positive = [end for end in ends if end > 0] or [1.0]
     low, high = min(positive), max(positive)
-    lowest = [float(line.low[-1]) for c in curves for line in c.extrapolations.values()]
+    lines = [line for curve in curves if (line := curve.extrapolations.get(statistic)) is not None]
+    lowest = [float(line.low[-1]) for line in lines]
     return [low, high, *(max(value, low * (low / high) ** 0.35) for value in lowest if value > 0)]
 
 
@@ -148,19 +162,20 @@ def _beyond(plot: Any, curve: Curve, statistic: Statistic, look: Look) -> list[A
 
 def _direct_labels(plot: Any, curves: Sequence[Curve]) -> None:
     """Names right of the last points, moved apart where they would touch; on wide screens only."""
-    room = float(np.log(plot.y_range.end / plot.y_range.start))
     start, end, last = plot.x_range.start, plot.x_range.end, max(float(curve.x[-1]) for curve in curves)
     share = min(0.45, 0.02 + 0.0085 * max(len(curve.series) for curve in curves))
     wide = max(end, start * (last / start) ** (1 / (1 - share)))
     plot.x_range.tags = [{"narrow": end, WIDE: wide}]
     for statistic in STATISTICS:
+        bottom, top = log_range(_reach(curves, statistic), 0.06)
+        room = float(np.log(top / bottom))
         ends = sorted(zip(curves, looks(curves), strict=True), key=lambda end: end[0].values(statistic)[-1])
-        heights = np.log([max(c.values(statistic)[-1], plot.y_range.start) for c, _ in ends])
+        heights = np.log([max(c.values(statistic)[-1], bottom) for c, _ in ends])
         for (curve, look), height in zip(ends, apart(heights, 0.055 * room), strict=True):
             label = Label(
                 x=float(curve.x[-1]), y=float(np.exp(height)), x_offset=12, y_offset=0, text=curve.series,
-                text_font=FONT, text_font_size="12px", text_color=look.color, text_baseline="middle",
-                background_fill_color="#ffffff", background_fill_alpha=0.75,
+                text_font=FONT, text_font_size="12px", text_color=readable(look.color),
+                text_baseline="middle", background_fill_color="#ffffff", background_fill_alpha=0.75,
             )  # fmt: skip
             label.tags = [{LOSS: statistic}, WIDE]
             plot.add_layout(label)

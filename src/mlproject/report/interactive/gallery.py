@@ -10,7 +10,7 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-from bokeh.models import BasicTickFormatter, BoxSelectTool, ColumnDataSource, HoverTool, TapTool
+from bokeh.models import BoxSelectTool, ColumnDataSource, HoverTool, PrintfTickFormatter, TapTool
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -123,10 +123,12 @@ def scatter_view(kind: str) -> Interactive:
     plot.toolbar.autohide = False
     equal = ColumnDataSource({"x": [], "y": []}, name="equal")
     plot.line("x", "y", source=equal, color="#8c959f", line_dash="dashed")
-    source = ColumnDataSource({"x": [], "y": [], "id": [], "label": [], "fill": []}, name="scatter")
+    source = ColumnDataSource(
+        {"x": [], "y": [], "id": [], "label": [], "fill": [], "marker": []}, name="scatter"
+    )
     marks = plot.scatter(
-        "x", "y", source=source, size=8, fill_color="fill", fill_alpha=0.65, line_color="#ffffff",
-        line_width=0.7, nonselection_fill_alpha=0.12, selection_line_color=INK_SELECTED,
+        "x", "y", source=source, size=8, marker="marker", fill_color="fill", fill_alpha=0.65,
+        line_color="#ffffff", line_width=0.7, nonselection_fill_alpha=0.12, selection_line_color=INK_SELECTED,
         selection_fill_alpha=1.0,
     )  # fmt: skip
     tap = TapTool(renderers=[marks])
@@ -173,4 +175,4 @@ INK_SELECTED = "#1f2328"
 
 def _plain_numbers(plot: Any) -> None:
     for axis in plot.axis:
-        axis.formatter = BasicTickFormatter(use_scientific=False)
+        axis.formatter = PrintfTickFormatter(format="%.3g")

@@ -35,7 +35,7 @@ def render_html(
     pictures: Mapping[str, bytes] | None = None,
     data: Mapping[str, bytes] | None = None,
 ) -> str:
-    """The whole page. ``pictures`` are PNG files by the name of a figure, ``data`` further files to offer."""
+    """The whole page. ``pictures`` are WebP files by the name of a figure, ``data`` more files to offer."""
     views = {f.name: f.interactive() for f in document.figures if f.interactive is not None}
     files = {f"{table.name}.csv": to_csv(table) for table in document.tables if table.rows} | dict(data or {})
     blocks = _blocks(document, views, files)
@@ -165,7 +165,7 @@ def _figure(
     return {
         "name": figure.name,
         "caption": figure.caption,
-        "picture": "" if picture is None else "data:image/png;base64," + base64.b64encode(picture).decode(),
+        "picture": "" if picture is None else "data:image/webp;base64," + base64.b64encode(picture).decode(),
         "interactive": view is not None,
         "live_caption": "" if view is None else view.caption,
         "switches": {} if view is None else view.switches,

@@ -50,6 +50,11 @@ function apply(name, plot) {
     plot.x_range.end = ends[plot.tags[0]];
     plot.x_range.reset_end = ends[plot.tags[0]];
   }
+  for (const tag of plot.y_range.tags || []) {  // mean and median may lie far apart
+    const range = tag instanceof Map ? Object.fromEntries(tag) : tag;
+    if (range.loss !== options.loss) continue;
+    Object.assign(plot.y_range, {start: range.start, end: range.end, reset_start: range.start, reset_end: range.end});
+  }
 }
 document.addEventListener("change", event => {
   const set = event.target.closest("fieldset[data-figure]");
@@ -309,7 +314,8 @@ class Images {
     this.rows = known;
     const right = i => labels && this.guess(...b, i) >= 0 ? this.guess(...b, i) === labels[i] : true;
     this.source.data = {x, y, id: known.map(i => ids[i]), label: known.map(i => labels && labels[i] >= 0 ? classes[labels[i]] : "–"),
-      fill: known.map(i => right(i) ? "#0072b2" : "#d55e00")};
+      fill: known.map(i => right(i) ? "#0072b2" : "#d55e00"), marker: known.map(i => right(i) ? "circle" : "triangle")};
+    this.part("wrong").hidden = known.every(right);
     this.source.selected.indices = [...this.selected].map(i => known.indexOf(i)).filter(row => row >= 0);
     const ends = known.length ? [Math.min(...x, ...y), Math.max(...x, ...y)] : [];
     this.plot.document.get_model_by_name("equal").data = {x: ends, y: ends};
