@@ -21,6 +21,7 @@ ROOT_PAGES = {
     "project/experiments": "EXPERIMENTS.md",
     "project/changelog": "CHANGELOG.md",
     "project/contributing": "CONTRIBUTING.md",
+    "glossary": "src/mlproject/report/glossary.md",
 }
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "mathml"]
 exclude_patterns = ["_build", "_ext"]
@@ -61,7 +62,7 @@ html_theme_options = {
 
 
 def adapt_links(app: Any, page: str, content: list[str]) -> None:
-    """Take a page of ``project/`` from the file of the repository that it names, and adapt its links."""
+    """Take a page of ``ROOT_PAGES`` from the file of the repository that it names, and adapt its links."""
     if page in ROOT_PAGES:
         path = HERE.parent / ROOT_PAGES[page]
         app.env.note_dependency(str(path))

@@ -30,6 +30,7 @@ VERBS = [
     ["cell"],
     ["sweep"],
     ["aggregate"],
+    ["report"],
     ["ls"],
     ["show"],
     ["compare"],
@@ -138,6 +139,10 @@ def python(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (["compare", "z", "y", "--experiment=Default"], 2, "no finished cell, fit, model or plan is named"),
         (["compare", "zzz"], 2, "Missing argument 'second'"),
         (["aggregate", "--experiment=Default"], 3, "nothing to aggregate"),
+        (["report", "--experiment=Default"], 2, "no finished cell, fit or plan is named 'latest'"),
+        (["report", "abc", "--experiment=Default"], 2, "no finished cell, fit or plan is named 'abc'"),
+        (["report", "good.toml", "--experiment=Default"], 2, "no finished cell, fit or plan is named"),
+        (["report", "missing.toml"], 2, "no plan at missing.toml"),
         (["aggregate", "--experiment=Default", "--where=rubbish"], 2, "MLflow refuses this"),
     ],
 )  # fmt: skip
@@ -251,7 +256,7 @@ def test_reading_where_no_store_is_makes_none(
     call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/none.db")
-    for words in (["ls"], ["ls", "--json"], ["show", "x"], ["aggregate"]):
+    for words in (["ls"], ["ls", "--json"], ["show", "x"], ["aggregate"], ["report"]):
         answer = call(*words)
         assert (answer.status, answer.err.count("\n")) == (4, 1)
         assert "no tracking store at" in answer.err

@@ -15,6 +15,7 @@ from mlproject.analysis.csv_study import AssessedGroup, CsvStudy, GroupCompariso
 from mlproject.analysis.curves import Curve
 from mlproject.analysis.design import Aim, Candidate, Design, finished_run
 from mlproject.analysis.effects import Discordant, Effect
+from mlproject.analysis.explorer import Explorer, ImageSeries, ModelDifference, explorers
 from mlproject.analysis.exponent_differences import ExponentDifference, RegionContrast
 from mlproject.analysis.grids import Allocation, Grid
 from mlproject.analysis.image_scale import ComputeCurve, ComputePoint, Crossing, ImageScaleComparison
@@ -62,10 +63,12 @@ __all__ = [
     "Discordant",
     "Effect",
     "EvaluatedRun",
+    "Explorer",
     "ExponentDifference",
     "Grid",
     "GroupComparison",
     "ImageScaleComparison",
+    "ImageSeries",
     "Interaction",
     "IterationArm",
     "IterationFamily",
@@ -74,6 +77,7 @@ __all__ = [
     "LawLine",
     "LocalExponents",
     "LossKind",
+    "ModelDifference",
     "ModelLine",
     "PairComparison",
     "PairedDifference",
@@ -89,6 +93,7 @@ __all__ = [
     "assess_csv",
     "compare_runs",
     "comparison_key",
+    "explorers",
     "finished_run",
     "intact_runs",
     "predictions",

@@ -1,4 +1,4 @@
-"""Commands that read finished runs: lists, one run, two sets of runs compared, artifacts copied."""
+"""Commands that read finished runs: reports, lists, one run, two sets of runs compared, artifacts copied."""
 
 from __future__ import annotations
 
@@ -12,6 +12,25 @@ from mlproject.cli.commands import Debug, Experiment, app
 __all__ = ["app"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+@app.command()
+def report(
+    of: Annotated[
+        str, typer.Argument(help="A TOML plan, the run id of a fit (or its beginning), or latest.")
+    ] = "latest",
+    out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("report"),
+    experiment: Experiment = "",
+    debug: Debug = False,
+) -> None:
+    """Write the report of a study into a folder: `report.html` for a browser, tables, figures and LaTeX.
+
+    Its cells are those of a plan, or those that a fit used (the newest one: latest).
+    """
+    from mlproject.cli.session import write_report_of
+    from mlproject.tracking import open_store
+
+    write_report_of(of or "latest", out, open_store(experiment, create=False))
 
 
 @app.command()

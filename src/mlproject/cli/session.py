@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mlproject.plans import Plan
     from mlproject.regions import RegionSettings
     from mlproject.runs import CellRun, Fitted
+    from mlproject.tracking import Store
 
 UI = "http://127.0.0.1:5000"
 
@@ -118,6 +119,16 @@ def show_fit(fitted: Fitted) -> None:
     console.out.print(fitted.text, markup=False, highlight=False, soft_wrap=True)
     console.out.print(f"Tables and figures: {fitted.where}", soft_wrap=True, markup=False)
     for text in fitted.left_out:
+        console.warn(text)
+
+
+def write_report_of(of: str, out: Path, store: Store) -> None:
+    """Write the report of a plan or of a fit into a folder, and print where its page lies."""
+    from mlproject.runs import find_runs, write_study_report
+
+    written = write_study_report(store, out, keys=find_runs(store, of).keys)
+    console.out.print(f"Report of {written.n_runs} runs: {written.page}", soft_wrap=True, markup=False)
+    for text in written.left_out:
         console.warn(text)
 
 

@@ -1,9 +1,9 @@
 """Reports: studies, CSV files of points and region runs as documents, rendered for terminals and files.
 
-    values -> Document (sections of paragraphs, tables and figures) -> terminal, Markdown, LaTeX, CSV, figures
+    values -> Document (sections of paragraphs, tables and figures) -> terminal, Markdown, HTML, LaTeX, CSV
 
-Nothing here computes: every number comes with the value that is reported. pandas, matplotlib and seaborn are
-imported when a table is written or a figure is drawn, not before.
+Nothing here computes: every number comes with the value that is reported. pandas, matplotlib, seaborn and
+Bokeh are imported when a table is written or a figure is drawn, not before.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from mlproject.report.figures.curves import scaling_figure
     from mlproject.report.figures.runs import TrialColumns, draw_histogram, draw_trials
     from mlproject.report.formats import slug
+    from mlproject.report.interactive.gallery import thumbnail
     from mlproject.report.iterations_report import iterations_document
+    from mlproject.report.page import Surroundings, study_page
     from mlproject.report.pair_report import pair_document, pair_json
     from mlproject.report.regions import (
         DOUBTFUL_BELOW,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
         region_summary,
     )
     from mlproject.report.renderers import to_csv, to_json
+    from mlproject.report.renderers.html import render_html
     from mlproject.report.renderers.markdown import render_markdown
     from mlproject.report.renderers.terminal import render_terminal, terminal_text
     from mlproject.report.study_report import study_document, study_json
@@ -65,6 +68,9 @@ _HOMES = {
     "renderers": ("to_csv", "to_json"),
     "renderers.markdown": ("render_markdown",),
     "renderers.terminal": ("render_terminal", "terminal_text"),
+    "interactive.gallery": ("thumbnail",),
+    "renderers.html": ("render_html",),
+    "page": ("Surroundings", "study_page"),
     "study_report": ("study_document", "study_json"),
 }
 """Modules by the names of the face that are imported from them on first use."""
@@ -72,10 +78,14 @@ _HOMES = {
 BRIEF = "exponents.txt"
 """The file of a report that holds what a terminal shows."""
 
+PAGE = "report.html"
+"""The file of a report for a browser."""
+
 __all__ = [
     "BRIEF",
     "DOUBTFUL_BELOW",
     "N_SHEET",
+    "PAGE",
     "RC",
     "TILE",
     "Answer",
@@ -83,6 +93,7 @@ __all__ = [
     "Figure",
     "Format",
     "Section",
+    "Surroundings",
     "Table",
     "TrialColumns",
     "caption",
@@ -99,13 +110,16 @@ __all__ = [
     "png",
     "region_document",
     "region_summary",
+    "render_html",
     "render_markdown",
     "render_terminal",
     "scaling_figure",
     "slug",
     "study_document",
     "study_json",
+    "study_page",
     "terminal_text",
+    "thumbnail",
     "to_csv",
     "to_json",
     "write_document",
@@ -120,14 +134,17 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def write_report(study: Study, folder: Path) -> list[Path]:
+def write_report(study: Study, folder: Path, around: Surroundings | None = None) -> list[Path]:
     """Write the report of a study into a folder; returns the paths, ``summary.md`` first.
 
-    On top lie a page (``ledger.md`` too, where networks were trained whole) and the text for a terminal;
-    below, ``figures/`` as PNG and PDF, ``tables/`` as CSV, ``latex/``, and ``data/`` with points and fits.
+    On top lie ``report.html`` for a browser, ``summary.md`` (``ledger.md`` too, where networks were trained
+    whole) and the text for a terminal. Below lie ``figures/`` as PNG and PDF, ``tables/`` as CSV, ``latex/``,
+    and ``data/`` with points and fits.
     """
     from mlproject.report.iterations_report import iterations_document
+    from mlproject.report.page import NOWHERE, page_tables, still, study_page
     from mlproject.report.renderers import to_csv, to_json
+    from mlproject.report.renderers.html import render_html
     from mlproject.report.renderers.terminal import terminal_text
     from mlproject.report.study_report import study_document, study_json
     from mlproject.report.study_tables import points_table
@@ -136,9 +153,18 @@ def write_report(study: Study, folder: Path) -> list[Path]:
     document = study_document(study)
     paths = write_document(document, folder, page="summary.md", data=data)
     write_atomic(folder / BRIEF, terminal_text(document).encode())
+    further: tuple[Section, ...] = ()
     if study.iterations is not None:
-        paths += write_document(iterations_document(study.iterations), folder, page="ledger.md")
-    return paths
+        ledger = iterations_document(study.iterations)
+        paths += write_document(ledger, folder, page="ledger.md")
+        further = ledger.sections
+    page = study_page(study, document, around or NOWHERE, further)
+    pictures = {f.name: still(folder / "figures" / f"{f.name}.png") for f in page.figures}
+    contents = {f"tables/{table.name}.csv": to_csv(table) for table in page_tables(page, document)}
+    contents[PAGE] = render_html(page, pictures=pictures, data=data).encode()
+    for name, content in contents.items():
+        write_atomic(folder / name, content)
+    return [*paths, *(folder / name for name in contents)]
 
 
 def write_document(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import matplotlib.figure
+    from bokeh.models import LayoutDOM
     from pandas import DataFrame, Series
 
 Row = Mapping[str, Any]
@@ -19,11 +20,17 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """How a column is written: the text of a row, whether it is aligned right, whether it may be wrapped."""
+    """How a column is written: the text of a row, whether it is aligned right, whether it may be wrapped.
+
+    A browser also draws ``bar``, the name of an estimate whose limits are the columns ``<bar>_low`` and
+    ``<bar>_high``, and follows ``link`` to the address of a row (none where it is empty).
+    """
 
     write: Callable[[Row], str]
     right: bool = False
     wrap: bool = True
+    bar: str = ""
+    link: Callable[[Row], str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,24 +69,60 @@ class Table:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Interactive:
+    """A figure for a browser: a model of Bokeh, and switches of what it shows.
+
+    ``switches`` are options by what they choose, the first one chosen at first. A part of the model has a
+    dictionary among its tags, of the options with which it is shown. ``caption`` says what is seen.
+    """
+
+    model: LayoutDOM
+    caption: str = ""
+    switches: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Figure:
-    """A picture: how it is drawn, a caption that says what is seen, and the table of the data behind it."""
+    """A picture: how it is drawn, a caption that says what is seen, and the table of the data behind it.
+
+    A browser shows ``interactive`` in its place, where there is one, and the picture on paper.
+    """
 
     name: str
     draw: Callable[[], matplotlib.figure.Figure]
     caption: str
     data: Table | None = None
+    interactive: Callable[[], Interactive] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Gallery:
+    """Images that a browser sorts, filters and compares; other renderers leave it out.
+
+    ``content`` are JSON values that ``renderers/page.js`` reads: images, series of losses, and how images can
+    be sorted. ``pictures`` are small WebP files by image. ``scatter`` and ``trend`` draw the losses of all
+    images in two runs, and those of one image against scale.
+    """
+
+    name: str
+    caption: str
+    content: Mapping[str, Any]
+    pictures: Mapping[str, bytes]
+    scatter: Callable[[], Interactive]
+    trend: Callable[[], Interactive]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Section:
-    """A part of a report: paragraphs, then a bullet list, tables and figures."""
+    """A part of a report: paragraphs, a bullet list, terms with what they mean, figures, tables, images."""
 
     title: str
     paragraphs: tuple[str, ...] = ()
     bullets: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
+    terms: tuple[tuple[str, str], ...] = ()
+    gallery: Gallery | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,13 +153,14 @@ class Answer:
 class Document:
     """A whole report. ``answer`` comes first; ``brief`` is what a terminal shows of it.
 
-    Without ``brief`` a terminal shows the tables and lists of all sections.
+    Without ``brief`` a terminal shows the tables and lists of all sections. ``question`` is what was asked.
     """
 
     title: str
     answer: Answer
     sections: tuple[Section, ...]
     brief: Section | None = None
+    question: str = ""
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -127,6 +171,11 @@ class Document:
     def figures(self) -> tuple[Figure, ...]:
         """All figures, section by section."""
         return tuple(figure for section in self.sections for figure in section.figures)
+
+    @property
+    def galleries(self) -> tuple[Gallery, ...]:
+        """All galleries, section by section."""
+        return tuple(section.gallery for section in self.sections if section.gallery is not None)
 
 
 def _series(values: list[Any]) -> Series[Any]:

@@ -15,7 +15,7 @@ from mlproject.report.comparison_sections import (
     image_scale_section,
     regions_table,
 )
-from mlproject.report.document import Document, Figure, Section, Table
+from mlproject.report.document import Document, Figure, Interactive, Section, Table
 from mlproject.report.formats import (
     as_fixed,
     as_interval,
@@ -142,8 +142,22 @@ def _figures(study: Study) -> Iterator[Figure]:
         for ending, family in _families(study.along(key)):
             for name, (draw, curves, caption) in _kinds(key, family).items():
                 yield from _pages(
-                    f"{name}_{ending}".rstrip("_"), draw, curves, MOST_CURVES.get(key, 6), caption
+                    f"{name}_{ending}".rstrip("_"),
+                    draw,
+                    curves,
+                    MOST_CURVES.get(key, 6),
+                    caption,
+                    _view(name),
                 )
+
+
+def _view(name: str) -> Callable[..., Interactive] | None:
+    """What a browser shows in the place of a kind of figure; it switches between mean and median itself."""
+    from mlproject.report.interactive.curves import distribution_view, scaling_view
+
+    if name.startswith("scaling_") and name.endswith("_mean"):
+        return scaling_view
+    return distribution_view if name.startswith("distribution_") else None
 
 
 def _kinds(key: str, family: Sequence[Curve]) -> dict[str, tuple[Any, Sequence[Curve], str]]:
@@ -191,7 +205,12 @@ def _families(curves: Sequence[Curve]) -> list[tuple[str, list[Curve]]]:
 
 
 def _pages(
-    name: str, draw: Callable[..., Any], curves: Sequence[Curve], most: int, caption: str
+    name: str,
+    draw: Callable[..., Any],
+    curves: Sequence[Curve],
+    most: int,
+    caption: str,
+    view: Callable[..., Interactive] | None,
 ) -> Iterator[Figure]:
     """One figure, or pages of equal length where there are too many curves for one."""
     n_pages = -(-len(curves) // most)
@@ -199,4 +218,5 @@ def _pages(
         part = curves[page * len(curves) // n_pages : (page + 1) * len(curves) // n_pages]
         ending = f"_page{page + 1}" if n_pages > 1 else ""
         text = f"{caption} {part[0].family}."
-        yield Figure(name=name + ending, draw=partial(draw, part), caption=text)
+        live = None if view is None else partial(view, part)
+        yield Figure(name=name + ending, draw=partial(draw, part), caption=text, interactive=live)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mlproject.runs.next_experiments import Choice, choose, write_plan
     from mlproject.runs.pull import WHAT, Pulled, pull_runs
     from mlproject.runs.region_run import RegionRun, mask_images
+    from mlproject.runs.report_run import WrittenReport, write_study_report
     from mlproject.runs.selection import NamedRuns, find_fit, find_runs
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "RegionRun",
     "Status",
     "Watcher",
+    "WrittenReport",
     "choose",
     "find_fit",
     "find_runs",
@@ -33,6 +35,7 @@ __all__ = [
     "run_cell",
     "run_plan",
     "write_plan",
+    "write_study_report",
 ]
 
 
@@ -54,6 +57,10 @@ def __getattr__(name: str) -> Any:
         from mlproject.runs import pull
 
         return getattr(pull, name)
+    if name in ("WrittenReport", "write_study_report"):
+        from mlproject.runs import report_run
+
+        return getattr(report_run, name)
     if name in ("RegionRun", "mask_images"):
         from mlproject.runs import region_run
 

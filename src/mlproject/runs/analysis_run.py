@@ -17,6 +17,7 @@ from mlproject.errors import BadInput
 from mlproject.files import locked, try_locked, write_rows
 from mlproject.losses import Observation
 from mlproject.report import BRIEF, write_report
+from mlproject.runs.report_run import surroundings
 from mlproject.tracking import Store
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ def _fit(
         tempfile.TemporaryDirectory(prefix="mlproject-") as folder,
     ):
         study = analyse(observations)
-        summary, *_ = write_report(study, Path(folder))
+        summary, *_ = write_report(study, Path(folder), surroundings(store))
         text = (Path(folder) / BRIEF).read_text("utf-8")
         write_rows(Path(folder) / "data" / "runs.csv", ["cell", "losses_digest", "run_id"], rows)
         note = summary.read_text("utf-8")[:NOTE_LENGTH]

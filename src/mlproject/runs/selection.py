@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlproject.errors import BadInput, WrongUse, command
+from mlproject.plans import read_plan
 from mlproject.tracking import Store, artifacts_of, reaching
 
 LATEST = "latest"
@@ -46,8 +47,7 @@ def find_runs(
     fit = find_fit(store, name)
     if fit is not None and fit.info.status == FINISHED:
         return NamedRuns(name=name, keys=_cells_of_fit(store, fit), fit=fit.info.run_id)
-    plan = _plan_name(name)
-    keys = _keys(store.search(f"tags.kind = 'cell' and tags.sweep = {_quoted(plan)}"))
+    keys = _cells_of_plan(store, name)
     if not keys:
         model = ", model" if models else ""
         lists = command("mlproject", "ls")
@@ -87,6 +87,20 @@ def _cells_of_fit(store: Store, fit: Any) -> tuple[str, ...]:
     if not table.get("cell"):
         raise BadInput(f"fit run {fit.info.run_id} has no list of its cells (data/runs.csv)")
     return tuple(table["cell"])
+
+
+def _cells_of_plan(store: Store, name: str) -> set[str]:
+    """The finished cells of a plan: of its file those that it describes, whichever plan ran them first.
+
+    A search decides the knobs of a tuned plan's cells, so that these are found as those of a name are: by
+    the plan that ran them.
+    """
+    if name.endswith(".toml"):
+        plan = read_plan(Path(name), {})
+        if plan.tune is None:
+            return set(store.done([cell.key for cell in plan.cells]))
+        name = plan.name
+    return _keys(store.search(f"tags.kind = 'cell' and tags.sweep = {_quoted(name)}"))
 
 
 def _plan_name(name: str) -> str:

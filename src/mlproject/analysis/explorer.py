@@ -1,0 +1,242 @@
+"""Losses of single images: by model, size and seed, which rise with more data, where models disagree.
+
+    study -> curves over dataset sizes of one family -> losses of every image in every run
+
+A family is a set of curves that one figure may show, so that data, recipe, loss and protocol never mix.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from mlproject.analysis.ablations import PairedDifference
+from mlproject.analysis.curves import Curve
+from mlproject.analysis.effects import effect, holm
+from mlproject.analysis.runs import EvaluatedRun, Floats, Names, predictions
+from mlproject.analysis.study import Study
+
+TENTH = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSeries:
+    """One curve over dataset sizes, image by image.
+
+    Shapes: ``sizes`` and ``seeds`` are [runs]; ``losses`` [images, runs] is NaN where a run did not evaluate
+    an image; ``predicted`` [images, runs] holds names of classes, empty where unknown, or is None; ``last``
+    [images] is the loss at the largest size, averaged over seeds; ``exponent`` and ``q_value`` [images] are
+    NaN where an image has none. ``worst_tenth`` is the share of the summed loss at the largest size that the
+    tenth of images with the highest losses carries.
+    """
+
+    name: str
+    random: bool
+    sizes: Floats
+    seeds: tuple[int, ...]
+    run_ids: tuple[str, ...]
+    losses: Floats
+    predicted: Names | None
+    last: Floats
+    exponent: Floats
+    q_value: Floats
+    rises: NDArray[np.bool_]
+    falls: NDArray[np.bool_]
+    worst_tenth: float
+
+    @property
+    def has_exponents(self) -> bool:
+        """Whether sizes are enough for an exponent of any image."""
+        return bool(np.isfinite(self.exponent).any())
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelDifference:
+    """The mean loss of one series minus that of another at one size, paired by image and seed."""
+
+    name: str
+    reference: str
+    size: float
+    loss: float
+    reference_loss: float
+    difference: PairedDifference
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explorer:
+    """The images of one family of curves. ``labels`` [images] is None where images have no classes.
+
+    ``disagreement`` [images] is the standard deviation over series of the percentile of an image's loss among
+    all images, at the largest size of each: 0 where every model finds the image equally hard. None with one
+    series.
+    """
+
+    family: str
+    kind: str
+    data: str
+    image_ids: tuple[str, ...]
+    labels: Names | None
+    series: tuple[ImageSeries, ...]
+    disagreement: Floats | None
+    differences: tuple[ModelDifference, ...]
+
+    @property
+    def n_rising(self) -> int:
+        """Images whose loss rises reliably with more training images under at least one series."""
+        return int(np.any([trend.rises for trend in self.series], axis=0).sum())
+
+    @property
+    def n_rising_everywhere(self) -> int:
+        """Images whose loss rises reliably under every series that has exponents."""
+        known = [trend.rises for trend in self.series if trend.has_exponents]
+        return int(np.all(known, axis=0).sum()) if known else 0
+
+    def chosen(self, most: int) -> NDArray[np.intp]:
+        """At most so many images: half by reliability of a rise and by loss, half spread over the others."""
+        last = _stack_last(self.series)
+        losses = np.nansum(last, axis=1) / np.maximum((~np.isnan(last)).sum(axis=1), 1)
+        if len(losses) <= most:
+            return np.arange(len(losses))
+        q = np.min([np.where(s.rises, s.q_value, np.inf) for s in self.series], axis=0)
+        order = np.lexsort((-losses, q))
+        first, rest = order[: most // 2], order[most // 2 :]
+        rest = rest[np.argsort(-losses[rest], kind="stable")]
+        spread = rest[np.linspace(0, len(rest) - 1, most - len(first)).round().astype(int)]
+        return np.sort(np.concatenate([first, spread]))
+
+
+def explorers(study: Study, *, seed: int = 0) -> tuple[Explorer, ...]:
+    """The images of every family of curves over dataset sizes, the family with most runs first."""
+    runs = {run.run_id: run for run in study.runs}
+    families: dict[tuple[str, tuple[str, ...]], list[Curve]] = {}
+    for curve in study.along("images"):
+        families.setdefault((curve.family, curve.image_ids), []).append(curve)
+    made = [_explorer(curves, runs, study.n_draws, seed) for curves in families.values()]
+    return tuple(sorted(made, key=lambda explorer: -sum(len(s.run_ids) for s in explorer.series)))
+
+
+def _explorer(curves: Sequence[Curve], runs: Mapping[str, EvaluatedRun], n_draws: int, seed: int) -> Explorer:
+    ids = curves[0].image_ids
+    place = {image: i for i, image in enumerate(ids)}
+    labels = np.full(len(ids), "", dtype=object)
+    series = tuple(_series(curve, runs, place, labels) for curve in curves)
+    return Explorer(
+        family=curves[0].family,
+        kind=str(curves[0].fixed["kind"]),
+        data=str(curves[0].fixed["data"]),
+        image_ids=ids,
+        labels=labels if any(labels) else None,
+        series=series,
+        disagreement=_disagreement(series),
+        differences=_differences(series, n_draws, seed),
+    )
+
+
+def _series(
+    curve: Curve, runs: Mapping[str, EvaluatedRun], place: Mapping[str, int], labels: Names
+) -> ImageSeries:
+    """The runs of a curve by size and seed; known labels [images] are written into ``labels``."""
+    cells = [(point.x, runs[run_id]) for point in curve.points for run_id in point.run_ids]
+    cells.sort(key=lambda cell: (cell[0], cell[1].cell.seed))
+    losses = np.full((len(place), len(cells)), np.nan)
+    predicted = np.full(losses.shape, "", dtype=object)
+    for column, (_, run) in enumerate(cells):
+        # images that not all runs evaluated are in no pool
+        rows = np.array([place.get(image, -1) for image in run.image_ids])
+        shared = rows >= 0
+        losses[rows[shared], column] = run.losses[shared]
+        names = predictions(run)
+        if names is not None:
+            predicted[rows[shared], column] = names.predicted[shared]
+            labels[rows[shared]] = names.labels[shared]
+    last, exponents = curve.losses[:, -1], curve.image_exponents
+    unknown, never = np.full(len(place), np.nan), np.zeros(len(place), np.bool_)
+    return ImageSeries(
+        name=curve.series,
+        random=curve.random,
+        sizes=np.array([x for x, _ in cells]),
+        seeds=tuple(run.cell.seed for _, run in cells),
+        run_ids=tuple(run.run_id for _, run in cells),
+        losses=losses,
+        predicted=predicted if predicted.any() else None,
+        last=last,
+        exponent=unknown if exponents is None else exponents.exponent,
+        q_value=unknown if exponents is None else exponents.q_value,
+        rises=never if exponents is None else exponents.rises,
+        falls=never if exponents is None else exponents.scales,
+        worst_tenth=share_of_worst(last[~np.isnan(last)], TENTH),
+    )
+
+
+def share_of_worst(losses: Floats, share: float) -> float:
+    """The part of the summed loss that the ``share`` of images with the highest losses carries.
+
+    Losses [images]; at least one image counts. NaN where the sum is not above zero.
+    """
+    n = max(1, round(share * len(losses)))
+    total = float(losses.sum()) if len(losses) else 0.0
+    return float(np.sort(losses)[-n:].sum()) / total if total > 0 else float("nan")
+
+
+def _stack_last(series: Sequence[ImageSeries]) -> Floats:
+    """Losses [images, series] at the largest size of each."""
+    return np.stack([trend.last for trend in series], axis=1)
+
+
+def _disagreement(series: Sequence[ImageSeries]) -> Floats | None:
+    if len(series) < 2:
+        return None
+    percentiles = []
+    for losses in _stack_last(series).T:
+        known = ~np.isnan(losses)
+        column = np.full(len(losses), np.nan)
+        column[known] = 100.0 * (rankdata(losses[known]) - 0.5) / max(1, int(known.sum()))
+        percentiles.append(column)
+    table = np.stack(percentiles, axis=1)
+    whole = ~np.isnan(table).any(axis=1)
+    out = np.full(len(table), np.nan)
+    out[whole] = table[whole].std(axis=1)
+    return out
+
+
+def _differences(series: Sequence[ImageSeries], n_draws: int, seed: int) -> tuple[ModelDifference, ...]:
+    """Every series minus that of the lowest loss, at the largest size of all; after Holm's correction."""
+    shared = sorted(set.intersection(*(set(s.sizes.tolist()) for s in series)))
+    if len(series) < 2 or not shared:
+        return ()
+    columns = [_at_size(trend, shared[-1]) for trend in series]
+    means = [float(np.nanmean(list(by_seed.values()))) for by_seed in columns]
+    best = int(np.argmin(means))
+    rows = []
+    for i, (trend, by_seed) in enumerate(zip(series, columns, strict=True)):
+        seeds = sorted(set(by_seed) & set(columns[best]))
+        if i == best or not seeds:
+            continue
+        contrast = np.stack([by_seed[s] - columns[best][s] for s in seeds])
+        if not np.isnan(contrast).all():
+            rows.append((i, trend.name, effect(contrast, n_draws=n_draws, seed=seed)))
+    adjusted = iter(holm([result.p for _, _, result in rows if result.n_seeds > 1]))
+    return tuple(
+        ModelDifference(
+            name=name,
+            reference=series[best].name,
+            size=shared[-1],
+            loss=means[i],
+            reference_loss=means[best],
+            difference=PairedDifference(
+                effect=result, **({"holm": next(adjusted)} if result.n_seeds > 1 else {})
+            ),
+        )
+        for i, name, result in rows
+    )
+
+
+def _at_size(series: ImageSeries, size: float) -> dict[int, Floats]:
+    """Losses [images] at one size, by seed."""
+    at = zip(itertools.count(), series.sizes.tolist(), series.seeds, strict=False)
+    return {seed: series.losses[:, column] for column, x, seed in at if x == size}

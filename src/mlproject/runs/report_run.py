@@ -1,0 +1,68 @@
+"""The report of a plan or of a fit's runs, written into a folder, with pictures of images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mlproject.analysis import analyse, intact_runs
+from mlproject.data import load_images
+from mlproject.errors import BadInput, MLProjectError, WrongUse
+from mlproject.report import Surroundings, thumbnail, write_report
+from mlproject.tracking import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenReport:
+    """Where a report lies, and how many runs it is of; ``left_out`` says which could not be read, and why."""
+
+    page: Path
+    n_runs: int
+    left_out: tuple[str, ...] = ()
+
+
+def write_study_report(
+    store: Store, out: Path, *, keys: Sequence[str] | None = None, where: str = ""
+) -> WrittenReport:
+    """Analyse finished cells and write their report into a folder; nothing is tracked.
+
+    Raises: BadInput where none is finished, WrongUse where the folder cannot be written.
+    """
+    observations = intact_runs(store.observations(keys=keys, where=where))
+    if not observations:
+        raise BadInput(
+            next(iter(store.unreadable.values()), "nothing to report: none of these cells is finished")
+        )
+    study = analyse(observations)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_report(study, out, surroundings(store))
+    except OSError as error:
+        raise WrongUse(f"cannot write {out}: {error.strerror or error}") from error
+    return WrittenReport(
+        page=out / "report.html", n_runs=len(study.runs), left_out=tuple(store.unreadable.values())
+    )
+
+
+def surroundings(store: Store) -> Surroundings:
+    """What a page shows beside a study: pictures of its images, and links where the store is a server."""
+    address = urlsplit(store.uri)
+    pages = ""
+    if address.scheme in ("http", "https"):
+        host = f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path.rstrip('/')}"
+        pages = f"{host}/#/experiments/{store.experiment_id}/runs/"
+    return Surroundings(run_pages=pages, pictures=thumbnails)
+
+
+def thumbnails(data: str, digest: str, ids: Sequence[str]) -> tuple[Mapping[str, bytes], str]:
+    """Small pictures of images by id, or the reason why there are none."""
+    try:
+        images = load_images(data)
+        if images.digest != digest:
+            return {}, f"{data} is not what it was when the cells were run"
+        places = {image: i for i, image in enumerate(images.ids)}
+        return {image: thumbnail(images.read(places[image])) for image in ids if image in places}, ""
+    except MLProjectError as error:
+        return {}, str(error)
