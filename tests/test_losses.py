@@ -16,13 +16,17 @@ from hypothesis import strategies as st
 from mlproject.errors import BadInput
 from mlproject.files import read_columns, write_rows
 from mlproject.losses import (
+    PREDICTIONS,
     NotFinite,
     Observation,
     Outcome,
     PerImageLosses,
     cell_loss,
+    predictions_table,
     read_losses,
+    read_table,
     write_losses,
+    write_table,
 )
 from tests.conftest import make_cell, make_losses
 
@@ -291,6 +295,37 @@ def test_a_trained_loss_named_loss_reads_back_and_names_of_other_columns_are_ref
     for kind, others in (("mse", "loss"), ("split", "mae"), ("image_name", "mae")):
         with pytest.raises(ValueError, match="cannot be named"):
             PerImageLosses(kind=kind, values={kind: values, others: values}, **common)
+
+
+def test_a_table_of_images_is_parquet_and_any_other_csv_and_both_read_back(tmp_path: Path) -> None:
+    losses = losses_of([("=a", "train", 1.0, 2.0), ("b\n", "eval", -1.0, 2.0)])
+    tables = predictions_table(losses, np.array([1, 0]), np.array([1.0, 1.0]), ("cat", "dög"))
+    assert list(tables) == [PREDICTIONS]
+    for name, columns in {**tables, "epochs": {"epoch": [1, 2]}}.items():
+        write_table(tmp_path, name, columns)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["epochs.csv", "predictions.parquet"]
+    assert read_table(tmp_path / "epochs.csv") == {"epoch": ["1", "2"]}
+    assert read_table(tmp_path / "predictions.parquet") == {
+        "image_name": ["=a", "b\n"],
+        "split": ["train", "eval"],
+        "label": ["dög", "cat"],
+        "predicted": ["dög", "dög"],
+    }
+
+
+def test_ten_thousand_predictions_take_a_hundred_kilobytes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    values = np.ones(10_000)
+    losses = PerImageLosses(
+        kind="mse",
+        image_ids=tuple(f"train/{i:05d}.png" for i in rng.permutation(60_000)[:10_000]),
+        splits=("eval",) * 10_000,
+        values={"mse": values},
+    )
+    labels = rng.integers(0, 10, (2, 10_000))
+    columns = predictions_table(losses, *labels, [f"class {i}" for i in range(10)])[PREDICTIONS]
+    write_table(tmp_path, PREDICTIONS, columns)
+    assert (tmp_path / "predictions.parquet").stat().st_size < 100_000
 
 
 def test_ids_that_hold_line_ends_have_digests_of_their_own() -> None:

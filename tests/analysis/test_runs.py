@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mlproject.analysis import analyse, intact_runs
+from mlproject.analysis import analyse, intact_runs, predictions
 from mlproject.analysis.runs import image_pools, read_runs
 from mlproject.errors import BadInput, DigestMismatch
 from tests.studies import cell, observe
@@ -64,6 +64,34 @@ def test_images_are_matched_by_id_whatever_their_order():
     assert losses == {100: [1.0, 2.0, 3.0], 200: [10.0, 20.0, 30.0]}
     assert pool.aligned
     assert not pool.note
+
+
+def test_predictions_are_read_on_demand_in_the_order_of_the_losses():
+    def load_table(name):
+        read.append(name)
+        table = {"image_name": ["a", "b", "c", "d"], "label": ["0", "1", "2", "1"], "predicted": list("0122")}
+        return table | {"split": ["eval"] * 4}
+
+    read = []
+    a = replace(observe(cell(size=100), [3.0, 1.0, 2.0, 4.0], ids="cabd"), load_table=load_table)
+    b = observe(cell(size=200), [1.0, 2.0, 3.0], ids="abc")
+    (pool,) = image_pools(read_runs([a, b])[0])
+    first, second = sorted(pool.runs, key=lambda run: run.cell.dataset_size)
+    assert first.losses.tolist() == [1.0, 2.0, 3.0]
+    assert first.image_ids == ("a", "b", "c")
+    assert read == []
+    found = predictions(first)
+    assert found is not None
+    assert (found.labels.tolist(), found.predicted.tolist()) == (["0", "1", "2"], ["0", "1", "2"])
+    assert read == ["predictions"]
+    assert predictions(second) is None, "a run without classes, or one of version 0.2"
+
+
+def test_an_image_without_a_prediction_is_named():
+    table = {"image_name": ["a"], "split": ["eval"], "label": ["0"], "predicted": ["0"]}
+    run = replace(observe(cell(), [1.0, 2.0], ids="ab"), load_table=lambda name: table)
+    with pytest.raises(BadInput, match=r"run-.* has a loss and no prediction of b; run its cell again"):
+        predictions(read_runs([run])[0][0])
 
 
 def test_held_out_runs_are_evaluated_on_the_images_they_share_and_it_is_said():

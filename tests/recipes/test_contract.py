@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from mlproject.errors import WrongUse
+from mlproject.losses import PREDICTIONS
 from mlproject.recipes import RECIPES, build_recipe, full_knobs
 from tests.recipes.doubles import QUICK, Images, Listener, Store, cell_of, install
 
@@ -69,6 +70,32 @@ def test_numbers_and_tables_can_be_kept(outcome_of):
     assert all(np.isfinite(value) for value in outcome.facts.values())
     for columns in outcome.tables.values():
         assert len({len(column) for column in columns.values()}) == 1
+
+
+CLASSIFIERS = {"finetune": {}, "memorise": {}, "probe": {"target": "labels"}, "scratch": {}}
+
+
+def test_a_classifier_keeps_label_and_predicted_label_of_every_image(name, monkeypatch):
+    install(monkeypatch, Store())
+    recipe = build_recipe(name, QUICK.get(name, {}) | CLASSIFIERS.get(name, {}))
+    cell = cell_of(name, **({"eval_size": 0} if RECIPES[name].only_in_sample else {}))
+    outcome = recipe.run(cell, Images(), Listener())
+    table = outcome.tables.get(PREDICTIONS)
+    assert (table is not None) == (name in CLASSIFIERS)
+    if table is None:
+        return
+    assert list(table) == ["image_name", "split", "label", "predicted"]
+    assert (table["image_name"], table["split"]) == (outcome.losses.image_ids, outcome.losses.splits)
+    images = Images()
+    labels = dict(zip(images.ids, images.labels, strict=True))
+    assert table["label"] == [f"class {labels[image]}" for image in table["image_name"]]
+    wrong = np.array(table["label"]) != np.array(table["predicted"])
+    if name == "memorise":  # another image of the same class is an error, and the right class
+        assert (wrong <= (outcome.losses.values["error"] == 1)).all()
+    else:
+        np.testing.assert_array_equal(wrong, outcome.losses.values["error"])
+    assert not any("predicted" in column for column in outcome.tables.get("epochs", {}))
+    assert not any("predicted" in kind for kind in outcome.losses.values)
 
 
 def test_knobs_are_concrete_and_build_the_recipe_again(name: str):

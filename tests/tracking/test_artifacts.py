@@ -7,13 +7,15 @@ import errno
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from mlproject.errors import DigestMismatch, StoreUnreachable
-from mlproject.losses import PerImageLosses, write_losses
+from mlproject.losses import PREDICTIONS, PerImageLosses, predictions_table, write_losses, write_table
 from mlproject.tracking import Store
 from mlproject.tracking.artifacts import (
     LOSSES_DIGEST,
@@ -32,12 +34,20 @@ from tests.tracking.test_store import log_cell
 HOUR_MS = 3_600_000
 
 
-def run_of(tmp_path: Path, losses: PerImageLosses | None = None, *, sums: bool = True) -> Artifacts:
+def run_of(
+    tmp_path: Path,
+    losses: PerImageLosses | None = None,
+    *,
+    sums: bool = True,
+    tables: Mapping[str, Mapping[str, Sequence[object]]] | None = None,
+) -> Artifacts:
     """A run of an hour ahead, whose folder of artifacts needs no store."""
     folder = tmp_path / "experiment" / "run" / "artifacts"
     folder.mkdir(parents=True)
     losses = losses or make_losses(3)
     write_losses(losses, folder)
+    for name, columns in (tables or {}).items():
+        write_table(folder, name, columns)
     tags = {LOSSES_DIGEST: losses.digest} | ({SUMS_DIGEST: write_sums(folder)} if sums else {})
     ended = int((folder / LOSSES_FILE).stat().st_mtime * 1000) + HOUR_MS
     return Artifacts(run_id="R", uri=str(folder), ended=ended, tags=tags, client=None)
@@ -214,6 +224,15 @@ def test_a_table_is_verified_and_one_that_was_never_logged_is_empty(tmp_path: Pa
     path.unlink()
     with pytest.raises(DigestMismatch, match=r"run R is damaged: its losses.csv is missing"):
         later(run).table("losses")
+
+
+def test_a_table_of_images_is_verified_too(tmp_path: Path) -> None:
+    tables = predictions_table(make_losses(3), *np.zeros((2, 6), int), ["a"])
+    run = run_of(tmp_path, tables=tables)
+    assert run.table(PREDICTIONS)["label"] == ["a"] * 6
+    run.path("predictions.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DigestMismatch, match=r"run R is damaged: its predictions.parquet differs"):
+        later(run).table(PREDICTIONS)
 
 
 def test_a_list_of_digests_that_was_changed_is_no_list(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from mlproject.analysis.iterations import (
 )
 from mlproject.analysis.lines import LawLine, LocalExponents, ModelLine, PredictedLine
 from mlproject.analysis.points import HORIZONS, STATISTICS, Correlation, LossKind, Point, Statistic
-from mlproject.analysis.runs import EvaluatedRun, intact_runs
+from mlproject.analysis.runs import EvaluatedRun, Predictions, intact_runs, predictions
 from mlproject.analysis.study import Ablation, Study, analyse
 
 __all__ = [
@@ -73,6 +73,7 @@ __all__ = [
     "PairedDifference",
     "Point",
     "PredictedLine",
+    "Predictions",
     "RegionContrast",
     "Statistic",
     "Study",
@@ -81,5 +82,6 @@ __all__ = [
     "comparison_key",
     "finished_run",
     "intact_runs",
+    "predictions",
     "shared_by_cells",
 ]

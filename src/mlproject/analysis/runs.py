@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from mlproject.cell import Cell
 from mlproject.errors import BadInput, DigestMismatch, command
-from mlproject.losses import Observation, PerImageLosses
+from mlproject.losses import PREDICTIONS, Observation, PerImageLosses
 
 Floats = NDArray[np.float64]
+Names = NDArray[Any]
+"""Names of classes, as numpy's fixed-width text."""
 Column = NDArray[Any]
 """Values of images: float64, or truth values where all are 0 or 1."""
 ERROR = "error"
@@ -33,6 +35,7 @@ NOTHING = (
 class EvaluatedRun:
     """A run with the losses of its evaluated split. ``rows`` [images] are places in the ids of its pool.
 
+    ``image_ids`` and ``losses`` are in one order; in a pool they are the images that the pool holds.
     ``columns`` holds further values of the same images, and ``validation`` those of the validation images in
     the order of their ids, both by name: the loss, ``error``, and either under the last weights as
     ``final_<name>``; ``columns`` has the other kinds of loss (``LOSS_KINDS``) too.
@@ -78,6 +81,35 @@ class ImagePool:
     runs: tuple[EvaluatedRun, ...]
     aligned: bool
     note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """Label and predicted label of every evaluated image of a run, in the order of its losses.
+
+    Shapes: ``labels`` and ``predicted`` [images] are names of classes. What ``memorise`` predicts is the
+    class of the image that ranks first.
+    """
+
+    labels: Names
+    predicted: Names
+
+
+def predictions(run: EvaluatedRun) -> Predictions | None:
+    """Read the labels and predictions of a run; None for recipes without classes and runs before version 0.3.
+
+    Every call reads the run's table. Raises: DigestMismatch, StoreUnreachable, BadInput where an image of the
+    losses is missing.
+    """
+    table = run.observation.load_table(PREDICTIONS)
+    if not table:
+        return None
+    places = {image: place for place, image in enumerate(table["image_name"])}
+    missing = [image for image in run.image_ids if image not in places]
+    if missing:
+        raise BadInput(f"run {run.run_id} has a loss and no prediction of {missing[0]}; run its cell again")
+    rows = [places[image] for image in run.image_ids]
+    return Predictions(labels=np.array(table["label"])[rows], predicted=np.array(table["predicted"])[rows])
 
 
 def intact_runs(observations: Iterable[Observation]) -> list[Observation]:
@@ -207,22 +239,27 @@ def _pool(runs: list[EvaluatedRun]) -> ImagePool:
 def _place(runs: list[EvaluatedRun], ids: frozenset[str], *, aligned: bool, note: str = "") -> ImagePool:
     order = tuple(sorted(ids))
     position = {image: i for i, image in enumerate(order)}
-    rows = {own_ids: _rows(own_ids, position) for own_ids in {run.image_ids for run in runs}}
+    orders = {ids_of_run: _order(ids_of_run, position) for ids_of_run in {run.image_ids for run in runs}}
     return ImagePool(
         image_ids=order,
-        runs=tuple(_in_order(run, rows[run.image_ids]) for run in runs),
+        runs=tuple(_in_order(run, *orders[run.image_ids]) for run in runs),
         aligned=aligned,
         note=note,
     )
 
 
-def _rows(ids: tuple[str, ...], position: dict[str, int]) -> NDArray[np.intp]:
-    return np.array([position.get(image, -1) for image in ids], dtype=np.intp)
-
-
-def _in_order(run: EvaluatedRun, rows: NDArray[np.intp]) -> EvaluatedRun:
-    """The run's images that its pool holds, in the pool's order."""
+def _order(
+    ids: tuple[str, ...], position: dict[str, int]
+) -> tuple[NDArray[np.intp], NDArray[np.intp], tuple[str, ...]]:
+    """A run's images that a pool holds, in its order: places in the run, places in the pool, and ids."""
+    rows = np.array([position.get(image, -1) for image in ids], dtype=np.intp)
     order = np.argsort(rows, kind="stable")
     order = order[rows[order] >= 0]
+    return order, rows[order], tuple(ids[i] for i in order)
+
+
+def _in_order(
+    run: EvaluatedRun, order: NDArray[np.intp], rows: NDArray[np.intp], ids: tuple[str, ...]
+) -> EvaluatedRun:
     columns = {name: values[order] for name, values in run.columns.items()}
-    return replace(run, losses=run.losses[order], rows=rows[order], columns=columns)
+    return replace(run, image_ids=ids, losses=run.losses[order], rows=rows, columns=columns)

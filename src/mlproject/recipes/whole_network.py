@@ -15,10 +15,20 @@ from mlproject.data import SplitIndices
 from mlproject.device import Device, find_device, find_n_threads
 from mlproject.errors import WrongUse
 from mlproject.features import unfinished
-from mlproject.losses import Floats, Outcome, PerImageLosses, Split
+from mlproject.losses import Floats, Outcome, PerImageLosses, Split, predictions_table
 from mlproject.models import Model, Preprocess, count, prepare
 from mlproject.multiscale import crop_side, n_splits
-from mlproject.training import CHECKPOINT, Examples, Settings, Task, Trained, Values, evaluate, train
+from mlproject.training import (
+    CHECKPOINT,
+    PREDICTED,
+    Examples,
+    Settings,
+    Task,
+    Trained,
+    Values,
+    evaluate,
+    train,
+)
 
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
@@ -164,17 +174,22 @@ def outcome(
 ) -> Outcome:
     """The outcome of a cell: losses of the best epoch, and in further columns those of the last epoch."""
     trained, splits = training.trained, rows.splits
-    numbers = {name: values.numpy() for name, values in training.best.items() if name not in COUNTS}
+    numbers = {n: values.numpy() for n, values in training.best.items() if n not in (*COUNTS, PREDICTED)}
     values: dict[str, Floats] = {KIND: numbers.pop("loss"), **numbers}
     values[f"final_{KIND}"] = training.final["loss"].numpy()
     if "error" in training.final:
         values["final_error"] = training.final["error"].numpy()
     evaluated = torch.tensor([split == ("train" if cell.in_sample else "eval") for split in splits])
     parameters = [p.numel() for p in net.parameters()]
+    losses = PerImageLosses(
+        kind=KIND, image_ids=tuple(images.ids[i] for i in rows.every), splits=splits, values=values
+    )
+    all_tables = {"epochs": _epochs(trained), **(tables or {})}
+    if PREDICTED in training.best:
+        predicted = training.best[PREDICTED].numpy()
+        all_tables |= predictions_table(losses, images.labels[rows.every], predicted, images.classes)
     return Outcome(
-        losses=PerImageLosses(
-            kind=KIND, image_ids=tuple(images.ids[i] for i in rows.every), splits=splits, values=values
-        ),
+        losses=losses,
         n_params=sum(parameters),
         n_params_trained=sum(p.numel() for p in net.parameters() if p.requires_grad),
         flops_per_image=flops_per_image,
@@ -182,7 +197,7 @@ def outcome(
         facts=_facts(training, evaluated) | dict(facts or {}),
         provenance=_provenance(cell, model, training.settings),
         tensors={name.removeprefix("body."): value.cpu().numpy() for name, value in trained.best.items()},
-        tables={"epochs": _epochs(trained), **(tables or {})},
+        tables=all_tables,
     )
 
 

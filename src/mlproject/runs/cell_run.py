@@ -19,7 +19,7 @@ from mlproject.data import ImageSet
 from mlproject.errors import NoRoom, StoreUnreachable, printable
 from mlproject.features import unfinished_folder
 from mlproject.files import try_locked, write_rows
-from mlproject.losses import Outcome, write_losses
+from mlproject.losses import Outcome, write_losses, write_table
 from mlproject.progress import Report
 from mlproject.recipes import build_recipe
 from mlproject.runs.kept_results import CellRecord, discard_result, keep_result, kept_path, read_result
@@ -211,8 +211,7 @@ def _write_artifacts(folder: Path, cell: Cell, outcome: Outcome, title: str) -> 
         tensors = {name: np.array(tensor, order="C") for name, tensor in outcome.tensors.items()}
         save_file(tensors, folder / "head.safetensors", {"cell": cell.key})
     for name, columns in outcome.tables.items():
-        rows = [list(row) for row in zip(*columns.values(), strict=True)]
-        write_rows(folder / f"{name}.csv", list(columns), rows)
+        write_table(folder, name, columns)
     from mlproject.report import draw_histogram
 
     draw_histogram(outcome.losses, title, folder / "losses.png")

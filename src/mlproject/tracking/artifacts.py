@@ -20,8 +20,8 @@ from typing import Any
 
 from mlproject.cell import Cell
 from mlproject.errors import BadInput, DigestMismatch, StoreUnreachable, command, masked, one_line
-from mlproject.files import read_columns, sha256, sha256_file
-from mlproject.losses import Observation, PerImageLosses, read_losses
+from mlproject.files import sha256, sha256_file
+from mlproject.losses import Observation, PerImageLosses, read_losses, read_table
 from mlproject.tracking.place import holds_runs, local_folder, readable, without_root
 
 log = logging.getLogger(__name__)
@@ -133,11 +133,11 @@ class Artifacts:
 
         Raises: DigestMismatch; BadInput for a table of version 0.2 that cannot be read.
         """
-        file = f"{name}.csv"
         try:
-            if self._sums and file not in self._sums:
-                return {}
-            return read_columns(self._verified(file))
+            files = [
+                file for file in (f"{name}.csv", f"{name}.parquet") if file in self._sums or not self._sums
+            ]
+            return read_table(self._verified(files[0])) if files else {}
         except (OSError, ValueError) as error:
             if SUMS_DIGEST not in self.tags:
                 return {}

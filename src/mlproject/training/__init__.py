@@ -44,7 +44,15 @@ if TYPE_CHECKING:
     from mlproject.training.networks.contrastive import collapsed, hinged, separation, signed, supcon
     from mlproject.training.networks.loop import Trained, train
     from mlproject.training.networks.state import CHECKPOINT, checkpoint_fault
-    from mlproject.training.networks.task import Examples, Measure, Task, Values, build_augment, evaluate
+    from mlproject.training.networks.task import (
+        PREDICTED,
+        Examples,
+        Measure,
+        Task,
+        Values,
+        build_augment,
+        evaluate,
+    )
     from mlproject.training.schedule import OPTIMIZERS, Diverged, Schedule, build_optimizer, generator, seeded
 
 MODULES = {
@@ -65,7 +73,7 @@ MODULES = {
     "networks.contrastive": ("collapsed", "hinged", "separation", "signed", "supcon"),
     "networks.loop": ("Trained", "train"),
     "networks.state": ("CHECKPOINT", "checkpoint_fault"),
-    "networks.task": ("Examples", "Measure", "Task", "Values", "build_augment", "evaluate"),
+    "networks.task": ("PREDICTED", "Examples", "Measure", "Task", "Values", "build_augment", "evaluate"),
     "schedule": ("OPTIMIZERS", "Diverged", "Schedule", "build_optimizer", "generator", "seeded"),
 }
 """Modules that need torch, and the names that they provide."""
@@ -74,6 +82,7 @@ __all__ = [
     "CHECKPOINT",
     "MOST_STEPS",
     "OPTIMIZERS",
+    "PREDICTED",
     "STRICT",
     "BatchSize",
     "BatchedHeads",

@@ -40,6 +40,7 @@ from mlproject.recipes.whole_network import (
     training_device,
 )
 from mlproject.training import (
+    PREDICTED,
     Examples,
     Measure,
     Task,
@@ -131,11 +132,13 @@ def build_tuned(knobs: Finetune, cell: Cell, model: Model, n_classes: int) -> Fi
 
 
 def measure(net: nn.Module, inputs: Tensor, targets: Tensor) -> Values:
-    """Cross-entropy and error (0 or 1) of every image."""
+    """Cross-entropy, error (0 or 1) and predicted class of every image."""
     logits = net(inputs)[1].double()
-    wrong = (logits.argmax(1) != targets).double()
+    predicted = logits.argmax(1)
+    wrong = (predicted != targets).double()
     loss = functional.cross_entropy(logits, targets, reduction="none")
-    return {"loss": loss, "error": wrong, "correct": 1 - wrong, "total": torch.ones_like(wrong)}
+    counts = {"correct": 1 - wrong, "total": torch.ones_like(wrong)}
+    return {"loss": loss, "error": wrong, PREDICTED: predicted} | counts
 
 
 def _check(knobs: Finetune, cell: Cell, model: Model) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mlproject.cell import Cell
 from mlproject.data import split_indices
 from mlproject.errors import MLProjectError, WrongUse
-from mlproject.losses import Floats, Outcome, PerImageLosses
+from mlproject.losses import Floats, Outcome, PerImageLosses, predictions_table
 from mlproject.recipes.frozen import FrozenBackbone, feature_cost, feature_tensor, standardized
 from mlproject.training import (
     HeadSettings,
@@ -53,15 +56,15 @@ class Memory:
             return self.head(inputs)
         return F.normalize(self.head(inputs), dim=1) @ self.vectors.T / self.temperature
 
-    def losses(self, inputs: Tensor) -> tuple[Floats, Floats]:
-        """Cross-entropy [n] of every image among all, and whether another image scores higher (0 or 1)."""
-        nats, wrong = [], []
+    def losses(self, inputs: Tensor) -> tuple[Floats, NDArray[np.int64]]:
+        """Cross-entropy [n] of every image among all, and the image [n] that has the highest score."""
+        nats, first = [], []
         for start in range(0, len(inputs), CHUNK):
             rows = torch.arange(start, min(start + CHUNK, len(inputs)), device=inputs.device)
             scores = self.scores(inputs[rows]).double()
             nats.append(F.cross_entropy(scores, rows, reduction="none"))
-            wrong.append((scores.argmax(1) != rows).double())
-        return torch.cat(nats).cpu().numpy(), torch.cat(wrong).cpu().numpy()
+            first.append(scores.argmax(1))
+        return torch.cat(nats).cpu().numpy(), torch.cat(first).cpu().numpy()
 
     @property
     def n_params(self) -> int:
@@ -93,13 +96,18 @@ def run_memorise(recipe: Memorise, cell: Cell, images: ImageSet, report: Report)
     n_seen = (_train_linear if recipe.form == "linear" else _train_instance)(
         recipe, cell, memory, inputs, report
     )
-    nats, wrong = memory.losses(inputs)
+    nats, first = memory.losses(inputs)
+    wrong = (first != np.arange(len(first))).astype(np.float64)
     losses = PerImageLosses(
         kind="cross_entropy",
         image_ids=tuple(images.ids[i] for i in rows.train),
         splits=rows.splits,
         values={"cross_entropy": nats, "error": wrong},
     )
+    tables: dict[str, dict[str, Sequence[object]]] = {}
+    if len(images.classes) > 1:
+        labels = images.labels[rows.train]
+        tables = predictions_table(losses, labels, labels[first], images.classes)
     return Outcome(
         losses=losses,
         n_params=features.n_params + memory.n_params,
@@ -109,6 +117,7 @@ def run_memorise(recipe: Memorise, cell: Cell, images: ImageSet, report: Report)
         facts=_facts(before, nats, wrong, memory.n_params) | feature_cost(features),
         provenance=dict(features.provenance),
         tensors={name: tensor.cpu().numpy() for name, tensor in memory.tensors.items()},
+        tables=tables,
     )
 
 

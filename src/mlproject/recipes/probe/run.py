@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from torch import Tensor
 from mlproject.cell import Cell
 from mlproject.data import split_indices
 from mlproject.errors import MLProjectError, WrongUse
-from mlproject.losses import Floats, Outcome, PerImageLosses, Split
+from mlproject.losses import Floats, Outcome, PerImageLosses, Split, predictions_table
 from mlproject.recipes.frozen import FrozenBackbone, feature_cost, feature_tensor, standardized
 from mlproject.training import (
     EpochBatches,
@@ -86,8 +87,8 @@ def run_probe(probe: Probe, cell: Cell, images: ImageSet, report: Report) -> Out
         )
     examples = probe_examples(probe, cell, images, report)
     trained = (solve_ridge if probe.solver == "ridge" else _train)(probe, cell, examples, report)
-    losses = _evaluate(probe, trained, examples)
-    return _outcome(probe, images, examples, trained, losses)
+    losses, predicted = _evaluate(probe, trained, examples)
+    return _outcome(probe, images, examples, trained, losses, predicted)
 
 
 def probe_examples(probe: Probe, cell: Cell, images: ImageSet, report: Report) -> ProbeExamples:
@@ -212,15 +213,19 @@ def _report_epochs(epochs: EpochBatches, seen: Tensor, report: Report, n: int) -
     return online
 
 
-def _evaluate(probe: Probe, trained: TrainedHead, examples: ProbeExamples) -> dict[str, Floats]:
-    """Losses of every row, by kind."""
+def _evaluate(
+    probe: Probe, trained: TrainedHead, examples: ProbeExamples
+) -> tuple[dict[str, Floats], Tensor]:
+    """Losses of every row, by kind, and the output [n] that is largest: the predicted class of labels."""
     parts: list[dict[str, Tensor]] = []
+    largest: list[Tensor] = []
     for start in range(0, len(examples.rows), CHUNK):
         part = slice(start, start + CHUNK)
         outputs = trained.head(examples.inputs[part]).double()
         targets = examples.targets
         part_targets = outputs if targets is None else targets[part].double()
         parts.append(losses_by_kind(probe.loss, outputs, part_targets, labels=probe.target == "labels"))
+        largest.append(outputs.argmax(1))
     losses = {name: torch.cat([p[name] for p in parts]).cpu().numpy() for name in parts[0]}
     targets = examples.train[1]
     spread = 0.0 if targets is None else targets.double().var(0, correction=0).mean().item()
@@ -229,11 +234,16 @@ def _evaluate(probe: Probe, trained: TrainedHead, examples: ProbeExamples) -> di
     if trained.online is not None:
         unseen = np.full(len(examples.rows) - examples.n_train, np.nan)
         losses[f"online_{probe.loss}"] = np.concatenate([trained.online, unseen])
-    return losses
+    return losses, torch.cat(largest).cpu()
 
 
 def _outcome(
-    probe: Probe, images: ImageSet, examples: ProbeExamples, trained: TrainedHead, losses: dict[str, Floats]
+    probe: Probe,
+    images: ImageSet,
+    examples: ProbeExamples,
+    trained: TrainedHead,
+    losses: dict[str, Floats],
+    predicted: Tensor,
 ) -> Outcome:
     facts = trained.facts | feature_cost(examples.features)
     evaluated = "eval" if "eval" in examples.splits else "train"
@@ -244,13 +254,18 @@ def _outcome(
     head, features = trained.head, examples.features
     tensors = {"head.weight": head.weight, "head.bias": head.bias}
     tensors |= {"standardize.mean": examples.mean, "standardize.std": examples.std}
+    per_image = PerImageLosses(
+        kind=probe.loss,
+        image_ids=tuple(images.ids[i] for i in examples.rows),
+        splits=examples.splits,
+        values=losses,
+    )
+    tables: dict[str, dict[str, Sequence[object]]] = {}
+    if probe.target == "labels":
+        labels = images.labels[examples.rows]
+        tables = predictions_table(per_image, labels, predicted.numpy(), images.classes)
     return Outcome(
-        losses=PerImageLosses(
-            kind=probe.loss,
-            image_ids=tuple(images.ids[i] for i in examples.rows),
-            splits=examples.splits,
-            values=losses,
-        ),
+        losses=per_image,
         n_params=features.n_params + head.n_params,
         n_params_trained=head.n_params,
         flops_per_image=features.flops_per_image + head.flops_per_image,
@@ -258,4 +273,5 @@ def _outcome(
         facts=facts,
         provenance=dict(features.provenance),
         tensors={name: tensor.cpu().numpy() for name, tensor in tensors.items()},
+        tables=tables,
     )

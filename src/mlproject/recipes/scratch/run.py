@@ -23,7 +23,7 @@ from mlproject.recipes.whole_network import (
     split_rows,
     train_and_evaluate,
 )
-from mlproject.training import Measure, Task, Values, seeded
+from mlproject.training import PREDICTED, Measure, Task, Values, seeded
 
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
@@ -72,16 +72,18 @@ def run_scratch(scratch: Scratch, cell: Cell, images: ImageSet, report: Report) 
 
 
 def measure(net: nn.Module, inputs: Tensor, targets: Tensor) -> Values:
-    """Cross-entropy, Brier score Σ (p - t)² and error (0 or 1) of every image."""
+    """Cross-entropy, Brier score Σ (p - t)², error (0 or 1) and predicted class of every image."""
     logits = net(inputs).double()
     one_hot = functional.one_hot(targets, logits.shape[1])
-    wrong = (logits.argmax(1) != targets).double()
+    predicted = logits.argmax(1)
+    wrong = (predicted != targets).double()
     return {
         "loss": functional.cross_entropy(logits, targets, reduction="none"),
         "brier": (logits.softmax(1) - one_hot).square().sum(1),
         "error": wrong,
         "correct": 1 - wrong,
         "total": torch.ones_like(wrong),
+        PREDICTED: predicted,
     }
 
 

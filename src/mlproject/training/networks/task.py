@@ -18,7 +18,8 @@ from mlproject.device import Device, Precision, inference, keep, send
 
 Values = dict[str, Tensor]
 """One number per image [B], by name. ``loss`` decides; ``correct`` and ``total`` (images or pixels) give the
-accuracy; all others are averaged over images."""
+accuracy; ``predicted`` is the number of a class; all others are averaged over images."""
+PREDICTED = "predicted"
 Measure = Callable[[nn.Module, Tensor, Tensor], Values]
 Augment = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 READY_VALUES = 2**26
