@@ -18,11 +18,14 @@ from mlproject.report.document import Answer, Document, Figure, Format, Section,
 
 if TYPE_CHECKING:
     from mlproject.analysis import Study
+    from mlproject.report.checklist import checklist_section
     from mlproject.report.csv_report import csv_document, csv_json
     from mlproject.report.figures import RC
     from mlproject.report.figures.curves import scaling_figure
     from mlproject.report.figures.runs import TrialColumns, draw_histogram, draw_trials
     from mlproject.report.iterations_report import iterations_document
+    from mlproject.report.methods import methods_section
+    from mlproject.report.paper import write_paper
     from mlproject.report.regions import (
         DOUBTFUL_BELOW,
         N_SHEET,
@@ -41,11 +44,14 @@ if TYPE_CHECKING:
     from mlproject.report.study_report import study_document, study_json
 
 _HOMES = {
+    "checklist": ("checklist_section",),
     "csv_report": ("csv_document", "csv_json"),
     "figures": ("RC",),
     "figures.curves": ("scaling_figure",),
     "figures.runs": ("TrialColumns", "draw_histogram", "draw_trials"),
     "iterations_report": ("iterations_document",),
+    "methods": ("methods_section",),
+    "paper": ("write_paper",),
     "regions": (
         "DOUBTFUL_BELOW",
         "N_SHEET",
@@ -82,6 +88,7 @@ __all__ = [
     "Table",
     "TrialColumns",
     "caption",
+    "checklist_section",
     "coco_json",
     "contact_sheet",
     "csv_document",
@@ -89,6 +96,7 @@ __all__ = [
     "draw_histogram",
     "draw_trials",
     "iterations_document",
+    "methods_section",
     "overlay",
     "png",
     "region_document",
@@ -102,6 +110,7 @@ __all__ = [
     "to_csv",
     "to_json",
     "write_document",
+    "write_paper",
     "write_report",
 ]
 
