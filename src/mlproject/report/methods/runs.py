@@ -148,7 +148,7 @@ def _knobs(recipe: str, cells: Sequence[Cell]) -> Iterator[str]:
         if shown:
             yield words.format(joined(map(knob_text, shown), "or"))
     if "cosine" in values.get("schedule", []):
-        yield f"the cosine as in {cite('loshchilov2016')[1:-1]}"
+        yield f"that falls as half a cosine {cite('loshchilov2016')}"
     yield from _further(recipe, values)
     if tuned:
         yield f"{joined(sorted(tuned))} chosen by a search"
@@ -178,7 +178,7 @@ def tuning(study: Study) -> Iterator[str]:
             continue
         yield (
             f"{len(cells):,} runs were tuned: for each scale and model a search of {record['trials']} trials "
-            f"(sampler {record['sampler']}; Optuna {cite('akiba2019optuna')[1:-1]}) over {record['space']} "
+            f"by Optuna {cite('akiba2019optuna')}, sampler {record['sampler']}, over {record['space']}, "
             f"took the knobs of the least loss on validation images ({record['validation']}), and never "
             "saw the held-out images."
         )

@@ -166,7 +166,8 @@ def _results(study: Study, quantities: Sequence[Quantity]) -> Iterator[str]:
     fitted = [(curve, law) for curve in study.curves for law in curve.fitted_laws("mean") if law.law == LAW]
     for curve, _ in fitted[:MOST_LINES]:
         name = macro["alpha", (LAW, names[curve.label], "over", curve.axis.name)]
-        yield rf"{tex(names[curve.label])}, against {tex(curve.axis.name)}: $\alpha$ = \{name}Interval{{}}."
+        where = f"{tex(names[curve.label])}, against {tex(curve.axis.name)}"
+        yield rf"{where}: \mbox{{$\alpha$ = \{name}Interval}}."
     if not fitted:
         yield "No law was fitted; the methods say why."
     compared = [(table, row) for table in study.ablation.tables for row in table.rows if row.loss_difference]

@@ -109,7 +109,7 @@ def _of_quantity(name: str, quantity: Quantity) -> Iterator[Macro]:
     for end in ("Low", "High"):
         meaning = f"{quantity.meaning}: {end.lower()}er limit".replace("higher", "upper")
         yield Macro(name=f"{name}{end}", text=_math(match[end.lower()]), meaning=meaning)
-    limits = f"[{_math(match['low'])}, {_math(match['high'])}]"
+    limits = f"[{_math(match['low'])},~{_math(match['high'])}]"
     whole = limits if value is None else f"{shown}~{limits}"
     yield Macro(name=f"{name}Interval", text=whole, meaning=f"{quantity.meaning}, 95 % interval")
 
