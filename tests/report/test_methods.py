@@ -54,7 +54,7 @@ def test_in_sample_losses_validation_regions_and_image_scales_are_stated():
 
 def test_networks_are_named_with_weights_digests_and_their_works():
     text = methods(cell("efficientnet_lite0"), cell("resnet18", weights="random"))
-    assert "efficientnet_lite0 (Tan and Le 2019; EfficientNet-Lite0 weights 2020)" in text
+    assert "Networks: efficientnet_lite0 (Tan and Le 2019; EfficientNet-Lite0 weights 2020)" in text
     assert "weights imagenet, digest efficientnet_lite0-imagenet" in text
     assert "resnet18 (He et al. 2015) with 11,200,000 parameters, weights random" in text
     assert "a control" in text

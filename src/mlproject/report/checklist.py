@@ -34,10 +34,10 @@ def checklist_section(study: Study) -> Section:
         "question": as_text("question"),
         "answer": as_text("answer"),
     }
-    n_missing = sum(row["answer"].startswith(MISSING) for row in rows)
+    n_missing = sum(MISSING in row["answer"] for row in rows)
     text = (
         f"What reviewers of scaling studies ask {cite('li2025')}, answered from the runs. {n_missing} of "
-        f"{len(rows)} answers are not in the runs; the authors have to give them."
+        f"{len(rows)} answers are not, or not all, in the runs; the authors have to give them."
     )
     table = Table(
         name="checklist", rows=rows, columns=("part", "question", "answer"), formats=formats,
@@ -80,8 +80,9 @@ def _families(study: Study) -> str:
     models = sorted({run.cell.model for run in study.runs})
     if len(models) == 1:
         return f"There is one model, {models[0]}; nothing is said about size."
-    params = {run.observation.metrics.get("params") for run in study.runs} - {None}
-    span = f", from {scale_text(min(params))} to {scale_text(max(params))} parameters" if params else ""  # type: ignore[type-var]
+    metrics = [run.observation.metrics for run in study.runs]
+    params = {logged["params"] for logged in metrics if "params" in logged}
+    span = f", from {scale_text(min(params))} to {scale_text(max(params))} parameters" if params else ""
     kinds = sorted({str(curve.fixed.get("weights_kind")) for curve in study.curves})
     return (
         f"{len(models)} models ({joined(models)}){span}, weights {joined(kinds)}; random and pretrained "
@@ -94,7 +95,7 @@ def _setup(study: Study) -> Answers:
     cells = [run.cell for run in study.runs]
     models = {(cell.model, cell.weights) for cell in cells}
     answers["How many trainings, of which models and sizes?"] = (
-        f"{len(cells):,} runs: {len(models)} models with weights of one kind each, "
+        f"{len(cells):,} runs: {len(models)} models with their weights, "
         f"{counts(cell.dataset_size for cell in cells)} training images, "
         f"{len({cell.seed for cell in cells})} seeds."
     )

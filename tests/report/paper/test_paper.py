@@ -16,7 +16,8 @@ import pytest
 from mlproject.analysis import analyse
 from mlproject.analysis.grids import label_grids, make_grids
 from mlproject.files import sha256
-from mlproject.report import paper, write_paper
+from mlproject.report import Format, paper, write_paper
+from mlproject.report.paper.tables import LONGEST, PaperTable, formula
 from tests.studies import WIDTHS, cell, drawn_pools, grid_study, observe, planted
 
 SIZES = (100, 200, 400, 800)
@@ -31,11 +32,12 @@ def two_models(**fields):
     for size in SIZES:
         for seed in (0, 1):
             yield planted(cell("efficientnet_lite0", size, seed, **fields), n=40)
-            yield planted(cell("resnet18", size, seed, weights="random", **fields), n=40, floor=0.5)
+            if size in SIZES[:2]:
+                yield planted(cell("resnet18", size, seed, weights="random", **fields), n=40, floor=0.5)
 
 
 def tuned():
-    for size, lr in zip(SIZES, (1e-2, 3e-3, 1e-3, 1e-3), strict=True):
+    for size, lr in zip(SIZES[:2], (1e-2, 3e-3), strict=True):
         for seed in (0, 1):
             knobs = {"target": "labels", "lr": lr, "steps": 10 * size, "optimizer": "adam"}
             yield planted(cell("resnet18", size, seed, knobs=knobs, tuning=TUNING), n=40)
@@ -49,23 +51,17 @@ def arms():
 
 
 def hostile():
-    for size in SIZES:
-        for seed in (0, 1):
-            yield planted(cell(HOSTILE, size, seed, data=f"/data/{HOSTILE}", weights=HOSTILE), n=40)
-
-
-def same_size(**fields):
-    return [planted(cell(**fields), n=40)]
+    """Names that are markup, and one seed."""
+    return [planted(cell(HOSTILE, size, data=f"/data/{HOSTILE}", weights=HOSTILE), n=40) for size in SIZES]
 
 
 STUDIES = {
     "default": two_models,
     "ablation": arms,
     "tuned": tuned,
-    "hostile": hostile,
-    "one cell": same_size,
-    "one image": lambda: [planted(cell(size=size, seed=seed), n=1) for size in SIZES for seed in (0, 1)],
-    "one seed": lambda: [planted(cell(size=size), n=40) for size in SIZES],
+    "hostile names, one seed": hostile,
+    "one cell": lambda: [planted(cell(), n=40)],
+    "one image": lambda: [planted(cell(size=size), n=1) for size in SIZES[:2]],
     "two sizes": lambda: [
         planted(cell(model, size), n=40) for size in SIZES[:2] for model in ("lite0", "resnet18")
     ],
@@ -157,7 +153,7 @@ def test_every_file_of_the_contract_is_written_and_listed_with_its_digest(folder
 
 
 def test_the_same_runs_give_the_same_bytes(tmp_path):
-    runs = list(STUDIES["two sizes"]())
+    runs = [planted(cell(size=size), n=40) for size in SIZES[:2]]
     for name, given in (("a", runs), ("b", reversed(runs))):
         write_paper(analyse(given, n_draws=40), tmp_path / name)
     files = [sorted(p.relative_to(tmp_path / n) for p in (tmp_path / n).rglob("*")) for n in "ab"]
@@ -240,3 +236,31 @@ def test_files_of_others_in_the_folder_stay(tmp_path, undrawn):
     (tmp_path / "letter.tex").write_text("Dear editor")
     write_paper(study("one cell"), tmp_path)
     assert (tmp_path / "letter.tex").read_text() == "Dear editor"
+
+
+def test_figures_and_tables_of_one_name_have_captions_of_their_own(tmp_path, undrawn):
+    write_paper(study("grid"), tmp_path)
+    macros = re.findall(r"newcommand\*\{(.+?)\}", (tmp_path / "captions.tex").read_text())
+    assert len(set(macros)) == len(macros)
+    assert {r"\CaptionTableJoint", r"\CaptionFigureJoint"} <= set(macros)
+
+
+@pytest.mark.parametrize(
+    ("text", "latex"),
+    [
+        ("E + A N^-alpha + B D^-beta", r"E + A N^{-\alpha} + B D^{-\beta}"),
+        ("E + (A N^-(alpha/c) + B D^-(beta/c))^c", r"E + (A N^{-(\alpha/c)} + B D^{-(\beta/c)})^{c}"),
+        ("E + (L0 - E) h / (1 + h)", "E + (L_0 - E) h / (1 + h)"),
+    ],
+)
+def test_formulas_of_laws_are_mathematics(text, latex):
+    assert formula(text) == latex
+
+
+def test_a_long_table_is_cut_between_names_and_every_row_stands_once():
+    rows = [{"name": f"group {i // 4}", "value": f"row{i}"} for i in range(3 * LONGEST)]
+    formats = {name: Format(write=lambda row, name=name: row[name]) for name in ("name", "value")}
+    text = PaperTable(name="exponents", formats=formats, rows=rows, caption="").tex
+    assert re.findall(r"row\d+", text) == [row["value"] for row in rows]
+    assert len(re.findall(r"group \d+ &", text)) == len({row["name"] for row in rows})
+    assert text.count("begin{table}") == 4

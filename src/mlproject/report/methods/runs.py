@@ -83,7 +83,8 @@ def networks(study: Study) -> Iterator[str]:
     for run in study.runs:
         cell = run.cell
         known.setdefault((cell.model, cell.weights, cell.weights_digest), []).append(run)
-    yield f"Networks: {'; '.join(_network(known[key]) for key in sorted(known))}."
+    ordered = sorted(known.values(), key=_size_and_name)
+    yield f"Networks: {'; '.join(map(_network, ordered))}."
     if any(cell.weights == "imagenet" for cell in _cells(study)):
         yield f"Pretrained weights are of ImageNet {cite('deng2009')}."
     if any(cell.random_features for cell in _cells(study)):
@@ -95,6 +96,12 @@ def networks(study: Study) -> Iterator[str]:
             "forward pass over its training images and the training, where a backward pass counts as two "
             f"forward passes {cite('kaplan2020')}."
         )
+
+
+def _size_and_name(runs: Sequence[EvaluatedRun]) -> tuple[bool, float, str]:
+    """Pretrained and random models apart, each by size."""
+    first = runs[0]
+    return first.cell.random_features, first.observation.metrics.get("params", 0.0), first.cell.model
 
 
 def _network(runs: Sequence[EvaluatedRun]) -> str:

@@ -23,8 +23,16 @@ from mlproject.report.methods.references import keys_in
 from mlproject.report.methods.works import REFERENCES
 from mlproject.report.paper.data import cells_table, columns_csv, images_parquet
 from mlproject.report.paper.latex import fill, prose, tex
-from mlproject.report.paper.numbers import Macro, Quantity, macro_names, macros, numbers_tex, study_quantities
-from mlproject.report.paper.tables import LAW, PaperTable, caption_name, paper_tables, short_names
+from mlproject.report.paper.numbers import (
+    Macro,
+    Quantity,
+    macro_names,
+    macros,
+    numbers_tex,
+    readable,
+    study_quantities,
+)
+from mlproject.report.paper.tables import LAW, PaperTable, paper_tables, short_names
 from mlproject.report.renderers import plain, to_csv, to_json
 from mlproject.report.renderers.markdown import escape_markdown, render_markdown
 from mlproject.report.study_report import study_document
@@ -132,12 +140,13 @@ def _main(
     tables: Sequence[PaperTable], quantities: Sequence[Quantity],
 ) -> str:  # fmt: skip
     axes = dict.fromkeys(curve.axis.name for curve in study.curves if curve.assessments)
+    captions = _caption_macros(figures)
     return fill(
         "main.tex.jinja",
         title=f"Loss against {' and '.join(axes)}" if axes else "Per-image losses",
         answer=answer,
         lines=list(_results(study, quantities)),
-        figures=[_placed(figure, drawn) for figure in _shown(figures)],
+        figures=[_placed(figure, drawn, captions[figure.name]) for figure in _shown(figures)],
         tables=[table.name for table in tables if table.rows],
         notes=study.notes,
     )
@@ -148,13 +157,13 @@ def _shown(figures: Sequence[Figure]) -> list[Figure]:
     return [figure for figure in firsts if figure is not None][:2] or list(figures[:1])
 
 
-def _placed(figure: Figure, drawn: Mapping[str, bytes]) -> dict[str, str]:
+def _placed(figure: Figure, drawn: Mapping[str, bytes], caption: str) -> dict[str, str]:
     column = f"figures/{figure.name}.pdf" in drawn
     return {
         "environment": "figure" if column else "figure*",
         "width": r"\columnwidth" if column else r"\textwidth",
         "path": f"figures/{figure.name}{'' if column else '-wide'}",
-        "caption": caption_name(figure.name),
+        "caption": caption,
         "name": figure.name,
     }
 
@@ -179,10 +188,18 @@ def _results(study: Study, quantities: Sequence[Quantity]) -> Iterator[str]:
 
 
 def _captions(tables: Sequence[PaperTable], figures: Sequence[Figure]) -> str:
-    captions = {table.name: table.caption for table in tables} | {f.name: f.caption for f in figures}
-    lines = (rf"\newcommand*{{\Caption{caption_name(n)}}}{{{prose(text)}}}" for n, text in captions.items())
+    captions = {f"CaptionTable{readable(table.name)}": table.caption for table in tables}
+    named = _caption_macros(figures)
+    captions |= {named[figure.name]: figure.caption for figure in figures}
+    lines = (rf"\newcommand*{{\{name}}}{{{prose(text)}}}" for name, text in captions.items())
     head = "% Captions of tables and figures, by the name of their file. Written by mlproject, do not edit."
     return "\n".join([head, *lines]) + "\n"
+
+
+def _caption_macros(figures: Sequence[Figure]) -> dict[str, str]:
+    """The macro of each figure's caption, by the figure's name."""
+    named = [Quantity(kind="CaptionFigure", words=(f.name,), text="", meaning=f.name) for f in figures]
+    return dict(zip((figure.name for figure in figures), macro_names(named), strict=True))
 
 
 def _bibliography(paragraphs: Sequence[str]) -> str:
@@ -216,7 +233,9 @@ def _reproduce(study: Study, command: str) -> str:
 
 
 def _file_digest(provenance: Mapping[str, str]) -> str:
-    return provenance.get("weights_sha256", "not recorded")
+    """The digest of the file of weights, where they came from a file."""
+    digest = provenance.get("weights_sha256", "not recorded")
+    return "no file" if digest.startswith(("random", "scratch")) else digest
 
 
 def _recorded(study: Study) -> Iterator[str]:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from mlproject.analysis import Curve, Grid, Study
 from mlproject.report.comparison_sections import arms_table, brief_arm_formats
 from mlproject.report.document import Format, Row, Table
-from mlproject.report.formats import as_count, as_interval, as_number, as_text, ends, sentence
+from mlproject.report.formats import as_count, as_fixed, as_interval, as_number, as_text, ends, sentence
 from mlproject.report.grid_sections import grids_section
 from mlproject.report.paper.latex import fill, prose, tex
+from mlproject.report.paper.numbers import readable
 from mlproject.report.renderers.latex import NUMBER, latex_cell
 from mlproject.report.study_tables import exponents_table
-from mlproject.scaling import UNIDENTIFIABLE, scale_text
+from mlproject.scaling import LAWS, UNIDENTIFIABLE, scale_text
 
 LAW = "power"
 """The law of the table for a column: one law for all rows, so that rows compare."""
 LONGEST = 34
 """Rows of one floating table: more do not fit a page."""
+FORMULAS = {law.formula for law in LAWS.values()}
 COLUMN_NAME, PAGE_NAME = r"\columnwidth", r"\textwidth"
 
 
@@ -44,7 +48,6 @@ class PaperTable:
             return f"% No table of {self.name}.\n\\par\\noindent {prose(self.absent)}\\par\n"
         texts = [[column.write(row) for column in self.formats.values()] for row in self.rows]
         columns = "".join(map(_alignment, zip(*texts, strict=True), self.formats.values()))
-        parts = [texts[i : i + LONGEST] for i in range(0, len(texts), LONGEST)]
         headings = [str(row.get("heading") or "") for row in self.rows]
         return fill(
             "table.tex.jinja",
@@ -52,24 +55,29 @@ class PaperTable:
             width=PAGE_NAME if self.wide else COLUMN_NAME,
             columns=columns if "X" in columns else "X" + columns[1:],
             heads=[tex(head) for head in self.formats],
-            parts=[self._part(i, rows, headings) for i, rows in enumerate(parts)],
+            parts=[
+                self._part(i, texts[first:end], headings[first:end])
+                for i, (first, end) in enumerate(pairwise(_cuts([row[0] for row in texts])))
+            ],
         )
 
-    def _part(self, i: int, rows: list[list[str]], headings: list[str]) -> dict[str, Any]:
-        above = headings[i * LONGEST :]
+    def _part(self, i: int, rows: list[list[str]], above: list[str]) -> dict[str, Any]:
         shown = [
             {"heading": tex(head) if head and (j == 0 or head != above[j - 1]) else "", "cells": list(cells)}
-            for j, (head, cells) in enumerate(zip(above, _without_repeats(rows), strict=False))
+            for j, (head, cells) in enumerate(zip(above, _without_repeats(rows), strict=True))
         ]
-        caption = rf"\Caption{caption_name(self.name)}" + (" (Continued.)" if i else "")
+        caption = rf"\CaptionTable{readable(self.name)}" + ("{} (Continued.)" if i else "")
         return {"caption": caption, "label": f"tab:{self.name}" + (f":{i + 1}" if i else ""), "rows": shown}
 
 
-def caption_name(name: str) -> str:
-    """The part of a caption's macro that names the table or figure."""
-    from mlproject.report.paper.numbers import readable
-
-    return readable(*name.replace("-", "_").split("_"))
+def _cuts(names: Sequence[str]) -> list[int]:
+    """Where a long table is cut: before a row with another name, where that leaves a part some rows."""
+    cuts = [0]
+    while cuts[-1] + LONGEST < len(names):
+        last = cuts[-1] + LONGEST
+        between = (i for i in range(last, cuts[-1] + LONGEST // 2, -1) if names[i] != names[i - 1])
+        cuts.append(next(between, last))
+    return [*cuts, len(names)]
 
 
 def _without_repeats(rows: list[list[str]]) -> Iterator[list[str]]:
@@ -80,8 +88,17 @@ def _without_repeats(rows: list[list[str]]) -> Iterator[list[str]]:
 
 
 def _cell(text: str) -> str:
+    if text in FORMULAS:
+        return f"${formula(text)}$"
     made = latex_cell(text)
     return made if made.startswith("$") and NUMBER.fullmatch(text) else prose(text)
+
+
+def formula(text: str) -> str:
+    """The formula of a law as mathematics."""
+    raised = re.sub(r"\^(-?\([^()]*\)|-?\w+)", r"^{\1}", text)
+    letters = re.sub(r"\b(alpha|beta|gamma|delta)(?=[\d_]|\b)", r"\\\1", raised)
+    return re.sub(r"(?<=[A-Za-z])(\d)", r"_\1", letters)
 
 
 def _alignment(texts: Iterable[str], column: Format) -> str:
@@ -173,11 +190,18 @@ def joint_laws(study: Study) -> PaperTable | None:
         return None
     table = next(table for table in grids_section(study.grids).tables if table.name == "joint_laws")
     names = short_names(study.grids)
-    rows = [{**row, "name": names[row["group"]]} for row in table.shown or () if row.get("law")]
-    formats = {"group": as_text("name")} | {n: f for n, f in table.formats.items() if n != "group"}
-    if len(names) == 1:
-        del formats["group"]
-    caption = "Joint laws of model size N and training images D by their weight, with 95 % intervals."
+    rows = [
+        {**row, "heading": names[row["group"]] if len(names) > 1 else "", "form": LAWS[row["law"]].formula}
+        for row in table.shown or ()
+        if row.get("law")
+    ]
+    formats = {"law": as_text("law", wrap=False), "L(N, D)": as_text("form"), "weight": as_fixed("weight")}
+    formats |= {"rank in": as_count("rank_in_sample"), "out": as_count("rank_out_of_sample")}
+    formats |= {"α of N": as_interval("alpha"), "β of D": as_interval("beta"), "E": as_interval("E")}
+    caption = (
+        "Joint laws of model size N and training images D by their weight, with 95 % intervals. Ranks are by "
+        "residuals inside the data and by predictions of the next larger scales; 1 is the best."
+    )
     return PaperTable(name="joint", formats=formats, rows=rows, caption=caption, wide=True)
 
 
