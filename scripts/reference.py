@@ -26,9 +26,31 @@ def pages() -> dict[str, str]:
         "laws": laws,
         "models": models,
         "datasets": datasets,
+        "columns": columns,
     }
     head = "<!-- Written by scripts/reference.py; do not edit. -->\n\n"
     return {f"{name}.md": head + "\n".join(make()).rstrip() + "\n" for name, make in makers.items()}
+
+
+def columns() -> Iterator[str]:
+    """The columns of every table that a report or a paper writes."""
+    from mlproject.report.columns import COLUMNS, PATTERNS, TABLES
+
+    yield "# Columns of tables\n"
+    yield (
+        "What the columns of the CSV files and of `images.parquet` mean. `data/columns.csv` of a paper's "
+        "folder has the same, a row for each column of each table. Units are empty where there is none; "
+        "*loss* is the unit of the trained loss (nats for cross-entropy).\n"
+    )
+    rows = [(f"`{name}`", *value) for name, value in sorted(COLUMNS.items())]
+    yield from table(("column", "unit", "definition"), rows)
+    yield "## Columns with a meaning of their own\n"
+    own = [(f"`{t}`", f"`{n}`", *v) for t, entries in TABLES.items() for n, v in sorted(entries.items())]
+    yield from table(("table", "column", "unit", "definition"), own)
+    yield "## Names made from others\n"
+    yield "`{0}` and `{1}` are the parts in brackets; a limit has the unit of its value.\n"
+    patterns = [(f"`{name}`", *value) for name, value in PATTERNS]
+    yield from table(("name", "unit", "definition"), patterns)
 
 
 def commands() -> Iterator[str]:

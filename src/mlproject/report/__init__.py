@@ -18,6 +18,7 @@ from mlproject.report.document import Answer, Document, Figure, Format, Section,
 
 if TYPE_CHECKING:
     from mlproject.analysis import Study
+    from mlproject.report.checklist import checklist_section
     from mlproject.report.csv_report import csv_document, csv_json
     from mlproject.report.figures import RC
     from mlproject.report.figures.curves import scaling_figure
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from mlproject.report.iterations_report import iterations_document
     from mlproject.report.page import Surroundings, study_page
     from mlproject.report.pair_report import pair_document, pair_json
+    from mlproject.report.methods import methods_section
+    from mlproject.report.paper import write_paper
     from mlproject.report.regions import (
         DOUBTFUL_BELOW,
         N_SHEET,
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from mlproject.report.study_report import study_document, study_json
 
 _HOMES = {
+    "checklist": ("checklist_section",),
     "csv_report": ("csv_document", "csv_json"),
     "figures": ("RC",),
     "figures.curves": ("scaling_figure",),
@@ -53,6 +57,8 @@ _HOMES = {
     "formats": ("slug",),
     "iterations_report": ("iterations_document",),
     "pair_report": ("pair_document", "pair_json"),
+    "methods": ("methods_section",),
+    "paper": ("write_paper",),
     "regions": (
         "DOUBTFUL_BELOW",
         "N_SHEET",
@@ -97,6 +103,7 @@ __all__ = [
     "Table",
     "TrialColumns",
     "caption",
+    "checklist_section",
     "coco_json",
     "contact_sheet",
     "csv_document",
@@ -104,6 +111,7 @@ __all__ = [
     "draw_histogram",
     "draw_trials",
     "iterations_document",
+    "methods_section",
     "overlay",
     "pair_document",
     "pair_json",
@@ -123,6 +131,7 @@ __all__ = [
     "to_csv",
     "to_json",
     "write_document",
+    "write_paper",
     "write_report",
 ]
 
