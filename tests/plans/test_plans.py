@@ -148,7 +148,7 @@ def test_a_shipped_plan_is_read_outside_the_repository_and_a_file_of_its_name_go
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = Path("sweeps/embedded.toml")
-    assert len(read_plan(path, {}).cells) == 72
+    assert len(read_plan(path, {}).cells) == 90
     path.parent.mkdir()
     path.write_text(f"[[grid]]\n{LITE}dataset_size = 50", "utf-8")
     assert [cell.dataset_size for cell in read_plan(path, {}).cells] == [50]

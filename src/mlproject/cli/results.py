@@ -23,7 +23,7 @@ def report(
     experiment: Experiment = "",
     debug: Debug = False,
 ) -> None:
-    """Write the report of a study into a folder: `report.html` for a browser, tables, figures and LaTeX.
+    """Write the report of a study into a folder: `report.html` for a browser, `paper/` to compile, tables.
 
     Its cells are those of a plan, or those that a fit used (the newest one: latest).
     """

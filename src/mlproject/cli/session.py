@@ -126,7 +126,7 @@ def write_report_of(of: str, out: Path, store: Store) -> None:
     """Write the report of a plan or of a fit into a folder, and print where its page lies."""
     from mlproject.runs import find_runs, write_study_report
 
-    written = write_study_report(store, out, keys=find_runs(store, of).keys)
+    written = write_study_report(store, out, keys=find_runs(store, of).keys, name=of)
     console.out.print(f"Report of {written.n_runs} runs: {written.page}", soft_wrap=True, markup=False)
     for text in written.left_out:
         console.warn(text)

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from mlproject.report.formats import slug
     from mlproject.report.interactive.gallery import thumbnail
     from mlproject.report.iterations_report import iterations_document
+    from mlproject.report.methods import methods_section
     from mlproject.report.page import Surroundings, study_page
     from mlproject.report.pair_report import pair_document, pair_json
-    from mlproject.report.methods import methods_section
     from mlproject.report.paper import write_paper
     from mlproject.report.regions import (
         DOUBTFUL_BELOW,

@@ -13,8 +13,10 @@ from io import BytesIO
 from pathlib import Path
 
 from mlproject.analysis import Explorer, Study, explorers
+from mlproject.report.checklist import checklist_section
 from mlproject.report.document import Document, Figure, Section, Table
 from mlproject.report.formats import range_text
+from mlproject.report.methods import methods_section
 from mlproject.report.page_tables import (
     differences_table,
     held_out_table,
@@ -26,12 +28,6 @@ from mlproject.report.page_tables import (
 LATE = ("Study", "Not fitted", "Verdicts", "Read with this in mind")
 """Sections of the document that follow the results, in this order."""
 FIRST = ("Exponents",)
-COUNTED = (
-    "Parameters are those of the backbone and of what was trained on it. FLOP of a cell are those of its "
-    "features, once for each training image, and of its training; a multiplication and an addition are two."
-)
-
-
 Pictures = Callable[[str, str, Sequence[str]], tuple[Mapping[str, bytes], str]]
 """Small WebP files by image, of images of a data set with a digest; or the reason why there are none."""
 
@@ -77,7 +73,8 @@ def study_page(
         *further,
         Section(title="Distributions and correlations", figures=tuple(spread)),
         Section(title="The largest scale, predicted from the others", tables=(held_out_table(study),)),
-        Section(title="What was run", paragraphs=(COUNTED,), tables=(setup_table(study),)),
+        replace(methods_section(study), title="What was run", tables=(setup_table(study),)),
+        checklist_section(study),
         *(by_title[title] for title in LATE if title in by_title),
         Section(title="All laws and statistics", tables=by_title["Exponents"].tables),
         Section(title="Runs", paragraphs=(_left_out(study),), tables=(runs_table(study, around.run_pages),)),

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from mlproject.analysis import analyse, intact_runs
 from mlproject.data import load_images
-from mlproject.errors import BadInput, MLProjectError, WrongUse
-from mlproject.report import Surroundings, thumbnail, write_report
+from mlproject.errors import BadInput, MLProjectError, WrongUse, command
+from mlproject.report import Surroundings, thumbnail, write_paper, write_report
 from mlproject.tracking import Store
 
 
@@ -23,14 +23,14 @@ class WrittenReport:
     left_out: tuple[str, ...] = ()
 
 
-def write_study_report(
-    store: Store, out: Path, *, keys: Sequence[str] | None = None, where: str = ""
-) -> WrittenReport:
-    """Analyse finished cells and write their report into a folder; nothing is tracked.
+def write_study_report(store: Store, out: Path, *, keys: Sequence[str], name: str) -> WrittenReport:
+    """Analyse finished cells, and write their report and the folder of a paper; nothing is tracked.
+
+    ``name`` is what ``mlproject report`` calls them, for the paper's page on how it was made.
 
     Raises: BadInput where none is finished, WrongUse where the folder cannot be written.
     """
-    observations = intact_runs(store.observations(keys=keys, where=where))
+    observations = intact_runs(store.observations(keys=keys))
     if not observations:
         raise BadInput(
             next(iter(store.unreadable.values()), "nothing to report: none of these cells is finished")
@@ -39,6 +39,7 @@ def write_study_report(
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_report(study, out, surroundings(store))
+        write_paper(study, out / "paper", command=command("mlproject", "report", name, "--out", str(out)))
     except OSError as error:
         raise WrongUse(f"cannot write {out}: {error.strerror or error}") from error
     return WrittenReport(
