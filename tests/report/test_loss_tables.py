@@ -104,10 +104,10 @@ def test_classes_that_differ_are_named_with_the_most_common_error(monkeypatch):
     counts = [("bag", "bag", 20), ("coat", "bag", 5), ("coat", "coat", 15)]
     section = section_of(scaling_of(rows, counts, left_out=("hat",)))
     assert section.bullets == (
-        f"{GROUP}: the loss of 2 of 3 classes falls at another rate than that of all images, at a "
-        "false-discovery rate of 5 %: faster bag (+0.21 [+0.16, +0.26]); slower coat (-0.10 [-0.15, -0.05]). "
-        "No exponent (no image or a loss of 0 at some scale): hat. At 2000 images the most common error is "
-        "coat taken for bag: 25 % (5 of 20 in 2 runs).",
+        f"{GROUP}: of 3 classes 2 fall at another rate than all images (false-discovery rate 5 %): "
+        "faster bag (+0.21 [+0.16, +0.26]); slower coat (-0.10 [-0.15, -0.05]). No exponent (no image or a "
+        "loss of 0 at some scale): hat. At 2,000 images the most common error is coat taken for bag: 25 % "
+        "(5 of 20 in 2 runs).",
     )
     classes, confusion = section.tables
     assert [row["label"] for row in read(classes)] == ["bag", "coat", "dress"]
@@ -115,6 +115,12 @@ def test_classes_that_differ_are_named_with_the_most_common_error(monkeypatch):
         "bag", "10", "1", "0.5", "0.51 [0.41, 0.61]", "+0.210 [+0.160, +0.260]", "0.001"
     )  # fmt: skip
     assert [list(row.values())[1:] for row in read(confusion)][1] == ["2000", "coat", "bag", "5"]
+
+
+def test_classes_of_which_none_is_seen_to_differ_are_not_called_alike(monkeypatch):
+    monkeypatch.setattr("mlproject.analysis.curves._assess", lambda curve: {})
+    (text,) = section_of(scaling_of([("bag", 0.1, 0.5), ("coat", 0.0, 0.9)])).bullets
+    assert "of 2 classes none is seen to fall at another rate than all images (" in text
 
 
 def test_many_classes_are_all_in_the_file_and_the_least_q_values_on_the_page(monkeypatch):
@@ -125,13 +131,13 @@ def test_many_classes_are_all_in_the_file_and_the_least_q_values_on_the_page(mon
     assert [row[1] for row in table.texts] == [f"c{i:02d}" for i in range(18, 30)]
     assert "Of each group the 12 classes of the least q." in table.caption
     assert "faster c29 (+0.29" in section.bullets[0]
-    assert " and 6 more. At 2000 images no image is assigned to a wrong class." in section.bullets[0]
+    assert " and 6 more. At 2,000 images no image is assigned to a wrong class." in section.bullets[0]
 
 
 def test_a_study_without_exponents_of_classes_has_its_confusion_alone_and_one_without_labels_nothing():
     matrix = section_of(scaling_of([], [("bag", "coat", 1)], n_runs=1))
     assert [table.name for table in matrix.tables] == ["confusion"]
     assert matrix.bullets == (
-        "lite0: At 2000 images the most common error is bag taken for coat: 100 % (1 of 1 in 1 run).",
+        "lite0: At 2,000 images the most common error is bag taken for coat: 100 % (1 of 1 in 1 run).",
     )
     assert section_of().tables == ()

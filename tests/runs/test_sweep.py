@@ -88,7 +88,16 @@ def test_the_contract_of_a_cell_run_holds(store: Store) -> None:
         "losses.csv",
         "losses.parquet",
         "losses.png",
+        "predictions.parquet",
     }
+    (seen,) = store.observations()
+    table = seen.load_table("predictions")
+    evaluated = [
+        a == b
+        for a, b, s in zip(table["label"], table["predicted"], table["split"], strict=True)
+        if s == "eval"
+    ]
+    assert sum(evaluated) == run.data.metrics["n_correct"]
     cell = json.loads(store.artifact(result.run_id, "cell.json").read_text())
     assert cell == plan.cells[0].to_dict()
     assert [dataset.dataset.name for dataset in run.inputs.dataset_inputs] == ["fashion-mnist-subset"]

@@ -125,7 +125,7 @@ def _exponents(
     members = np.stack([labels == name for name in names] + [labels != None], axis=1)  # noqa: E711
     by_seed, drawn = _class_means(scales, members.astype(np.float64), n_draws, seed)
     means = np.array([of_scale.mean(axis=0) for of_scale in by_seed])
-    usable = (means > 0).all(axis=0) & (drawn > 0).all(axis=(0, 1))
+    usable = np.all(means > 0, axis=0) & np.all(drawn > 0, axis=(0, 1))
     left_out = tuple(name for name, keep in zip(names, usable, strict=False) if not keep)
     if not usable[-1]:
         return (), tuple(names)

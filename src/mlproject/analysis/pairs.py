@@ -85,7 +85,7 @@ def compare_runs(
     seed: int = 0,
 ) -> PairComparison:
     """Compare two sets of finished runs. Raises: BadInput, which says why where nothing is shared."""
-    sets = tuple(read_runs(observations)[0] for observations in (first, second))
+    sets = read_runs(first)[0], read_runs(second)[0]
     differing = _differing(*sets)
     groups = _grouped(sets, set(differing))
     settings: list[tuple[Mapping[str, Any], Pairs, bool]] = []
@@ -262,9 +262,9 @@ def _exponents(
         sizes = sorted(by_size)
         means, draws = _curves([by_size[size] for size in sizes], n_draws=n_draws, seed=seed)
         n_seeds = min(len(by_size[size]) for size in sizes)
-        dof = {"noise_dof": 0.0} if n_seeds == 1 else {}
+        dof = 0.0 if n_seeds == 1 else float("inf")
         try:
-            first, second = (fit(sizes, means[i], law="power", draws=draws[i], **dof) for i in (0, 1))
+            first, second = (fit(sizes, means[i], law="power", draws=draws[i], noise_dof=dof) for i in (0, 1))
         except BadInput:  # a mean loss of 0
             continue
         shared = json.loads(key)

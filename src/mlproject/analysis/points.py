@@ -184,9 +184,9 @@ def seed_dof(seeds: Sequence[Floats], draws: Floats) -> float:
     if n_seeds.min() < 2 or noise is None:
         return 0.0
     spread = np.array([np.var(of_scale, ddof=1) for of_scale in seeds])
-    seeds = spread / n_seeds / values**2
-    total = np.maximum((noise / values) ** 2, seeds)
-    estimated = float(np.sum(seeds**2 / (n_seeds - 1)))
+    of_seeds = spread / n_seeds / values**2
+    total = np.maximum((noise / values) ** 2, of_seeds)
+    estimated = float(np.sum(of_seeds**2 / (n_seeds - 1)))
     return float(total.sum() ** 2) / estimated if estimated > 0 else float("inf")
 
 

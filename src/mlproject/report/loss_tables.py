@@ -18,6 +18,7 @@ from mlproject.report.formats import (
     signed_interval,
     slug,
 )
+from mlproject.scaling import scale_text
 
 CORRELATION = ("group", "first", "second", "n_images", "pearson", "spearman")
 IMAGES = ("image_name", "group", "exponent", "standard_error", "shrunk", "q_value", "scales", "rises")
@@ -137,11 +138,10 @@ def _class_sentences(scaling: ClassScaling) -> Iterator[str]:
         ways = {"faster": [row for row in rows if row.difference.value > 0]}
         ways["slower"] = [row for row in rows if row.difference.value <= 0]
         named = "; ".join(f"{way} {_named(differing)}" for way, differing in ways.items() if differing)
-        count = f"{len(rows) or 'none'} of {len(scaling.exponents)} classes"
-        rate = f"at a false-discovery rate of {100 * DISCOVERED:.0f} %"
-        yield f"the loss of {count} falls at another rate than that of all images, {rate}" + (
-            f": {named}." if named else "."
-        )
+        verb = "is seen to fall" if not rows else "falls" if len(rows) == 1 else "fall"
+        count = f"of {len(scaling.exponents)} classes {len(rows) or 'none'} {verb}"
+        rate = f"false-discovery rate {100 * DISCOVERED:.0f} %"
+        yield f"{count} at another rate than all images ({rate}){f': {named}' if named else ''}."
     if scaling.left_out:
         yield f"No exponent (no image or a loss of 0 at some scale): {_listed(scaling.left_out)}."
     yield _most_common_error(scaling)
@@ -150,7 +150,7 @@ def _class_sentences(scaling: ClassScaling) -> Iterator[str]:
 def _most_common_error(scaling: ClassScaling) -> str:
     point, unit = scaling.curve.points[-1], scaling.curve.axis.unit
     errors = [row for row in scaling.confusion if row.label != row.predicted]
-    at = f"At {point.name} {unit}".rstrip()
+    at = f"At {scale_text(point.x)} {unit}"
     if not errors:
         return f"{at} no image is assigned to a wrong class."
     worst = max(errors, key=lambda row: row.count)
