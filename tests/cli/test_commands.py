@@ -142,7 +142,7 @@ def python(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (["report", "--experiment=Default"], 2, "no finished cell, fit or plan is named 'latest'"),
         (["report", "abc", "--experiment=Default"], 2, "no finished cell, fit or plan is named 'abc'"),
         (["report", "good.toml", "--experiment=Default"], 2, "no finished cell, fit or plan is named"),
-        (["report", "missing.toml"], 2, "no plan at missing.toml"),
+        (["report", "missing.toml", "--experiment=Default"], 2, "no plan at missing.toml"),
         (["aggregate", "--experiment=Default", "--where=rubbish"], 2, "MLflow refuses this"),
     ],
 )  # fmt: skip

@@ -75,7 +75,7 @@ def test_a_fit_is_named_by_its_run_its_plan_or_latest(store: Store, keys: list[s
 
 
 def test_files_that_are_no_plans_and_odd_names_are_refused(store: Store, tmp_path: Path) -> None:
-    with pytest.raises(WrongUse, match=r"absent\.toml cannot be read as a plan"):
+    with pytest.raises(WrongUse, match=r"no plan at absent\.toml"):
         find_runs(store, "absent.toml")
     (tmp_path / "bad.toml").write_text("name = ")
     with pytest.raises(WrongUse, match=r"bad\.toml cannot be read as a plan"):

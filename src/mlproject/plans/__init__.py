@@ -73,7 +73,7 @@ def read_plan(path: Path, overrides: Mapping[str, Any]) -> Plan:
 
     Raises: WrongUse naming file, grid, key, rule and value (all faults, one a line).
     """
-    path = _file_of(path)
+    path = plan_file(path)
     try:
         with path.open("rb") as file:
             content = tomllib.loads(_bounded(path, file.read(MOST_BYTES + 1)))
@@ -88,7 +88,8 @@ def read_plan(path: Path, overrides: Mapping[str, Any]) -> Plan:
     return _build(table.name or path.stem, table.grid, rest, path.name, tune)
 
 
-def _file_of(path: Path) -> Path:
+def plan_file(path: Path) -> Path:
+    """The file of a plan, or that of a shipped plan of its name. Raises: WrongUse with the near matches."""
     if os.path.isfile(path):
         return path
     shipped = SHIPPED / path.name

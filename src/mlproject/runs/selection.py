@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tomllib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mlproject.errors import BadInput, WrongUse, command
-from mlproject.plans import read_plan
+from mlproject.plans import plan_file, read_plan
 from mlproject.tracking import Store, artifacts_of, reaching
 
 LATEST = "latest"
@@ -92,22 +93,21 @@ def _cells_of_fit(store: Store, fit: Any) -> tuple[str, ...]:
 def _cells_of_plan(store: Store, name: str) -> set[str]:
     """The finished cells of a plan: of its file those that it describes, whichever plan ran them first.
 
-    A search decides the knobs of a tuned plan's cells, so that these are found as those of a name are: by
-    the plan that ran them.
+    A search decides the knobs of a tuned plan's cells, so that these are found as those of a name are, by
+    the plan that ran them; so are those of a plan whose images are not on this machine.
     """
-    if name.endswith(".toml"):
-        plan = read_plan(Path(name), {})
-        if plan.tune is None:
+    with contextlib.suppress(BadInput):  # its images or weights may lie on another machine
+        plan = read_plan(Path(name), {}) if name.endswith(".toml") else None
+        if plan is not None and plan.tune is None:
             return set(store.done([cell.key for cell in plan.cells]))
-        name = plan.name
-    return _keys(store.search(f"tags.kind = 'cell' and tags.sweep = {_quoted(name)}"))
+    return _keys(store.search(f"tags.kind = 'cell' and tags.sweep = {_quoted(_plan_name(name))}"))
 
 
 def _plan_name(name: str) -> str:
     """The name of a plan: that in its file, where one is given. Raises: WrongUse for a file that is none."""
-    path = Path(name)
-    if path.suffix != ".toml":
+    if not name.endswith(".toml"):
         return name
+    path = plan_file(Path(name))
     try:
         return str(tomllib.loads(path.read_text("utf-8")).get("name", path.stem))
     except (OSError, ValueError) as error:

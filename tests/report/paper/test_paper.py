@@ -85,7 +85,9 @@ def grid_alone():
     """A grid with its joint laws, without the curves that cross it: their laws take seconds."""
     runs = grid_study(n=40, models=tuple(WIDTHS)[:3], sizes=(100, 400, 1600), seeds=1)
     ((pool, drawn),) = drawn_pools(runs, n_draws=40)
-    return replace(study("one cell"), grids=label_grids(make_grids(pool, drawn, 0)), runs=pool.runs)
+    return replace(
+        study("one cell"), curves=(), grids=label_grids(make_grids(pool, drawn, 0)), runs=pool.runs
+    )
 
 
 @pytest.fixture(scope="session")
