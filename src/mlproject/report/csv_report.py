@@ -226,6 +226,7 @@ def _group_json(group: AssessedGroup, names: Sequence[str]) -> dict[str, Any]:
         "flags": list(assessment.flags),
         "n_points": assessment.n_points,
         "n_scales": assessment.n_scales,
+        "n_runs": None if assessment.points is None else assessment.points.n_runs or None,
         "ceiling": ceiling,
         "over_all_laws": {name: estimate_json(e) for name, e in _over_laws(group).items()},
         "laws": [_law_json(law) for law in group.laws],

@@ -26,7 +26,8 @@ from mlproject.scaling.fitting.compare import Difference, compare
 from mlproject.scaling.fitting.fit import Fit, fit
 from mlproject.scaling.fitting.intervals import Estimate, acceleration_of, bca, t_interval, t_quantile
 from mlproject.scaling.fitting.points import Points, Prediction, scale_text, unshared_noise
-from mlproject.scaling.fitting.verdict import FLAT, SCALING, UNIDENTIFIABLE, grid_shortage, rising_axes
+from mlproject.scaling.fitting.slopes import rising_axes
+from mlproject.scaling.fitting.verdict import FLAT, SCALING, UNIDENTIFIABLE, grid_shortage
 from mlproject.scaling.laws import LAWS
 from mlproject.scaling.laws.law import ScalingLaw
 from mlproject.scaling.per_image import ImageExponents, Information, image_exponents, measure_information

@@ -9,7 +9,7 @@ rank on small grids, so weights never come from R2, AIC or evidence alone (see `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -34,7 +34,7 @@ from mlproject.scaling.fitting.intervals import LEVELS, TAIL, Estimate
 from mlproject.scaling.fitting.least_squares import one_thread
 from mlproject.scaling.fitting.points import Points, Prediction, horizon, read_points, read_scales
 from mlproject.scaling.fitting.profile_likelihood import interpolate_dense
-from mlproject.scaling.fitting.verdict import rises
+from mlproject.scaling.fitting.slopes import rises
 from mlproject.scaling.laws import AVERAGED, find_law
 from mlproject.scaling.laws.law import Array, ScalingLaw
 
@@ -144,13 +144,14 @@ def average(
     draws: ArrayLike | None = None,
     ceiling: float | None = None,
     noise_dof: float = float("inf"),
+    runs: Sequence[object] | None = None,
     laws: Iterable[str] | None = None,
 ) -> Average:
     """Average laws over points as ``fit`` takes them; ``laws`` names those to average.
 
     The result is deterministic. Raises: BadInput for fewer than three distinct scales.
     """
-    points = read_points(x, y, sd=sd, draws=draws, ceiling=ceiling, noise_dof=noise_dof)
+    points = read_points(x, y, sd=sd, draws=draws, ceiling=ceiling, noise_dof=noise_dof, runs=runs)
     axes = points.x.shape[1]
     if points.n_scales < 3:
         raise BadInput(f"averaging laws needs three distinct scales and got {points.n_scales}")
