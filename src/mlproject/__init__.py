@@ -92,7 +92,7 @@ def assess(
 
     ``x`` names the column of the scale, or several for a law of two or three; ``y`` that of the loss (of
     accuracies, give a column of 1 - accuracy); ``sd`` that of its standard deviation, where it is known;
-    ``run`` that of the run (or model), whose rows share noise. ``ceiling`` is the loss of an uninformed guess.
+    ``run`` that of the run (or model), whose rows share noise. ``ceiling`` is the loss of a guess.
     Raises: WrongUse for a law that does not exist, KeyError for a column that does not exist.
     """
     from mlproject import scaling

@@ -105,11 +105,19 @@ class LeastSquares:
         return np.stack(columns, axis=2)
 
     def bounds(self) -> tuple[Array, Array]:
-        """Bounds of the parameters; equal ones for a known ceiling and for a floor that is left out."""
+        """Bounds of the parameters; equal ones for a known ceiling and for a floor that is left out.
+
+        The mean loss, which is 1, lies between the floor and the ceiling of a bounded law: else the two could
+        change places, as under a loss that rises.
+        """
         low, high = self.law.bounds()
-        if self.law.ceiling is not None and self.ceiling is not None:
+        if self.law.ceiling is not None:
             index = self.law.names.index(self.law.ceiling)
-            low[index] = high[index] = self.ceiling
+            low[index] = 1.0
+            if self.ceiling is not None:
+                low[index] = high[index] = self.ceiling
+            if "E" in self.law.names:
+                high[self.law.names.index("E")] = min(1.0, low[index])
         if self.without_floor:
             high[self.law.names.index("E")] = 0.0
         return low, high
