@@ -21,7 +21,8 @@ from mlproject.scaling.allocation.budget import (
 from mlproject.scaling.allocation.empirical_frontier import METHODS, Envelope, envelope
 from mlproject.scaling.assess import LEAST_WEIGHT, assess
 from mlproject.scaling.assessment import Assessment, HeldOut, LawFit
-from mlproject.scaling.averaging.average import Average, Standing, average
+from mlproject.scaling.averaging.average import Average, average
+from mlproject.scaling.averaging.standings import Standing
 from mlproject.scaling.fitting.compare import Difference, compare
 from mlproject.scaling.fitting.fit import Fit, fit
 from mlproject.scaling.fitting.intervals import Estimate, acceleration_of, bca, t_interval, t_quantile

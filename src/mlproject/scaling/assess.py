@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from mlproject.errors import BadInput
 from mlproject.scaling.allocation.budget import Cost
 from mlproject.scaling.assessment import Assessment, HeldOut, LawFit
-from mlproject.scaling.averaging.average import Average, average_points, default_laws
+from mlproject.scaling.averaging.average import Average, average_points
 from mlproject.scaling.averaging.averaged_points import thinned
 from mlproject.scaling.fitting.fit import fit_points
 from mlproject.scaling.fitting.points import Points, read_influence, read_points, unshared_noise
@@ -117,7 +117,7 @@ class _Data:
             points = replace(points, sd=unshared_noise(points.y, points.draws))
         if points.n_scales < LEAST_AVERAGED or (not self.laws and rises(points)):
             return None
-        averaged = average_points(points, {name: LAWS[name] for name in self.laws or default_laws(points)})
+        averaged = average_points(points, {name: LAWS[name] for name in self.laws} or None)
         few = points.x.shape[1] == 1 and too_few_scales(points, LAWS["power"])
         return averaged.beside(fit_points(points, LAWS["power"])) if few else averaged
 
