@@ -116,12 +116,13 @@ class Components:
 
 
 def components(
-    slopes: Array, residual: Array, runs: Array, weights: Array, *, known: bool
+    slopes: Array, residual: Array, runs: Array, weights: Array, *, known: bool, most: float = 1.0
 ) -> Components | None:
     """Components of variance from weighted residuals [m], derivatives [m, p], and runs [m, g].
 
     ``known`` says that rows have variance 1, which is kept unless their residuals within runs reject it. None
-    where the parameters leave no degree of freedom to rows or to runs, or residuals are those of rounding.
+    where the parameters leave no degree of freedom to rows or to runs, residuals are those of rounding, or
+    runs as different have a chance above ``most``.
     """
     units = runs * weights[:, None]
     within = _outside(np.concatenate([slopes, units], axis=1), residual)
@@ -134,6 +135,8 @@ def components(
         return None
     by_run, by_row = (without[0] - within[0]) / of_runs, max(within[0], least) / of_rows
     chance = float(special.fdtrc(of_runs, of_rows, max(by_run / by_row, 0.0)))
+    if chance > most:
+        return None
     known = known and bool(special.chdtrc(of_rows, within[0]) >= REJECTED)
     ratio = _ratio(slopes, residual, units, known, least)
     white = [_whiten(values, units, ratio) for values in (slopes, residual[:, None], units)]
@@ -161,15 +164,15 @@ def share_noise(
         return problem, theta, None
     known = points.noise_known and points.noise_dof > 0.0
     low, high = problem.bounds()
-    shared = None
+    shared, most = None, POOLED if points.runs is None else 1.0
     for _ in range(ROUNDS):
         alone = replace(problem, runs=None)
         slopes = alone.jacobian(theta[None])[0] * (low < high)
         residual = alone.residuals(theta[None])[0].real
-        shared = components(slopes, residual, runs, alone.weights[0], known=known)
-        if shared is None or (points.runs is None and shared.chance > POOLED):
-            return alone, theta, None
-        problem = shared.whitened(problem)
+        parts = components(slopes, residual, runs, alone.weights[0], known=known, most=most)
+        if parts is None:
+            break
+        shared, problem, most = parts, parts.whitened(problem), 1.0
         theta = refine(problem, theta[None])[0]
     return problem, theta, shared
 
