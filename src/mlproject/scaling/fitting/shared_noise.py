@@ -235,7 +235,7 @@ def _ratio(slopes: Array, residual: Array, units: Array, known: bool, least: flo
         return float(spread + (cost if known else dof * np.log(max(cost, least))))
 
     low, high = np.log(LEAST_RATIO), np.log(LARGEST_RATIO)
-    return (np.exp(_lowest(height, low, high)) - 1.0) / typical
+    return float(np.exp(_lowest(height, low, high)) - 1.0) / typical
 
 
 def _lowest(height: Callable[[float], float], low: float, high: float) -> float:
