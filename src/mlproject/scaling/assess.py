@@ -70,16 +70,15 @@ def assess(
     noise is known, 0 where they hold only part of it, as of one seed. ``runs`` [m] labels rows that share an
     offset, such as those of one training. ``influence`` [n, m] is that of every image on each y. ``ceiling``
     is the uninformed loss, where it is known. ``laws`` names the laws to use, by default those that suit the
-    number of axes. ``axes`` names the axes in messages. ``cost`` orders the cells of a grid by price for the
-    held-out prediction (default: product of scales). Repeated rows and outliers are left out of all fits and
-    named in flags (``select``). Points that cannot be used (a loss of zero, a single scale) give an
-    assessment that says so.
+    number of axes. ``axes`` names the axes in messages. ``cost`` orders cells for the held-out prediction
+    (default: product of scales). Repeated rows and outliers are left out and named in flags (``select``).
+    Points that cannot be used (a single scale) give an assessment that says so.
     Raises: WrongUse for a law that does not exist, BadInput for a law of other axes.
     """
     scales = np.asarray(x, dtype=np.float64)
     scales = scales[:, None] if scales.ndim == 1 else scales
     names = check_laws(laws, scales.shape[1])
-    labels = tuple(axes) or (("x",) if scales.shape[1] == 1 else ("N", "D", "S")[: scales.shape[1]])
+    labels = tuple(axes) or (("x",) if scales.shape[1] == 1 else tuple("NDS"[: scales.shape[1]]))
     if scales.shape[1] > 1 and (shortage := grid_shortage(scales, labels)):
         return _refused(scales, shortage)
     try:

@@ -131,6 +131,22 @@ def read_points(
         raise BadInput(f"a law needs at least two points and got {len(losses)}")
     if ceiling is not None and not (np.isfinite(ceiling) and ceiling > 0):
         raise BadInput(f"the ceiling must be a positive loss and is {ceiling}")
+    noise, replicates = _read_noise(losses, sd, draws)
+    return Points(
+        x=scales,
+        y=losses,
+        sd=noise,
+        draws=replicates,
+        ceiling=ceiling,
+        noise_dof=noise_dof,
+        runs=None if runs is None else _numbered(runs, len(losses)),
+    )
+
+
+def _read_noise(
+    losses: Array, sd: ArrayLike | None, draws: ArrayLike | None
+) -> tuple[Array | None, Array | None]:
+    """Standard deviations [m], by default those of the replicates, and replicates [b, m] of losses [m]."""
     replicates = None if draws is None else _positive("draws", draws)
     if replicates is not None and (
         replicates.ndim != 2 or replicates.shape[1] != len(losses) or len(replicates) < 2
@@ -141,15 +157,7 @@ def read_points(
         raise BadInput(f"sd {noise.shape} must have one value per loss, {losses.shape}")
     if noise is None and replicates is not None:
         noise = np.maximum(np.std(np.log(replicates), axis=0, ddof=1), 1e-9) * losses
-    return Points(
-        x=scales,
-        y=losses,
-        sd=noise,
-        draws=replicates,
-        ceiling=ceiling,
-        noise_dof=noise_dof,
-        runs=None if runs is None else _numbered(runs, len(losses)),
-    )
+    return noise, replicates
 
 
 def _numbered(runs: Sequence[object], n: int) -> NDArray[np.intp]:
