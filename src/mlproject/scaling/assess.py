@@ -75,8 +75,7 @@ def assess(
     Points that cannot be used (a single scale) give an assessment that says so.
     Raises: WrongUse for a law that does not exist, BadInput for a law of other axes.
     """
-    scales = np.asarray(x, dtype=np.float64)
-    scales = scales[:, None] if scales.ndim == 1 else scales
+    scales = np.asarray(x, dtype=np.float64)[:, None] if np.ndim(x) == 1 else np.asarray(x, dtype=np.float64)
     names = check_laws(laws, scales.shape[1])
     labels = tuple(axes) or (("x",) if scales.shape[1] == 1 else tuple("NDS"[: scales.shape[1]]))
     if scales.shape[1] > 1 and (shortage := grid_shortage(scales, labels)):
