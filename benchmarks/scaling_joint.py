@@ -14,8 +14,8 @@ from scaling_scores import rmsle, score_average, score_peer
 
 from mlproject.scaling import average, fit
 from mlproject.scaling.fitting.fit import physical_values
-from mlproject.scaling.fitting.least_squares import huber
 from mlproject.scaling.fitting.points import read_points
+from mlproject.scaling.fitting.robust import huber
 from mlproject.scaling.laws import find_law
 
 Array = NDArray[np.float64]

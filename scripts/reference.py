@@ -154,7 +154,8 @@ def laws() -> Iterator[str]:
 
     yield "# Laws\n"
     yield "`x` is the scale; N is the model size, D the number of images, S a third scale. Predictions"
-    yield "average the laws marked so where none are named, and `m4` too where the ceiling is known.\n"
+    yield "average the laws marked so where none are named, `m4` too where the ceiling is known, and"
+    yield "`log_linear` where the evidence for it is strong.\n"
     for axes, words in ((1, "one axis"), (2, "two axes"), (3, "three axes")):
         yield f"## Of {words}\n"
         rows = [

@@ -84,22 +84,23 @@ def assess(
     x: str | Sequence[str],
     y: str,
     sd: str = "",
+    run: str = "",
     ceiling: float | None = None,
     laws: Iterable[str] = (),
 ) -> Assessment:
     """Fit scaling laws to a table with one row per measured loss.
 
     ``x`` names the column of the scale, or several for a law of two or three; ``y`` that of the loss (of
-    accuracies, give a column of 1 - accuracy); ``sd`` that of its standard deviation, where it is known.
-    ``ceiling`` is the loss of an uninformed guess.
+    accuracies, give a column of 1 - accuracy); ``sd`` that of its standard deviation, where it is known;
+    ``run`` that of the run (or model), whose rows share noise. ``ceiling`` is the loss of a guess.
     Raises: WrongUse for a law that does not exist, KeyError for a column that does not exist.
     """
     from mlproject import scaling
 
     names = [x] if isinstance(x, str) else list(x)
-    known = frame[sd].to_numpy() if sd else None
-    scales = frame[names].to_numpy()
-    return scaling.assess(scales, frame[y].to_numpy(), sd=known, ceiling=ceiling, laws=laws, axes=names)
+    known, runs = frame[sd].to_numpy() if sd else None, frame[run].tolist() if run else None
+    scales, losses = frame[names].to_numpy(), frame[y].to_numpy()
+    return scaling.assess(scales, losses, sd=known, runs=runs, ceiling=ceiling, laws=laws, axes=names)
 
 
 def plot_curve(

@@ -52,8 +52,8 @@ def test_a_file_becomes_laws_with_weights_and_a_prediction_for_every_row(two: Pa
     assert list(content) == ["version", "groups"]
     for group in content["groups"]:
         assert list(group) == [
-            "group", "verdict", "reason", "flags", "n_points", "n_scales", "ceiling", "over_all_laws", "laws",
-            "predictions",
+            "group", "verdict", "reason", "flags", "n_points", "n_scales", "n_runs", "ceiling",
+            "over_all_laws", "laws", "predictions",
         ]  # fmt: skip
         assert set(group["over_all_laws"]) == {"local", "floor"}
         assert group["verdict"] == "scaling"
@@ -292,3 +292,34 @@ def test_a_rising_loss_is_predicted_to_rise(tmp_path: Path) -> None:
     (group,) = ask(path, predict_at=at, columns=Columns(x=("images",), y="loss"))["groups"]
     assert group["laws"][0]["parameters"]["alpha"]["value"] == pytest.approx(-0.2)
     assert group["predictions"][0]["mean"] == pytest.approx(0.3 * 12800**0.2)
+
+
+def runs_file(path: Path) -> Path:
+    x = np.repeat(100.0 * 2.0 ** np.arange(8), 3)
+    noise = 0.002 * np.random.default_rng(0).normal(size=24) + np.tile([0.0, 0.03, -0.03], 8)
+    y = (0.2 + 8 * x**-0.5) * np.exp(noise)
+    return write(
+        path / "runs.csv", "images,run,loss", list(zip(x, np.tile(["a", "b", "c"], 8), y, strict=True))
+    )
+
+
+def test_a_column_of_runs_marks_rows_that_share_noise(tmp_path: Path) -> None:
+    path = runs_file(tmp_path)
+    apart, together = (
+        ask(path, columns=Columns(x=("images",), y="loss", run=run), laws=("power_floor",))["groups"][0]
+        for run in ("", "run")
+    )
+    assert (apart["n_runs"], together["n_runs"]) == (None, 3)
+    widths = [group["laws"][0]["parameters"]["alpha"] for group in (apart, together)]
+    assert widths[1]["high"] - widths[1]["low"] < 0.5 * (widths[0]["high"] - widths[0]["low"])
+
+
+def test_a_run_may_be_a_scale_and_neither_a_loss_nor_empty(tmp_path: Path) -> None:
+    path = runs_file(tmp_path)
+    with pytest.raises(WrongUse, match="column 'loss' is named twice"):
+        Columns(x=("images",), y="loss", run="loss")
+    _, (group,) = read_groups(path, Columns(x=("images",), y="loss", run="images"))
+    assert len(set(group.runs)) == 8
+    empty = write(tmp_path / "empty.csv", "images,run,loss", [(100, "a", 1.0), (200, "", 0.5)])
+    with pytest.raises(BadInput, match=r"empty.csv, row 3, column 'run': empty; write the name of the run"):
+        read_groups(empty, Columns(x=("images",), y="loss", run="run"))

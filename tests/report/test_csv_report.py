@@ -1,11 +1,13 @@
 """The report of a CSV: laws, verdicts, predictions and comparison as a terminal shows them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from mlproject.analysis import Columns, assess_csv
 from mlproject.report import csv_document, render_markdown, terminal_text
-from mlproject.report.csv_report import MOST_GROUPS
+from mlproject.report.csv_report import MOST_GROUPS, comparison_sentences, csv_json
 from mlproject.report.formats import ABSENT, interval
 
 SIZES = (100, 200, 400, 800, 1600, 3200)
@@ -39,6 +41,23 @@ def test_laws_verdicts_predictions_and_comparison_are_shown(folder):
             assert word in words
         assert "inside" in words
         assert "2 ×" in words
+
+
+def test_the_answer_of_a_comparison_is_that_over_all_laws(folder):
+    """One law may call a difference significant that is none over all laws."""
+    path = write(folder / "two.csv", [*power_law("A", 0.6), *power_law("B", 0.3, seed=1)])
+    study = assess_csv(path, Columns(x=("images",), y="loss", group=("model",)), compared=("A", "B"))
+    found = study.comparison
+    (over_all,) = found.over_all_laws
+    unsure = replace(over_all, difference=replace(over_all.difference, low=-1.0, high=1.0))
+    sentence = comparison_sentences(replace(found, over_all_laws=(unsure,)))
+    by_law = interval(found.by_law[0][2][0].difference)
+    assert found.by_law[0][2][0].verdict == "first larger"
+    assert sentence.startswith("No difference between the exponents α of A and B is seen (over all laws).")
+    assert f"[-1, 1] over all laws, {by_law} under {found.by_law[0][0].law}" in sentence
+    alone = comparison_sentences(replace(found, over_all_laws=()))
+    assert alone.startswith(f"The exponent α of A is larger than that of B (under {found.by_law[0][0].law}).")
+    assert csv_json(study)["comparison"]["answer"] == comparison_sentences(found)
 
 
 def test_a_group_that_cannot_be_read_says_where(folder):

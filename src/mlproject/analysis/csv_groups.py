@@ -24,16 +24,18 @@ BOUNDS = (1.0, 100.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """Names of the columns of a file: scales, loss, its standard deviation, groups.
+    """Names of the columns of a file: scales, loss, its standard deviation, groups, runs.
 
-    Blanks and line ends within a name count as one blank. With ``accuracy`` the column ``y`` holds
-    accuracies; None leaves that open, and it is asked where a column looks so.
+    Rows of the same ``run`` share noise, as losses along one training do; it may be a scale, such as the
+    size of a model. Blanks and line ends within a name count as one blank. With ``accuracy`` the column ``y``
+    holds accuracies; None leaves that open, and it is asked where a column looks so.
     """
 
     x: tuple[str, ...]
     y: str
     sd: str = ""
     group: tuple[str, ...] = ()
+    run: str = ""
     accuracy: bool | None = None
 
     def __post_init__(self) -> None:
@@ -41,9 +43,9 @@ class Columns:
             raise WrongUse(f"laws have one to three scales: give --x so often, not {len(self.x)} times")
         for role, names in (("x", self.x), ("group", self.group)):
             object.__setattr__(self, role, tuple(map(_plain_name, names)))
-        for role in ("y", "sd"):
+        for role in ("y", "sd", "run"):
             object.__setattr__(self, role, _plain_name(getattr(self, role)))
-        named = [*self.numbers, *self.group]
+        named = [*self.numbers, *self.group, *({self.run} & {self.y, self.sd} - {""})]
         twice = next((name for name in named if named.count(name) > 1), None)
         if twice is not None:
             raise WrongUse(f"column {twice!r} is named twice")
@@ -81,7 +83,7 @@ def _listed(entry: str, header: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class CsvGroup:
-    """Rows that are assessed together: x [m, axes], y [m], and sd [m] where it was given.
+    """Rows that are assessed together: x [m, axes], y [m], and sd and runs [m] where they were given.
 
     ``fault`` names the first cell that cannot be used, if there is one; the group then has no rows. ``bound``
     is the largest possible y of accuracies, 1 or 100; laws are then fitted to ``bound`` - y.
@@ -93,6 +95,7 @@ class CsvGroup:
     sd: Floats | None
     fault: str = ""
     bound: float | None = None
+    runs: tuple[str, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -152,11 +155,22 @@ def _group(
         if key and not any(key):
             where = table.where(rows[0], columns.group[0])
             raise BadInput(f"{where}: empty; write the name of the group in every row")
+        runs = _runs(table, columns.run, rows) if columns.run else None
         zero = (columns.y,) if columns.accuracy else ()
         numbers = np.array(column_numbers(table, columns.numbers, rows, sign, zero=zero))
     except BadInput as error:
         return _faulty(key, n, str(error))
-    return CsvGroup(key=key, x=numbers[:, :n], y=numbers[:, n], sd=numbers[:, n + 1] if columns.sd else None)
+    sd = numbers[:, n + 1] if columns.sd else None
+    return CsvGroup(key=key, x=numbers[:, :n], y=numbers[:, n], sd=sd, runs=runs)
+
+
+def _runs(table: CsvTable, column: str, rows: Sequence[int]) -> tuple[str, ...]:
+    """The run of every row. Raises: BadInput for a row that names none."""
+    names = [table.texts((column,))[i][0] for i in rows]
+    if "" in names:
+        where = table.where(rows[names.index("")], column)
+        raise BadInput(f"{where}: empty; write the name of the run in every row")
+    return tuple(names)
 
 
 def _bounded(

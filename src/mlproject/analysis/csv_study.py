@@ -173,7 +173,7 @@ def _assess_group(
         return AssessedGroup(group=group, assessment=refused, scales=scales, predictions=None)
     x = group.x[:, 0] if group.x.shape[1] == 1 else group.x
     losses = group.y if group.bound is None else group.bound - group.y
-    assessment = assess(x, losses, sd=group.sd, ceiling=ceiling, laws=laws, axes=axes)
+    assessment = assess(x, losses, sd=group.sd, ceiling=ceiling, runs=group.runs, laws=laws, axes=axes)
     predictions = assessment.predict(scales) if len(scales) else None
     if predictions is not None and group.bound is not None:
         predictions = _below(group.bound, predictions)

@@ -149,10 +149,9 @@ def fit(
     group: Annotated[
         list[str] | None, typer.Option(help="Columns of the groups: task,model (or the option again).")
     ] = None,
+    run: Annotated[str, typer.Option(help="Column of the run, whose rows share noise.")] = "",
     ceiling: Annotated[float | None, typer.Option(help="Loss of a guess: ln of the classes.")] = None,
-    laws: Annotated[
-        str, typer.Option(help="Laws to average: power,zhai (default: so marked in the table of laws).")
-    ] = "",
+    laws: Annotated[str, typer.Option(help="Laws to average, such as power,zhai, and not the usual.")] = "",
     predict_at: Annotated[Path | None, typer.Option(help="A CSV of scales (and groups) to predict.")] = None,
     to_json: Annotated[Path | None, typer.Option("--json", help="Write laws and predictions here.")] = None,
     accuracy: Annotated[
@@ -169,7 +168,7 @@ def fit(
     from mlproject.analysis import Columns, assess_csv
     from mlproject.cli.session import show_csv_study
 
-    columns = Columns(x=tuple(x), y=y, sd=sd, group=tuple(group or ()), accuracy=accuracy)
+    columns = Columns(x=tuple(x), y=y, sd=sd, group=tuple(group or ()), run=run, accuracy=accuracy)
     study = assess_csv(
         points, columns, predict_at=predict_at, ceiling=ceiling, laws=_words(laws), compared=compare
     )

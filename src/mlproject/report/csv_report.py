@@ -92,26 +92,34 @@ def accuracy_question(study: CsvStudy) -> str:
 
 
 def comparison_sentences(comparison: GroupComparison) -> str:
-    """For every exponent: which is larger under the heaviest shared law, and the differences of all laws."""
+    """For every exponent: which is larger, and the differences over all laws and under each.
+
+    The answer is that over all laws where they have the exponent, else that of the heaviest shared law.
+    """
     law, _, differences = comparison.by_law[0]
-    return " ".join(_comparison_sentence(comparison, law.law, difference) for difference in differences)
+    over_all = {item.parameter: item for item in comparison.over_all_laws}
+    decided = [(over_all.get(item.parameter, item), item.parameter in over_all) for item in differences]
+    return " ".join(
+        _comparison_sentence(comparison, item, "over all laws" if of_all else f"under {law.law}")
+        for item, of_all in decided
+    )
 
 
-def _comparison_sentence(comparison: GroupComparison, law: str, difference: Difference) -> str:
+def _comparison_sentence(comparison: GroupComparison, difference: Difference, by: str) -> str:
     name = difference.parameter
     answer = ANSWERS[difference.verdict].format(SYMBOLS[name], comparison.first, comparison.second)
     texts = [
+        f"{interval(item.difference)} over all laws"
+        for item in comparison.over_all_laws
+        if item.parameter == name
+    ]
+    texts += [
         f"{interval(item.difference)} under {first.law}{_doubt(first, second)}"
         for first, second, differences in comparison.by_law
         for item in differences
         if item.parameter == name
     ]
-    texts += [
-        f"{interval(item.difference)} over all laws"
-        for item in comparison.over_all_laws
-        if item.parameter == name
-    ]
-    return f"{answer} (under {law}). The difference is {', '.join(texts)}."
+    return f"{answer} ({by}). The difference is {', '.join(texts)}."
 
 
 def _doubt(first: LawFit, second: LawFit) -> str:
@@ -228,6 +236,7 @@ def _group_json(group: AssessedGroup, names: Sequence[str]) -> dict[str, Any]:
         "flags": list(assessment.flags),
         "n_points": assessment.n_points,
         "n_scales": assessment.n_scales,
+        "n_runs": None if assessment.points is None else assessment.points.n_runs or None,
         "ceiling": ceiling,
         "over_all_laws": {name: estimate_json(e) for name, e in _over_laws(group).items()},
         "laws": [_law_json(law) for law in group.laws],
@@ -252,7 +261,12 @@ def _comparison_json(comparison: GroupComparison) -> Mapping[str, Any]:
         for first, second, differences in comparison.by_law
     ]
     over_all = [_difference_json(item) for item in comparison.over_all_laws]
-    return {"first": comparison.first, "second": comparison.second, "laws": laws, "over_all_laws": over_all}
+    answer = {
+        "first": comparison.first,
+        "second": comparison.second,
+        "answer": comparison_sentences(comparison),
+    }
+    return {**answer, "laws": laws, "over_all_laws": over_all}
 
 
 def _difference_json(item: Difference) -> dict[str, Any]:

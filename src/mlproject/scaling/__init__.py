@@ -21,7 +21,8 @@ from mlproject.scaling.allocation.budget import (
 from mlproject.scaling.allocation.empirical_frontier import METHODS, Envelope, envelope
 from mlproject.scaling.assess import LEAST_WEIGHT, assess
 from mlproject.scaling.assessment import Assessment, HeldOut, LawFit
-from mlproject.scaling.averaging.average import Average, Standing, average
+from mlproject.scaling.averaging.average import Average, average
+from mlproject.scaling.averaging.standings import Standing
 from mlproject.scaling.fitting.compare import Difference, compare
 from mlproject.scaling.fitting.fit import Fit, fit
 from mlproject.scaling.fitting.intervals import (
@@ -33,7 +34,8 @@ from mlproject.scaling.fitting.intervals import (
     t_quantile,
 )
 from mlproject.scaling.fitting.points import Points, Prediction, scale_text, unshared_noise
-from mlproject.scaling.fitting.verdict import FLAT, SCALING, UNIDENTIFIABLE, grid_shortage, rising_axes
+from mlproject.scaling.fitting.slopes import rising_axes
+from mlproject.scaling.fitting.verdict import FLAT, SCALING, UNIDENTIFIABLE, grid_shortage
 from mlproject.scaling.laws import LAWS
 from mlproject.scaling.laws.law import ScalingLaw
 from mlproject.scaling.per_image import ImageExponents, Information, image_exponents, measure_information

@@ -23,17 +23,18 @@ from numpy.typing import ArrayLike, NDArray
 from mlproject.errors import BadInput
 from mlproject.scaling.allocation.budget import Cost
 from mlproject.scaling.assessment import Assessment, HeldOut, LawFit
-from mlproject.scaling.averaging.average import Average, average_points, default_laws
+from mlproject.scaling.averaging.average import Average, average_points
 from mlproject.scaling.averaging.averaged_points import thinned
-from mlproject.scaling.fitting.fit import fit_points, read_influence
-from mlproject.scaling.fitting.points import Points, read_points, unshared_noise
+from mlproject.scaling.fitting.fit import fit_points
+from mlproject.scaling.fitting.points import Points, read_influence, read_points, unshared_noise
+from mlproject.scaling.fitting.shared_noise import SHOWN
+from mlproject.scaling.fitting.slopes import rises
 from mlproject.scaling.fitting.verdict import (
     FLAT,
     UNIDENTIFIABLE,
     carrying,
     grid_shortage,
     not_fitted,
-    rises,
     too_few_scales,
     verdict_over_laws,
 )
@@ -56,6 +57,7 @@ def assess(
     influence: ArrayLike | None = None,
     ceiling: float | None = None,
     noise_dof: float = float("inf"),
+    runs: Sequence[object] | None = None,
     laws: Iterable[str] = (),
     axes: Sequence[str] = (),
     cost: Cost | None = None,
@@ -65,24 +67,23 @@ def assess(
     ``sd`` [m] is the known standard deviation of each y. ``draws`` [b, m] are replicates of y that share
     their resampled images; where ``sd`` is not given, it is then the part of their spread that the scales do
     not share (``unshared_noise``). ``noise_dof`` are the degrees of freedom behind either: infinite where the
-    noise is known, 0 where they hold only part of it, as of one seed. ``influence`` [n, m] is that of every
-    image on each y. ``ceiling`` is the uninformed loss, where it is known. ``laws`` names the laws to use, by
-    default those that suit the number of axes. ``axes`` names the axes in messages. ``cost`` orders the cells
-    of a grid by price for the held-out prediction (default: product of scales). Repeated rows and outliers
-    are left out of all fits and named in flags (``select``). Points that cannot be used (a loss of zero, a
-    single scale) give an assessment that says so.
+    noise is known, 0 where they hold only part of it, as of one seed. ``runs`` [m] labels rows that share an
+    offset, such as those of one training. ``influence`` [n, m] is that of every image on each y. ``ceiling``
+    is the uninformed loss, where it is known. ``laws`` names the laws to use, by default those that suit the
+    number of axes. ``axes`` names the axes in messages. ``cost`` orders cells for the held-out prediction
+    (default: product of scales). Repeated rows and outliers are left out and named in flags (``select``).
+    Points that cannot be used (a single scale) give an assessment that says so.
     Raises: WrongUse for a law that does not exist, BadInput for a law of other axes.
     """
-    scales = np.asarray(x, dtype=np.float64)
-    scales = scales[:, None] if scales.ndim == 1 else scales
+    scales = np.asarray(x, dtype=np.float64)[:, None] if np.ndim(x) == 1 else np.asarray(x, dtype=np.float64)
     names = check_laws(laws, scales.shape[1])
-    labels = tuple(axes) or (("x",) if scales.shape[1] == 1 else ("N", "D", "S")[: scales.shape[1]])
+    labels = tuple(axes) or (("x",) if scales.shape[1] == 1 else tuple("NDS"[: scales.shape[1]]))
     if scales.shape[1] > 1 and (shortage := grid_shortage(scales, labels)):
         return _refused(scales, shortage)
     try:
         if sd is None and draws is not None:
             sd = unshared_noise(np.asarray(y, dtype=np.float64), np.asarray(draws, dtype=np.float64))
-        points = read_points(scales, y, sd=sd, draws=draws, ceiling=ceiling, noise_dof=noise_dof)
+        points = read_points(scales, y, sd=sd, draws=draws, ceiling=ceiling, noise_dof=noise_dof, runs=runs)
         effect = read_influence(influence, points)
     except BadInput as error:
         return _refused(scales, f"not fitted: {error}")
@@ -114,7 +115,7 @@ class _Data:
             points = replace(points, sd=unshared_noise(points.y, points.draws))
         if points.n_scales < LEAST_AVERAGED or (not self.laws and rises(points)):
             return None
-        averaged = average_points(points, {name: LAWS[name] for name in self.laws or default_laws(points)})
+        averaged = average_points(points, {name: LAWS[name] for name in self.laws} or None)
         few = points.x.shape[1] == 1 and too_few_scales(points, LAWS["power"])
         return averaged.beside(fit_points(points, LAWS["power"])) if few else averaged
 
@@ -150,7 +151,7 @@ def _assess(data: _Data, cost: Cost | None) -> Assessment:
         exponents=averaged.parameters if averaged is not None else dict(zip(("alpha",), power, strict=False)),
         local=local,
         floor=floor,
-        flags=data.flags + (() if averaged is None else averaged.flags),
+        flags=(*data.flags, *_run_flags(data, laws), *(() if averaged is None else averaged.flags)),
         average=averaged,
         held_out=None if averaged is None else _held_out(data, cost),
         points=points,
@@ -196,6 +197,23 @@ def _averaged_law(averaged: Average, name: str) -> LawFit:
         in_sample_rank=standing.in_sample_rank,
         out_of_sample_rank=standing.out_of_sample_rank,
     )
+
+
+def _run_flags(data: _Data, laws: Sequence[LawFit]) -> tuple[str, ...]:
+    """What a reader must know of noise that rows share: of models, or of stated runs that do not show it."""
+    points, heaviest = data.points, next((row for row in laws if row.fit is not None), None)
+    shared = None if heaviest is None or heaviest.fit is None else heaviest.fit.shared
+    if points.runs is not None:
+        unknown = (
+            "the noise that the rows of a run share cannot be estimated and is left out of the intervals"
+        )
+        few = f"{points.n_runs} run{'s' * (points.n_runs > 1)}, {len(points.y)} rows: {unknown}"
+        return () if heaviest is None or shared is not None else (few,)
+    if heaviest is None or shared is None or shared.chance >= SHOWN:
+        return ()
+    noise = f"rows of the same {data.axes[0]} share noise (correlation {shared.correlation:.2f} around"
+    answer = f"{noise} {heaviest.law}), so each {data.axes[0]} counts as one run"
+    return (answer if points.draws is not None else f"{answer}; name the column of runs if it is another",)
 
 
 def combine_verdicts(laws: Sequence[LawFit]) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from mlproject.scaling.averaging.average import Average
 from mlproject.scaling.fitting.fit import Fit
 from mlproject.scaling.fitting.intervals import Estimate
 from mlproject.scaling.fitting.points import Points, Prediction
-from mlproject.scaling.fitting.verdict import rises
+from mlproject.scaling.fitting.slopes import rises
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -139,3 +139,27 @@ def test_a_rising_loss_and_too_few_scales_are_flagged():
     assert any("rises" in flag for flag in average(SIZES, SIZES**0.3).flags)
     assert any("4 distinct" in flag for flag in average(SIZES[:4], SIZES[:4] ** -0.3).flags)
     assert average(SIZES, 0.1 + SIZES**-0.3).flags == ()
+
+
+EIGHT = 100.0 * 2.0 ** np.arange(8)
+
+
+def test_a_loss_that_falls_linearly_in_the_logarithm_is_held_to_its_end():
+    """It falls to a tenth within the next decade, which none of the usual laws can follow."""
+    noise = np.exp(0.003 * np.random.default_rng(0).standard_normal(8))
+    found = average(EIGHT, (3 - 0.25 * np.log(EIGHT)) * noise)
+    at = EIGHT[-1] * np.array([2.0, 10.0])
+    p, truth = found.predict(at), 3 - 0.25 * np.log(at)
+    assert np.all((p.low < truth) & (truth < p.high))
+    assert found.weights["log_linear"] == pytest.approx(0.5)
+    assert sum(found.weights.values()) == pytest.approx(1.0)
+    assert sorted(standing.in_sample_rank for standing in found.standings.values()) == list(range(1, 9))
+    assert found.standings["log_linear"].out_of_sample_rank is None
+
+
+def test_other_curves_are_averaged_without_a_line_in_the_logarithm_and_as_before():
+    y = 5 * EIGHT**-0.3 * np.exp(0.01 * np.random.default_rng(0).standard_normal(8))
+    found = average(EIGHT, y)
+    assert "log_linear" not in found.weights
+    named = average(EIGHT, y, laws=tuple(found.weights))
+    assert found.predict([1e5]).low == named.predict([1e5]).low

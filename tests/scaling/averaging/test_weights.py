@@ -10,6 +10,7 @@ from mlproject.scaling.averaging.averaged_points import AveragedPoints
 from mlproject.scaling.averaging.weights import (
     LEAST_SCALES,
     MOST_SCORED,
+    admits,
     cuts,
     limit_fixed_levels,
     prior_weights,
@@ -150,3 +151,9 @@ def test_laws_with_a_fixed_level_take_at_most_half_and_others_keep_their_ratios(
     assert limit_fixed_levels(few, np.array([False, False, True])) is few
     alone = np.array([0.4, 0.6])
     assert limit_fixed_levels(alone, np.array([True, True])) is alone
+
+
+def test_a_law_is_admitted_by_evidence_over_every_other_and_not_by_few_scales():
+    assert admits(3.1, [1.0, -5.0, 0.0], LEAST_SCALES)
+    assert not admits(2.9, [1.0, -5.0, 0.0], LEAST_SCALES)
+    assert not admits(30.0, [1.0], LEAST_SCALES - 1)

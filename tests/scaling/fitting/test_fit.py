@@ -214,7 +214,7 @@ def test_the_average_slope_is_that_of_ordinary_least_squares():
     from scipy import stats
 
     from mlproject.scaling.fitting.points import read_points
-    from mlproject.scaling.fitting.verdict import average_slopes
+    from mlproject.scaling.fitting.slopes import average_slopes
 
     x = np.geomspace(100, 6400, 9)
     y = x**-0.2 * np.exp(0.05 * np.random.default_rng(1).standard_normal(9))

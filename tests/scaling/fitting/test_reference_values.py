@@ -8,8 +8,8 @@ from scipy import optimize
 
 from mlproject.scaling import fit
 from mlproject.scaling.fitting.fit import physical_values
-from mlproject.scaling.fitting.least_squares import huber
 from mlproject.scaling.fitting.points import read_points
+from mlproject.scaling.fitting.robust import huber
 from mlproject.scaling.laws import find_law
 
 # NIST Statistical Reference Datasets, DanWood (radiated energy of a carbon filament, 6 points), y = b1 x^b2.

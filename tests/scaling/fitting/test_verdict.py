@@ -8,14 +8,8 @@ from scipy.stats import linregress, t
 
 from mlproject.scaling import FLAT, LAWS, SCALING, UNIDENTIFIABLE, Estimate, fit, grid_shortage
 from mlproject.scaling.fitting.points import read_points
-from mlproject.scaling.fitting.verdict import (
-    FLAT_WITHIN,
-    average_slopes,
-    collinear,
-    exponents,
-    is_flat,
-    too_few_scales,
-)
+from mlproject.scaling.fitting.slopes import FLAT_WITHIN, average_slopes, is_flat
+from mlproject.scaling.fitting.verdict import collinear, exponents, too_few_scales
 from mlproject.scaling.laws import scales_needed
 
 GRID = np.array([(n, d) for n in (1e5, 1e6, 1e7) for d in (1e2, 1e3, 1e4)])

@@ -90,3 +90,18 @@ def test_the_average_leans_on_the_law_where_it_is_the_truth():
         np.sqrt(np.mean(np.log(one.predict(x[dear]).mean / truth[dear]) ** 2)) for one in (found, plain)
     )
     assert missed < missed_plain
+
+
+@pytest.mark.parametrize("law", ["bounded", "m4"])
+@pytest.mark.parametrize("ceiling", [None, 0.9])
+def test_a_floor_is_never_above_the_mean_loss_nor_a_ceiling_below_it(law, ceiling):
+    """Losses that rise would exchange the two: E = 154 was printed for errors below 0.43."""
+    x = 100 * 2.0 ** np.arange(8)
+    for y in (0.1 * x**0.15, 0.43 - 0.3 * x**-0.2, 0.2 + 3 * x**-0.4):
+        found = fit(
+            x, y * np.exp(0.02 * np.random.default_rng(0).standard_normal(8)), law=law, ceiling=ceiling
+        )
+        mean = found.points.loss_unit
+        assert found.parameters["E"].value <= found.parameters["L0"].value
+        assert found.parameters["E"].high <= mean * (1 + 1e-9)
+        assert found.parameters["L0"].low >= min(mean, ceiling or mean) * (1 - 1e-9)

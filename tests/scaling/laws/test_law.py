@@ -12,6 +12,7 @@ PLANTED = {
     "shifted": {"alpha": 0.6, "log_x0": -1.0, "k": 1.0},
     "zhai": {"alpha": 0.6, "log_x0": -1.0, "E": 0.3, "k": 0.7},
     "m3": {"alpha": 0.5, "log_g": -1.5, "k": 1.0},
+    "log_linear": {"log_xc": 1.5, "log_f": -1.0, "k": 1.0},
     "bounded": {"alpha": 0.7, "log_xc": -1.0, "E": 0.2, "L0": 2.0},
     "m4": {"alpha": 0.7, "log_xc": -1.0, "log_a": 0.4, "E": 0.2, "L0": 2.0},
     "bnsl1": {"alpha": 0.1, "alpha1": 0.6, "log_d1": -0.5, "log_f1": -1.0, "E": 0.1, "k": 1.0},

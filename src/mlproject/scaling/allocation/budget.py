@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mlproject.errors import BadInput
 from mlproject.scaling.averaging.average import Average
-from mlproject.scaling.fitting.fit import LINEAR, Fit
+from mlproject.scaling.fitting.fit import Fit
 from mlproject.scaling.fitting.intervals import NORMAL, Estimate, bca
 from mlproject.scaling.fitting.points import read_scales
 from mlproject.scaling.fitting.profile_likelihood import derived_errors, gradients_of
@@ -162,8 +162,7 @@ def _limits(fitted: Fit, value: Array, quantities: Callable[[Array], Array]) -> 
     gradients = gradients_of(quantities, fitted.theta)
     half = np.zeros_like(value)
     if np.all(np.isfinite(gradients)):  # at the edge of parameters with an optimum there are profiles only
-        problem = fitted.points.problem(find_law(fitted.law), linear=fitted.space == LINEAR)
-        error = derived_errors(problem, fitted.theta, gradients)
+        error = derived_errors(fitted.problem, fitted.theta, gradients)
         half = fitted.noise.factor * np.sqrt(fitted.noise.variance) * error
     return np.minimum(low, value - half), np.maximum(high, value + half)
 

@@ -9,7 +9,7 @@ rank on small grids, so weights never come from R2, AIC or evidence alone (see `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -25,34 +25,21 @@ from mlproject.scaling.averaging.posterior import (
     OFFSETS,
     Posterior,
     condition_all,
-    log_mean,
     posterior,
 )
-from mlproject.scaling.averaging.weights import limit_fixed_levels, prior_weights, rolling_scores, weigh
+from mlproject.scaling.averaging.standings import Standing, rank, with_admitted
+from mlproject.scaling.averaging.weights import admits, prior_weights, rolling_scores
 from mlproject.scaling.fitting.fit import Fit
 from mlproject.scaling.fitting.intervals import LEVELS, TAIL, Estimate
 from mlproject.scaling.fitting.least_squares import one_thread
 from mlproject.scaling.fitting.points import Points, Prediction, horizon, read_points, read_scales
 from mlproject.scaling.fitting.profile_likelihood import interpolate_dense
-from mlproject.scaling.fitting.verdict import rises
-from mlproject.scaling.laws import AVERAGED, find_law
+from mlproject.scaling.fitting.slopes import rises
+from mlproject.scaling.laws import ADMITTED, AVERAGED, LAWS, find_law
 from mlproject.scaling.laws.law import Array, ScalingLaw
 
 RISING = ("power",)
 SAMPLES = 1000  # of the parameters of one law
-
-
-@dataclass(frozen=True, kw_only=True)
-class Standing:
-    """A law in the average: weights, rolling-origin score (log density summed over cuts), ranks from 1."""
-
-    prior: float
-    weight: float
-    score: float | None
-    log_evidence: float
-    in_sample_sd: float
-    in_sample_rank: int
-    out_of_sample_rank: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +88,16 @@ class Average:
         return replace(local.united(self.least.parameters["alpha"]), identified=False)
 
     def irreducible_loss(self) -> Estimate:
-        """The loss at infinite scale of the only axis, over all laws; 0 is its limit under a power law."""
+        """The loss at infinite scale of the only axis, over all laws; 0 is its limit under a power law.
+
+        At most the loss at the largest scale: a law's own floor may lie above it where the law departs from
+        the data.
+        """
         floor = irreducible_loss(self.posteriors, self.weights, self.points)
+        reached = self.predict(self.points.x.max(axis=0))
+        most = Estimate(value=float(reached.mean[0]), low=float(reached.low[0]), high=float(reached.high[0]))
+        ends = {key: min(getattr(floor, key), getattr(most, key)) for key in ("value", "low", "high")}
+        floor = replace(floor, **ends)
         return floor if self.least is None else replace(floor, low=0.0, identified=False)
 
     def beside(self, least: Fit) -> Average:
@@ -144,18 +139,22 @@ def average(
     draws: ArrayLike | None = None,
     ceiling: float | None = None,
     noise_dof: float = float("inf"),
+    runs: Sequence[object] | None = None,
     laws: Iterable[str] | None = None,
 ) -> Average:
     """Average laws over points as ``fit`` takes them; ``laws`` names those to average.
 
     The result is deterministic. Raises: BadInput for fewer than three distinct scales.
     """
-    points = read_points(x, y, sd=sd, draws=draws, ceiling=ceiling, noise_dof=noise_dof)
+    points = read_points(x, y, sd=sd, draws=draws, ceiling=ceiling, noise_dof=noise_dof, runs=runs)
     axes = points.x.shape[1]
     if points.n_scales < 3:
         raise BadInput(f"averaging laws needs three distinct scales and got {points.n_scales}")
-    names = tuple(laws) if laws is not None else default_laws(points)
-    members = {name: find_law(name) for name in names}
+    if laws is None:
+        if axes not in AVERAGED:
+            raise BadInput(f"no laws to average over {axes} axes")
+        return average_points(points)
+    members = {name: find_law(name) for name in laws}
     wrong = [name for name, law in members.items() if law.axes != axes]
     if wrong or not members:
         raise BadInput(
@@ -173,15 +172,24 @@ def default_laws(points: Points) -> tuple[str, ...]:
 
 
 @one_thread
-def average_points(points: Points, members: Mapping[str, ScalingLaw]) -> Average:
-    """Average laws over checked points."""
+def average_points(points: Points, members: Mapping[str, ScalingLaw] | None = None) -> Average:
+    """Average laws over checked points (default: those of ``default_laws``, and ``ADMITTED``)."""
+    candidate = ADMITTED if members is None and points.x.shape[1] == 1 and not rises(points) else None
+    members = {name: LAWS[name] for name in default_laws(points)} if members is None else members
     averaged = average_repeats(points)
     given = condition_all(averaged)
     ceiling = None if points.ceiling is None else points.ceiling / points.loss_unit
     posteriors = {name: posterior(law, averaged, given, ceiling) for name, law in members.items()}
     scores, n_cuts = rolling_scores(points, members)
     prior = prior_weights(members, len(averaged.log_y), points.ceiling)
-    standings = _standings(posteriors, prior, scores if n_cuts else None)
+    standings = rank(posteriors, prior, scores if n_cuts else None)
+    if candidate is not None:
+        other = posterior(candidate, averaged, given, ceiling)
+        if admits(
+            other.log_evidence, [post.log_evidence for post in posteriors.values()], len(averaged.log_y)
+        ):
+            posteriors[candidate.name] = other
+            standings = with_admitted(standings, other)
     weights = {name: standing.weight for name, standing in standings.items()}
     parameters = asymptotic_exponents(posteriors, weights)
     return Average(
@@ -229,41 +237,3 @@ def _sorted_quantile(ordered: Array, level: float) -> Array:
     first = int(place)
     above = ordered[min(first + 1, len(ordered) - 1)]
     return np.asarray(ordered[first] + (place - first) * (above - ordered[first]))
-
-
-def _standings(
-    posteriors: Mapping[str, Posterior], prior: Mapping[str, float], scores: Mapping[str, float] | None
-) -> dict[str, Standing]:
-    names = list(posteriors)
-    points = next(iter(posteriors.values())).points
-    rolling = None if scores is None else np.array([scores[name] for name in names])
-    evidence = np.array([post.log_evidence for post in posteriors.values()])
-    base = np.array([prior[name] for name in names])
-    weights = weigh(base, rolling, evidence, points)
-    if points.log_x.shape[1] == 1:
-        weights = limit_fixed_levels(weights, np.array([p.level is not None for p in posteriors.values()]))
-    in_sample = np.array([_residual_sd(post) for post in posteriors.values()])
-    in_rank = np.argsort(np.argsort(in_sample)) + 1
-    out_rank = None if rolling is None else np.argsort(np.argsort(-rolling)) + 1
-    return {
-        name: Standing(
-            prior=prior[name],
-            weight=float(weights[i]),
-            score=None if rolling is None else float(rolling[i]),
-            log_evidence=float(evidence[i]),
-            in_sample_sd=float(in_sample[i]),
-            in_sample_rank=int(in_rank[i]),
-            out_of_sample_rank=None if out_rank is None else int(out_rank[i]),
-        )
-        for i, name in enumerate(names)
-    }
-
-
-def _residual_sd(post: Posterior) -> float:
-    """Root mean square residual of the best sampled parameters, without discrepancy."""
-    residual = post.points.log_y - log_mean(post.law, post.theta, post.points.log_x)
-    if post.level is None:
-        residual = residual - residual.mean(axis=1, keepdims=True)
-    else:
-        residual = residual - post.level
-    return float(np.sqrt(np.min(np.mean(residual**2, axis=1))))

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mlproject.scaling.fitting.least_squares import huber, huber_weights
 from mlproject.scaling.fitting.points import Points
+from mlproject.scaling.fitting.robust import huber, huber_weights
+from mlproject.scaling.fitting.shared_noise import components, membership
 from mlproject.scaling.laws.law import Array
 from mlproject.scaling.laws.several_axes import PRODUCT, SEPARABLE
 
@@ -26,6 +27,7 @@ MOST_MODELS = 20  # of a dense grid; of more, those of like size count as one
 KNOWN_DOF = 10.0  # residuals that noise given by the caller is worth
 PARTIAL_DOF = 1.0  # the same where only part of the noise is given, so that it is mostly estimated
 ENOUGH_REPEATS = 5  # additional runs at repeated scales from which on the noise is known
+MOST_DEGREE = 4  # of the polynomial around which offsets of runs are estimated
 LEAST_NOISE = 1e-4  # relative, however well repeated scales agree
 GUESS = 0.005  # relative noise where nothing is known
 GUESS_JOINT = 0.01  # the same for several axes, where every point is a separate training
@@ -38,7 +40,8 @@ class AveragedPoints:
     The noise covariance is sigma^2 times ``noise`` [m, m]. The prior of sigma^2 is a sum of squares
     ``prior_squares`` worth ``dof`` residuals. ``noise_known`` marks noise that is known independently of any
     law, from repeated scales or from the caller. ``shared`` is the relative variance of a factor that all
-    losses share, which is no part of ``noise``.
+    losses share, which is no part of ``noise``. A new run has ``run`` times the variance of a row, more
+    than 1 where the rows of a run share an offset.
     """
 
     log_x: Array
@@ -48,10 +51,21 @@ class AveragedPoints:
     dof: float
     noise_known: bool = False
     shared: float = 0.0
+    run: float = 1.0
 
 
 def average_repeats(points: Points) -> AveragedPoints:
-    """Average the points at repeated scales, in scaled units."""
+    """Average the points at repeated scales, in scaled units.
+
+    Offsets of runs are shared by the averages too. Where runs are the models of a grid, the discrepancy has
+    these offsets already.
+    """
+    runs = None if points.runs is None or _are_models(points) else membership(points)
+    return _average(points) if runs is None else _with_runs(points, runs)
+
+
+def _average(points: Points) -> AveragedPoints:
+    """Average points whose noise is independent."""
     if points.sd is None:
         points = points.take(points.first_of_each())  # repeated rows carry no noise
     log_x, log_y = points.scaled(points.x), np.log(points.y / points.loss_unit)
@@ -78,6 +92,57 @@ def average_repeats(points: Points) -> AveragedPoints:
     )
 
 
+def _are_models(points: Points) -> bool:
+    """Whether every run is a model of a grid, and every model a run."""
+    if points.runs is None or points.x.shape[1] == 1:
+        return False
+    models = _same_scale(np.log(points.x[:, :1]))
+    n_pairs = len(np.unique(np.column_stack([models, points.runs]), axis=0))
+    return bool(n_pairs == models.max() + 1 == points.runs.max() + 1)
+
+
+def _with_runs(points: Points, runs: Array) -> AveragedPoints:
+    """Average points whose runs [m, g] have offsets, of a variance estimated around a polynomial.
+
+    The noise of rows is that of the points without these offsets.
+    """
+    log_x, log_y = points.scaled(points.x), np.log(points.y)
+    weights = np.ones(len(log_y)) if points.sd is None else points.y / points.sd
+    smooth = _polynomial(log_x) * weights[:, None]
+    target = (log_y - log_y.mean()) * weights
+    around = target - smooth @ np.linalg.lstsq(smooth, target)[0]
+    known = points.noise_known and points.noise_dof > 0.0
+    parts, averaged = components(smooth, around, runs, weights, known=known), _average(points)
+    if parts is None or parts.ratio <= 0.0:
+        return averaged
+    group = _groups(log_x)
+    share = (group[:, None] == np.arange(len(averaged.log_y))).astype(float)
+    offsets = (share / share.sum(axis=0)).T @ runs
+    if points.sd is not None:
+        ratio = parts.ratio * parts.variance * averaged.dof / averaged.prior_squares
+        return replace(averaged, noise=averaged.noise + ratio * offsets @ offsets.T, run=1.0 + ratio)
+    both = np.linalg.lstsq(np.concatenate([smooth, runs], axis=1), target)[0]
+    rows = _average(replace(points, y=np.exp(log_y - runs @ both[smooth.shape[1] :])))
+    return replace(
+        averaged,
+        noise=rows.noise + parts.ratio * offsets @ offsets.T,
+        prior_squares=rows.prior_squares,
+        dof=max(rows.dof - (runs.shape[1] - 1.0), NOISE_DOF),
+        run=1.0 + parts.ratio,
+    )
+
+
+def _polynomial(log_x: Array) -> Array:
+    """Columns [m, k] of a polynomial in the logarithms of the scales, of more terms with more of them."""
+    columns = [np.ones(len(log_x))]
+    for axis in log_x.T:
+        degree = int(np.clip(len(np.unique(np.round(axis, 9))) // 3, 1, MOST_DEGREE))
+        columns += [axis**power for power in range(1, degree + 1)]
+    if log_x.shape[1] > 1:
+        columns.append(log_x[:, 0] * log_x[:, 1])
+    return np.stack(columns, axis=1)
+
+
 def thinned(points: Points) -> Points:
     """The points of a dense grid averaged (geometric means of scales and losses), for fits of single laws.
 
@@ -86,12 +151,20 @@ def thinned(points: Points) -> Points:
     log_x = np.log(points.x)
     if points.x.shape[1] == 1 or points.draws is not None or _same_scale(log_x).max() < MOST_CELLS:
         return points
-    group = groups(points)
+    group, runs = groups(points), points.runs
+    if runs is not None:
+        group = _numbered(np.column_stack([group, runs]))
     n = np.bincount(group).astype(float)
     mean = np.stack([np.bincount(group, axis) / n for axis in log_x.T], axis=1)
     losses = np.exp(np.bincount(group, np.log(points.y)) / n)
     relative = None if points.sd is None else np.sqrt(np.bincount(group, (points.sd / points.y) ** 2)) / n
-    return replace(points, x=np.exp(mean), y=losses, sd=None if relative is None else losses * relative)
+    return replace(
+        points,
+        x=np.exp(mean),
+        y=losses,
+        sd=None if relative is None else losses * relative,
+        runs=None if runs is None else runs[np.unique(group, return_index=True)[1]],
+    )
 
 
 def robust_weights(points: Points) -> Array:

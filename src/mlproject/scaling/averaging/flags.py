@@ -8,7 +8,7 @@ import numpy as np
 
 from mlproject.scaling.averaging.posterior import Posterior
 from mlproject.scaling.fitting.points import Points
-from mlproject.scaling.fitting.verdict import rises, rising_axes
+from mlproject.scaling.fitting.slopes import rises, rising_axes
 
 LEAST_SAMPLES = 20.0  # effective sample size below which a posterior is flagged
 LEAST_WEIGHT = 0.05  # of a law for this flag

@@ -27,8 +27,8 @@ from mlproject.scaling.averaging.averaged_points import (
 )
 from mlproject.scaling.averaging.discrepancy import condition, discrepancies
 from mlproject.scaling.averaging.importance_sampling import log_sum
-from mlproject.scaling.fitting.least_squares import huber
 from mlproject.scaling.fitting.points import Points
+from mlproject.scaling.fitting.robust import huber
 from mlproject.scaling.laws.law import Array, ScalingLaw
 from mlproject.scaling.laws.several_axes import COUPLED, PRODUCT, SEPARABLE
 

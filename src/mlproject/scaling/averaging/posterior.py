@@ -85,7 +85,7 @@ class Posterior:
             mean, factor, variance = predict_points(
                 self.points, self.given[h], fitted[rows], at, new[rows], self.level
             )
-            means[rows], run[rows] = mean, variance
+            means[rows], run[rows] = mean, variance * self.points.run
             spread[rows] = variance[:, None] * factor + self.points.shared
         return means, spread, run, self.dof
 
@@ -118,7 +118,7 @@ class Posterior:
             mean, _, variance = predict_points(self.points, given, fitted[rows], at, new[rows], self.level)
             means[rows] = mean
             within += variance.sum() * predictive_covariance(self.points, given, at, self.level)
-            run += float(variance.sum())
+            run += float(variance.sum()) * self.points.run
         return means, within / n + self.points.shared, run / n
 
 

@@ -8,7 +8,7 @@ Sources: Dawid 1984 (J. R. Statist. Soc. A 147, 278), prequential scoring; Tashm
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ FAMILY = {
 }  # laws with a common limit share its prior
 PRIOR_SHARE = 0.5  # of the weights: a few cuts can favour a law by chance
 MOST_FIXED = 0.5  # of the weights, of laws whose level is fixed
+LEAST_EVIDENCE = 2.0  # ln of the Bayes factor over every other law from which on a law is admitted
+ADMITTED_SHARE = 0.5  # of the weights, of the admitted law
 TEMPERED = 0.5  # power of the evidence for joint laws that are also scored by rolling origin
 LEFT_OUT = (0.08, 0.15, 0.22)  # of the range of sizes, for each cut
 REACH = 0.17  # of the range of sizes beyond a cut that is scored
@@ -83,6 +85,15 @@ def limit_fixed_levels(weights: Array, fixed: NDArray[np.bool_]) -> Array:
     if share <= MOST_FIXED or fixed.all():
         return weights
     return np.where(fixed, weights * MOST_FIXED / share, weights * (1.0 - MOST_FIXED) / (1.0 - share))
+
+
+def admits(evidence: float, others: Sequence[float], n_points: int) -> bool:
+    """Whether a law that no curve is expected to follow is averaged too: its Bayes factor is at least e^2.
+
+    Averaged with every curve, a law that reaches zero would pull the lower limits of all predictions there.
+    Positive evidence begins at a factor of 3 (Kass and Raftery 1995, J. Amer. Statist. Assoc. 90, 773).
+    """
+    return n_points >= LEAST_SCALES and evidence > max(others) + LEAST_EVIDENCE
 
 
 def rolling_scores(points: Points, members: Mapping[str, ScalingLaw]) -> tuple[dict[str, float], int]:

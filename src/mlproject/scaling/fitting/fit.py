@@ -6,7 +6,7 @@ The estimator is variable projection on log losses (``least_squares``). Interval
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,21 +24,32 @@ from mlproject.scaling.fitting.intervals import (
 )
 from mlproject.scaling.fitting.least_squares import (
     LeastSquares,
-    huber_weights,
     one_thread,
-    refine,
     refit,
     solve,
 )
-from mlproject.scaling.fitting.points import Points, Prediction, horizon, read_points, read_scales
-from mlproject.scaling.fitting.profile_likelihood import Profile, condition_number, prediction_limits, profile
+from mlproject.scaling.fitting.points import (
+    Points,
+    Prediction,
+    horizon,
+    read_influence,
+    read_points,
+    read_scales,
+)
+from mlproject.scaling.fitting.profile_likelihood import (
+    Profile,
+    condition_number,
+    gradients_of,
+    prediction_limits,
+    profile,
+)
+from mlproject.scaling.fitting.robust import refit_robustly
+from mlproject.scaling.fitting.shared_noise import Components, noise_with_runs, share_noise
 from mlproject.scaling.fitting.verdict import Evidence, FitVerdict, find_verdict
 from mlproject.scaling.laws import find_law
 from mlproject.scaling.laws.law import Array, ScalingLaw
 
 LINEAR = "linear loss"
-ROBUST_ROUNDS = 30  # of reweighting in the robust refit
-ROBUST_CHANGE = 1e-5  # relative change at which it ends: a fraction of a standard error is enough
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +60,7 @@ class Fit:
     ``identified`` names the parameters that the data pin down; the others have an interval at most.
     ``robust`` are the parameters under Huber's loss. ``residuals`` [m] are ln y - ln L. ``condition`` is the
     condition number of the scaled information matrix. ``held_out_error`` is ln(predicted / observed) at the
-    largest scale when fitted without it.
+    largest scale when fitted without it. ``shared`` is the noise that rows of a run share, where they do.
     """
 
     law: str
@@ -72,11 +83,18 @@ class Fit:
     spread: Array = field(repr=False)
     refits: Refits | None = field(repr=False)
     noise: Noise = field(repr=False)
+    shared: Components | None = field(default=None, repr=False)
 
     @property
     def from_draws(self) -> bool:
         """Whether intervals are those of replicates of the losses, which then hold all of the noise."""
         return self.refits is not None and not self.noise.partial
+
+    @property
+    def problem(self) -> LeastSquares:
+        """The least-squares problem that was solved."""
+        problem = self.points.problem(find_law(self.law), linear=self.space == LINEAR)
+        return problem if self.shared is None else self.shared.whitened(problem)
 
     def mean(self, x: ArrayLike) -> Array:
         """Losses [n] of the law at x [n] or [n, axes], without the search for their intervals."""
@@ -115,11 +133,16 @@ class Fit:
 
     def _profile_limits(self, log_x: Array) -> tuple[Array, Array]:
         """Lowest and highest ln L [n] inside the 95 % region: over all profiles, and of the prediction."""
-        problem = self.points.problem(find_law(self.law), linear=self.space == LINEAR)
-        ends = np.stack(prediction_limits(problem, self.theta, self.noise.limit, log_x))
+        ends = np.stack(prediction_limits(self.problem, self.theta, self.noise.limit, log_x))
         ends += np.log(self.points.loss_unit)
         along = self._log_mean(self.spread, log_x)
-        return np.minimum(along.min(axis=0), ends[0]), np.maximum(along.max(axis=0), ends[1])
+        low, high = np.minimum(along.min(axis=0), ends[0]), np.maximum(along.max(axis=0), ends[1])
+        if self.shared is None:
+            return low, high
+        middle = self._log_mean(self.theta[None], log_x)[0]
+        gradients = gradients_of(lambda theta: self._log_mean(theta, log_x), self.theta)
+        share = self.shared.factors(gradients) / self.noise.factor
+        return middle - share * (middle - low), middle + share * (high - middle)
 
     def _log_mean(self, theta: Array, log_x: Array) -> Array:
         """ln L [g, n] in the unit of the data at scaled parameters [g, p]."""
@@ -137,6 +160,7 @@ def fit(
     influence: ArrayLike | None = None,
     ceiling: float | None = None,
     noise_dof: float = float("inf"),
+    runs: Sequence[object] | None = None,
     space: str = "log",
 ) -> Fit:
     """Fit a law by name to losses y [m] at scales x [m] or [m, axes].
@@ -146,27 +170,18 @@ def fit(
     ``influence`` [n, m] is the influence of every image on each y and adds the acceleration of BCa intervals.
     ``ceiling`` is the uninformed loss (ln of the number of classes) for laws that are bounded by it.
     ``noise_dof`` are the degrees of freedom behind ``sd`` and ``draws``: 0 where they hold only part of the
-    noise (see ``Points``). ``space`` is "log" (relative errors) or "linear" (absolute). No randomness.
+    noise (see ``Points``). ``runs`` [m] labels rows that share an offset, such as those of one training.
+    ``space`` is "log" (relative errors) or "linear" (absolute). No randomness.
 
     Raises: BadInput for values that no law can be fitted to.
     """
     form = find_law(law)
-    points = read_points(x, y, sd=sd, draws=draws, ceiling=ceiling, noise_dof=noise_dof)
+    points = read_points(x, y, sd=sd, draws=draws, ceiling=ceiling, noise_dof=noise_dof, runs=runs)
     if points.x.shape[1] != form.axes:
         raise BadInput(f"law {law!r} has {form.axes} axes and x has {points.x.shape[1]}")
     if space not in ("log", "linear"):
         raise BadInput(f"space must be 'log' or 'linear' and is {space!r}")
     return fit_points(points, form, linear=space == "linear", influence=read_influence(influence, points))
-
-
-def read_influence(influence: ArrayLike | None, points: Points) -> Array | None:
-    """Influence [n, m] of images on ln y; raises BadInput without draws or of another shape."""
-    if influence is None:
-        return None
-    values = np.asarray(influence, dtype=np.float64)
-    if points.draws is None or values.ndim != 2 or values.shape[1] != len(points.y):
-        raise BadInput(f"influence {values.shape} must be [images, {len(points.y)}], beside draws")
-    return np.asarray(values / points.y)
 
 
 @one_thread
@@ -175,19 +190,22 @@ def fit_points(
 ) -> Fit:
     """Fit a law to checked points; ``influence`` [n, m] is that of images on ln y."""
     problem = points.problem(law, linear=linear)
-    theta = solve(problem)[0]
-    n_free = law.n_free(points.ceiling)
-    dof = len(points.y) - n_free
-    cost = float(problem.cost(theta[None])[0])
-    noise = estimate_noise(cost, dof, known=points.noise_known, noise_dof=points.noise_dof)
-    profiles = _profile_or_point(problem, theta, noise)
+    problem, theta, shared = share_noise(problem, solve(problem)[0], points)
+    dof = len(points.y) - law.n_free(points.ceiling)
+    noise = estimate_noise(
+        float(problem.cost(theta[None])[0]), dof, known=points.noise_known, noise_dof=points.noise_dof
+    )
+    if shared is not None:
+        noise = noise_with_runs(noise, shared, points, law, theta)
+    profiles = profile(problem, theta, noise.limit)
     refits = None
     if points.draws is not None:
-        refitted = refit(points.problem(law, linear=linear, draws=True), theta)
+        drawn = points.problem(law, linear=linear, draws=True)
+        refitted = refit(drawn if shared is None else shared.whitened(drawn), theta)
         on_parameters = None if influence is None else parameter_influence(problem, theta, influence)
         refits = Refits(draws=refitted, influence=on_parameters)
     parameters = _parameters(problem, points, theta, profiles, noise, refits)
-    robust = _robust_refit(problem, theta) if dof >= 2 else theta
+    robust = refit_robustly(problem, theta) if dof >= 2 else theta
     fitted = Evidence(
         points=points,
         law=law,
@@ -198,7 +216,7 @@ def fit_points(
         noise=noise,
         robust=physical_values(points, law, robust),
     )
-    return _report(fitted, find_verdict(fitted), dof=dof, linear=linear, refits=refits)
+    return _report(fitted, find_verdict(fitted), dof=dof, linear=linear, refits=refits, shared=shared)
 
 
 def _parameters(
@@ -219,7 +237,7 @@ def _parameters(
         if not noise.partial:
             return drawn
     profiled = estimate_parameters(points, problem.law, theta, profiles, noise, None)
-    profiled = widen_amplitudes(points, problem, theta, noise, profiled)
+    profiled = noise.narrowed(widen_amplitudes(points, problem, theta, noise, profiled))
     if drawn is None:
         return profiled
     return {name: estimate.united(drawn[name]) for name, estimate in profiled.items()}
@@ -231,19 +249,15 @@ def physical_values(points: Points, law: ScalingLaw, theta: Array) -> dict[str, 
     return {name: float(value[0]) for name, value in values.items()}
 
 
-def _robust_refit(problem: LeastSquares, theta: Array) -> Array:
-    """Huber's fit from the optimum, with two steps for each reweighting: not to full precision."""
-    for _ in range(ROBUST_ROUNDS):
-        robust = np.sqrt(huber_weights(problem.residuals(theta[None])[0].real))
-        new = refine(problem.of(problem.y, problem.weights * robust), theta[None], rounds=2)[0]
-        moved = np.max(np.abs(new - theta) / (np.abs(theta) + 1e-6))
-        theta = new
-        if moved < ROBUST_CHANGE:
-            break
-    return theta
-
-
-def _report(fitted: Evidence, verdict: FitVerdict, *, dof: int, linear: bool, refits: Refits | None) -> Fit:
+def _report(
+    fitted: Evidence,
+    verdict: FitVerdict,
+    *,
+    dof: int,
+    linear: bool,
+    refits: Refits | None,
+    shared: Components | None,
+) -> Fit:
     points, law, theta = fitted.points, fitted.law, fitted.theta
     mean = law.mean(theta[None], fitted.problem.log_x)[0].real
     residuals = np.log(points.y / points.loss_unit) - np.log(mean)
@@ -258,7 +272,7 @@ def _report(fitted: Evidence, verdict: FitVerdict, *, dof: int, linear: bool, re
         n_scales=points.n_scales,
         dof=dof,
         residuals=residuals,
-        residual_sd=_run_sd(points, residuals, dof),
+        residual_sd=points.run_sd(residuals, dof),
         space=LINEAR if linear else "log loss",
         held_out_error=held_out_error(points, law, linear=linear),
         condition=condition_number(fitted.problem, theta),
@@ -268,6 +282,7 @@ def _report(fitted: Evidence, verdict: FitVerdict, *, dof: int, linear: bool, re
         spread=fitted.profiles.paths if refits is None or fitted.noise.partial else refits.draws,
         refits=refits,
         noise=fitted.noise,
+        shared=shared,
     )
 
 
@@ -281,17 +296,3 @@ def held_out_error(points: Points, law: ScalingLaw, *, linear: bool = False) -> 
     theta = solve(part.problem(law, linear=linear))
     predicted = law.mean(theta, part.scaled(points.x[~smaller]))[0].real * part.loss_unit
     return float(np.mean(np.log(np.maximum(predicted, 1e-300)) - np.log(points.y[~smaller])))
-
-
-def _profile_or_point(problem: LeastSquares, theta: Array, noise: Noise) -> Profile:
-    if np.isfinite(noise.factor):
-        return profile(problem, theta, noise.limit)
-    every = np.ones(len(theta), bool)
-    return Profile(paths=theta[None], open_low=every, open_high=every)
-
-
-def _run_sd(points: Points, residuals: Array, dof: int) -> float:
-    """Relative standard deviation of one run around the law: from residuals, at least the known noise."""
-    estimated = float(np.sqrt(np.sum(residuals**2) / dof)) if dof > 0 else 0.0
-    known = 0.0 if points.sd is None else float(np.sqrt(np.mean((points.sd / points.y) ** 2)))
-    return max(estimated, known)

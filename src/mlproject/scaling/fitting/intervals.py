@@ -12,7 +12,7 @@ skewed losses lie too high.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -77,7 +77,9 @@ class Noise:
     Known noise has variance 1 and the normal factor, or that of Student's t where it was itself estimated
     with few degrees of freedom, unless the residuals reject it at 5 % (chi-square or F): then the law or the
     noise is wrong, and the variance is estimated from the residuals with the factor of Student's t. Noise of
-    which only a ``partial`` source is known has the variance of the residuals, at least 1, and that t.
+    which only a ``partial`` source is known has the variance of the residuals, at least 1, and that t. Where
+    rows of a run share noise, parameters differ in their degrees of freedom: ``factors`` by name, of which
+    ``factor`` is the largest.
     """
 
     variance: float
@@ -85,6 +87,20 @@ class Noise:
     dof: float
     rejected: bool = False
     partial: bool = False
+    factors: Mapping[str, float] = field(default_factory=dict)
+
+    def factor_of(self, name: str) -> float:
+        """The factor of the interval of a parameter."""
+        return self.factors.get(name, self.factor)
+
+    def narrowed(self, estimates: dict[str, Estimate]) -> dict[str, Estimate]:
+        """Intervals made with the largest factor, each brought to its own about its value."""
+        out = {}
+        for name, e in estimates.items():
+            share = self.factor_of(name) / self.factor if np.isfinite(self.factor) else 1.0
+            low, high = e.value - share * (e.value - e.low), e.value + share * (e.high - e.value)
+            out[name] = e if share == 1.0 else replace(e, low=low, high=high)
+        return out
 
     @property
     def limit(self) -> float:
@@ -187,8 +203,8 @@ def parameter_influence(problem: LeastSquares, theta: Array, influence: Array) -
     """
     low, high = problem.bounds()
     inverse = inverse_slopes(problem, theta, (low < theta) & (theta < high))
-    weights = problem.weights[0] * (problem.y[0] if problem.linear else 1.0)
-    return np.asarray(influence @ (-inverse * weights).T)
+    moved = problem.white(influence * (problem.y[0] if problem.linear else 1.0))
+    return np.asarray(moved @ -inverse.T)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,12 @@
 """Least squares for many data sets at once: closed-form amplitudes on a grid of shapes, then refinement.
 
 Sources: Golub and Pereyra 2003 (variable projection); Levenberg 1944 and Marquardt 1963 (damping); Squire and
-Trapp 1998 (complex-step derivatives, exact to rounding); Huber 1964 (Ann. Math. Statist. 35, 73) for the
-robust loss, solved by iteratively reweighted least squares (Holland and Welsch 1977).
+Trapp 1998 (complex-step derivatives, exact to rounding).
 
 Residuals are w (ln y - ln L) in *log* space or w (y - L) in *linear* space; their squares are summed, never
-averaged. The result is deterministic and, since the data are scaled, independent of units.
+averaged. The result is deterministic and, since the data are scaled, independent of units. Where rows of a
+run share an offset, residuals are whitened: V^-1/2 with V = 1 + ratio w w' within each run (generalised least
+squares; Aitken 1935, Proc. Roy. Soc. Edinburgh 55, 42).
 """
 
 from __future__ import annotations
@@ -29,8 +30,6 @@ STARTS = 12  # best grid cells that are refined, for laws with many shapes
 AT_ONCE = 2000  # losses of all data sets together up to which derivatives are taken in one call
 FEW = 64  # data sets up to which steps are solved by QR
 STEP = 1e-20  # of complex-step derivatives, far below rounding
-EFFICIENT = 1.345  # limit of Huber's loss in robust deviations: 95 % efficiency for Gaussian residuals
-HUBER_ROUNDS = 500  # of reweighting, at most
 
 
 def one_thread(function: Callable[P, R]) -> Callable[P, R]:
@@ -54,7 +53,8 @@ class LeastSquares:
     """Fits of one law to data sets that share their scales.
 
     Shapes: ``log_x`` [m, axes] and ``y`` [b, m] are scaled, ``weights`` are [b, m] or [1, m].
-    ``without_floor`` fixes E at zero.
+    ``without_floor`` fixes E at zero. ``runs`` [m, g] marks the rows of each run, whose offset has ``ratio``
+    times the variance of a weighted residual.
     """
 
     law: ScalingLaw
@@ -64,6 +64,8 @@ class LeastSquares:
     linear: bool = False
     ceiling: float | None = None
     without_floor: bool = False
+    runs: Array | None = None
+    ratio: float = 0.0
 
     def residuals(self, theta: NDArray[np.inexact]) -> NDArray[np.inexact]:
         """Weighted residuals [b, m] at parameters [b, p], real or complex."""
@@ -71,9 +73,19 @@ class LeastSquares:
 
     def _weighted(self, mean: NDArray[np.inexact]) -> NDArray[np.inexact]:
         if self.linear:
-            return np.asarray(self.weights * (self.y - mean))
+            return self.white(self.y - mean)
         floor = np.where(mean.real > TINY, mean, TINY)
-        return np.asarray(self.weights * (np.log(self.y) - np.log(floor)))
+        return self.white(np.log(self.y) - np.log(floor))
+
+    def white(self, values: NDArray[np.inexact]) -> NDArray[np.inexact]:
+        """Weighted values [b, m] without the correlation of the rows of a run."""
+        weighted = np.asarray(self.weights * values)
+        if self.runs is None:
+            return weighted
+        size = self.weights**2 @ self.runs
+        share = (1.0 - 1.0 / np.sqrt(1.0 + self.ratio * size)) / np.maximum(size, TINY)
+        offsets = share * ((self.weights * weighted) @ self.runs)
+        return np.asarray(weighted - self.weights * (offsets @ self.runs.T))
 
     def cost(self, theta: Array) -> Array:
         """Sum of squared weighted residuals [b]."""
@@ -93,11 +105,19 @@ class LeastSquares:
         return np.stack(columns, axis=2)
 
     def bounds(self) -> tuple[Array, Array]:
-        """Bounds of the parameters; equal ones for a known ceiling and for a floor that is left out."""
+        """Bounds of the parameters; equal ones for a known ceiling and for a floor that is left out.
+
+        The mean loss, which is 1, lies between the floor and the ceiling of a bounded law: else the two could
+        change places, as under a loss that rises.
+        """
         low, high = self.law.bounds()
-        if self.law.ceiling is not None and self.ceiling is not None:
+        if self.law.ceiling is not None:
             index = self.law.names.index(self.law.ceiling)
-            low[index] = high[index] = self.ceiling
+            low[index] = 1.0
+            if self.ceiling is not None:
+                low[index] = high[index] = self.ceiling
+            if "E" in self.law.names:
+                high[self.law.names.index("E")] = min(1.0, low[index])
         if self.without_floor:
             high[self.law.names.index("E")] = 0.0
         return low, high
@@ -270,28 +290,3 @@ def _damped(slopes: Array, residual: Array, damping: Array) -> Array:
     q, r = np.linalg.qr(tall)
     right = np.einsum("bmp,bm->bp", q[:, : slopes.shape[1]], residual)
     return np.asarray(np.linalg.solve(r, right[..., None])[..., 0])
-
-
-def huber(problem: LeastSquares, *, delta: float | None = None, rounds: int = HUBER_ROUNDS) -> Array:
-    """The scaled parameters [p] that minimise the summed Huber loss of one data set.
-
-    Hoffmann et al. 2022 and Besiroglu et al. 2024 use ``delta`` = 0.001 on ln L; the default is
-    ``EFFICIENT`` robust standard deviations of the residuals.
-    """
-    theta = solve(problem)[0]
-    for _ in range(rounds):
-        residual = problem.residuals(theta[None])[0]
-        weighted = problem.of(problem.y, problem.weights * np.sqrt(huber_weights(residual, delta)))
-        new = refine(weighted, theta[None], rounds=30)[0]
-        moved = np.max(np.abs(new - theta) / (np.abs(theta) + 1e-9))
-        theta = new
-        if moved < 1e-9:
-            break
-    return np.asarray(theta)
-
-
-def huber_weights(residual: Array, delta: float | None = None) -> Array:
-    """1 within delta, delta / |residual| beyond."""
-    spread = max(float(np.median(np.abs(residual))) / 0.6745, 1e-12)
-    limit = EFFICIENT * spread if delta is None else delta
-    return np.asarray(np.minimum(1.0, limit / np.maximum(np.abs(residual), 1e-300)))

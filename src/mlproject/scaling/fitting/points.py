@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +20,8 @@ class Points:
     ``sd`` [m] is the standard deviation of y where it is known, ``draws`` [b, m] are replicates of y, and
     ``ceiling`` is the uninformed loss where it is known. ``noise_dof`` are the degrees of freedom behind
     ``sd``: infinite where it is known, those of repeated runs where it was estimated from them, 0 where it
-    is only part of the noise (images, but not seeds).
+    is only part of the noise (images, but not seeds). ``runs`` [m] numbers the runs (or models, or other
+    groups) whose rows share an offset, where that is stated.
     """
 
     x: Array
@@ -28,6 +30,7 @@ class Points:
     draws: Array | None = None
     ceiling: float | None = None
     noise_dof: float = float("inf")
+    runs: NDArray[np.intp] | None = None
 
     @property
     def log_unit(self) -> Array:
@@ -43,6 +46,11 @@ class Points:
     def n_scales(self) -> int:
         """Number of distinct rows of x."""
         return len(np.unique(self.x, axis=0))
+
+    @property
+    def n_runs(self) -> int:
+        """Number of stated runs; 0 where none are."""
+        return 0 if self.runs is None else int(self.runs.max()) + 1
 
     @property
     def noise_known(self) -> bool:
@@ -69,12 +77,19 @@ class Points:
         )
 
     def first_of_each(self) -> NDArray[np.bool_]:
-        """Marks rows that repeat no earlier one in scale, loss and noise; all rows where there are draws."""
+        """Marks rows that repeat no earlier one in scale, loss, noise and run; all of them with draws."""
         if self.draws is not None:
             return np.ones(len(self.y), dtype=bool)
         noise = np.zeros(len(self.y)) if self.sd is None else self.sd
-        _, first = np.unique(np.column_stack([self.x, self.y, noise]), axis=0, return_index=True)
+        run = np.zeros(len(self.y)) if self.runs is None else self.runs
+        _, first = np.unique(np.column_stack([self.x, self.y, noise, run]), axis=0, return_index=True)
         return np.isin(np.arange(len(self.y)), first)
+
+    def run_sd(self, residuals: Array, dof: int) -> float:
+        """Relative standard deviation of one run around a law: of residuals [m], at least the known noise."""
+        estimated = float(np.sqrt(np.sum(residuals**2) / dof)) if dof > 0 else 0.0
+        known = 0.0 if self.sd is None else float(np.sqrt(np.mean((self.sd / self.y) ** 2)))
+        return max(estimated, known)
 
     def take(self, rows: NDArray[np.bool_]) -> Points:
         """The rows of a mask."""
@@ -85,6 +100,7 @@ class Points:
             draws=None if self.draws is None else self.draws[:, rows],
             ceiling=self.ceiling,
             noise_dof=self.noise_dof,
+            runs=None if self.runs is None else np.unique(self.runs[rows], return_inverse=True)[1],
         )
 
 
@@ -96,6 +112,7 @@ def read_points(
     draws: ArrayLike | None = None,
     ceiling: float | None = None,
     noise_dof: float = float("inf"),
+    runs: Sequence[object] | None = None,
 ) -> Points:
     """Check the arguments of a fit.
 
@@ -114,6 +131,22 @@ def read_points(
         raise BadInput(f"a law needs at least two points and got {len(losses)}")
     if ceiling is not None and not (np.isfinite(ceiling) and ceiling > 0):
         raise BadInput(f"the ceiling must be a positive loss and is {ceiling}")
+    noise, replicates = _read_noise(losses, sd, draws)
+    return Points(
+        x=scales,
+        y=losses,
+        sd=noise,
+        draws=replicates,
+        ceiling=ceiling,
+        noise_dof=noise_dof,
+        runs=None if runs is None else _numbered(runs, len(losses)),
+    )
+
+
+def _read_noise(
+    losses: Array, sd: ArrayLike | None, draws: ArrayLike | None
+) -> tuple[Array | None, Array | None]:
+    """Standard deviations [m], by default those of the replicates, and replicates [b, m] of losses [m]."""
     replicates = None if draws is None else _positive("draws", draws)
     if replicates is not None and (
         replicates.ndim != 2 or replicates.shape[1] != len(losses) or len(replicates) < 2
@@ -124,7 +157,14 @@ def read_points(
         raise BadInput(f"sd {noise.shape} must have one value per loss, {losses.shape}")
     if noise is None and replicates is not None:
         noise = np.maximum(np.std(np.log(replicates), axis=0, ddof=1), 1e-9) * losses
-    return Points(x=scales, y=losses, sd=noise, draws=replicates, ceiling=ceiling, noise_dof=noise_dof)
+    return noise, replicates
+
+
+def _numbered(runs: Sequence[object], n: int) -> NDArray[np.intp]:
+    labels = [str(run) for run in runs]
+    if len(labels) != n:
+        raise BadInput(f"runs must have one label per loss, {n}, and has {len(labels)}")
+    return np.unique(labels, return_inverse=True)[1]
 
 
 def _positive(name: str, values: ArrayLike) -> Array:
@@ -141,6 +181,16 @@ def _positive(name: str, values: ArrayLike) -> Array:
         )
         raise BadInput(f"{name} must be positive finite numbers; {where}")
     return array
+
+
+def read_influence(influence: ArrayLike | None, points: Points) -> Array | None:
+    """Influence [n, m] of images on ln y; raises BadInput without draws or of another shape."""
+    if influence is None:
+        return None
+    values = np.asarray(influence, dtype=np.float64)
+    if points.draws is None or values.ndim != 2 or values.shape[1] != len(points.y):
+        raise BadInput(f"influence {values.shape} must be [images, {len(points.y)}], beside draws")
+    return np.asarray(values / points.y)
 
 
 def scale_text(value: float) -> str:

@@ -63,8 +63,12 @@ def profile(problem: LeastSquares, theta: Array, limit: float) -> Profile:
     """Profile every parameter of one data set around its optimum [p], refitting the others.
 
     Where the law without its floor fits within the limit too, its profiles belong to the region: at the edge
-    E = 0 the refitted parameters would otherwise miss the lowest predictions.
+    E = 0 the refitted parameters would otherwise miss the lowest predictions. An infinite limit, where no
+    degree of freedom is left, gives the optimum alone.
     """
+    if not np.isfinite(limit):
+        every = np.ones(len(theta), bool)
+        return Profile(paths=theta[None], open_low=every, open_high=every)
     full = profiles(problem, theta, limit)
     if "E" not in problem.law.names or theta[problem.law.names.index("E")] < 0:
         return full
@@ -247,9 +251,10 @@ def _with_observation(
     sets, losses = np.arange(n_targets), np.exp(np.clip(target, -300.0, 300.0))
     added[sets, row] = losses
     weights[sets, row] = strength / losses if problem.linear else strength
-    repeated = problem.repeat(n_targets)
+    repeated, runs = problem.repeat(n_targets), problem.runs
     return replace(
         repeated,
+        runs=None if runs is None else np.concatenate([runs, np.zeros((n, runs.shape[1]))]),
         log_x=np.concatenate([problem.log_x, at]),
         y=np.concatenate([repeated.y, added], axis=1),
         weights=np.concatenate([repeated.weights, weights], axis=1),

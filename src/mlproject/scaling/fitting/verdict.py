@@ -13,17 +13,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlproject.scaling.fitting.intervals import LOSSES, Estimate, Noise, estimate_noise, t_interval
+from mlproject.scaling.fitting.intervals import LOSSES, Estimate, Noise
 from mlproject.scaling.fitting.least_squares import LeastSquares
 from mlproject.scaling.fitting.points import Points, scale_text
 from mlproject.scaling.fitting.profile_likelihood import Profile
+from mlproject.scaling.fitting.slopes import FLAT_WITHIN, average_slopes, is_flat
 from mlproject.scaling.laws import scales_needed
 from mlproject.scaling.laws.law import Array, ScalingLaw
 
 SCALING, FLAT, UNIDENTIFIABLE = "scaling", "flat", "not identifiable"
 EXPONENTS = {"alpha", "beta", "gamma", "delta", "alpha1"}
-FLAT_WITHIN = 0.1  # an average slope within -/+ this is flat: at most a fifth of the loss per decade
-ROUNDING = 1e-9  # smaller slopes are those of a constant in floating point
 COLLINEAR = 0.995  # correlation of ln N and ln D above which a design is a line
 LEAST_VALUES = 3  # distinct values of each axis of a grid
 DECADE = 10.0
@@ -151,52 +150,6 @@ def exponents(law: ScalingLaw) -> tuple[str, ...]:
     return tuple(shape.name for shape in law.shapes if shape.name in EXPONENTS)
 
 
-def average_slopes(points: Points) -> tuple[Estimate, ...]:
-    """Minus the slopes of ln y over ln x, one for each axis; none without a degree of freedom.
-
-    Weighted least squares with a constant and ln x of every axis, which for one axis is the optimum of the
-    power law.
-    """
-    log_x = points.scaled(points.x)
-    if points.n_scales < 2:
-        return ()
-    weights = np.ones(len(points.y)) if points.sd is None else points.y / points.sd
-    design = np.concatenate([np.ones((len(log_x), 1)), -log_x], axis=1) * weights[:, None]
-    inverse = np.linalg.pinv(design, rcond=1e-10)
-    target = np.log(points.y / points.loss_unit) * weights
-    coefficients = inverse @ target
-    dof = len(points.y) - int(np.linalg.matrix_rank(design))
-    noise = estimate_noise(
-        float(np.sum((target - design @ coefficients) ** 2)),
-        dof,
-        known=points.noise_known,
-        noise_dof=points.noise_dof,
-    )
-    if not np.isfinite(noise.factor):
-        return ()
-    errors = np.linalg.norm(inverse, axis=1) * np.sqrt(noise.variance)
-    return tuple(
-        t_interval(float(coefficients[j]), float(errors[j]), noise.dof) for j in range(1, design.shape[1])
-    )
-
-
-def is_flat(slope: Estimate) -> bool:
-    """Whether the interval of a slope includes 0 and nothing steeper than ``FLAT_WITHIN``."""
-    steepest = max(-slope.low, slope.high)
-    return steepest <= ROUNDING or (slope.holds(0.0) and steepest <= FLAT_WITHIN)
-
-
-def rises(points: Points) -> bool:
-    """Whether the loss rises along its only axis, which only a power law can follow."""
-    return points.x.shape[1] == 1 and bool(rising_axes(points))
-
-
-def rising_axes(points: Points) -> tuple[int, ...]:
-    """Axes, counted from 1, along which the loss rises."""
-    slopes = enumerate(average_slopes(points), 1)
-    return tuple(axis for axis, slope in slopes if slope.high < 0.0 and not is_flat(slope))
-
-
 def find_flags(fitted: Evidence) -> list[str]:
     """Warnings to show beside the parameters."""
     low, high = fitted.problem.bounds()
@@ -221,7 +174,7 @@ def sensitive_to_outliers(fitted: Evidence) -> list[str]:
         estimate = fitted.parameters.get(name)
         if estimate is None or not np.isfinite(estimate.width):
             continue
-        error = max(estimate.width / (2.0 * fitted.noise.factor), 1e-6 * abs(estimate.value))
+        error = max(estimate.width / (2.0 * fitted.noise.factor_of(name)), 1e-6 * abs(estimate.value))
         if abs(fitted.robust[name] - estimate.value) > error:
             change = f"{name} changes to {fitted.robust[name]:.3g} under a robust loss"
             flags.append(f"{change}, by more than one standard error")

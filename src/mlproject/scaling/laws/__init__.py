@@ -8,7 +8,7 @@ from mlproject.errors import BadInput, unknown
 from mlproject.scaling.laws.bounded import BOUNDED, BOUNDED_SUM, M4, OVERFITTING, ROSENFELD
 from mlproject.scaling.laws.broken import BNSL1, BNSL1_NO_FLOOR, BNSL2, BNSL2_NO_FLOOR
 from mlproject.scaling.laws.law import ScalingLaw
-from mlproject.scaling.laws.one_axis import M3, POWER, POWER_FLOOR, SHIFTED, ZHAI
+from mlproject.scaling.laws.one_axis import LOG_LINEAR, M3, POWER, POWER_FLOOR, SHIFTED, ZHAI
 from mlproject.scaling.laws.several_axes import (
     COUPLED,
     INTERACTION,
@@ -32,6 +32,7 @@ ONE_AXIS = (
     BNSL2,
     BNSL1_NO_FLOOR,
     BNSL2_NO_FLOOR,
+    LOG_LINEAR,
 )
 TWO_AXES = (SEPARABLE, PRODUCT, LOG_PLANE, INTERACTION, COUPLED, KAPLAN, BOUNDED_SUM, ROSENFELD)
 THREE_AXES = (SEPARABLE3, PRODUCT3, OVERFITTING)
@@ -47,6 +48,8 @@ AVERAGED = {
     3: ("separable3", "product3"),
 }
 """Laws that are averaged where none are named, by number of axes; m4 too with a known ceiling."""
+ADMITTED = LOG_LINEAR
+"""A law of one axis that is averaged with these only where its evidence is far above theirs (``weights``)."""
 LAWS: dict[str, ScalingLaw] = {law.name: law for law in ONE_AXIS + TWO_AXES + THREE_AXES}
 
 

@@ -5,6 +5,7 @@
     shifted      L = k (x + x0)^-alpha                                Zhai et al. 2022 without its floor
     zhai         L = E + k (x + x0)^-alpha                            Zhai et al. 2022, arXiv 2106.04560
     m3           L = k (1/x + g)^alpha                         Alabdulmohsin et al. 2022, arXiv 2209.06640
+    log_linear   L = k f ln(1 + (xc / x)^(1/f))    a line in ln x far below xc, k x^-(1/f) far above it
 
 E has the unit of the loss.
 """
@@ -16,6 +17,7 @@ import numpy as np
 from mlproject.scaling.laws.law import (
     Array,
     ScalingLaw,
+    Shape,
     Span,
     Values,
     exponent,
@@ -24,6 +26,7 @@ from mlproject.scaling.laws.law import (
     plausible_exponent,
     plausible_place,
     plausible_share,
+    softplus,
     with_floor,
 )
 
@@ -56,6 +59,12 @@ def m3_basis(shape: Values, log_x: Array) -> Values:
     return np.exp(shape[:, :1] * np.log((np.exp(-log_x[:, 0]) + g) / (1.0 + g)))[..., None]
 
 
+def log_linear_basis(shape: Values, log_x: Array) -> Values:
+    """f ln(1 + (xc / x)^(1/f)) for shapes ln xc, ln f."""
+    f = np.exp(shape[:, 1:2])
+    return np.asarray(f * softplus((shape[:, :1] - log_x[:, 0]) / f))[..., None]
+
+
 def _power_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Array]:
     alpha = theta[:, 0]
     return {"alpha": alpha, "k": theta[:, 1] * loss_unit * np.exp(alpha * log_unit[0])}
@@ -79,6 +88,11 @@ def _m3_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Arra
     alpha, log_g, k = theta.T
     at_one = np.exp(alpha * (log_unit[0] - np.log1p(np.exp(log_g))))
     return {"alpha": alpha, "g": np.exp(log_g - log_unit[0]), "k": k * loss_unit * at_one}
+
+
+def _log_linear_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Array]:
+    log_xc, log_f, k = theta.T
+    return {"xc": np.exp(log_xc + log_unit[0]), "f": np.exp(log_f), "k": k * loss_unit}
 
 
 def _power_prior(z: Array, span: Span) -> Array:
@@ -106,6 +120,12 @@ def _m3_prior(z: Array, span: Span) -> Array:
     """The bend lies inside the data, as breaks do: a bend beyond the data would bend every straight curve."""
     log_g = -plausible_place(z[:, 1], span.low[0], span.high[0])
     return np.stack([plausible_exponent(z[:, 0], 0.5), log_g, np.ones(len(z))], axis=1)
+
+
+def _log_linear_prior(z: Array, span: Span) -> Array:
+    """The line ends between the last e-fold of the data and six e-folds beyond, abruptly or softly."""
+    log_xc = plausible_place(z[:, 0], span.high[0] - 1.0, span.high[0] + 6.0)
+    return np.stack([log_xc, np.log(0.3) + z[:, 1], np.ones(len(z))], axis=1)
 
 
 POWER = ScalingLaw(
@@ -161,5 +181,19 @@ M3 = ScalingLaw(
     basis=m3_basis,
     physical=_m3_units,
     prior=_m3_prior,
+    n_prior=2,
+)
+LOG_LINEAR = ScalingLaw(
+    name="log_linear",
+    formula="k f ln(1 + (xc / x)^(1/f))",
+    reference="a line in ln x that ends as a power law",
+    shapes=(
+        location("log_xc", -4.0, 12.0, 24),
+        Shape(name="log_f", low=-4.0, high=2.0, grid=(-3.0, -2.0, -1.0, 0.0, 1.0)),
+    ),
+    amplitudes=("k",),
+    basis=log_linear_basis,
+    physical=_log_linear_units,
+    prior=_log_linear_prior,
     n_prior=2,
 )
