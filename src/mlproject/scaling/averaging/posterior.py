@@ -176,14 +176,15 @@ def condition_all(points: AveragedPoints) -> list[Conditioned]:
 def log_mean(law: ScalingLaw, theta: Array, log_x: Array) -> Array:
     """ln L [s, m] up to the level."""
     with np.errstate(over="ignore", invalid="ignore"):
-        mean = np.nan_to_num(law.mean(theta, log_x).real, nan=HUGE, posinf=HUGE)
-    return np.asarray(np.log(np.clip(mean, 1.0 / HUGE, HUGE)))
+        mean = np.fmin(law.mean(theta, log_x).real, HUGE)  # HUGE for NaN too
+    return np.asarray(np.log(np.maximum(mean, 1.0 / HUGE)))
 
 
 def _parameters(law: ScalingLaw, z: Array, span: Span) -> Array:
     """Parameters of the prior at standard normal numbers; overflows over tens of decades become HUGE."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.nan_to_num(law.prior(z, span), nan=0.0, posinf=HUGE)
+        theta = law.prior(z, span)
+        return theta if np.isfinite(theta).all() else np.nan_to_num(theta, nan=0.0, posinf=HUGE)
 
 
 def _branches(floorless: NDArray[np.bool_] | None, n: int) -> list[NDArray[np.bool_]]:

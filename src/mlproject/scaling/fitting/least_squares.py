@@ -66,10 +66,8 @@ class LeastSquares:
     without_floor: bool = False
 
     def residuals(self, theta: NDArray[np.inexact]) -> NDArray[np.inexact]:
-        """Weighted residuals [b, m] at parameters [b, p], real or complex."""
-        return self._weighted(self.law.mean(theta, self.log_x))
-
-    def _weighted(self, mean: NDArray[np.inexact]) -> NDArray[np.inexact]:
+        """Weighted residuals [b, m] at parameters [b, p]."""
+        mean = self.law.mean(theta, self.log_x)
         if self.linear:
             return np.asarray(self.weights * (self.y - mean))
         floor = np.where(mean.real > TINY, mean, TINY)
@@ -80,17 +78,21 @@ class LeastSquares:
         return _sum_of_squares(self.residuals(theta).real)
 
     def jacobian(self, theta: Array) -> Array:
-        """Derivatives of the residuals [b, m, p] by complex steps, at once where a call costs most."""
+        """Derivatives of the residuals [b, m, p]: by complex steps of the shapes; amplitudes are linear."""
         b, p = theta.shape
-        if b * len(self.log_x) <= AT_ONCE:
-            moved = theta + 1j * STEP * np.eye(p)[:, None, :]
-            mean = self.law.mean(moved.reshape(p * b, p), self.log_x).reshape(p, b, -1)
-            return np.stack(list(self._weighted(mean).imag / STEP), axis=2)
-        columns = []
-        for j in range(p):
-            moved = theta + 1j * STEP * (np.arange(p) == j)
-            columns.append(self.residuals(moved).imag / STEP)
-        return np.stack(columns, axis=2)
+        q, m = self.law.n_shapes, len(self.log_x)
+        change = np.empty((b, m, p))  # of the mean, by one step of each parameter
+        at_once = q if b * m <= AT_ONCE else 1  # where a call costs most
+        for first in range(0, q, at_once):
+            moved = theta[:, :q] + 1j * STEP * np.eye(q)[first : first + at_once, None, :]
+            basis = self.law.basis(moved.reshape(-1, q), self.log_x).reshape(at_once, b, m, p - q)
+            mean = np.matmul(basis, theta[:, q:, None])[..., 0]
+            change[:, :, first : first + at_once] = np.moveaxis(mean.imag, 0, 2)
+        change[:, :, q:] = STEP * basis[0].real
+        if not self.linear:
+            level = mean[0].real[..., None]
+            change = change / np.where(level > TINY, level, np.inf)
+        return np.asarray(-np.broadcast_to(self.weights, (b, m))[..., None] * change / STEP)
 
     def bounds(self) -> tuple[Array, Array]:
         """Bounds of the parameters; equal ones for a known ceiling and for a floor that is left out."""
