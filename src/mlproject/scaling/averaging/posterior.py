@@ -10,6 +10,7 @@ samples start there too.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,8 +96,7 @@ class Posterior:
             return np.full(len(theta), self.level)
         residual = self.points.log_y - log_mean(self.law, theta, self.points.log_x)
         dof = self.points.dof + len(self.points.log_y) - 1.0
-        order = np.random.default_rng(0).permutation(len(theta))
-        offsets = special.stdtrit(dof, (order + 0.5) / len(theta))
+        offsets = _shuffled_t(dof, len(theta))
         levels = np.empty(len(theta))
         for h in np.unique(hypothesis):
             rows, given = hypothesis == h, self.given[h]
@@ -161,6 +161,13 @@ def posterior(
         level=level,
         log_evidence=log_evidence - (0.0 if level is None else LEVEL_WIDTH),
     )
+
+
+@lru_cache(256)
+def _shuffled_t(dof: float, n: int) -> Array:
+    """``n`` quantiles of Student's t in a random order."""
+    order = np.random.default_rng(0).permutation(n)
+    return np.asarray(special.stdtrit(dof, (order + 0.5) / n))
 
 
 def span_of(points: AveragedPoints) -> Span:

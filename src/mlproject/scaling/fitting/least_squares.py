@@ -31,6 +31,7 @@ FEW = 64  # data sets up to which steps are solved by QR
 STEP = 1e-20  # of complex-step derivatives, far below rounding
 EFFICIENT = 1.345  # limit of Huber's loss in robust deviations: 95 % efficiency for Gaussian residuals
 HUBER_ROUNDS = 500  # of reweighting, at most
+_identity = cache(np.eye)
 
 
 def one_thread(function: Callable[P, R]) -> Callable[P, R]:
@@ -84,15 +85,15 @@ class LeastSquares:
         change = np.empty((b, m, p))  # of the mean, by one step of each parameter
         at_once = q if b * m <= AT_ONCE else 1  # where a call costs most
         for first in range(0, q, at_once):
-            moved = theta[:, :q] + 1j * STEP * np.eye(q)[first : first + at_once, None, :]
+            moved = theta[:, :q] + 1j * STEP * _identity(q)[first : first + at_once, None, :]
             basis = self.law.basis(moved.reshape(-1, q), self.log_x).reshape(at_once, b, m, p - q)
             mean = np.matmul(basis, theta[:, q:, None])[..., 0]
-            change[:, :, first : first + at_once] = np.moveaxis(mean.imag, 0, 2)
+            change[:, :, first : first + at_once] = mean.imag.transpose(1, 2, 0)
         change[:, :, q:] = STEP * basis[0].real
         if not self.linear:
             level = mean[0].real[..., None]
             change = change / np.where(level > TINY, level, np.inf)
-        return np.asarray(-np.broadcast_to(self.weights, (b, m))[..., None] * change / STEP)
+        return np.asarray(-self.weights[..., None] * change / STEP)
 
     def bounds(self) -> tuple[Array, Array]:
         """Bounds of the parameters; equal ones for a known ceiling and for a floor that is left out."""
@@ -205,31 +206,32 @@ def refine(
     problem: LeastSquares, theta: Array, *, frozen: NDArray[np.bool_] | None = None, rounds: int = 300
 ) -> Array:
     """Bounded Levenberg-Marquardt on every data set at once; ``frozen`` [b, p] parameters stay fixed."""
-    low, high = problem.bounds()
+    bounds = low, high = problem.bounds()
     theta = np.clip(theta, low, high)
-    held = np.zeros(theta.shape, dtype=bool) if frozen is None else frozen
-    held = held | (low == high)
-    damping = np.full(len(theta), 1e-3)
+    held = np.broadcast_to(low == high, theta.shape) if frozen is None else frozen | (low == high)
+    open_, at, damping = np.arange(len(theta)), theta, np.full(len(theta), 1e-3)
     residual = problem.residuals(theta).real
     cost = _sum_of_squares(residual)
-    open_ = np.arange(len(theta))
     for _ in range(rounds):
-        part = problem.of(_rows(problem.y, open_), _rows(problem.weights, open_))
-        trial = _step(part, theta[open_], residual[open_], held[open_], damping[open_], (low, high))
-        moved_residual = part.residuals(trial).real
+        trial = _step(problem, at, residual, held, damping, bounds)
+        moved_residual = problem.residuals(trial).real
         new = _sum_of_squares(moved_residual)
-        better = new <= cost[open_]
-        gain = cost[open_] - new
-        moved = np.max(np.abs(trial - theta[open_]) / (np.abs(theta[open_]) + 1e-6), axis=1)
-        theta[open_[better]] = trial[better]
-        residual[open_[better]] = moved_residual[better]
-        done = (better & (gain <= 1e-14 * cost[open_]) & (moved < 1e-9)) | (moved < 1e-14)
-        cost[open_[better]] = new[better]
-        damping[open_] = np.where(better, damping[open_] / 5.0, damping[open_] * 6.0)
-        damping = np.clip(damping, 1e-12, 1e12)
-        open_ = open_[~done]
-        if not len(open_):
-            break
+        better = new <= cost
+        moved = np.max(np.abs(trial - at) / (np.abs(at) + 1e-6), axis=1)
+        done = (better & (cost - new <= 1e-14 * cost) & (moved < 1e-9)) | (moved < 1e-14)
+        at = np.where(better[:, None], trial, at)
+        residual = np.where(better[:, None], moved_residual, residual)
+        cost = np.where(better, new, cost)
+        damping = np.clip(np.where(better, damping / 5.0, damping * 6.0), 1e-12, 1e12)
+        if done.any():
+            theta[open_[done]] = at[done]
+            rest = ~done
+            open_, at, held = open_[rest], at[rest], held[rest]
+            residual, cost, damping = residual[rest], cost[rest], damping[rest]
+            if not len(open_):
+                break
+            problem = problem.of(_rows(problem.y, rest), _rows(problem.weights, rest))
+    theta[open_] = at
     return theta
 
 
@@ -237,7 +239,7 @@ def _sum_of_squares(residual: Array) -> Array:
     return np.asarray(np.sum(residual**2, axis=1))
 
 
-def _rows(values: Array, rows: NDArray[np.intp]) -> Array:
+def _rows(values: Array, rows: NDArray[np.bool_]) -> Array:
     return values if len(values) == 1 else values[rows]
 
 
@@ -262,15 +264,14 @@ def _step(
 
 def _damped(slopes: Array, residual: Array, damping: Array) -> Array:
     """Minimise |slopes step - residual|^2 + damping step^2; by QR for few data sets, for accuracy."""
-    b, _, p = slopes.shape
+    b, m, p = slopes.shape
     if b > FEW:
-        curve = np.einsum("bmp,bmq->bpq", slopes, slopes) + damping[:, :, None] * np.eye(p)
+        curve = np.einsum("bmp,bmq->bpq", slopes, slopes) + damping[:, :, None] * _identity(p)
         return np.asarray(
             np.linalg.solve(curve, np.einsum("bmp,bm->bp", slopes, residual)[..., None])[..., 0]
         )
-    tall = np.concatenate([slopes, np.sqrt(damping)[:, :, None] * np.eye(p)], axis=1)
-    q, r = np.linalg.qr(tall)
-    right = np.einsum("bmp,bm->bp", q[:, : slopes.shape[1]], residual)
+    q, r = np.linalg.qr(np.concatenate([slopes, np.sqrt(damping)[:, :, None] * _identity(p)], axis=1))
+    right = np.einsum("bmp,bm->bp", q[:, :m], residual)
     return np.asarray(np.linalg.solve(r, right[..., None])[..., 0])
 
 
