@@ -61,13 +61,13 @@ def test_the_answer_is_the_same_twice_and_in_other_units():
 def test_predictions_and_exponents_cover_a_known_truth(floor):
     rng = np.random.default_rng(1)
     held = []
-    for _ in range(40):
+    for _ in range(24):
         x = np.repeat(np.geomspace(1.0, 30.0, 6), 3)
         y = (floor + 1.5 * x**-0.5) * np.exp(0.02 * rng.standard_normal(len(x)))
         found = average(x, y)
         predicted, truth = found.predict([300.0]), floor + 1.5 * 300.0**-0.5
         held.append([found.parameters["alpha"].holds(0.5), predicted.low[0] <= truth <= predicted.high[0]])
-    assert np.all(np.mean(held, axis=0) >= 0.87)
+    assert np.all(np.sum(held, axis=0) >= 22)  # of 24: at a coverage of 0.8 that has a chance of 11 %, at 0.7 of 1 %
 
 
 def test_a_curve_that_no_law_describes_is_covered_beyond_its_end():
