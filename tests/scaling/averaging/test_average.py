@@ -91,13 +91,13 @@ def small_data(x):
 @pytest.mark.parametrize("loss", [steepening, small_data])
 def test_a_curve_that_steepens_is_not_taken_for_one_that_levels_off(loss, seeds):
     held = []
-    for seed in range(8):
+    for seed in range(5):
         x = np.repeat(100.0 * 2.0 ** np.arange(8), seeds)
         y = loss(x) * np.exp(0.01 * np.random.default_rng(seed).standard_normal(len(x)))
         at = 12_800.0 * np.array([2.0, 10.0])
         predicted = average(x, y).predict(at)
         held.append((predicted.low <= loss(at)) & (loss(at) <= predicted.high))
-    assert np.mean(held) >= 0.7
+    assert np.mean(held) >= 0.8  # 8 of 10: at a coverage of 0.5 that has a chance of 5 %
 
 
 @pytest.mark.parametrize("kind", ["separable", "product"])
