@@ -17,7 +17,7 @@ import pytest
 
 from mlproject import cli
 from mlproject.errors import NoRoom, Stopped
-from mlproject.models import MODELS, load_backbone, weights
+from mlproject.models import find_model, load_backbone, weights
 from mlproject.tracking import open_store
 from tests.conftest import make_cell
 from tests.data.pictures import fill
@@ -318,12 +318,12 @@ def test_pretrained_weights_that_are_not_here_are_refused_at_once(
 def test_a_checkpoint_of_ones_own_is_used_and_recorded(call: Call, tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
-    model = MODELS["resnet18"]
+    model = find_model("mobilenet_v3_small")
     save_file(
         load_backbone(model, weights.find_weights(model, "random:5")).state_dict(),
         tmp_path / "my.safetensors",
     )
-    words = ["cell", "--model=resnet18", "--dataset-size=4", "--eval-size=2", "--epochs=1"]
+    words = ["cell", "--model=mobilenet_v3_small", "--dataset-size=4", "--eval-size=2", "--epochs=1"]
     assert call(*words, "--weights=my.safetensors").status == 0
     assert call(*words, "--weights=random:5").status == 0
     own, drawn = open_store(create=False).observations()
@@ -335,7 +335,7 @@ def test_a_checkpoint_of_ones_own_is_used_and_recorded(call: Call, tmp_path: Pat
 def test_image_scales_widen_the_features(call: Call) -> None:
     words = [
         "cell",
-        "--model=resnet18",
+        "--model=mobilenet_v3_small",
         "--weights=random",
         "--eval-size=1",
         "--dataset-size=2",
@@ -347,7 +347,7 @@ def test_image_scales_widen_the_features(call: Call) -> None:
         seen.cell.image_scales: int(seen.metrics["params_trained"])
         for seen in open_store(create=False).observations()
     }
-    assert widths == {(1.0,): 512 * 513, (1.0, 2.0): 1024 * 1025}
+    assert widths == {(1.0,): 1024 * 1025, (1.0, 2.0): 2048 * 2049}
 
 
 def test_losses_in_sample_are_named_so(call: Call) -> None:

@@ -124,6 +124,7 @@ def test_colours_of_our_own_and_bars_are_kept_on_a_terminal():
 def test_doctor_prints_paths_as_they_are(capsys, monkeypatch):
     for name in ("_packages", "_device", "_weights", "_regions", "_data", "_cache"):
         monkeypatch.setattr(doctor, name, lambda: iter(()))
+    monkeypatch.setattr(doctor, "leftovers", list)  # of other tests
     monkeypatch.setattr(
         doctor, "_store", lambda: iter([(True, "store file", f"/tmp/{HOSTILE}: integrity ok")])
     )

@@ -26,16 +26,29 @@ def outcome_of(name: str, monkeypatch: pytest.MonkeyPatch):
     return lambda **changes: recipe.run(cell_of(name, **(evaluated | changes)), Images(), Listener())
 
 
-def test_the_same_cell_gives_the_same_losses_bit_for_bit(outcome_of):
-    assert outcome_of().losses.digest == outcome_of().losses.digest
+@pytest.fixture(scope="module")
+def outcomes():
+    return {}
 
 
-def test_another_seed_gives_other_losses(outcome_of):
-    assert outcome_of().losses.digest != outcome_of(seed=1).losses.digest
+@pytest.fixture
+def plain(name: str, outcome_of, outcomes):
+    """The outcome of the plain cell of a recipe, which is run once."""
+    if name not in outcomes:
+        outcomes[name] = outcome_of()
+    return outcomes[name]
 
 
-def test_every_image_has_one_finite_loss_and_splits_are_disjoint(name: str, outcome_of):
-    losses, n_eval = outcome_of().losses, 0 if RECIPES[name].only_in_sample else 32
+def test_the_same_cell_gives_the_same_losses_bit_for_bit(outcome_of, plain):
+    assert outcome_of().losses.digest == plain.losses.digest
+
+
+def test_another_seed_gives_other_losses(outcome_of, plain):
+    assert outcome_of(seed=1).losses.digest != plain.losses.digest
+
+
+def test_every_image_has_one_finite_loss_and_splits_are_disjoint(name: str, plain):
+    losses, n_eval = plain.losses, 0 if RECIPES[name].only_in_sample else 32
     assert len(losses.image_ids) == len(set(losses.image_ids)) == 96 + n_eval
     assert losses.splits == ("train",) * 96 + ("eval",) * n_eval
     assert np.isfinite(losses.loss).all()
@@ -59,16 +72,14 @@ def test_validation_images_are_evaluated_and_never_trained_on(name, outcome_of):
         assert validated.select("eval").digest == plain.select("eval").digest
 
 
-def test_counts_are_positive_and_consistent(outcome_of):
-    outcome = outcome_of()
-    assert 0 < outcome.n_params_trained <= outcome.n_params
-    assert 0 < outcome.flops_per_image * 96 <= outcome.flops_total
+def test_counts_are_positive_and_consistent(plain):
+    assert 0 < plain.n_params_trained <= plain.n_params
+    assert 0 < plain.flops_per_image * 96 <= plain.flops_total
 
 
-def test_numbers_and_tables_can_be_kept(outcome_of):
-    outcome = outcome_of()
-    assert all(np.isfinite(value) for value in outcome.facts.values())
-    for columns in outcome.tables.values():
+def test_numbers_and_tables_can_be_kept(plain):
+    assert all(np.isfinite(value) for value in plain.facts.values())
+    for columns in plain.tables.values():
         assert len({len(column) for column in columns.values()}) == 1
 
 

@@ -23,7 +23,7 @@ SMALL = {
     "model": "efficientnet_lite0", "weights": "imagenet", "dataset_size": "20", "seed": "0,1",
     "eval_size": 20, "validation_size": 20, "target": "labels", "batch_size": 8,
 }  # fmt: skip
-FEW_IMAGES = {"eval_size": 5, "validation_size": 10}
+FEW_IMAGES = {"dataset_size": "5", "eval_size": 5, "validation_size": 5}
 """For larger image scales, at which an image takes several passes."""
 
 
@@ -218,7 +218,7 @@ def test_optimiser_batch_size_and_image_scales_are_tuned_together(tmp_path: Path
         tmp_path,
         tune="optimizer=adam|sgd,batch_size=4..16,image_scales=1|2,lr=1e-4..1e-1",
         epochs=2,
-        **{"dataset_size": "10", "seed": "0"} | FEW_IMAGES,
+        **{"seed": "0"} | FEW_IMAGES,
     )
     results, _ = run(plan, store)
     assert results[0].cell.image_scales in ((1.0,), (2.0,))

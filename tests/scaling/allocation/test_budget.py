@@ -40,12 +40,12 @@ def test_nothing_of_equal_cost_is_better_than_the_frontier(law):
 def test_limits_of_the_frontier_hold_the_planted_optimum_as_often_as_they_say():
     compute, clean = np.geomspace(1e16, 1e18, 3), chinchilla(N, D)
     exact, held = frontier(fit(GRID, clean, law="separable"), compute), []
-    for seed in range(40):
+    for seed in range(20):
         noisy = clean * np.exp(0.005 * np.random.default_rng(seed).standard_normal(len(N)))
         best = frontier(fit(GRID, noisy, law="separable"), compute)
         pairs = ((best.n_limits, exact.n), (best.d_limits, exact.d), (best.loss_limits, exact.loss))
         held.append([np.mean((low <= truth) & (truth <= high)) for (low, high), truth in pairs])
-    assert np.all(np.mean(held, axis=0) >= 0.85)  # of 40 at 95 %: below that has a chance under 1 %
+    assert np.all(np.mean(held, axis=0) >= 0.9)  # of 20: at a coverage of 0.75 that has a chance of 9 %
 
 
 def test_a_law_without_an_optimum_has_no_frontier():

@@ -61,13 +61,15 @@ def test_the_answer_is_the_same_twice_and_in_other_units():
 def test_predictions_and_exponents_cover_a_known_truth(floor):
     rng = np.random.default_rng(1)
     held = []
-    for _ in range(40):
+    for _ in range(24):
         x = np.repeat(np.geomspace(1.0, 30.0, 6), 3)
         y = (floor + 1.5 * x**-0.5) * np.exp(0.02 * rng.standard_normal(len(x)))
         found = average(x, y)
         predicted, truth = found.predict([300.0]), floor + 1.5 * 300.0**-0.5
         held.append([found.parameters["alpha"].holds(0.5), predicted.low[0] <= truth <= predicted.high[0]])
-    assert np.all(np.mean(held, axis=0) >= 0.87)
+    assert np.all(
+        np.sum(held, axis=0) >= 22
+    )  # of 24: at a coverage of 0.8 that has a chance of 11 %, at 0.7 of 1 %
 
 
 def test_a_curve_that_no_law_describes_is_covered_beyond_its_end():
@@ -91,13 +93,13 @@ def small_data(x):
 @pytest.mark.parametrize("loss", [steepening, small_data])
 def test_a_curve_that_steepens_is_not_taken_for_one_that_levels_off(loss, seeds):
     held = []
-    for seed in range(8):
+    for seed in range(5):
         x = np.repeat(100.0 * 2.0 ** np.arange(8), seeds)
         y = loss(x) * np.exp(0.01 * np.random.default_rng(seed).standard_normal(len(x)))
         at = 12_800.0 * np.array([2.0, 10.0])
         predicted = average(x, y).predict(at)
         held.append((predicted.low <= loss(at)) & (loss(at) <= predicted.high))
-    assert np.mean(held) >= 0.7
+    assert np.mean(held) >= 0.8  # 8 of 10: at a coverage of 0.5 that has a chance of 5 %
 
 
 @pytest.mark.parametrize("kind", ["separable", "product"])

@@ -156,15 +156,20 @@ def test_rows_of_many_models_are_averaged_to_a_bounded_number_of_cells():
     assert len(average_repeats(read_points(x, x[:, 0] ** -0.3)).log_y) <= 250
 
 
+@pytest.fixture(scope="module")
+def clean():
+    return assess(*planted("separable", 0.01), laws=("separable",))
+
+
 @pytest.mark.parametrize(("row", "factor"), [(9, 2.0), (19, 0.5)])
-def test_a_contaminated_run_is_named_and_moves_no_exponent(row, factor):
+def test_a_contaminated_run_is_named_and_moves_no_exponent(row, factor, clean):
     x, y = planted("separable", 0.01)
     spoilt = y.copy()
     spoilt[row] *= factor
-    assert not outlying(read_points(x, y)).any()
     out = outlying(read_points(x, spoilt))
     assert np.flatnonzero(out).tolist() == [row]
-    clean, found = assess(x, y, laws=("separable",)), assess(x, spoilt, laws=("separable",))
+    assert not any("left out" in flag for flag in clean.flags)
+    found = assess(x, spoilt, laws=("separable",))
     (flag,) = (flag for flag in found.flags if "left out" in flag)
     assert f"N = {x[row, 0]:,.0f}" in flag
     for name, estimate in found.exponents.items():

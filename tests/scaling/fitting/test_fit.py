@@ -145,7 +145,7 @@ def test_a_new_run_varies_more_than_the_mean():
 def test_a_profile_covers_the_truth_with_and_without_a_floor():
     rng = np.random.default_rng(13)
     held = []
-    for trial in range(60):
+    for trial in range(32):
         floor = 0.3 * (trial % 2)
         x = np.repeat(np.geomspace(1.0, 30.0, 6), 3)
         y = (floor + 1.5 * x**-0.5) * np.exp(0.02 * rng.standard_normal(len(x)))
@@ -154,7 +154,7 @@ def test_a_profile_covers_the_truth_with_and_without_a_floor():
         truth = floor + 1.5 * at**-0.5
         inside = predicted.low[0] <= truth <= predicted.high[0]
         held.append([found.parameters["alpha"].holds(0.5), found.parameters["k"].holds(1.5), inside])
-    assert np.all(np.mean(held, axis=0) > 0.87)
+    assert np.all(np.sum(held, axis=0) >= 30)  # of 32: at a coverage of 0.8 that has a chance of 3 %
 
 
 @pytest.mark.parametrize(

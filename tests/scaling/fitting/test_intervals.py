@@ -84,10 +84,10 @@ def test_influence_moves_the_interval_and_not_the_fit():
 
 def test_accelerated_intervals_cover_the_planted_exponent():
     held = []
-    for seed in range(60):
+    for seed in range(32):
         x, y, draws, moved = skewed_study(seed)
         held.append(fit(x, y, law="power", draws=draws, influence=moved).parameters["alpha"].holds(0.4))
-    assert np.mean(held) >= 0.88  # of 60 at 95 %: fewer than 53 has a chance under 2 %
+    assert np.sum(held) >= 30  # of 32: at a coverage of 0.8 that has a chance of 3 %
 
 
 def test_influence_needs_draws_of_the_same_points():
@@ -152,17 +152,17 @@ def test_noise_has_the_t_of_what_is_known_of_it(cost, dof, noise_dof, factor, va
     assert noise.variance == pytest.approx(variance)
 
 
-@pytest.mark.parametrize(("n_scales", "least"), [(3, 0.85), (5, 0.85)])
-def test_one_seed_covers_the_exponent_although_its_replicates_know_images_only(n_scales, least):
+@pytest.mark.parametrize("n_scales", [3, 5])
+def test_one_seed_covers_the_exponent_although_its_replicates_know_images_only(n_scales):
     rng = np.random.default_rng(n_scales)
     x, held, images_only = 100.0 * 2.0 ** np.arange(n_scales), [], []
-    for _ in range(40):
+    for _ in range(20):
         y = 3 * x**-0.4 * np.exp(rng.normal(0, np.hypot(0.01, 0.02), n_scales))
         draws = y * np.exp(rng.normal(0, 0.01, (100, n_scales)))
         for held_by, dof in ((held, 0.0), (images_only, np.inf)):
             found = fit(x, y, law="power", sd=0.01 * y, draws=draws, noise_dof=dof)
             held_by.append(found.parameters["alpha"].holds(0.4))
-    assert np.mean(held) >= least
+    assert np.sum(held) >= 18  # of 20: at a coverage of 0.75 that has a chance of 9 %
     assert np.mean(held) > np.mean(images_only)
 
 

@@ -34,7 +34,7 @@ ADAPT = 20.0  # effective size from which a proposal is adapted
 ENOUGH = 150.0  # effective size of a posterior that needs no more stages
 KERNELS = 32  # of every adapted proposal
 KERNEL_WIDTH = 0.6  # of one kernel, relative to the standard deviation of the samples
-HEAVY = 5.0  # degrees of freedom of the kernels
+HEAVY = 5  # degrees of freedom of the kernels
 WIDEN = 1.2
 BISECTIONS = 14  # of the logarithm of the power of the likelihood
 FURTHEST = 6.0  # standard normal numbers lie within -/+ this
@@ -60,7 +60,7 @@ class Proposal:
         inverse = np.linalg.inv(self.lower).T
         white, centres = z @ inverse, self.centres @ inverse
         squares = np.sum(white**2, axis=1)[:, None] + np.sum(centres**2, axis=1) - 2.0 * white @ centres.T
-        kernels = (1.0 + np.maximum(squares, 0.0) / HEAVY) ** (-0.5 * (HEAVY + d))
+        kernels = _inverse_power(1.0 + np.maximum(squares, 0.0) / HEAVY, HEAVY + d)
         constant = special.gammaln((HEAVY + d) / 2) - special.gammaln(HEAVY / 2)
         constant -= 0.5 * d * np.log(HEAVY * np.pi) + np.log(np.diag(self.lower)).sum()
         return np.asarray(np.log(kernels.mean(axis=1)) + constant + np.log(self.n))
@@ -144,6 +144,15 @@ def _adapt(z: Array, target: Array) -> Proposal:
     centres = mean + np.sqrt(1.0 - KERNEL_WIDTH**2) * centred[picked]
     lower = np.linalg.cholesky(WIDEN * KERNEL_WIDTH**2 * covariance)
     return Proposal(n=N_ADAPTED, centres=centres, lower=lower)
+
+
+def _inverse_power(base: Array, twice: int) -> Array:
+    """base^(-twice / 2) by products, which take a tenth of the time of a power."""
+    factor = 1.0 / base
+    out = np.sqrt(factor) if twice % 2 else np.ones_like(base)
+    for _ in range(twice // 2):
+        out *= factor
+    return np.asarray(out)
 
 
 def _log_normal(z: Array) -> Array:

@@ -104,8 +104,10 @@ def _descend(whitened: Whitened, z: Array) -> tuple[Array, Array]:
     """Local minima z [k, s, d] of the height, and the heights [k, s]."""
     residual, damping = whitened.residuals(z), np.full(z.shape[:2], 1e-2)
     cost, done = whitened.height(z, residual), np.zeros(z.shape[:2], dtype=bool)
+    better = ~done
     for _ in range(ROUNDS):
-        curved, gradient = whitened.curvature(z, residual)
+        if better.any():
+            curved, gradient = whitened.curvature(z, residual)
         damped = curved * (1.0 + damping[..., None, None] * np.eye(z.shape[-1]))
         trial = np.clip(z - np.linalg.solve(damped, gradient[..., None])[..., 0], -FURTHEST, FURTHEST)
         moved = whitened.residuals(trial)

@@ -10,6 +10,7 @@ samples start there too.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,8 +96,7 @@ class Posterior:
             return np.full(len(theta), self.level)
         residual = self.points.log_y - log_mean(self.law, theta, self.points.log_x)
         dof = self.points.dof + len(self.points.log_y) - 1.0
-        order = np.random.default_rng(0).permutation(len(theta))
-        offsets = special.stdtrit(dof, (order + 0.5) / len(theta))
+        offsets = _shuffled_t(dof, len(theta))
         levels = np.empty(len(theta))
         for h in np.unique(hypothesis):
             rows, given = hypothesis == h, self.given[h]
@@ -163,6 +163,13 @@ def posterior(
     )
 
 
+@lru_cache(256)
+def _shuffled_t(dof: float, n: int) -> Array:
+    """``n`` quantiles of Student's t in a random order."""
+    order = np.random.default_rng(0).permutation(n)
+    return np.asarray(special.stdtrit(dof, (order + 0.5) / n))
+
+
 def span_of(points: AveragedPoints) -> Span:
     """The range of the scales of the points."""
     return Span(low=points.log_x.min(axis=0), high=points.log_x.max(axis=0))
@@ -176,14 +183,15 @@ def condition_all(points: AveragedPoints) -> list[Conditioned]:
 def log_mean(law: ScalingLaw, theta: Array, log_x: Array) -> Array:
     """ln L [s, m] up to the level."""
     with np.errstate(over="ignore", invalid="ignore"):
-        mean = np.nan_to_num(law.mean(theta, log_x).real, nan=HUGE, posinf=HUGE)
-    return np.asarray(np.log(np.clip(mean, 1.0 / HUGE, HUGE)))
+        mean = np.fmin(law.mean(theta, log_x).real, HUGE)  # HUGE for NaN too
+    return np.asarray(np.log(np.maximum(mean, 1.0 / HUGE)))
 
 
 def _parameters(law: ScalingLaw, z: Array, span: Span) -> Array:
     """Parameters of the prior at standard normal numbers; overflows over tens of decades become HUGE."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.nan_to_num(law.prior(z, span), nan=0.0, posinf=HUGE)
+        theta = law.prior(z, span)
+        return theta if np.isfinite(theta).all() else np.nan_to_num(theta, nan=0.0, posinf=HUGE)
 
 
 def _branches(floorless: NDArray[np.bool_] | None, n: int) -> list[NDArray[np.bool_]]:

@@ -30,6 +30,7 @@ STARTS = 12  # best grid cells that are refined, for laws with many shapes
 AT_ONCE = 2000  # losses of all data sets together up to which derivatives are taken in one call
 FEW = 64  # data sets up to which steps are solved by QR
 STEP = 1e-20  # of complex-step derivatives, far below rounding
+_identity = cache(np.eye)
 
 
 def one_thread(function: Callable[P, R]) -> Callable[P, R]:
@@ -68,10 +69,8 @@ class LeastSquares:
     ratio: float = 0.0
 
     def residuals(self, theta: NDArray[np.inexact]) -> NDArray[np.inexact]:
-        """Weighted residuals [b, m] at parameters [b, p], real or complex."""
-        return self._weighted(self.law.mean(theta, self.log_x))
-
-    def _weighted(self, mean: NDArray[np.inexact]) -> NDArray[np.inexact]:
+        """Weighted residuals [b, m] at parameters [b, p]."""
+        mean = self.law.mean(theta, self.log_x)
         if self.linear:
             return self.white(self.y - mean)
         floor = np.where(mean.real > TINY, mean, TINY)
@@ -92,17 +91,23 @@ class LeastSquares:
         return _sum_of_squares(self.residuals(theta).real)
 
     def jacobian(self, theta: Array) -> Array:
-        """Derivatives of the residuals [b, m, p] by complex steps, at once where a call costs most."""
+        """Derivatives of the residuals [b, m, p]: by complex steps of the shapes; amplitudes are linear."""
         b, p = theta.shape
-        if b * len(self.log_x) <= AT_ONCE:
-            moved = theta + 1j * STEP * np.eye(p)[:, None, :]
-            mean = self.law.mean(moved.reshape(p * b, p), self.log_x).reshape(p, b, -1)
-            return np.stack(list(self._weighted(mean).imag / STEP), axis=2)
-        columns = []
-        for j in range(p):
-            moved = theta + 1j * STEP * (np.arange(p) == j)
-            columns.append(self.residuals(moved).imag / STEP)
-        return np.stack(columns, axis=2)
+        q, m = self.law.n_shapes, len(self.log_x)
+        change = np.empty((b, m, p))  # of the mean, by one step of each parameter
+        at_once = q if b * m <= AT_ONCE else 1  # where a call costs most
+        for first in range(0, q, at_once):
+            moved = theta[:, :q] + 1j * STEP * _identity(q)[first : first + at_once, None, :]
+            basis = self.law.basis(moved.reshape(-1, q), self.log_x).reshape(at_once, b, m, p - q)
+            mean = np.matmul(basis, theta[:, q:, None])[..., 0]
+            change[:, :, first : first + at_once] = mean.imag.transpose(1, 2, 0)
+        change[:, :, q:] = STEP * basis[0].real
+        if not self.linear:
+            level = mean[0].real[..., None]
+            change = change / np.where(level > TINY, level, np.inf)
+        if self.runs is None:
+            return np.asarray(-self.weights[..., None] * change / STEP)
+        return np.stack([-self.white(column) / STEP for column in np.moveaxis(change, 2, 0)], axis=2)
 
     def bounds(self) -> tuple[Array, Array]:
         """Bounds of the parameters; equal ones for a known ceiling and for a floor that is left out.
@@ -223,31 +228,32 @@ def refine(
     problem: LeastSquares, theta: Array, *, frozen: NDArray[np.bool_] | None = None, rounds: int = 300
 ) -> Array:
     """Bounded Levenberg-Marquardt on every data set at once; ``frozen`` [b, p] parameters stay fixed."""
-    low, high = problem.bounds()
+    bounds = low, high = problem.bounds()
     theta = np.clip(theta, low, high)
-    held = np.zeros(theta.shape, dtype=bool) if frozen is None else frozen
-    held = held | (low == high)
-    damping = np.full(len(theta), 1e-3)
+    held = np.broadcast_to(low == high, theta.shape) if frozen is None else frozen | (low == high)
+    open_, at, damping = np.arange(len(theta)), theta, np.full(len(theta), 1e-3)
     residual = problem.residuals(theta).real
     cost = _sum_of_squares(residual)
-    open_ = np.arange(len(theta))
     for _ in range(rounds):
-        part = problem.of(_rows(problem.y, open_), _rows(problem.weights, open_))
-        trial = _step(part, theta[open_], residual[open_], held[open_], damping[open_], (low, high))
-        moved_residual = part.residuals(trial).real
+        trial = _step(problem, at, residual, held, damping, bounds)
+        moved_residual = problem.residuals(trial).real
         new = _sum_of_squares(moved_residual)
-        better = new <= cost[open_]
-        gain = cost[open_] - new
-        moved = np.max(np.abs(trial - theta[open_]) / (np.abs(theta[open_]) + 1e-6), axis=1)
-        theta[open_[better]] = trial[better]
-        residual[open_[better]] = moved_residual[better]
-        done = (better & (gain <= 1e-14 * cost[open_]) & (moved < 1e-9)) | (moved < 1e-14)
-        cost[open_[better]] = new[better]
-        damping[open_] = np.where(better, damping[open_] / 5.0, damping[open_] * 6.0)
-        damping = np.clip(damping, 1e-12, 1e12)
-        open_ = open_[~done]
-        if not len(open_):
-            break
+        better = new <= cost
+        moved = np.max(np.abs(trial - at) / (np.abs(at) + 1e-6), axis=1)
+        done = (better & (cost - new <= 1e-14 * cost) & (moved < 1e-9)) | (moved < 1e-14)
+        at = np.where(better[:, None], trial, at)
+        residual = np.where(better[:, None], moved_residual, residual)
+        cost = np.where(better, new, cost)
+        damping = np.clip(np.where(better, damping / 5.0, damping * 6.0), 1e-12, 1e12)
+        if done.any():
+            theta[open_[done]] = at[done]
+            rest = ~done
+            open_, at, held = open_[rest], at[rest], held[rest]
+            residual, cost, damping = residual[rest], cost[rest], damping[rest]
+            if not len(open_):
+                break
+            problem = problem.of(_rows(problem.y, rest), _rows(problem.weights, rest))
+    theta[open_] = at
     return theta
 
 
@@ -255,7 +261,7 @@ def _sum_of_squares(residual: Array) -> Array:
     return np.asarray(np.sum(residual**2, axis=1))
 
 
-def _rows(values: Array, rows: NDArray[np.intp]) -> Array:
+def _rows(values: Array, rows: NDArray[np.bool_]) -> Array:
     return values if len(values) == 1 else values[rows]
 
 
@@ -280,13 +286,12 @@ def _step(
 
 def _damped(slopes: Array, residual: Array, damping: Array) -> Array:
     """Minimise |slopes step - residual|^2 + damping step^2; by QR for few data sets, for accuracy."""
-    b, _, p = slopes.shape
+    b, m, p = slopes.shape
     if b > FEW:
-        curve = np.einsum("bmp,bmq->bpq", slopes, slopes) + damping[:, :, None] * np.eye(p)
+        curve = np.einsum("bmp,bmq->bpq", slopes, slopes) + damping[:, :, None] * _identity(p)
         return np.asarray(
             np.linalg.solve(curve, np.einsum("bmp,bm->bp", slopes, residual)[..., None])[..., 0]
         )
-    tall = np.concatenate([slopes, np.sqrt(damping)[:, :, None] * np.eye(p)], axis=1)
-    q, r = np.linalg.qr(tall)
-    right = np.einsum("bmp,bm->bp", q[:, : slopes.shape[1]], residual)
+    q, r = np.linalg.qr(np.concatenate([slopes, np.sqrt(damping)[:, :, None] * _identity(p)], axis=1))
+    right = np.einsum("bmp,bm->bp", q[:, :m], residual)
     return np.asarray(np.linalg.solve(r, right[..., None])[..., 0])

@@ -182,7 +182,7 @@ def plausible_place(z: Array, low: float, high: float) -> Array:
 
 def softplus(w: Values) -> Values:
     """ln(1 + e^w), without overflow for large w; accepts complex steps."""
-    if not np.iscomplexobj(w):
-        return np.asarray(np.logaddexp(0.0, w))
-    top = np.where(w.real > 0, w, 0.0)
-    return np.asarray(top + np.log(np.exp(w - top) + np.exp(-top)))
+    positive = w.real > 0
+    small = np.exp(np.where(positive, -w, w))
+    log = np.log(1.0 + small) if np.iscomplexobj(w) else np.log1p(small)
+    return np.asarray(np.where(positive, w, 0.0) + log)

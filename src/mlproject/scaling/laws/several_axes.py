@@ -76,8 +76,9 @@ def log_mixture(n_power: Values, d_power: Values, logit: Values, log_x: Array) -
     """ln(r N^-n + (1 - r) D^-d)."""
     first = -n_power * log_x[:, 0] - softplus(-logit)
     second = -d_power * log_x[:, 1] - softplus(logit)
-    top = np.where(first.real > second.real, first, second)
-    return np.asarray(top + np.log(np.exp(first - top) + np.exp(second - top)))
+    larger = first.real > second.real
+    apart = np.where(larger, second - first, first - second)
+    return np.asarray(np.where(larger, first, second) + np.log(1.0 + np.exp(apart)))
 
 
 def _separable_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Array]:
