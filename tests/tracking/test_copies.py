@@ -76,6 +76,17 @@ def test_links_folders_and_files_in_the_way_are_refused(run: Artifacts, tmp_path
     assert list(elsewhere.iterdir()) == []
 
 
+def test_files_that_are_there_are_known_by_their_digests_without_a_download(
+    run: Artifacts, tmp_path: Path
+) -> None:
+    to = tmp_path / "to"
+    wanted = copies(run, to)
+    copy_artifacts(wanted, to)
+    assert run.folder is not None
+    (run.folder / "losses.csv").unlink()
+    assert copy_artifacts(wanted, to) == (0, 2)
+
+
 def test_damaged_missing_and_linked_artifacts_are_refused(run: Artifacts, tmp_path: Path) -> None:
     to, folder = tmp_path / "to", run.folder
     assert folder is not None

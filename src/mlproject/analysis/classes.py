@@ -185,9 +185,13 @@ def _class_means(
 def _means(run: EvaluatedRun, members: Floats, weights: Floats | None = None) -> Floats:
     """Weighted mean losses [draws, classes] of a run; NaN for a class of which it has no image."""
     inside = members[run.rows]
-    chosen = np.ones((1, len(run.rows))) if weights is None else weights[:, run.rows]
+    if weights is None:
+        weights = np.ones((1, len(run.rows)))
+    elif len(run.rows) < len(members):  # else the run has all images of the pool, and no copy is needed
+        weights = weights[:, run.rows]
+    sums = weights @ np.hstack([inside * run.losses[:, None], inside])
     with np.errstate(invalid="ignore"):
-        return np.asarray((chosen @ (inside * run.losses[:, None])) / (chosen @ inside))
+        return np.asarray(sums[:, : members.shape[1]] / sums[:, members.shape[1] :])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,7 +57,7 @@ def copy_artifacts(copies: Sequence[Copy], folder: Path) -> tuple[int, int]:
         _require_free_way(folder, copy.target)
     taken = [copy for copy in copies if copy.target.exists()]
     with tempfile.TemporaryDirectory(prefix="mlproject-") as temporary:
-        kept = {copy.target for copy in taken if copy.target.read_bytes() == _content(copy, temporary)}
+        kept = {copy.target for copy in taken if _is_there(copy, temporary)}
         other = [copy.target for copy in taken if copy.target not in kept]
         if other:
             more = f" and {len(other) - 1} more are" if len(other) > 1 else " is"
@@ -67,6 +67,12 @@ def copy_artifacts(copies: Sequence[Copy], folder: Path) -> tuple[int, int]:
             if copy.target not in kept:
                 write_atomic(copy.target, _content(copy, temporary))
     return len(copies) - len(kept), len(kept)
+
+
+def _is_there(copy: Copy, temporary: str) -> bool:
+    """Whether the file at a place is this artifact, by the recorded digest where there is one."""
+    content, expected = copy.target.read_bytes(), copy.artifacts.sums.get(copy.name)
+    return content == _content(copy, temporary) if expected is None else sha256(content) == expected
 
 
 def _require_free_way(folder: Path, target: Path) -> None:
