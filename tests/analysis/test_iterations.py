@@ -38,6 +38,7 @@ def run(model="net1", size=400, seed=0, epochs=4, speed=1.0, right=150, **fields
         "eval_loss": [1 / e for e in steps],
         "eval_accuracy": accuracy,
     }
+    written = {name: [str(value) for value in column] for name, column in table.items()}
     metrics = {
         "params": 1000.0 * int(model[3:]),
         "flops_per_image": 2e6,
@@ -59,7 +60,7 @@ def run(model="net1", size=400, seed=0, epochs=4, speed=1.0, right=150, **fields
         metrics=metrics,
         losses_digest=losses.digest,
         load_losses=lambda: losses,
-        load_table=lambda name: {k: [str(v) for v in column] for k, column in table.items()},
+        load_table=lambda name: written if name == "epochs" else {},
         provenance=provenance,
     )
 

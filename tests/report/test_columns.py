@@ -23,9 +23,12 @@ RUNS = {
 @pytest.mark.parametrize("kind", RUNS)
 def test_every_column_of_every_table_has_a_definition(kind):
     study = analyse(RUNS[kind](), n_draws=20)
-    tables = [*study_document(study).tables, cells_table(study), points_table(study)]
+    documents = [study_document(study)]
     if study.iterations is not None:
-        tables += iterations_document(study.iterations).tables
+        documents.append(iterations_document(study.iterations))
+    tables = [cells_table(study), points_table(study)]
+    for document in documents:
+        tables += [*document.tables, *(figure.data for figure in document.figures if figure.data is not None)]
     headers = [(table.name, table.header) for table in tables] + [("images", images_header(study))]
     for table, column, _, words in definitions(headers):
         assert words, f"{column} of {table}"

@@ -115,6 +115,13 @@ COLUMNS: dict[str, Definition] = {
     "data": ("", "Data set, as the plan named it"),
     "seed": ("", "Seed of the draw of images, of initial values and of batches"),
     "region": ("", "The part of each image that is visible"),
+    "accuracy": ("%", "Evaluated images whose class is right"),
+    "points": ("percentage points", "Accuracy of the arm minus that of the baseline"),
+    "what": ("", "What a row of a figure's data is: a measured point, a law, a band, a prediction"),
+    "value": ("", "The number that is drawn"),
+    "epoch": ("", "Epoch of training"),
+    "samples": (IMAGES, "Images shown in training, repeats included"),
+    "seconds": ("s", "Wall time of training"),
 }
 """Definitions by column name."""
 TABLES: dict[str, dict[str, Definition]] = {
@@ -160,8 +167,6 @@ TABLES: dict[str, dict[str, Definition]] = {
         "parent": ("", "The arm that this one grew from"),
         "parameters": (PARAMETERS, "Size of the network"),
         "epochs": ("", "Epochs of training"),
-        "samples": (IMAGES, "Images shown in training, repeats included"),
-        "seconds": ("s", "Wall time of training"),
         "best_epoch": ("", "The epoch of the least validation loss"),
         "loss_best": (LOSS, "Loss on evaluation images at that epoch"),
         "loss_final": (LOSS, "Loss on evaluation images at the last epoch"),
@@ -196,6 +201,8 @@ PATTERNS: tuple[tuple[str, Definition], ...] = (
     (r"(loss|error)_(best_on_validation|final|evaluation)", ("", "Mean {0} of the arm, {1}")),
     (r"(.+)_at_equal_(epoch|samples|seconds)", ("", "{0} at the equal {1} of all arms")),
     (r"equal_(epoch|samples|seconds)", ("", "The largest {0} that all arms reached")),
+    (r"(train|validation|eval)_loss", (LOSS, "Mean loss on {0} images after the epoch")),
+    (r"(train|validation|eval)_accuracy", (SHARE, "Accuracy on {0} images after the epoch")),
     (r"(.+)_sd", ("", "Standard deviation of {0} over seeds")),
     (r"(.+)_mean", ("", "Mean of {0} over seeds")),
     (r"(.+)_low", ("", "Lower 95 % limit of {0}")),

@@ -16,7 +16,7 @@ import pytest
 from mlproject.analysis import analyse
 from mlproject.analysis.grids import label_grids, make_grids
 from mlproject.files import sha256
-from mlproject.report import Format, paper, write_paper
+from mlproject.report import Figure, Format, Section, Table, paper, write_paper
 from mlproject.report.paper.tables import LONGEST, PaperTable, formula
 from tests.studies import WIDTHS, cell, drawn_pools, grid_study, observe, planted
 
@@ -266,3 +266,20 @@ def test_a_long_table_is_cut_between_names_and_every_row_stands_once():
     assert re.findall(r"row\d+", text) == [row["value"] for row in rows]
     assert len(re.findall(r"group \d+ &", text)) == len({row["name"] for row in rows})
     assert text.count("begin{table}") == 4
+
+
+def test_the_data_behind_a_figure_lie_beside_it_and_are_defined(tmp_path, undrawn, monkeypatch):
+    table = Table(name="seen", rows=[{"x": 100, "loss": 0.5}])
+    shown = Figure(name="seen", draw=lambda: None, caption="Seen.", data=table)
+    known = paper.study_document(study("one cell"))
+    section = Section(title="", figures=(shown,))
+    monkeypatch.setattr(
+        paper, "study_document", lambda _: replace(known, sections=(*known.sections, section))
+    )
+    write_paper(study("one cell"), tmp_path)
+    assert (tmp_path / "figures" / "seen.csv").read_text().splitlines() == ["x,loss", "100,0.5"]
+    assert "seen,x,axis" in (tmp_path / "data" / "columns.csv").read_text()
+    listed = {
+        entry["path"]: entry["description"] for entry in json.loads((tmp_path / "MANIFEST.json").read_text())
+    }
+    assert listed["figures/seen.csv"] == "Seen: the data that are drawn"

@@ -88,6 +88,8 @@ def write_paper(study: Study, folder: Path, *, command: str = "mlproject report 
         documents.append(iterations_document(study.iterations))
     figures = [figure for document in documents for figure in document.figures]
     drawn = _drawn(figures)
+    tabled = [table for document in documents for table in document.tables]
+    tabled += [figure.data for figure in figures if figure.data is not None]
     tables, quantities = paper_tables(study), study_quantities(study, _names(study))
     methods = methods_section(study)
     contents = {
@@ -98,9 +100,10 @@ def write_paper(study: Study, folder: Path, *, command: str = "mlproject report 
         "captions.tex": _captions(tables, figures).encode(),
         "refs.bib": _bibliography(methods.paragraphs).encode(),
         **drawn,
+        **{_behind(figure): to_csv(figure.data) for figure in figures if figure.data is not None},
         "data/images.parquet": images_parquet(study),
         "data/cells.csv": to_csv(cells_table(study)),
-        "data/columns.csv": columns_csv(study, [t for document in documents for t in document.tables]),
+        "data/columns.csv": columns_csv(study, tabled),
         "checklist.md": _checklist(study).encode(),
         "REPRODUCE.md": _reproduce(study, command).encode(),
     }
@@ -246,10 +249,16 @@ def _recorded(study: Study) -> Iterator[str]:
             yield f"{name.replace('_', ' ')} of the runs: {'; '.join(values)}"
 
 
+def _behind(figure: Figure) -> str:
+    """The file of the data of a figure."""
+    return f"figures/{figure.name}.csv"
+
+
 def _entry(path: str, content: bytes, captions: Mapping[str, str]) -> dict[str, Any]:
-    name = path.removeprefix("figures/").removesuffix(".pdf").removesuffix("-wide")
+    name = path.removeprefix("figures/").removesuffix(".csv").removesuffix(".pdf").removesuffix("-wide")
     width = f", {PAGE} in wide" if path.endswith("-wide.pdf") else f", {COLUMN} in wide"
-    description = DESCRIPTIONS.get(path) or f"{captions[name].rstrip('.')}{width}"
+    kind = ": the data that are drawn" if path.endswith(".csv") else width
+    description = DESCRIPTIONS.get(path) or f"{captions[name].rstrip('.')}{kind}"
     return {"path": path, "sha256": sha256(content), "bytes": len(content), "description": description}
 
 

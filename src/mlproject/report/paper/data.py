@@ -24,6 +24,8 @@ CELLS = (
     "dataset_size", "eval_size", "validation_size", "draw", "region", "image_scales", "seed", "tuned",
     "split", "kind", "images", "loss", *METRICS,
 )  # fmt: skip
+RUNS_AT_ONCE = 200
+"""Runs of one row group: a group for each would make the file's own tables larger than its losses."""
 COLUMNS = ("table", "column", "unit", "definition")
 
 
@@ -49,8 +51,9 @@ def images_parquet(study: Study) -> bytes:
     schema = pyarrow.schema([(name, types[name]) for name in header])
     buffer = io.BytesIO()
     with pyarrow.parquet.ParquetWriter(buffer, schema, compression="zstd") as writer:
-        for run in study.runs:
-            writer.write_table(_images_of(run, schema))
+        for i in range(0, len(study.runs), RUNS_AT_ONCE):
+            tables = [_images_of(run, schema) for run in study.runs[i : i + RUNS_AT_ONCE]]
+            writer.write_table(pyarrow.concat_tables(tables))
     return buffer.getvalue()
 
 
