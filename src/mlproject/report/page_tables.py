@@ -73,7 +73,7 @@ def differences_table(known: Sequence[Explorer]) -> Table:
     formats["seeds"] = as_count("n_seeds")
     if len({row["family"] for row in rows}) > 1:
         formats = {**formats, "group": as_text("family")}
-    return Table(name="model_differences", rows=rows, formats=formats, caption="Paired differences.")
+    return Table(name="model_differences", rows=rows, formats=formats)
 
 
 def _difference_row(explorer: Explorer, compared: ModelDifference) -> Row:
