@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mlproject.analysis import Study, analyse
-from mlproject.report import study_document
+from mlproject.report import study_document, study_page
+from mlproject.report.page import page_tables
 from tests.docs.stored import SIZES
 from tests.studies import cell, planted
 
@@ -25,7 +26,8 @@ def study() -> Study:
 
 def test_every_table_and_column_is_described(study: Study) -> None:
     missing = []
-    for table in study_document(study).tables:
+    document = study_document(study)
+    for table in (*document.tables, *page_tables(study_page(study, document), document)):
         if table.name not in PAGES_ONLY:
             columns = {LIMIT.sub("", name) for name in table.frame.columns}
             if table.name.startswith("losses_by_"):  # a column for every scale

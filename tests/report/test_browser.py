@@ -212,7 +212,7 @@ def test_in_the_frame_of_the_artifact_viewer_everything_works_and_files_are_show
     assert frame.locator(".cards button").count() == 24
     frame.locator("#downloads button", has_text="held_out.csv").click()
     area = frame.locator("#downloads textarea")
-    assert area.input_value().startswith("group,name,axis,x,observed")
+    assert area.input_value().startswith("group,axis,x,observed")
     assert faults == []
     page.close()
 
