@@ -9,6 +9,8 @@ import typer
 
 from mlproject.cli.commands import Debug, Experiment, app
 
+__all__ = ["app", "report"]
+
 
 @app.command()
 def report(

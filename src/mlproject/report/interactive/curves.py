@@ -7,7 +7,8 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, HoverTool, Label
+from bokeh.models import ColumnDataSource, HoverTool
+from bokeh.models.annotations import Label
 
 from mlproject.analysis import HORIZONS, STATISTICS, Curve, Statistic
 from mlproject.report.document import Interactive
