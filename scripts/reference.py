@@ -72,7 +72,7 @@ def _parameter(parameter: Any) -> tuple[str, str, str]:
 
 def plans() -> Iterator[str]:
     """Keys of a plan, of its grids and of its ``[tune]`` table."""
-    from mlproject.plans.tables import Coordinates, PlanTable
+    from mlproject.plans.tables import Coordinates, GridSeeds, PlanTable
     from mlproject.tuning.search import Tune
 
     yield "# Plan keys\n"
@@ -83,6 +83,8 @@ def plans() -> Iterator[str]:
     yield "Every value may be a list; the grid is the product. `knobs` is a table of [knobs](knobs.md)."
     yield "`weights` must be named in a plan, and must not be `auto`.\n"
     yield from fields(Coordinates)
+    yield "With seeds that differ from size to size:\n"
+    yield from fields(GridSeeds)
     yield "## `[tune]`\n"
     yield 'In `space`, each knob has `{ low = …, high = … }`, `"low..high"` or a list of choices.\n'
     yield from fields(Tune)

@@ -1,6 +1,7 @@
 """Designs of next experiments: refused aims, candidates, costs in closed form, seeds that are free."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -131,3 +132,37 @@ def test_a_plan_stays_within_its_budget_and_narrows_the_prediction():
     with pytest.raises(BadInput) as caught:
         noisy.plan(Aim(target=5000, budget=50.0))
     assert str(caught.value) == "net-8: its share of the budget, 50 images, is below its cheapest cell, 100"
+
+
+def scattered(sd, seeds=6, sizes=(100, 200, 400, 800, 1600, 3200)):
+    rng = np.random.default_rng(1)
+    runs = [
+        run(size=size, seed=seed, loss=4.0 * size**-0.4 * math.exp(sd(size) * rng.normal()))
+        for size in sizes
+        for seed in range(seeds)
+    ]
+    return Design(cells=(cell("net-8"),), n_pool=20000, runs=tuple(runs))
+
+
+def test_the_scatter_of_seeds_is_a_power_of_the_size():
+    scatter = scattered(lambda size: 0.8 * size**-0.5, seeds=40).scatter
+    assert scatter.of([100, 1600]) == pytest.approx([0.08, 0.02], rel=0.15)
+    assert scatter.dof == 6 * 39 - 1
+
+
+def test_one_seed_or_two_sizes_tell_no_scatter():
+    assert scattered(lambda size: 0.02, seeds=1).scatter is None
+    assert scattered(lambda size: 0.02, sizes=(100, 200)).scatter is None
+
+
+def test_seeds_that_are_all_alike_have_the_smallest_scatter_and_no_error():
+    assert 0 < scattered(lambda size: 0.0).scatter.of([100])[0] < 1e-5
+
+
+def test_where_all_images_are_used_seeds_are_spent_where_the_losses_scatter():
+    def sizes_bought(sd):
+        design = replace(scattered(sd), n_pool=3200)
+        return {size for _, size in design.plan(Aim(target=10000, budget=20000.0))[1]}
+
+    assert sizes_bought(lambda size: 8.0 / size) == {100}
+    assert sizes_bought(lambda size: 0.02) == {3200}

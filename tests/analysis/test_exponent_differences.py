@@ -47,11 +47,6 @@ def test_the_difference_is_narrower_than_its_parts_would_allow_unpaired(found: S
     assert one.loss_ratio.high - one.loss_ratio.low < 0.7 * (high[0] / low[1] - low[0] / high[1])
 
 
-def test_a_note_gives_the_difference(found: Study) -> None:
-    (note,) = (n for n in found.notes if "full the loss is" in n and "on background" in n)
-    assert "first larger" in note
-
-
 def test_other_data_or_knobs_are_never_contrasted() -> None:
     one = study({"full": 0.5})
     assert one.region_contrasts == ()

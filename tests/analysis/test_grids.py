@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from mlproject.analysis import analyse
 from mlproject.analysis.grids import cost_of_cells, label_grids, make_grids
 from tests.studies import WIDTHS, cell, default_study, drawn_pools, grid_study, joint_loss, observe
 
@@ -98,12 +97,6 @@ def test_a_grid_that_is_too_small_is_refused_in_words(changes, words):
     assert grid.predictions is None
     assert grid.model_lines == ()
     assert words in grid.assessment.reason
-
-
-def test_a_study_notes_why_a_grid_has_no_law():
-    study = analyse(grid_study(n=30, seeds=1, models=("net-8", "net-128"), sizes=(100, 3200)), n_draws=50)
-    (grid,) = study.grids
-    assert any("No joint law" in note and grid.assessment.reason in note for note in study.notes)
 
 
 def test_close_models_are_no_axis():

@@ -227,7 +227,7 @@ def test_cells_are_counted_before_any_is_built(
 ) -> None:
     assert MOST_CELLS == 100_000
     monkeypatch.setattr("mlproject.plans.MOST_CELLS", 100)
-    monkeypatch.setattr("mlproject.plans.cell_at", lambda *_: pytest.fail("a cell was built"))
+    monkeypatch.setattr("mlproject.plans.grids.cell_at", lambda *_: pytest.fail("a cell was built"))
     with pytest.raises(WrongUse) as refusal:
         plan(tmp_path, text)
     assert str(refusal.value) == (

@@ -86,8 +86,8 @@ def test_an_empty_table_is_on_no_page(table):
     document = Document(
         title="T", answer=Answer(result=("Yes.",)), sections=(Section(title="S", tables=(empty,)),)
     )
-    assert render_markdown(document) == "# T\n\nYes.\n"
-    assert terminal_text(document) == "• Yes.\n"
+    assert render_markdown(document) == "# T\n\n## Answer\n\nYes.\n"
+    assert terminal_text(document) == "Answer\n  Yes.\n\n"
 
 
 def test_latex_is_a_floating_table_with_rules_caption_and_label(table):
@@ -170,7 +170,7 @@ def test_a_sentence_in_a_terminal_has_no_control_characters():
         answer=Answer(result=("a\x1b[31mb",)),
         sections=(Section(title="S", bullets=("c\x07d",), paragraphs=("e\x9bf",)),),
     )
-    assert terminal_text(document) == "e f\n• a [31mb\n• c d\n"
+    assert terminal_text(document) == "Answer\n  a [31mb\n\ne f\n• c d\n"
 
 
 def test_a_caption_of_two_lines_keeps_both_in_a_terminal():

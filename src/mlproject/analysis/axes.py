@@ -22,11 +22,13 @@ class Axis:
 
     ``value`` gives NaN for an observation that does not know it; such a run stays off this axis. ``scale``
     names a scale in tables and figures (default: its value). A curve has at least ``least_scales``.
+    ``more`` says in words what a larger value is.
     """
 
     name: str
     symbol: str
     unit: str
+    more: str
     varies: frozenset[str]
     value: Callable[[Observation], float]
     scale: Callable[[Observation], str] | None = None
@@ -75,6 +77,7 @@ AXES = {
         name="training images",
         symbol="D",
         unit="images",
+        more="more training images",
         varies=frozenset({"dataset_size"}),
         value=_images,
         scale=_size_name,
@@ -84,6 +87,7 @@ AXES = {
         name="model size",
         symbol="N",
         unit="parameters",
+        more="larger models",
         varies=MODEL_FIELDS,
         value=_metric("params"),
         scale=lambda observation: observation.cell.model,
@@ -93,12 +97,20 @@ AXES = {
         name="compute",
         symbol="C",
         unit="FLOP",
+        more="more compute",
         varies=frozenset({"dataset_size"}),
         value=_metric("flops"),
         scale=_size_name,
         least_scales=1,
     ),
-    "epochs": Axis(name="epochs", symbol="E", unit="epochs", varies=frozenset({"epochs"}), value=_epochs),
+    "epochs": Axis(
+        name="epochs",
+        symbol="E",
+        unit="epochs",
+        more="more epochs",
+        varies=frozenset({"epochs"}),
+        value=_epochs,
+    ),
 }
 """All axes, by the metric, field or knob that they read."""
 
@@ -106,6 +118,7 @@ GRID_AXES = Axis(
     name="model size and training images",
     symbol="N, D",
     unit="parameters, images",
+    more="larger models and more training images",
     varies=MODEL_FIELDS | {"dataset_size"},
     value=_metric("params"),
 )

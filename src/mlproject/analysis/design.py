@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from mlproject.cell import Cell
 from mlproject.errors import BadInput, WrongUse, unknown
@@ -19,6 +20,10 @@ UNITS = {"images": "", "flops": "flops", "gmac": "flops", "seconds": "seconds"}
 """Units of a budget, and the metric of finished runs that each is measured by."""
 FLOPS_IN_A_GMAC = 2e9
 """One multiply-accumulate counts as two operations."""
+LEAST_SCATTERED = 3
+"""Sizes with two seeds or more from which on the scatter may differ from size to size."""
+LEAST_VARIANCE = 1e-12
+"""Of ln loss over seeds, where they are all alike."""
 STEPS = 3
 """Candidate sizes for each doubling."""
 Candidate = tuple[int, int]
@@ -78,6 +83,37 @@ def finished_run(observation: Observation, model: int = 0) -> FinishedRun:
         flops=metrics.get("flops", 0.0),
         seconds=sum(value for name, value in metrics.items() if name.startswith("seconds.")),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scatter:
+    """The standard deviation of ln loss over seeds, a power of the size; ``dof`` residuals are behind it."""
+
+    level: float
+    slope: float
+    dof: float
+
+    def of(self, sizes: Sequence[int]) -> Floats:
+        """The standard deviation at each of the sizes [n]."""
+        return np.asarray(np.exp(0.5 * (self.level + self.slope * np.log(sizes))))
+
+
+def fit_scatter(groups: Sequence[tuple[int, Floats]]) -> Scatter:
+    """Least squares of the log variance of each group (size, ln losses of its seeds) on ln size.
+
+    The logarithm of a variance with f degrees of freedom has the bias digamma(f/2) - ln(f/2) and the variance
+    trigamma(f/2) (Bartlett and Kendall 1946, Supplement to the JRSS 8, 128). Identical losses count as the
+    smallest variance that is above zero.
+    """
+    variances = np.array([np.var(losses, ddof=1) for _, losses in groups])
+    variances = np.maximum(
+        variances, max(LEAST_VARIANCE, np.min(variances, where=variances > 0, initial=1.0))
+    )
+    dof = np.array([len(losses) - 1 for _, losses in groups], dtype=np.float64)
+    log_variance = np.log(variances) - (special.digamma(dof / 2) - np.log(dof / 2))
+    weights = 1.0 / np.sqrt(special.polygamma(1, dof / 2))
+    slope, level = np.polyfit(np.log([size for size, _ in groups]), log_variance, 1, w=weights)
+    return Scatter(level=float(level), slope=float(slope), dof=float(dof.sum()) - 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +198,16 @@ class Design:
         used = {run.seed for run in self.runs if (run.model, run.size) == cell}
         return tuple([seed for seed in range(len(used) + n) if seed not in used][:n])
 
+    @property
+    def scatter(self) -> Scatter | None:
+        """How seeds scatter from size to size; None below three sizes with two seeds of a model each."""
+        cells = sorted({(run.model, run.size) for run in self.runs})
+        groups = [[r.loss for r in self.runs if (r.model, r.size) == cell] for cell in cells]
+        repeated = [(cell[1], losses) for cell, losses in zip(cells, groups, strict=True) if len(losses) > 1]
+        if len({size for size, _ in repeated}) < LEAST_SCATTERED or min(self.losses) <= 0:
+            return None
+        return fit_scatter([(size, np.log(losses)) for size, losses in repeated])
+
     def plan(self, aim: Aim) -> tuple[NextPlan, list[Candidate]]:
         """The candidates that narrow the prediction most within the budget, and the whole plan.
 
@@ -174,13 +220,20 @@ class Design:
                 f"{self.name}: its share of the budget, {aim.budget:g} {aim.unit}, is below its cheapest"
                 f" cell, {costs.min():g}"
             )
-        at = self.scales(candidates)
+        at, scatter = self.scales(candidates), self.scatter
+        if scatter is None:
+            averaged, noise = average(self.x, self.losses), None
+        else:
+            sd = self.losses * scatter.of([run.size for run in self.runs])
+            averaged = average(self.x, self.losses, sd=sd, noise_dof=scatter.dof)
+            noise = scatter.of([size for _, size in candidates])
         plan = plan_next(
-            average(self.x, self.losses),
+            averaged,
             target=self.target(aim),
             candidates=at,
             costs=costs,
             budget=aim.budget,
+            noise=noise,
         )
         rows = at.reshape(len(candidates), -1)
         pairs = reversed(list(zip(rows, candidates, strict=True)))

@@ -63,6 +63,11 @@ class RegionContrast:
         return min(self.first.n_seeds[0], self.second.n_seeds[0])
 
     @property
+    def headline(self) -> bool:
+        """Whether this is the contrast that answers name: of the mean loss, under the law without a floor."""
+        return (self.statistic, self.law) == ("mean", "power")
+
+    @property
     def regions(self) -> tuple[str, str]:
         """The region of either curve."""
         return str(self.first.fixed["region"]), str(self.second.fixed["region"])

@@ -27,7 +27,6 @@ from mlproject.analysis.iterations import IterationLedger, iteration_ledger
 from mlproject.analysis.points import STATISTICS, replicates
 from mlproject.analysis.runs import EvaluatedRun, image_pools, read_runs
 from mlproject.losses import Observation
-from mlproject.scaling import UNIDENTIFIABLE, Estimate, scale_text
 
 DECADE = 10.0
 
@@ -136,31 +135,22 @@ def analyse(observations: Iterable[Observation], *, n_draws: int = 1000, seed: i
         image_scale=tuple(image_scale),
         region_contrasts=contrasts,
         iterations=iteration_ledger(runs),
-        notes=notes(labelled, labelled_grids, contrasts, n_left_out=n_left_out, pool_notes=pool_notes),
+        notes=notes(labelled, n_left_out=n_left_out, pool_notes=pool_notes),
         runs=tuple(runs),
         n_left_out=n_left_out,
         n_draws=n_draws,
     )
 
 
-def notes(
-    curves: Sequence[Curve],
-    grids: Sequence[Grid],
-    contrasts: Sequence[RegionContrast] = (),
-    *,
-    n_left_out: int,
-    pool_notes: Sequence[str],
-) -> tuple[str, ...]:
-    """Notes on curves, grids and contrasts, on images that runs do not share, and on runs left out."""
-    sentences = [*_identity(curves), *_models(curves), *_in_sample(curves), *_random(curves)]
-    sentences += [*_unfitted_sizes(curves), *_design(curves), *_regions(contrasts), *_grids(grids)]
+def notes(curves: Sequence[Curve], *, n_left_out: int, pool_notes: Sequence[str]) -> tuple[str, ...]:
+    """Notes on curves, on images that runs do not share, and on runs left out.
+
+    What a study shows and what it cannot show is its report's answer, not a note.
+    """
+    sentences = [*_identity(curves), *_in_sample(curves), *_random(curves), *_design(curves)]
     sentences += [f"{note[0].upper()}{note[1:]}." for note in dict.fromkeys(pool_notes)]
     if n_left_out:
         sentences.append(f"Left out: {n_left_out} runs that repeat a cell with the same losses.")
-    if not any(curve.assessments for curve in curves):
-        sentences.append(
-            "No law is fitted: no group has two sizes or two models; add a size or a model to get a curve."
-        )
     return tuple(sentences)
 
 
@@ -197,21 +187,6 @@ def _identity_sentence(*, equal_steps: bool) -> str:
     return why + "Epochs are equal here, so the steps grow with the size; compare with a run at equal steps."
 
 
-def _models(curves: Sequence[Curve]) -> Iterator[str]:
-    along = [curve for curve in curves if curve.axis is AXES["params"] and curve.n_scales > 1]
-    laws = [(curve, curve.reported_laws("mean")[0]) for curve in along]
-    refused = [(curve, law) for curve, law in laws if law.verdict == UNIDENTIFIABLE]
-    if not refused:
-        return
-    counts = sorted({curve.n_scales for curve, _ in refused})
-    models = " or ".join(str(n) for n in counts)
-    verb = "fitted" if all(curve.refusal for curve, _ in refused) else "identified"
-    yield (
-        f"No model-size law is {verb} from {models} models ({len(refused)} of {len(along)} groups): "
-        f"{refused[0][1].reason}. Their losses are compared image by image instead."
-    )
-
-
 def _in_sample(curves: Sequence[Curve]) -> Iterator[str]:
     n = sum(curve.split == "in-sample" for curve in curves)
     if n:
@@ -224,41 +199,6 @@ def _in_sample(curves: Sequence[Curve]) -> Iterator[str]:
 def _random(curves: Sequence[Curve]) -> Iterator[str]:
     if any(curve.random for curve in curves):
         yield "Groups marked random have random backbones: a control, never pooled with pretrained ones."
-
-
-def _grids(grids: Sequence[Grid]) -> Iterator[str]:
-    refused = [grid for grid in grids if not grid.has_laws and min(grid.shape) > 1]
-    if refused:
-        reasons = "; ".join(dict.fromkeys(grid.assessment.reason for grid in refused))
-        yield f"No joint law of model size and images for {len(refused)} of {len(grids)} grids: {reasons}."
-
-
-def _regions(contrasts: Sequence[RegionContrast]) -> Iterator[str]:
-    """Exponents of the mean loss between regions, under the law that has no floor."""
-    for contrast in contrasts:
-        if (contrast.statistic, contrast.law) != ("mean", "power"):
-            continue
-        first, second = contrast.regions
-        doubt = "" if contrast.identified else " (an exponent is not identifiable)"
-        if contrast.n_seeds == 1:
-            doubt += "; one seed: the interval of the ratio is over images only"
-        yield (
-            f"Region, {contrast.first.series}: on {first} the loss is {_interval(contrast.loss_ratio)} times "
-            f"that on {second} at {scale_text(contrast.scale)} {contrast.first.axis.unit}; α differs by "
-            f"{_interval(contrast.difference.difference)} (k x^-α): {contrast.difference.verdict}{doubt}."
-        )
-
-
-def _interval(estimate: Estimate) -> str:
-    return f"{estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"
-
-
-def _unfitted_sizes(curves: Sequence[Curve]) -> Iterator[str]:
-    """Curves over sizes to which no law is fitted, with the reason of the first."""
-    sizes = [curve for curve in curves if curve.axis is AXES["images"] and curve.n_scales > 1]
-    refusals = [curve.refusal for curve in sizes if curve.refusal]
-    if refusals:
-        yield f"No law of dataset size is fitted ({len(refusals)} of {len(sizes)} groups): {refusals[0]}."
 
 
 def _design(curves: Sequence[Curve]) -> Iterator[str]:

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import itertools
-import math
 import os
 import re
 import tomllib
@@ -22,15 +20,14 @@ from typing import Any
 
 from mlproject.cell import Cell, Naming
 from mlproject.data import ImageSet
-from mlproject.errors import N_SHOWN, BadInput, MLProjectError, WrongUse, shown, unknown
-from mlproject.plans.cells import PlannedCell, cell_at, drawn_from
-from mlproject.plans.sizes import Reduced, SizeRules, largest_sizes, reduced_note
-from mlproject.plans.tables import DEFAULTS, WHOLE, Coordinates, PlanTable, Size, read_size
-from mlproject.recipes import RECIPES, validated
-from mlproject.tuning import Tune, check_tunable, split_words, tune_of
+from mlproject.errors import N_SHOWN, BadInput, MLProjectError, WrongUse
+from mlproject.plans.cells import PlannedCell, drawn_from
+from mlproject.plans.grids import PlanGrid, read_grid
+from mlproject.plans.sizes import Reduced, reduced_note
+from mlproject.plans.tables import DEFAULTS, PlanTable
+from mlproject.recipes import validated
+from mlproject.tuning import Tune, split_words, tune_of
 
-LISTS = ("model", "dataset_size", "seed")
-"""Coordinates for which a command line may give several values, separated by commas."""
 SHIPPED = Path(__file__).with_name("shipped")
 """The plans of ``sweeps/``, which an installed package carries."""
 MOST_CELLS = 100_000
@@ -39,8 +36,6 @@ MOST_BYTES = 2 << 20
 """A plan file of more is no list of values that a person means."""
 MOST_DOTS = 500
 """Dots in a key: reading it takes a time that grows with their square."""
-COUNTS = ("seed", "max_bad")
-"""Coordinates that count: as text they are written in digits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,18 +128,18 @@ def _build(
     planned: list[PlannedCell] = []
     faults: list[MLProjectError] = []
     n_cells = 0
-    merged: dict[str, dict[str, Any]] = {}
+    read: dict[str, PlanGrid] = {}
     for number, grid in enumerate(grids, 1):
         label = f"{where}, grid {number}" if where else ""
         with _collecting(faults, label):
-            table = _merge(grid, overrides, named_weights=bool(where))
-            n_cells += math.prod(len(_values(name, value)) for name, value in table.items())
-            merged[label] = table
+            table = read_grid(grid, overrides, named_weights=bool(where))
+            n_cells += table.n_cells
+            read[label] = table
     with _collecting(faults, where):
         _require_few(n_cells)
-    for label, values in merged.items() if n_cells <= MOST_CELLS else ():
+    for label, table in read.items() if n_cells <= MOST_CELLS else ():
         with _collecting(faults, label):
-            planned += list(_cells(values, tune, limits=bool(where)))
+            planned += list(table.cells(tune, limits=bool(where)))
     _raise(faults, n_grids=len(grids))
     cells: dict[str, Cell] = {}
     for item in planned:
@@ -189,109 +184,12 @@ def _notes(planned: Iterable[PlannedCell]) -> tuple[str, ...]:
     return tuple(reduced_note(images, items) for images, items in reduced.values() if items)
 
 
-def _merge(grid: Mapping[str, Any], overrides: Mapping[str, Any], *, named_weights: bool) -> dict[str, Any]:
-    """Coordinates and knobs in one dict; other names are refused when the cells are built."""
-    flat = {k: v for k, v in grid.items() if k != "knobs"}
-    knobs = grid.get("knobs", {})
-    if not isinstance(knobs, dict):
-        raise WrongUse(f"knobs must be a table, not {shown(knobs)}")
-    if named_weights:
-        _require_coordinates(flat)
-    if twice := sorted(flat.keys() & knobs.keys()):
-        raise WrongUse(f"{twice[0]} is given twice: in the grid and in its knobs")
-    merged: dict[str, Any] = {**DEFAULTS, **flat, **knobs, **overrides}
-    if "model" not in merged:
-        raise WrongUse("model is missing; name one, for example model=resnet50")
-    if named_weights and ("weights" not in flat and "weights" not in overrides):
-        raise WrongUse("weights is missing; a plan names its weights: imagenet, random or a path")
-    if named_weights and "auto" in _values("weights", merged["weights"]):
-        raise WrongUse("weights must be imagenet, random or a path in a plan, not 'auto'")
-    return merged
-
-
 def _require_few(n_cells: int) -> None:
     """Refuse too many cells, which are counted before any is built. Raises: WrongUse."""
     if n_cells > MOST_CELLS:
         number = f"{n_cells:,}" if n_cells < 10**15 else f"over {10**15:,}"
         remedy = "shorten its lists, or split it into several"
         raise WrongUse(f"the plan describes {number} cells, of {MOST_CELLS:,} at most: {remedy}")
-
-
-def _require_coordinates(names: Iterable[str]) -> None:
-    """Refuse other names than coordinates beside the table of knobs."""
-    for key in names:
-        if key not in Coordinates.model_fields:
-            if _recipes_with(key):
-                raise WrongUse(f"{key} is a knob: write it below [grid.knobs]")
-            raise unknown("key", key, [*Coordinates.model_fields, "knobs"])
-
-
-def _recipes_with(knob: str) -> list[str]:
-    """The recipes that have a knob of that name."""
-    return sorted(name for name, recipe in RECIPES.items() if knob in recipe.model_fields)
-
-
-def _check_names(merged: Mapping[str, Any]) -> None:
-    """Refuse a name that is neither a coordinate nor a knob, with the near matches among both."""
-    recipe = RECIPES.get(merged["recipe"]) if isinstance(merged["recipe"], str) else None
-    if recipe is None:
-        raise unknown("recipe", merged["recipe"], RECIPES)
-    known = {*Coordinates.model_fields, *recipe.model_fields}
-    for name in merged:
-        if name not in known:
-            if others := _recipes_with(name):
-                fits = f"{name} is a knob of {', '.join(others)}, not of {merged['recipe']}"
-                raise WrongUse(f"{fits}; name one of them (recipe={others[0]}), or leave {name} out")
-            raise unknown(f"coordinate or knob of {merged['recipe']}", name, known)
-
-
-def _cells(merged: Mapping[str, Any], tune: Tune | None, *, limits: bool) -> Iterator[PlannedCell]:
-    """Cells of the product: model varies slowest (its features are computed together), seed fastest."""
-    _check_names(merged)
-    for name in tune.space if tune else ():
-        if isinstance(merged.get(name), list):
-            raise WrongUse(f"{name} is tuned: give one value, which is tried first, or none, not a list")
-    coordinates = {k: _values(k, v) for k, v in merged.items() if k in Coordinates.model_fields}
-    knobs = {k: _values(k, v) for k, v in merged.items() if k not in coordinates}
-    order = sorted(coordinates, key=lambda k: {"data": 0, "model": 1, "dataset_size": 8, "seed": 9}.get(k, 5))
-    points = [
-        validated(Coordinates, dict(zip(order, values, strict=True)), kind="coordinate")
-        for values in itertools.product(*(coordinates[k] for k in order))
-    ]
-    rules = SizeRules(planned=largest_sizes(points), tuned=tune is not None, limits=limits)
-    for knob_values in itertools.product(*knobs.values()):
-        recipe_knobs = dict(zip(knobs, knob_values, strict=True))
-        if tune:
-            check_tunable(str(merged["recipe"]), recipe_knobs, tune)
-        for point in points:
-            yield cell_at(point, recipe_knobs, rules)
-
-
-def _values(name: str, value: Any) -> list[Any]:
-    """The values of a coordinate or knob: a TOML list, a comma list where allowed, or a single value."""
-    if name == "image_scales":
-        nested = isinstance(value, list) and any(isinstance(v, (list, str)) for v in value)
-        return value if nested else [value]
-    if isinstance(value, str) and name in LISTS:
-        value = [word.strip() for word in value.split(",")]
-        if not all(value):
-            raise WrongUse(f"{name} has an empty item in its list")
-    values = value if isinstance(value, list) else [value]
-    if not values:
-        raise WrongUse(f"{name} must not be an empty list")
-    for item in values:
-        if not isinstance(item, (str, int, float)):
-            raise WrongUse(f"{name} must be text, a number or a truth value, not {shown(item)}")
-        if name in COUNTS and isinstance(item, str) and not WHOLE.fullmatch(item.strip()):
-            raise WrongUse(f"{name} must be a whole number of at most 18 digits, not {shown(item)}")
-    return [_read_size(item) for item in values] if name == "dataset_size" else values
-
-
-def _read_size(item: Any) -> Size:
-    try:
-        return read_size(item)
-    except ValueError as error:
-        raise WrongUse(f"dataset_size {error}, not {shown(item)}") from None
 
 
 def _located(where: str, fault: MLProjectError) -> MLProjectError:

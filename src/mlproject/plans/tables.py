@@ -102,6 +102,22 @@ class PlanTable(BaseModel):
     ] = None
 
 
+class GridSeeds(BaseModel):
+    """How many seeds each dataset size of a grid has, where losses of small sizes scatter more."""
+
+    model_config = STRICT
+
+    seeds: Annotated[
+        list[Annotated[int, Field(ge=1)]],
+        Field(
+            min_length=1,
+            description="In place of `seed`: the number of seeds (0, 1, …) of each of `dataset_size`, in its "
+            "order.",
+            json_schema_extra={"rule": "must be whole numbers of at least 1, one for each dataset_size"},
+        ),
+    ]
+
+
 class Coordinates(BaseModel):
     """A point of a grid: everything of its cell but the knobs."""
 

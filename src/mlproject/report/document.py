@@ -134,9 +134,19 @@ class Answer:
     next_scale: tuple[str, ...] = ()
 
     @property
+    def parts(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """The parts that say something, each with its heading, in the order in which they are read."""
+        parts = (
+            ("Answer", self.result),
+            ("What may not be concluded", self.not_concluded),
+            ("The next scale", self.next_scale),
+        )
+        return tuple(part for part in parts if part[1])
+
+    @property
     def sentences(self) -> tuple[str, ...]:
-        """All of them, in the order in which they are read."""
-        return (*self.result, *self.not_concluded, *self.next_scale)
+        """The sentences of all parts."""
+        return tuple(sentence for _, sentences in self.parts for sentence in sentences)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from mlproject.report.document import Format, Row
@@ -100,6 +101,17 @@ def kind_label(kind: str) -> str:
     """``cross entropy [nats]``."""
     unit = f" [{UNITS[kind]}]" if kind in UNITS else ""
     return f"{kind.replace('_', ' ')}{unit}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def percent_range(shares: Sequence[float]) -> str:
+    """``11 %``, or ``11 to 13 %``."""
+    ends = dict.fromkeys(f"{100 * share:.2g}" for share in (min(shares), max(shares)))
+    return f"{' to '.join(ends)} %"
 
 
 def range_text(low: int, high: int) -> str:

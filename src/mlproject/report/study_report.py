@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from mlproject.analysis import AXES, STATISTICS, Curve, Study
+from mlproject.report.answer import study_answer
 from mlproject.report.comparison_sections import (
     ablation_sections,
     arms_table,
@@ -14,18 +15,17 @@ from mlproject.report.comparison_sections import (
     image_scale_section,
     regions_table,
 )
-from mlproject.report.document import Answer, Document, Figure, Interactive, Section, Table
+from mlproject.report.document import Document, Figure, Interactive, Section, Table
 from mlproject.report.formats import (
     as_fixed,
     as_interval,
     as_number,
     as_text,
     assessment_text,
-    interval,
     sentence,
     slug,
 )
-from mlproject.report.grid_sections import grid_answers, grid_json, grids_section
+from mlproject.report.grid_sections import grid_json, grids_section
 from mlproject.report.loss_tables import loss_kinds_table, loss_tables
 from mlproject.report.study_tables import (
     curve_json,
@@ -58,7 +58,7 @@ def study_document(study: Study) -> Document:
     ]
     return Document(
         title="Scaling fits",
-        answer=Answer(result=(*_answer(study), *grid_answers(study.grids))),
+        answer=study_answer(study),
         sections=tuple(sections),
         brief=_brief(study, exponents),
     )
@@ -74,19 +74,6 @@ def study_json(study: Study) -> dict[str, Any]:
         "curves": [curve_json(curve) for curve in study.curves],
         "joints": [grid_json(grid) for grid in study.grids],
     }
-
-
-def _answer(study: Study) -> Iterator[str]:
-    """A sentence for each axis: how many curves scale, and the smallest and largest local exponent."""
-    for key, axis in AXES.items():
-        fitted = [a for curve in study.along(key) if (a := curve.assessments.get("mean")) and a.fits]
-        scaling = [a for a in fitted if a.verdict == "scaling"]
-        slopes = sorted((a.local for a in scaling if a.local is not None), key=lambda slope: slope.value)
-        if fitted:
-            ends = dict.fromkeys(interval(slope) for slope in (slopes[:1] + slopes[-1:]))
-            exponents = f", exponent at the largest scale {' to '.join(ends)}" if ends else ""
-            count = f"{len(scaling)} of {len(fitted)} fitted curves are scaling"
-            yield f"Mean loss against {axis.name}: {count}{exponents}."
 
 
 def _method(study: Study) -> str:

@@ -79,6 +79,14 @@ class Assessment:
         """Weight per law, heaviest first."""
         return {row.law: row.weight for row in self.laws}
 
+    @property
+    def removed_by_doubling(self) -> Estimate | None:
+        """The share of the loss that a doubling removes at the local exponent: 1 - 2^-exponent."""
+        if self.local is None:
+            return None
+        value, low, high = (1.0 - 2.0**-end for end in (self.local.value, self.local.low, self.local.high))
+        return Estimate(value=value, low=low, high=high, identified=self.local.identified)
+
     def law(self, name: str) -> LawFit | None:
         """The law of a name, if it was fitted or averaged."""
         return next((row for row in self.laws if row.law == name), None)

@@ -14,7 +14,9 @@ LINK = re.compile(r"^\[.*\]:|\][(\[]")
 
 def render_markdown(document: Document, files: Sequence[str] = ()) -> str:
     """The whole page; ``files`` are paths of tables and data beside it."""
-    parts = [f"# {escape_markdown(document.title)}", *map(escape_markdown, document.answer.sentences)]
+    parts = [f"# {escape_markdown(document.title)}"]
+    for heading, sentences in document.answer.parts:
+        parts += [f"## {heading}", *map(escape_markdown, sentences)]
     for section in document.sections:
         parts += _section(section)
     figures = [(f"figures/{figure.name}.png", figure.caption) for figure in document.figures]

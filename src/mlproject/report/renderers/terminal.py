@@ -1,4 +1,4 @@
-"""A document for a terminal: its brief tables, and the answer and notes as bullets."""
+"""A document for a terminal: the answer, brief tables, and notes as bullets."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ STYLES = {
 
 
 def render_terminal(document: Document) -> Group:
-    """The tables with rows, then the answer and the lists, a bullet each."""
+    """The answer by its parts, the tables with rows, then the lists, a bullet each."""
     sections = document.sections if document.brief is None else (document.brief,)
+    answer: list[RenderableType] = []
+    for heading, sentences in document.answer.parts:
+        answer += [Text(heading, style="bold"), *(Text(f"  {plain(line)}") for line in sentences), Text()]
     tables: list[RenderableType] = []
     for section in sections:
         tables += [_grid(table) for table in section.tables if table.formats and table.texts]
         tables += [Text(plain(paragraph)) for paragraph in section.paragraphs]
-    lines = [*document.answer.sentences, *(line for section in sections for line in section.bullets)]
-    return Group(*tables, *(Text(f"• {plain(line)}") for line in lines))
+    lines = [line for section in sections for line in section.bullets]
+    return Group(*answer, *tables, *(Text(f"• {plain(line)}") for line in lines))
 
 
 def terminal_text(document: Document, *, width: int = 120) -> str:

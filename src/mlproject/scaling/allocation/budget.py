@@ -188,12 +188,19 @@ class NextPlan:
 
 
 def plan_next(
-    averaged: Average, *, target: ArrayLike, candidates: ArrayLike, costs: ArrayLike, budget: float
+    averaged: Average,
+    *,
+    target: ArrayLike,
+    candidates: ArrayLike,
+    costs: ArrayLike,
+    budget: float,
+    noise: ArrayLike | None = None,
 ) -> NextPlan:
     """Choose among candidates [c] (or [c, axes]) with costs [c] under a budget; a cell may repeat (seeds).
 
-    ``target`` is one scale, or several whose mean log variance is to shrink. Raises: BadInput for costs that
-    are not positive or do not match, or a budget below the cheapest cell.
+    ``target`` is one scale, or several whose mean log variance is to shrink. ``noise`` [c] is the standard
+    deviation of ln loss of one run of each candidate, by default that of the average for all. Raises:
+    BadInput for costs or noise that are not positive or do not match, or a budget below the cheapest cell.
     """
     axes = averaged.points.x.shape[1]
     cells, aim = read_scales(candidates, axes), read_scales(np.atleast_1d(target), axes)
@@ -203,7 +210,10 @@ def plan_next(
     if budget < prices.min():
         raise BadInput(f"the budget {budget:g} is below the cheapest candidate, {prices.min():g}")
     covariance, run = joint_covariance(averaged, np.concatenate([aim, cells]))
-    return _greedy(covariance, run, len(aim), cells, prices, budget)
+    variances = np.full(len(cells), run) if noise is None else np.square(np.asarray(noise, dtype=np.float64))
+    if variances.shape != (len(cells),) or not np.all(np.isfinite(variances) & (variances > 0)):
+        raise BadInput(f"noise {variances.shape} must be positive, one for each of {len(cells)} candidates")
+    return _greedy(covariance, variances, len(aim), cells, prices, budget)
 
 
 def joint_covariance(averaged: Average, at: Array) -> tuple[Array, float]:
@@ -223,7 +233,7 @@ def joint_covariance(averaged: Average, at: Array) -> tuple[Array, float]:
 
 
 def _greedy(
-    covariance: Array, run: float, n_aim: int, cells: Array, prices: Array, budget: float
+    covariance: Array, run: Array, n_aim: int, cells: Array, prices: Array, budget: float
 ) -> NextPlan:
     chosen: list[NextCell] = []
     before, remaining = _width(covariance, n_aim), budget
