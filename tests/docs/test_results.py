@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mlproject.analysis import Study, analyse
-from mlproject.report import study_document
+from mlproject.report import study_document, study_page
+from mlproject.report.page import page_tables
 from tests.analysis.test_classes import labelled
 from tests.docs.stored import SIZES
 from tests.studies import cell, planted
@@ -27,7 +28,8 @@ def study() -> Study:
 
 def test_every_table_is_described(study: Study) -> None:
     missing = []
-    for table in study_document(study).tables:
+    document = study_document(study)
+    for table in (*document.tables, *page_tables(study_page(study, document), document)):
         if table.name not in PAGES_ONLY:
             folder, of_group, _ = table.name.partition("/")
             file = f"{folder}/<group>.csv" if of_group else f"{table.name}.csv"

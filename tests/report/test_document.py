@@ -108,5 +108,5 @@ def test_the_face_names_what_it_has_and_no_more():
     import mlproject.report as face
 
     assert all(hasattr(face, name) for name in face.__all__)
-    with pytest.raises(AttributeError, match=r"^module 'mlproject.report' has no attribute 'render_html'$"):
-        _ = face.render_html
+    with pytest.raises(AttributeError, match=r"^module 'mlproject.report' has no attribute 'render_word'$"):
+        _ = face.render_word

@@ -57,7 +57,7 @@ def latex(study, name):
 
 def test_every_artifact_of_the_contract_is_written(study, folder):
     assert {path.name for path in folder.iterdir()} == {
-        "summary.md", "exponents.txt", "data", "figures", "latex", "tables",
+        "report.html", "summary.md", "exponents.txt", "data", "figures", "latex", "tables",
     }  # fmt: skip
     names = {path.name for path in folder.rglob("*")}
     assert {"losses_by_size.csv", "losses_by_model.csv", "exponents.csv", "exponents.tex"} <= names

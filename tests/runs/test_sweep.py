@@ -244,6 +244,7 @@ def test_the_fit_is_a_tracked_run_that_names_the_runs_it_used(store: Store) -> N
         "data/points.csv",
         "data/runs.csv",
         "summary.md",
+        "report.html",
     } <= files
     used = store.artifact(fitted.run_id, "data/runs.csv").read_text()
     assert all(result.run_id in used for result in results)

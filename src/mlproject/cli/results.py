@@ -20,6 +20,7 @@ def report(
         str, typer.Argument(help="A TOML plan, the run id of a fit (or its beginning), or latest.")
     ] = "latest",
     out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("report"),
+    named: Annotated[str, typer.Option("--of", hidden=True, help="The same, for mlflow run.")] = "",
     experiment: Experiment = "",
     debug: Debug = False,
 ) -> None:
@@ -30,7 +31,7 @@ def report(
     from mlproject.cli.session import write_report_of
     from mlproject.tracking import open_store
 
-    write_report_of(of or "latest", out, open_store(experiment, create=False))
+    write_report_of(named or of, out, open_store(experiment, create=False))
 
 
 @app.command()

@@ -73,7 +73,7 @@ class Interactive:
     """A figure for a browser: a model of Bokeh, and switches of what it shows.
 
     ``switches`` are options by what they choose, the first one chosen at first. A part of the model has a
-    dictionary among its tags, of the options with which it is shown. ``caption`` says what is seen.
+    dictionary among its tags, of the option or options with which it is shown. ``caption`` says what is seen.
     """
 
     model: LayoutDOM

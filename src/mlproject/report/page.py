@@ -6,7 +6,7 @@ answer -> figure -> exponents -> differences -> images -> distributions -> predi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from io import BytesIO
@@ -25,9 +25,12 @@ from mlproject.report.page_tables import (
     setup_table,
 )
 
-LATE = ("Study", "Not fitted", "Verdicts", "Read with this in mind")
+LATE = ("Not fitted", "Verdicts", "Read with this in mind")
 """Sections of the document that follow the results, in this order."""
-FIRST = ("Exponents",)
+ELSEWHERE = ("Exponents", "Data", "Curves")
+"""Sections whose parts stand at other places of the page."""
+
+
 Pictures = Callable[[str, str, Sequence[str]], tuple[Mapping[str, bytes], str]]
 """Small WebP files by image, of images of a data set with a digest; or the reason why there are none."""
 
@@ -56,30 +59,26 @@ def study_page(
 ) -> Document:
     """The document of a study as a page: its sections, those that only a browser shows, and further ones."""
     by_title = {section.title: section for section in document.sections}
-    figures = [figure for figure in document.figures if figure.name not in _switched(document.figures)]
-    curves = [figure for figure in figures if figure.name.startswith("scaling_")]
+    none = Section(title="")
+    figures = _without_switched(by_title.get("Curves", none).figures)
     spread = [f for f in figures if f.name.startswith(("distribution_", "correlation_", "loss_kinds_"))]
-    moved = {figure.name for figure in (*curves, *spread)}
     known = explorers(study)
-    middle = [
-        section for title, section in by_title.items() if title not in (*FIRST, *LATE, "Data", "Curves")
-    ]
     sections = [
-        Section(title="Losses against scale", figures=tuple(curves)),
+        Section(title="Losses against scale", figures=tuple(f for f in figures if f not in spread)),
         Section(title="Exponents", paragraphs=_exponents_text(study, by_title), tables=(laws_table(study),)),
         *_differences(known),
         *(_images(study, explorer, around) for explorer in known[:1]),
-        *_without(middle, moved),
+        *(section for section in document.sections if section.title not in (*ELSEWHERE, *LATE)),
         *further,
         Section(title="Distributions and correlations", figures=tuple(spread)),
         Section(title="The largest scale, predicted from the others", tables=(held_out_table(study),)),
         replace(methods_section(study), title="What was run", tables=(setup_table(study),)),
         checklist_section(study),
         *(by_title[title] for title in LATE if title in by_title),
-        Section(title="All laws and statistics", tables=by_title["Exponents"].tables),
+        Section(title="All laws and statistics", tables=by_title.get("Exponents", none).tables),
         Section(title="Runs", paragraphs=(_left_out(study),), tables=(runs_table(study, around.run_pages),)),
         Section(title="Glossary", terms=glossary()),
-        Section(title="", tables=by_title["Data"].tables if "Data" in by_title else ()),
+        Section(title="", tables=by_title.get("Data", none).tables),
     ]
     return replace(document, title=_title(study), question=_question(study), sections=tuple(sections))
 
@@ -100,16 +99,11 @@ def still(path: Path) -> bytes:
     return file.getvalue()
 
 
-def _switched(figures: Iterable[Figure]) -> set[str]:
-    """Figures of the median, which a browser shows in the place of the mean."""
+def _without_switched(figures: Sequence[Figure]) -> list[Figure]:
+    """Figures without those of the median, which a browser shows in the place of the mean."""
     live = [figure.name for figure in figures if figure.interactive is not None]
-    return {name.replace("_mean", "_median") for name in live if "_mean" in name}
-
-
-def _without(sections: Iterable[Section], moved: set[str]) -> Iterator[Section]:
-    """Sections without the figures that another one shows."""
-    for section in sections:
-        yield replace(section, figures=tuple(f for f in section.figures if f.name not in moved))
+    switched = {name.replace("_mean", "_median") for name in live if "_mean" in name}
+    return [figure for figure in figures if figure.name not in switched]
 
 
 def _title(study: Study) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from mlproject.analysis import Curve, Explorer, ModelDifference, Study, shared_by_cells
 from mlproject.report.document import Format, Row, Table
 from mlproject.report.formats import (
+    ENDS,
     FORMULAS,
     as_count,
     as_fixed,
@@ -22,6 +23,14 @@ from mlproject.report.formats import (
     range_text,
 )
 
+LAWS = (
+    "group", "axis", "statistic",
+    *(f"{name}{end}" for name in ("power_alpha", "power_floor_alpha", "power_floor_E") for end in ENDS),
+    "verdict", "n_seeds",
+)  # fmt: skip
+HELD_OUT = (
+    "group", "axis", "x", *(f"{name}{end}" for name in ("observed", "predicted") for end in ENDS), "inside",
+)  # fmt: skip
 MOST_VALUES = 8
 """Values of a setting that are listed; of more, the first and last are."""
 
@@ -46,7 +55,9 @@ def laws_table(study: Study) -> Table:
         "its value; all bars of a column have one scale, the grey line is 0. Limits alone are all that the "
         "data determine."
     )
-    return Table(name="exponents_by_law", rows=rows, formats=formats, caption=caption, shown=shown)
+    return Table(
+        name="exponents_by_law", rows=rows, columns=LAWS, formats=formats, caption=caption, shown=shown
+    )
 
 
 def _laws_row(study: Study, curve: Curve, statistic: Any) -> dict[str, Any]:
@@ -73,7 +84,7 @@ def differences_table(known: Sequence[Explorer]) -> Table:
     formats["seeds"] = as_count("n_seeds")
     if len({row["family"] for row in rows}) > 1:
         formats = {**formats, "group": as_text("family")}
-    return Table(name="model_differences", rows=rows, formats=formats, caption="Paired differences.")
+    return Table(name="model_differences", rows=rows, formats=formats)
 
 
 def _difference_row(explorer: Explorer, compared: ModelDifference) -> Row:
@@ -105,7 +116,7 @@ def held_out_table(study: Study) -> Table:
     formats |= {"observed": as_interval("observed"), "predicted": as_interval("predicted")}
     formats["observed lies inside"] = as_text("inside")
     return Table(
-        name="held_out", rows=rows, formats=formats,
+        name="held_out", rows=rows, columns=HELD_OUT, formats=formats,
         caption="Mean losses at the largest scale, observed, and predicted from the others by all laws.",
     )  # fmt: skip
 

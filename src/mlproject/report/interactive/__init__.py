@@ -10,7 +10,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bokeh.models import FixedTicker, Legend, NoOverlap, Range1d
+from bokeh.models import FixedTicker, NoOverlap, Range1d
+from bokeh.models.annotations import Legend
 from bokeh.plotting import figure
 
 from mlproject.report.figures import DIGITS, Look, short
@@ -84,9 +85,10 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 def log_axes(plot: Any, x: Sequence[float], y: Sequence[float]) -> None:
     """Ranges and ticks of both logarithmic axes; the ticks of x are its values."""
-    plot.x_range = Range1d(*log_range(x, 0.05))
+    left, right = log_range(x, 0.05)
+    plot.x_range = Range1d(start=left, end=right)
     low, high = log_range(y, 0.06)
-    plot.y_range = Range1d(low, high)
+    plot.y_range = Range1d(start=low, end=high)
     name_ticks(plot.xaxis[0], x)
     name_ticks(plot.yaxis[0], log_ticks(low, high))
 

@@ -7,7 +7,8 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, HoverTool, Label
+from bokeh.models import ColumnDataSource, HoverTool
+from bokeh.models.annotations import Label
 
 from mlproject.analysis import HORIZONS, STATISTICS, Curve, Statistic
 from mlproject.report.document import Interactive
@@ -52,10 +53,10 @@ def scaling_view(curves: Sequence[Curve]) -> Interactive:
     _ranges_of_statistics(plot, curves)
     plot.xaxis[0].axis_label = axis.label.replace("$", "")
     plot.yaxis[0].axis_label = kind_label(str(curves[0].fixed["kind"]))
-    _direct_labels(plot, curves)
     legend_below(plot, parts)
     laws = {law.law for curve in curves for s in STATISTICS for law in curve.fitted_laws(s)}
     names = [FORMULAS[law].replace("x", axis.symbol) for law in FORMULAS if law in laws]
+    _direct_labels(plot, curves, {LAW: [*names, "none"]} if horizons else {})
     names += [ALL_LAWS] if horizons else []
     switches = {LOSS: tuple(STATISTICS)} | ({LAW: (*names, "none")} if names else {})
     caption = f"{axis.name.capitalize()}: points with 95 % intervals"
@@ -160,8 +161,11 @@ def _beyond(plot: Any, curve: Curve, statistic: Statistic, look: Look) -> list[A
     return [area, mean]
 
 
-def _direct_labels(plot: Any, curves: Sequence[Curve]) -> None:
-    """Names right of the last points, moved apart where they would touch; on wide screens only."""
+def _direct_labels(plot: Any, curves: Sequence[Curve], free: dict[str, list[str]]) -> None:
+    """Names right of the last points, moved apart where they would touch; on wide screens only.
+
+    ``free`` are the options with which nothing is drawn there.
+    """
     start, end, last = plot.x_range.start, plot.x_range.end, max(float(curve.x[-1]) for curve in curves)
     share = min(0.45, 0.02 + 0.0085 * max(len(curve.series) for curve in curves))
     wide = max(end, start * (last / start) ** (1 / (1 - share)))
@@ -177,7 +181,7 @@ def _direct_labels(plot: Any, curves: Sequence[Curve]) -> None:
                 text_font=FONT, text_font_size="12px", text_color=readable(look.color),
                 text_baseline="middle", background_fill_color="#ffffff", background_fill_alpha=0.75,
             )  # fmt: skip
-            label.tags = [{LOSS: statistic}, WIDE]
+            label.tags = [{LOSS: statistic, **free}, WIDE]
             plot.add_layout(label)
 
 

@@ -42,7 +42,7 @@ def render_html(
     scripts = [(HERE / "page.js").read_text("utf-8")]
     if any(name.startswith("figure-") for name in blocks):
         scripts = [*_bokeh(), *scripts]
-    return _template().render(
+    page: str = _template().render(
         document=document,
         sections=_sections(document, views, pictures or {}),
         downloads=list(_downloads(document, files)),
@@ -51,6 +51,7 @@ def render_html(
         policy=_policy(scripts),
         style=_safe((HERE / "page.css").read_text("utf-8")),
     )
+    return page
 
 
 @cache

@@ -42,7 +42,7 @@ function apply(name, plot) {
     const conditions = tags.filter(tag => tag !== null && typeof tag === "object");
     if (!conditions.length && !tags.includes("wide")) continue;
     const holds = conditions.every(tag => Object.entries(tag instanceof Map ? Object.fromEntries(tag) : tag)
-      .every(([what, option]) => options[what] === option));
+      .every(([what, option]) => [option].flat().includes(options[what])));
     part.visible = holds && !(narrow && tags.includes("wide"));
   }
   for (const tag of plot.x_range.tags || []) {  // room for the labels of wide screens
