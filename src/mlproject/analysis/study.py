@@ -27,7 +27,7 @@ from mlproject.analysis.iterations import IterationLedger, iteration_ledger
 from mlproject.analysis.points import STATISTICS, replicates
 from mlproject.analysis.runs import image_pools, read_runs
 from mlproject.losses import Observation
-from mlproject.scaling import UNIDENTIFIABLE, Estimate, scale_text
+from mlproject.scaling import UNIDENTIFIABLE, Estimate, interval_text, scale_text
 
 DECADE = 10.0
 
@@ -244,7 +244,7 @@ def _regions(contrasts: Sequence[RegionContrast]) -> Iterator[str]:
 
 
 def _interval(estimate: Estimate) -> str:
-    return f"{estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"
+    return interval_text(estimate.value, estimate.low, estimate.high)
 
 
 def _unfitted_sizes(curves: Sequence[Curve]) -> Iterator[str]:

@@ -7,7 +7,7 @@ import re
 from typing import Any, Protocol, runtime_checkable
 
 from mlproject.report.document import Format, Row
-from mlproject.scaling import Assessment, scale_text
+from mlproject.scaling import Assessment, interval_text, scale_text
 
 ABSENT = "–"
 SYMBOLS = {"alpha": "α", "beta": "β", "gamma": "γ"}
@@ -37,11 +37,13 @@ class Interval(Protocol):
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Significant digits; open ends of intervals as infinities, nothing known as a dash."""
+    """Significant digits, whole numbers from 1,000 on; infinities as such, nothing known as a dash."""
     if value is None or math.isnan(value):
         return ABSENT
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
+    if 1000.0 <= abs(float(f"{value:.{digits}g}")) < 1e12:
+        return f"{value:,.0f}"
     return f"{value:.{digits}g}"
 
 
@@ -53,22 +55,20 @@ def signed(value: float, decimals: int = 3) -> str:
 
 
 def limits(low: float | None, high: float | None) -> str:
-    """``[0.51, 0.6]``."""
-    return f"[{number(low)}, {number(high)}]"
+    """``[0.51, 0.60]``."""
+    return _with_limits(None, low, high)
 
 
 def interval(estimate: Interval | None, *, identified: bool = True) -> str:
-    """``0.55 [0.51, 0.6]``; the limits alone for a parameter that is not identified."""
+    """``0.55 [0.51, 0.60]``; the limits alone for a parameter that is not identified."""
     if estimate is None:
         return ABSENT
-    span = limits(estimate.low, estimate.high)
-    return f"{number(estimate.value)} {span}" if identified else span
+    return interval_text(estimate.value if identified else None, estimate.low, estimate.high)
 
 
-def signed_interval(estimate: Interval, decimals: int = 3) -> str:
-    """``-0.041 [-0.100, +0.018]``."""
-    value, low, high = (signed(x, decimals) for x in (estimate.value, estimate.low, estimate.high))
-    return f"{value} [{low}, {high}]"
+def signed_interval(estimate: Interval) -> str:
+    """``-0.04 [-0.10, +0.02]``."""
+    return interval_text(estimate.value, estimate.low, estimate.high, sign=True)
 
 
 def ends(name: str, estimate: Interval | None, *, identified: bool = True) -> dict[str, float | None]:
@@ -138,22 +138,24 @@ def as_signed(name: str, decimals: int = 3) -> Format:
     def write(row: Row) -> str:
         if _absent(row, name):
             return ABSENT
-        value = signed(row[name], decimals)
         if _absent(row, f"{name}_low"):
-            return value
-        return f"{value} [{signed(row[f'{name}_low'], decimals)}, {signed(row[f'{name}_high'], decimals)}]"
+            return signed(row[name], decimals)
+        return interval_text(row[name], row[f"{name}_low"], row[f"{name}_high"], sign=True)
 
     return Format(write=write, wrap=False)
 
 
-def as_interval(name: str) -> Format:
-    """Column format: a value with its limits, or the limits alone where the value is not identified."""
+def as_interval(name: str, low: str = "", high: str = "") -> Format:
+    """Column format: a value with its limits, or the limits alone where the value is not identified.
+
+    ``low`` and ``high`` name the columns of the limits where these are not ``name_low`` and ``name_high``.
+    """
+    ends = (low or f"{name}_low", high or f"{name}_high")
 
     def write(row: Row) -> str:
-        low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
-        if _absent(row, f"{name}_low") and _absent(row, f"{name}_high"):
+        if all(_absent(row, end) for end in ends):
             return number(row.get(name))
-        return limits(low, high) if _absent(row, name) else f"{number(row[name])} {limits(low, high)}"
+        return _with_limits(row.get(name), *(row.get(end) for end in ends))
 
     return Format(write=write)
 
@@ -169,6 +171,10 @@ def as_times(name: str) -> Format:
         write=lambda row: _absent(row, name) or ("inside" if row[name] <= 1.0 else f"{row[name]:.3g} ×"),
         right=True, wrap=False,
     )  # fmt: skip
+
+
+def _with_limits(value: float | None, low: float | None, high: float | None) -> str:
+    return interval_text(value, *(math.nan if end is None else end for end in (low, high)))
 
 
 def _absent(row: Row, name: str) -> str:

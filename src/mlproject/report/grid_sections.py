@@ -15,7 +15,6 @@ from mlproject.report.formats import (
     as_fixed,
     as_interval,
     as_limits,
-    as_number,
     as_scale,
     as_text,
     as_times,
@@ -162,8 +161,8 @@ def _law_rows(grid: Grid) -> Iterator[Row]:
 
 def _predictions_table(grids: tuple[Grid, ...]) -> Table:
     formats = {"group": as_text("group"), "N": as_scale("N"), "D": as_scale("D")}
-    formats |= {"beyond the data": as_times("horizon"), "loss": as_number("mean")}
-    formats |= {"mean within": as_limits("low", "high")}
+    formats |= {"beyond the data": as_times("horizon")}
+    formats |= {"mean loss": as_interval("mean", "low", "high")}
     formats |= {"new run within": as_limits("new_run_low", "new_run_high")}
     rows = [row for grid in grids for row in _prediction_rows(grid)]
     caption = "Predictions over all laws, with 95 % intervals."

@@ -25,7 +25,7 @@ from mlproject.scaling.averaging.average import Average, Standing, average
 from mlproject.scaling.fitting.compare import Difference, compare
 from mlproject.scaling.fitting.fit import Fit, fit
 from mlproject.scaling.fitting.intervals import Estimate, acceleration_of, bca, t_interval, t_quantile
-from mlproject.scaling.fitting.points import Points, Prediction, scale_text, unshared_noise
+from mlproject.scaling.fitting.points import Points, Prediction, interval_text, scale_text, unshared_noise
 from mlproject.scaling.fitting.verdict import FLAT, SCALING, UNIDENTIFIABLE, grid_shortage, rising_axes
 from mlproject.scaling.laws import LAWS
 from mlproject.scaling.laws.law import ScalingLaw
@@ -68,6 +68,7 @@ __all__ = [
     "frontier",
     "grid_shortage",
     "image_exponents",
+    "interval_text",
     "measure_information",
     "plan_next",
     "rising_axes",

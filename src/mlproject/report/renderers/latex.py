@@ -27,8 +27,10 @@ SPECIAL = {
     "γ": r"$\gamma$",
     **{character: "\\" + character for character in "&%$#_{}"},
 }
-NUMBER = re.compile(r"[-+0-9.,e\[\] ∞]*[0-9∞][-+0-9.,e\[\] ∞]*")
+_PLAIN = r"[-+]?(?:[0-9][0-9.,]*(?:e[-+]?[0-9]+)?|∞)"
+NUMBER = re.compile(rf"(?:(?P<value>{_PLAIN}) ?)?(?P<limits>\[{_PLAIN}, {_PLAIN}\])?")
 """A number, an interval, or limits alone."""
+POWER = re.compile(r"([0-9.]+)e([-+]?)0*([0-9]+)")
 FORMULA = re.compile(r"(?:E \+ )?k \w\^-α")
 HEAD = "% Needs \\usepackage{booktabs}.\n"
 
@@ -58,6 +60,13 @@ def latex_cell(text: str) -> str:
     """A cell: numbers, intervals and formulas in mathematics, all else as text."""
     if FORMULA.fullmatch(text):
         return "$" + text.replace("^-α", r"^{-\alpha}") + "$"
-    if NUMBER.fullmatch(text):
-        return "$" + re.sub(r"(?<=\d),(?=\d)", "{,}", text).replace("∞", r"\infty") + "$"
+    match = NUMBER.fullmatch(text)
+    if text and match:
+        # Apart, as mathematics would drop the space between them.
+        return " ".join(f"${_mathematics(part)}$" for part in match.groups() if part)
     return escape_latex(text)
+
+
+def _mathematics(number: str) -> str:
+    thousands = re.sub(r"(?<=\d),(?=\d)", "{,}", number).replace("∞", r"\infty")
+    return POWER.sub(lambda m: rf"{m[1]} \times 10^{{{m[2].strip('+')}{m[3]}}}", thousands)
