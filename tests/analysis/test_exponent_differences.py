@@ -48,8 +48,9 @@ def test_the_difference_is_narrower_than_its_parts_would_allow_unpaired(found: S
 
 
 def test_a_note_gives_the_difference(found: Study) -> None:
-    (note,) = (n for n in found.notes if "full the loss is" in n and "on background" in n)
-    assert "first larger" in note
+    (note,) = (n for n in found.notes if "the loss on full is" in n and "that on background" in n)
+    assert "α is larger on full" in note
+    assert "times that on background, lower" in note
 
 
 def test_other_data_or_knobs_are_never_contrasted() -> None:

@@ -8,13 +8,13 @@ from mlproject.analysis.ablations import (
     PairedDifference,
 )
 from mlproject.analysis.axes import AXES, GRID_AXES, Axis
-from mlproject.analysis.comparable import comparison_key, shared_by_cells
+from mlproject.analysis.comparable import REGION_FIELDS, comparison_key, data_name, shared_by_cells
 from mlproject.analysis.csv_groups import Columns
 from mlproject.analysis.csv_study import AssessedGroup, CsvStudy, GroupComparison, assess_csv
 from mlproject.analysis.curves import Curve
 from mlproject.analysis.design import Aim, Candidate, Design, finished_run
 from mlproject.analysis.effects import Discordant, Effect
-from mlproject.analysis.exponent_differences import ExponentDifference, RegionContrast
+from mlproject.analysis.exponent_differences import ExponentDifference, RegionContrast, shared_law
 from mlproject.analysis.grids import Allocation, Grid
 from mlproject.analysis.image_scale import ComputeCurve, ComputePoint, Crossing, ImageScaleComparison
 from mlproject.analysis.iterations import (
@@ -37,6 +37,7 @@ __all__ = [
     "GRID_AXES",
     "HORIZONS",
     "QUANTITIES",
+    "REGION_FIELDS",
     "STATISTICS",
     "Ablation",
     "Aim",
@@ -78,7 +79,9 @@ __all__ = [
     "analyse",
     "assess_csv",
     "comparison_key",
+    "data_name",
     "finished_run",
     "intact_runs",
     "shared_by_cells",
+    "shared_law",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from mlproject.analysis.ablations import ArmTable, Interaction, ablate
@@ -76,13 +77,18 @@ class Study:
 
     @property
     def shared_family(self) -> str:
-        """The family that all assessed curves belong to, or nothing where there are several."""
-        families = {curve.family for curve in self.assessed}
-        return families.pop() if len(families) == 1 else ""
+        """What the families of all assessed curves have in common: data, recipe, knobs, protocol."""
+        return " · ".join(self._shared_parts)
+
+    @cached_property
+    def _shared_parts(self) -> tuple[str, ...]:
+        families = [curve.family.split(" · ") for curve in self.assessed]
+        return tuple(part for part in families[0] if all(part in f for f in families)) if families else ()
 
     def name_of(self, curve: Curve) -> str:
-        """A curve's name beside ``shared_family``, where there is one."""
-        return curve.series if self.shared_family else curve.label
+        """A curve's name beside ``shared_family``: its series, and what sets its family apart."""
+        apart = [part for part in curve.family.split(" · ") if part not in self._shared_parts]
+        return " · ".join([curve.series, *apart])
 
     def points(self) -> list[dict[str, Any]]:
         """A row for each point of each curve and statistic, as ``mlproject fit`` reads them from a CSV file.
@@ -233,14 +239,28 @@ def _regions(contrasts: Sequence[RegionContrast]) -> Iterator[str]:
         if (contrast.statistic, contrast.law) != ("mean", "power"):
             continue
         first, second = contrast.regions
+        ratio, alphas = contrast.loss_ratio, contrast.difference
         doubt = "" if contrast.identified else " (an exponent is not identifiable)"
         if contrast.n_seeds == 1:
             doubt += "; one seed: the interval of the ratio is over images only"
+        scale = f"{scale_text(contrast.scale)} {contrast.first.axis.unit}"
         yield (
-            f"Region, {contrast.first.series}: on {first} the loss is {_interval(contrast.loss_ratio)} times "
-            f"that on {second} at {scale_text(contrast.scale)} {contrast.first.axis.unit}; α differs by "
-            f"{_interval(contrast.difference.difference)} (k x^-α): {contrast.difference.verdict}{doubt}."
+            f"Region, {contrast.first.series}: at {scale} the loss on {first} is {_interval(ratio)} times "
+            f"that on {second}, {_side(ratio)}; their exponents α (k x^-α) differ by "
+            f"{_interval(alphas.difference)}: {_larger(alphas.verdict, first, second)}{doubt}."
         )
+
+
+def _side(ratio: Estimate) -> str:
+    """What a ratio of losses says of the losses, as the exponents are another question."""
+    if ratio.holds(1.0):
+        return "no difference of the loss is seen"
+    return "lower" if ratio.high < 1.0 else "higher"
+
+
+def _larger(verdict: str, first: str, second: str) -> str:
+    words = {"first larger": f"α is larger on {first}", "second larger": f"α is larger on {second}"}
+    return words.get(verdict, verdict.replace("no difference seen", "no difference of α is seen"))
 
 
 def _interval(estimate: Estimate) -> str:
