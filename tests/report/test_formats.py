@@ -20,6 +20,7 @@ from mlproject.report.formats import (
     as_text,
     as_times,
     ends,
+    family_words,
     interval,
     kind_label,
     number,
@@ -28,6 +29,7 @@ from mlproject.report.formats import (
     signed,
     signed_interval,
     slug,
+    slugs,
 )
 from mlproject.scaling import Estimate, interval_text
 
@@ -160,6 +162,29 @@ def test_a_slug_is_a_file_name_of_any_text_and_its_own_slug(text):
     assert re.fullmatch(r"([a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)?", name)
     assert len(name) <= 80
     assert slug(name) == name
+
+
+def test_studies_that_differ_have_figures_of_different_names():
+    texts = [
+        "trained_stages=-1", "trained_stages=1", "lr=1e-05", "lr=1e+05", "lr=0.1", "lr=1", "α", "β", "数据",
+        "toys · a" + "b" * 90, "toys · a" + "b" * 91, "100 images", "1,000 images", "m=.9", "m=-.9",
+    ]  # fmt: skip
+    assert len({slug(text) for text in texts}) == len(texts)
+    assert slug("trained_stages=-1") == "trained_stages-minus1"
+    assert slug("a-b · c=1e-3") == "a-b-c-1e-3"
+
+
+@given(st.lists(st.text(max_size=100), max_size=6, unique=True))
+def test_slugs_of_distinct_texts_are_distinct(texts):
+    assert len(set(slugs(texts))) == len(texts)
+
+
+def test_a_family_is_a_title_in_words():
+    words = family_words("embedded · probe · target labels · cross_entropy · held-out")
+    assert words == "probe on embedded: held-out cross entropy, target labels"
+    sizes = family_words("toys · finetune · mse · tuned lr · steps=9 · in-sample (40 images)")
+    assert sizes == "finetune on toys: in-sample mse, tuned lr, steps=9, 40 images"
+    assert family_words("net · 100 images") == "net · 100 images"
 
 
 @given(st.text())

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from mlproject.files import sha256
 from mlproject.report.document import Format, Row
 from mlproject.scaling import Assessment, interval_text, scale_text
 
@@ -15,7 +17,12 @@ SYMBOLS = {"alpha": "α", "beta": "β", "gamma": "γ"}
 FORMULAS = {"power": "k x^-α", "power_floor": "E + k x^-α"}
 SHOWN_WEIGHT = 0.1
 """The least weight at which a law is named beside a prediction."""
+KINDS = frozenset({"mse", "mae", "huber", "cross_entropy", "brier"})
+"""Kinds of loss, by which the part of a family that names its loss is recognised."""
+PROTOCOLS = ("held-out", "in-sample")
 UNITS = {"cross_entropy": "nats"}
+UNWRITABLE = re.compile(r"[^\x20-\x7e·×]")
+"""Characters of which a file name would keep nothing, other than those that separate parts."""
 ENDS = ("", "_low", "_high")
 
 
@@ -92,8 +99,45 @@ def assessment_text(assessment: Assessment) -> str:
 
 
 def slug(text: str, longest: int = 80) -> str:
-    """Text for a file name: lower case letters, digits, dashes and underscores."""
-    return re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-")[:longest].strip("-")
+    """Text for a file name: lower case letters, digits, dashes and underscores.
+
+    Signs of numbers are kept (``=-1`` as ``minus1``, ``1e+05`` as ``1e05``). Text that is shortened, or that
+    holds letters and signs of which nothing would be left, ends with a digest, so that names stay distinct.
+    """
+    signed = re.sub(r"(?<=\de)\+(?=\d)", "", re.sub(r"(?<![a-z0-9_-])-(?=\.?\d)", "-minus", text.lower()))
+    name = re.sub(r"[^a-z0-9_]+", "-", signed).strip("-")
+    if len(name) <= longest and not UNWRITABLE.search(text):
+        return name
+    return _with_digest(name, text, longest)
+
+
+def slugs(texts: Sequence[str], longest: int = 80) -> list[str]:
+    """Distinct file names of distinct texts: those that would be equal end with a digest."""
+    names = [slug(text, longest) for text in texts]
+    return [
+        name if names.count(name) == 1 else _with_digest(name, text, longest)
+        for name, text in zip(names, texts, strict=True)
+    ]
+
+
+def _with_digest(name: str, text: str, longest: int) -> str:
+    digest = sha256(text.encode("utf-8", "surrogatepass"))[:8]
+    return f"{name[: longest - 9].strip('-')}-{digest}".strip("-")
+
+
+def family_words(family: str) -> str:
+    """The family of a curve or grid as a title: ``probe on toys: held-out cross entropy, target labels``.
+
+    Families are ``data · recipe · … · kind of loss · … · protocol``; other text stays as it is.
+    """
+    parts = family.split(" · ")
+    kind = next((part for part in parts[2:-1] if part in KINDS), "")
+    protocol, _, sizes = parts[-1].partition(" (")
+    if not kind or protocol not in PROTOCOLS:
+        return family
+    rest = [part for part in parts[2:-1] if part != kind] + ([sizes.rstrip(")")] if sizes else [])
+    words = f"{parts[1]} on {parts[0]}: {protocol} {kind.replace('_', ' ')}"
+    return ", ".join([words, *rest])
 
 
 def kind_label(kind: str) -> str:
@@ -110,6 +154,22 @@ def range_text(low: int, high: int) -> str:
 def as_text(name: str, *, wrap: bool = True) -> Format:
     """Column format: words as they are."""
     return Format(write=lambda row: ABSENT if row.get(name) is None else str(row[name]), wrap=wrap)
+
+
+def group_column(labels: Iterable[str]) -> tuple[dict[str, Format], str]:
+    """The column ``group`` with what sets groups apart, and what all of them share, for a caption.
+
+    Labels are parts between dots. A single group has no column: its name is what is shared.
+    """
+    parts = {label: label.split(" · ") for label in labels}
+    first = next(iter(parts.values()), [])
+    shared = [part for part in first if all(part in other for other in parts.values())]
+    if len(parts) < 2:
+        return {}, " · ".join(first)
+    names = {
+        label: " · ".join(p for p in words if p not in shared) or label for label, words in parts.items()
+    }
+    return {"group": Format(write=lambda row: names[row["group"]])}, " · ".join(shared)
 
 
 def as_number(name: str, digits: int = 3) -> Format:

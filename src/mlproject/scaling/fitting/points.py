@@ -196,7 +196,8 @@ def _with_decimals(value: float, decimals: int, largest: float, *, sign: bool) -
         return "–" if math.isnan(value) else f"{plus}∞" if value > 0 else "-∞"
     power = math.floor(math.log10(largest)) if largest > TINY else 0
     if power >= MOST_DIGITS or decimals > MOST_DECIMALS:
-        return f"{_rounded(value / 10.0**power, decimals + power):{plus}.{max(0, decimals + power)}f}e{power:+03d}"
+        digits = max(0, decimals + power)
+        return f"{_rounded(value / 10.0**power, digits):{plus}.{digits}f}e{power:+03d}"
     return f"{_rounded(value, decimals):{plus},.{max(0, decimals)}f}"
 
 
