@@ -11,6 +11,7 @@ from mlproject.analysis.points import Replicates, replicates
 from mlproject.analysis.runs import ImagePool, image_pools, read_runs
 from mlproject.cell import Cell
 from mlproject.losses import Observation, PerImageLosses
+from mlproject.models import find_model
 
 
 def drawn_pools(
@@ -100,3 +101,48 @@ def default_study(n=200, sizes=(100, 200, 400, 700, 1200, 2000), seeds=3):
             for model, (floor, k) in floors.items():
                 yield planted(cell(model, size, seed), n=n, floor=floor, k=k)
             yield planted(cell("resnet18", size, seed, weights="random"), n=n, floor=0.52, k=9.0, alpha=0.44)
+
+
+def made_up(this, n=40):
+    """A finished run of any cell: losses that fall with size and with the model's parameters, all columns.
+
+    Recipes that train whole networks have a history of two epochs.
+    """
+    own = np.random.default_rng(zlib.crc32(this.key.encode()))
+    hard = np.exp(0.8 * np.random.default_rng(7).normal(size=n))
+    scale = sum(this.image_scales) ** 0.1
+    params = float(find_model(this.model).n_params_body)
+    mean = (
+        (0.25 + 6.0 * this.dataset_size**-0.5 * (params / 1e7) ** -0.1) / scale * np.exp(0.03 * own.normal())
+    )
+    losses = mean * hard / hard.mean() * np.exp(0.2 * own.normal(size=n))
+    whole = this.recipe in ("scratch", "finetune", "segment")
+    labelled = whole or this.knobs.get("target") == "labels" or this.recipe == "memorise"
+    kind = "cross_entropy" if labelled and this.knobs.get("loss") != "mse" else "mse"
+    split = "train" if this.in_sample else "eval"
+    values = {kind: losses, ("brier" if kind == "cross_entropy" else "mae"): losses**0.8}
+    values |= {"error": (losses > mean).astype(float)} if labelled else {}
+    ids = tuple(f"img_{i:04d}.png" for i in range(n))
+    table = PerImageLosses(kind=kind, image_ids=ids, splits=(split,) * n, values=values)
+    metrics = {
+        "params": params,
+        "flops": 6.0 * params * this.dataset_size,
+        f"{split}.loss": float(losses.mean()),
+    }
+    metrics |= {"gmac_per_image": params / 1e7 * sum(s**2 for s in this.image_scales)}
+    metrics |= {"epochs": 2, "samples": 2 * this.dataset_size, "seconds_trained": 2.0, "best_epoch": 2}
+    metrics |= {"n_correct": n // 2, "n_total": n, "accuracy": 0.5, "accuracy_final": 0.5}
+    metrics |= {"flops_per_image": params, "eval_loss_final": float(losses.mean())}
+    history = {"epoch": [1, 2], "samples": [this.dataset_size, 2 * this.dataset_size], "seconds": [1.0, 2.0]}
+    for column in ("train", "validation", "eval"):
+        history |= {f"{column}_loss": [2 * mean, mean], f"{column}_accuracy": [0.3, 0.5]}
+    texts = {name: [str(value) for value in column] for name, column in history.items()}
+    return Observation(
+        cell=this,
+        run_id=f"run-{this.key}",
+        metrics=metrics,
+        losses_digest=table.digest,
+        load_losses=lambda: table,
+        load_table=lambda name: texts if whole else {},
+        provenance={"device": "cpu"},
+    )

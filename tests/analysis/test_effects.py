@@ -174,10 +174,18 @@ def test_the_interval_of_a_loss_with_two_seeds_stays_above_0():
     assert loss.high > any_number.high
 
 
-def test_the_interval_of_a_difference_of_shares_ends_at_1():
-    differences = np.repeat([[-0.1], [0.9]], 30, axis=1)
+def test_the_interval_of_a_difference_of_shares_stays_within_1_by_its_scale_and_not_by_cutting():
+    differences = np.repeat([[0.0], [0.21]], 30, axis=1)  # 10.5 points with [-54.4, 95.5] was reported
     found = effect(differences, n_draws=200, seed=0, within="difference of shares")
-    assert (found.low, found.high) == (-1.0, 1.0)
+    assert -1.0 < found.low < found.value < found.high < 1.0
+    certain = effect(np.ones((2, 30)), n_draws=200, seed=0, within="difference of shares")
+    assert (certain.low, certain.high) == (1.0, 1.0)
+
+
+def test_a_small_difference_of_shares_has_the_interval_of_any_number():
+    differences = contrast(n_seeds=5, mean=0.01, seeds=0.01, images=0.0, rest=0.0)
+    any_number, share = (told(differences, within=w) for w in ("any", "difference of shares"))
+    assert (share.low, share.high) == pytest.approx((any_number.low, any_number.high), rel=1e-3)
 
 
 def test_an_interval_says_what_it_is_over():

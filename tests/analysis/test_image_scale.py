@@ -5,7 +5,7 @@ import pytest
 
 from mlproject.analysis import analyse
 from mlproject.analysis.image_scale import image_scale_comparisons
-from mlproject.report.comparison_sections import crossing_sentence
+from mlproject.report.image_scale_section import crossing_sentence
 from tests.studies import cell, drawn_pools, observe
 
 GMAC = {"lite0": 0.4, "lite1": 0.8, "lite2": 1.6}

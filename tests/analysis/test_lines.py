@@ -76,7 +76,7 @@ def test_the_slope_of_a_law_with_a_floor_is_its_exponent_times_the_reducible_sha
 def test_a_law_is_drawn_a_little_beyond_its_data_on_demand_with_residuals_in_percent():
     y = 3.0 * X**-0.4 * NOISE
     law = assess(X, y, laws=("power",)).law("power")
-    inside, beyond = (law_line(law, X, y, preferred=True, beyond=further) for further in (False, True))
+    inside, beyond = (law_line(law, X, y, beyond=further) for further in (False, True))
     assert inside.x[-1] == pytest.approx(X[-1])
     assert beyond.x[-1] > X[-1]
     assert inside.x[0] == beyond.x[0] < X[0]
@@ -88,14 +88,15 @@ def test_a_law_is_drawn_a_little_beyond_its_data_on_demand_with_residuals_in_per
     assert np.all((inside.band.low <= inside.losses) & (inside.losses <= inside.band.high))
 
 
-def test_limits_are_searched_for_the_preferred_law_alone_and_once(monkeypatch):
+def test_limits_are_searched_for_a_law_whose_band_is_drawn_alone_and_once(monkeypatch):
     law = assess(X, 3.0 * X**-0.4 * NOISE, laws=("power",)).law("power")
     searched = []
     monkeypatch.setattr(
         type(law.fit), "_limits", lambda self, log_x: searched.append(log_x) or (log_x, log_x)
     )
-    drawn = [law_line(law, X, X**-0.4, preferred=preferred, beyond=False) for preferred in (False, True)]
-    assert [line.preferred for line in drawn] == [False, True]
+    first, _ = (law_line(law, X, X**-0.4, beyond=False) for _ in range(2))
+    assert searched == []
+    assert first.band is first.band
     assert len(searched) == 1
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from mlproject.analysis import analyse
+from mlproject.analysis import Discordant, analyse
 from mlproject.report import (
     render_markdown,
     study_document,
@@ -16,12 +16,15 @@ from mlproject.report import (
     write_document,
     write_report,
 )
-from mlproject.report.comparison_sections import crossing_sentence, regions_table
+from mlproject.report.comparison_sections import ablation_sections
 from mlproject.report.document import Table
 from mlproject.report.formats import as_signed
+from mlproject.report.image_scale_section import crossing_sentence
+from mlproject.report.loss_tables import regions_table
 from tests.analysis.test_ablations import ARMS, by_size, observations
 from tests.analysis.test_exponent_differences import study as regions
 from tests.analysis.test_image_scale import bent, study
+from tests.report.figures import legible
 
 STUDY = [
     *(seen for seen in observations(3)),
@@ -100,7 +103,8 @@ def test_model_size_against_image_scale_has_figure_tables_and_sentences(tmp_path
     document = replace(whole, sections=(section,))
     names = {path.name for path in write_document(document, tmp_path, page="summary.md")}
     assert {"compute_curves.csv", "sweet_spots.csv"} <= names
-    assert sum(name.startswith("sweet_spot_1_") for name in names) == 2
+    kinds = {name.rpartition(".")[2] for name in names if name.startswith("sweet_spot_1_")}
+    assert kinds == {"png", "pdf", "csv"}
     text = render_markdown(whole)
     assert "## Model size against image scale, at equal compute" in text
     rows = list(csv.DictReader((tmp_path / "tables" / "compute_curves.csv").read_text().splitlines()))
@@ -126,3 +130,36 @@ def test_pairs_of_regions_are_rows_of_a_table_paired_over_shared_images():
         ("full", "background"),
     }
     assert all(row["paired"] for row in table.rows)
+
+
+def test_whole_images_object_and_background_are_in_one_figure():
+    contrasted = regions({"full": 0.5, "background": 0.3})
+    figures = {figure.name: figure for figure in study_document(contrasted).figures}
+    (name,) = (name for name in figures if name.startswith("regions_"))
+    data = figures[name].data
+    assert {row["group"].split(" · ")[0] for row in data.rows} == {"full", "background"}
+    assert legible.faults(figures[name].draw) == []
+
+
+def test_a_study_of_arms_alone_says_so_and_its_text_is_not_empty(tmp_path):
+    arms = analyse([seen for seen in observations(2) if seen.cell.model == "net_a"], n_draws=20)
+    document = study_document(arms)
+    page = render_markdown(document)
+    assert "in 0 groups" not in page
+    assert "no group has two or more scales" in page
+    assert terminal_text(document).strip()
+
+
+def test_mcnemars_test_beside_an_undecided_loss_is_explained(written):
+    analysed, _ = written
+    (table, *_) = analysed.ablation.tables
+    undecided = next(row for row in table.rows if row.loss_difference and row.loss_difference.holm > 0.05)
+    clear = replace(undecided, mcnemar=Discordant(first_only=2, second_only=17, p=0.0035))
+    ablation = replace(analysed.ablation, tables=(replace(table, rows=(table.rows[0], clear)),))
+    (section, *_) = ablation_sections(ablation)
+    (sentence,) = section.bullets
+    assert "McNemar's p = 0.0035" in sentence
+    assert "the verdict is on the mean loss" in sentence
+    unclear = replace(clear, mcnemar=Discordant(first_only=2, second_only=3, p=0.9))
+    quiet = replace(ablation, tables=(replace(table, rows=(table.rows[0], unclear)),))
+    assert next(iter(ablation_sections(quiet))).bullets == ()

@@ -17,7 +17,8 @@ from mlproject.report import (
     to_json,
     write_document,
 )
-from mlproject.report.grid_sections import grid_json
+from mlproject.report.study_report import grid_json
+from tests.report.figures import legible
 from tests.report.pictures import assert_not_blank
 from tests.studies import WIDTHS, grid_study
 
@@ -37,8 +38,9 @@ def test_joint_laws_are_in_tables_page_latex_and_pictures(study, tmp_path):
     whole = study_document(study)
     (section,) = (part for part in whole.sections if any(figure.name == "joint" for figure in part.figures))
     write_document(replace(whole, sections=(section,)), tmp_path, page="summary.md")
+    assert [fault for figure in section.figures for fault in legible.faults(figure.draw)] == []
     names = {path.name for path in tmp_path.rglob("*")}
-    assert {"joint.png", "joint.pdf", "frontier.png", "joint_laws.tex", "frontier.csv"} <= names
+    assert {"joint.png", "joint.pdf", "joint.csv", "frontier.png", "joint_laws.tex", "frontier.csv"} <= names
     (grid,) = study.grids
     tables = tmp_path / "tables"
     laws = rows((tables / "joint_laws.csv").read_bytes())

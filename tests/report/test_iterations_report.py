@@ -46,7 +46,8 @@ def test_a_segmentation_shows_mean_intersection_and_the_majority_baseline_beside
     accuracy = figure.axes[2:]
     heights = [{line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ":"} for ax in accuracy]
     assert heights == [{0.752}, {0.752}]
-    assert "dotted: guessing the majority class" in figure.get_suptitle()
+    (legend,) = figure.legends
+    assert "guessing the most common class" in [text.get_text() for text in legend.get_texts()]
 
 
 def test_a_ledger_without_pixels_has_no_column_for_them():

@@ -28,7 +28,7 @@ from mlproject.report.figures import figure_text
 from mlproject.report.formats import as_count, as_interval, as_text, ends, number, slug
 from mlproject.report.renderers.latex import SPECIAL, escape_latex, latex_cell, render_latex
 from mlproject.report.renderers.markdown import escape_markdown
-from mlproject.scaling import Estimate
+from mlproject.scaling import Estimate, interval_text
 
 ROWS = (
     {"group": "a_1", "alpha": 0.5, "alpha_low": 0.4, "alpha_high": float("inf"), "n": 1234567, "rank": None},
@@ -47,7 +47,7 @@ def table():
     [
         (escape_latex, "a_b & 50%", r"a\_b \& 50\%"),
         (escape_latex, "\\x", r"\textbackslash{}x"),
-        (latex_cell, "0.5 [0.4, ∞]", r"$0.5 [0.4, \infty]$"),
+        (latex_cell, "0.50 [0.40, ∞]", r"$0.50$ $[0.40, \infty]$"),
         (latex_cell, "1,234", "$1{,}234$"),
         (latex_cell, "E + k D^-α", r"$E + k D^{-\alpha}$"),
         (escape_markdown, "a|b <i>", r"a\|b &lt;i\>"),
@@ -64,9 +64,9 @@ def test_escapes(escape, text, want):
 def test_an_estimate_that_is_not_identified_shows_its_limits_alone_everywhere(table):
     document = Document(title="T", answer=Answer(), sections=(Section(title="S", tables=(table,)),))
     for text in (render_markdown(document), terminal_text(document), render_latex(table)):
-        assert "0.5 [0.4, " in text
-        assert text.count("0.5 ") == 1
-        assert "[0.4, 0.6]" in text
+        assert re.search(r"0\.50\$? \$?\[0\.40, ", text)
+        assert len(re.findall(r"0\.50\b", text)) == 1
+        assert "[0.40, 0.60]" in text
 
 
 def test_whole_numbers_stay_whole_where_some_are_missing_and_infinities_are_empty(table):
@@ -135,15 +135,15 @@ def test_a_name_in_markdown_adds_no_cell_no_line_and_no_html(name):
     cells = [len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) for line in (head, rule, row)]
     assert cells == [3, 3, 3]
     assert "<" not in row
-    assert row.endswith("| 0.5 [0.4, 0.6] |")
+    assert row.endswith("| 0.50 [0.40, 0.60] |")
 
 
 @given(HOSTILE)
 def test_a_name_in_latex_stays_in_its_cell_and_runs_no_command(name):
     (table,) = document_of(row_of(name)).tables
     text = render_latex(table)
-    (line,) = [line for line in text.splitlines() if "0.5 [0.4, 0.6]" in line]
-    cell = line.removesuffix(r" & $0.5 [0.4, 0.6]$ \\")
+    (line,) = [line for line in text.splitlines() if "[0.40, 0.60]" in line]
+    cell = line.removesuffix(r" & $0.50$ $[0.40, 0.60]$ \\")
     assert cell != line
     commands = re.findall(r"\\([a-zA-Z]+)", cell)
     assert set(commands) <= set(re.findall(r"\\([a-zA-Z]+)", "".join(SPECIAL.values())))
@@ -156,7 +156,7 @@ def test_a_name_in_latex_stays_in_its_cell_and_runs_no_command(name):
 def test_names_and_headings_in_a_terminal_are_words_and_never_markup_or_control(name, heading):
     text = terminal_text(document_of(row_of(name), heads=("group", heading), caption=name), width=400)
     assert not CONTROLS & set(text)
-    assert "0.5 [0.4, 0.6]" in text
+    assert "0.50 [0.40, 0.60]" in text
 
 
 def test_a_heading_that_looks_like_markup_is_shown_as_it_is():
@@ -192,9 +192,9 @@ def test_markdown_latex_and_terminal_show_the_same_numbers(alpha, low, high):
     document = document_of(row_of("a", alpha, low, high))
     ((_, cell),) = document.tables[0].texts
     assert f"| {cell} |" in render_markdown(document)
-    assert f"${cell}$" in render_latex(document.tables[0])
+    assert latex_cell(cell) in render_latex(document.tables[0])
     assert cell in terminal_text(document)
-    assert cell == f"{number(alpha)} [{number(low)}, {number(high)}]"
+    assert cell == interval_text(alpha, low, high)
 
 
 @settings(max_examples=40)
@@ -205,7 +205,7 @@ def test_the_value_of_an_estimate_that_is_not_identified_is_in_no_renderer(value
     document = document_of(row)
     (table,) = document.tables
     for text in (render_markdown(document), render_latex(table), terminal_text(document)):
-        assert "[0.4, 0.6]" in text
+        assert "[0.40, 0.60]" in text
         assert number(value) not in text.split()
         assert f"{number(value)} [" not in text
     (read,) = csv.DictReader(io.StringIO(to_csv(table).decode()))
@@ -263,7 +263,7 @@ def test_every_section_of_a_page_has_its_parts_in_order_and_an_empty_one_is_left
 def test_a_terminal_shows_the_brief_and_leaves_the_sections_to_the_page():
     document = replace(document_of(row_of("a")), brief=Section(title="", paragraphs=("In short.",)))
     assert terminal_text(document) == "In short.\n"
-    assert "0.5 [0.4, 0.6]" in render_markdown(document)
+    assert "0.50 [0.40, 0.60]" in render_markdown(document)
 
 
 def test_a_first_cell_that_repeats_is_blank_in_a_terminal_and_stays_in_markdown():

@@ -7,9 +7,10 @@ import re
 
 import matplotlib
 import pytest
+from PIL import Image
 from rich.console import Console
 
-from mlproject.analysis import analyse
+from mlproject.analysis import analyse, shared_law
 from mlproject.report import (
     render_markdown,
     render_terminal,
@@ -20,6 +21,8 @@ from mlproject.report import (
     write_report,
 )
 from mlproject.report.figures import RC, encode
+from mlproject.report.figures.curves import FORMULAS
+from mlproject.report.formats import interval
 from mlproject.report.renderers.latex import render_latex
 from tests.report.pictures import assert_not_blank
 from tests.studies import cell, default_study, observe, planted
@@ -51,8 +54,8 @@ def page(study):
     return render_markdown(study_document(study))
 
 
-def latex(study, name):
-    return render_latex(next(table for table in study_document(study).tables if table.name == name))
+def latex(study, name, **how):
+    return render_latex(next(table for table in study_document(study).tables if table.name == name), **how)
 
 
 def test_every_artifact_of_the_contract_is_written(study, folder):
@@ -66,6 +69,44 @@ def test_every_artifact_of_the_contract_is_written(study, folder):
     pictures = {name.removesuffix(".png") for name in names if name.endswith(".png")}
     assert {"scaling_training_images_mean", "correlation_model_size"} <= pictures
     assert {f"{picture}.pdf" for picture in pictures} <= names
+
+
+def test_every_figure_lies_beside_its_data_and_names_it(study, folder):
+    figures = study_document(study).figures
+    assert len({figure.name for figure in figures}) == len(figures) > 0
+    for figure in figures:
+        path = folder / "figures" / figure.name
+        named = f"Data: {figure.name}.csv, in the same folder"
+        with Image.open(f"{path}.png") as picture:
+            assert picture.info["Subject"] == named
+        assert named.encode() in (folder / "figures" / f"{figure.name}.pdf").read_bytes()
+        assert (
+            len(rows((folder / "figures" / f"{figure.name}.csv").read_bytes())) == len(figure.data.rows) > 0
+        )
+
+
+def test_a_reader_can_refit_a_curve_from_the_data_of_its_figure(study, folder):
+    table = rows((folder / "figures" / "scaling_training_images_mean.csv").read_bytes())
+    for curve in study.along("images"):
+        points = [row for row in table if (row["group"], row["what"]) == (curve.label, "point")]
+        assert [float(row["x"]) for row in points] == curve.x.tolist()
+        assert [float(row["value"]) for row in points] == curve.values("mean").tolist()
+        assert {(row["model"], row["data"], row["recipe"]) for row in points} == {
+            (curve.fixed["model"], "fashion-mnist", "probe")
+        }
+    assert {row["law"] for row in table} == {"", shared_law(study.along("images"), "mean")}
+
+
+def test_one_law_is_shown_for_all_curves_of_a_figure(study):
+    figure = next(f for f in study_document(study).figures if f.name == "scaling_training_images_mean")
+    with matplotlib.rc_context(RC):
+        (legend,) = figure.draw().legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    law = shared_law(study.along("images"), "mean")
+    assert [text for text in texts if "$" in text] == [f"law {FORMULAS[law].format(x='D')} and its 95 % band"]
+    for curve in study.along("images"):
+        alpha = curve.law("mean", law).parameters["alpha"]
+        assert any(text.startswith(f"{curve.series}: α = {interval(alpha)}") for text in texts)
 
 
 def test_pictures_are_not_blank(folder):
@@ -190,24 +231,25 @@ def test_names_from_files_cannot_break_a_table(tmp_path):
     for name in ("losses_by_size.csv", "exponents.csv", "distributions.csv"):
         for row in rows(written[name].read_bytes()):
             assert not any(value[:1] in "=+@" for value in row.values() if value)
-    balanced(written["exponents.tex"].read_text())
+    balanced(written["exponents.tex"].read_text(), 9)
     assert "<b>" not in written["summary.md"].read_text()
 
 
-def balanced(text):
+def balanced(text, n_columns, environment="table"):
     """Braces, dollars and environments close; every row has the columns that the table declares."""
     plain = re.sub(r"^%.*$", "", text, flags=re.M)
     assert len(re.findall(r"(?<!\\)\{", plain)) == len(re.findall(r"(?<!\\)\}", plain))
     assert len(re.findall(r"(?<!\\)\$", plain)) % 2 == 0
-    assert re.findall(r"\\begin\{(\w+)\}", plain) == ["table", "tabular"]
-    assert re.findall(r"\\end\{(\w+)\}", plain) == ["tabular", "table"]
+    assert re.findall(r"\\begin\{([\w*]+)\}", plain) == [environment, "tabular"]
+    assert re.findall(r"\\end\{([\w*]+)\}", plain) == ["tabular", environment]
     body = plain.split(r"\midrule", 1)[1].split(r"\bottomrule")[0].strip().splitlines()
     assert body
-    assert all(line.endswith(r"\\") and len(re.findall(r"(?<!\\)&", line)) == 9 for line in body)
+    assert all(line.endswith(r"\\") and len(re.findall(r"(?<!\\)&", line)) == n_columns - 1 for line in body)
 
 
 def test_the_latex_table_is_balanced(study):
-    balanced(latex(study, "exponents"))
+    balanced(latex(study, "exponents"), 3)
+    balanced(latex(study, "exponents", full=True), 9, "table*")
 
 
 def test_the_terminal_shows_the_answer_then_exponents_and_notes(study):
@@ -221,10 +263,12 @@ def test_the_terminal_shows_the_answer_then_exponents_and_notes(study):
     assert "the range of model size is a factor of 1.43" in " ".join(text.split())
 
 
-def test_a_study_of_one_cell_is_written_without_curves(tmp_path):
+def test_a_study_of_one_cell_is_written_without_figures_and_without_tables_of_headers(tmp_path):
     names = {path.name for path in write_report(analyse([planted(cell())], n_draws=20), tmp_path)}
-    assert "distribution_training_images.png" in names
-    assert not any(name.startswith(("scaling", "correlation_t")) for name in names)
+    assert not any(name.endswith((".png", ".pdf")) for name in names)
+    assert "losses_by_size.csv" in names
+    assert not {"exponents.csv", "laws.csv", "joint_laws.csv", "exponents.tex"} & names
+    assert (tmp_path / "exponents.txt").read_text().strip()
 
 
 def test_local_exponents_hold_the_slope_of_the_planted_law(study):

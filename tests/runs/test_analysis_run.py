@@ -9,11 +9,14 @@ import uuid
 
 import pytest
 
+from mlproject.analysis import analyse
 from mlproject.files import locked
 from mlproject.runs import analysis_run, fit_study
+from mlproject.runs.analysis_run import fit_metrics
 from mlproject.tracking import Store
 from tests import processes
 from tests.docs.stored import store_study
+from tests.studies import cell, planted
 
 
 def killed_in_its_analysis(*words: str) -> None:
@@ -59,3 +62,17 @@ def test_the_same_cells_are_fitted_once_by_two_processes(
     assert [answer.run_id for answer in answers] == [first.run_id]
     assert "waiting for another process that fits the same 4 cells" in caplog.text
     assert statuses(study) == ["FINISHED"]
+
+
+def test_a_metric_of_an_exponent_names_its_law_as_exponents_of_two_laws_do_not_compare() -> None:
+    runs = [
+        planted(cell(size=size, seed=seed), n=60) for size in (100, 200, 400, 800, 1600) for seed in (0, 1)
+    ]
+    study = analyse(runs, n_draws=50)
+    (curve,) = (curve for curve in study.curves if curve.assessments)
+    identified = {law.law: law for law in curve.fitted_laws("mean") if law.verdict == "scaling"}
+    assert identified
+    assert fit_metrics(study) == {
+        f"alpha.{name}.training images.lite0": law.parameters["alpha"].value
+        for name, law in identified.items()
+    }

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mlproject.errors import BadInput, WrongUse
-from mlproject.scaling import Cost, assess, average, fit
+from mlproject.scaling import Cost, assess, average, fit, interval_text
 
 SIZES = np.array([100.0, 200.0, 400.0, 800.0, 1600.0, 3200.0])
 
@@ -64,7 +64,7 @@ def test_the_answer_is_the_exponent_at_the_largest_scale_whatever_the_law(name):
     assert found.local.holds(truth)
     assert found.local.width < 0.35
     assert found.verdict == "scaling"
-    assert f"exponent {found.local.value:.3g} [{found.local.low:.3g}, {found.local.high:.3g}]" in found.reason
+    assert f"exponent {interval_text(found.local.value, found.local.low, found.local.high)}" in found.reason
     assert "at 3,200" in found.reason
 
 

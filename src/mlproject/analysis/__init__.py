@@ -9,14 +9,14 @@ from mlproject.analysis.ablations import (
 )
 from mlproject.analysis.axes import AXES, GRID_AXES, Axis
 from mlproject.analysis.classes import ClassExponent, ClassScaling, Confusion
-from mlproject.analysis.comparable import comparison_key, shared_by_cells
+from mlproject.analysis.comparable import REGION_FIELDS, comparison_key, data_name, shared_by_cells
 from mlproject.analysis.csv_groups import Columns
 from mlproject.analysis.csv_study import AssessedGroup, CsvStudy, GroupComparison, assess_csv
 from mlproject.analysis.curves import Curve
 from mlproject.analysis.design import Aim, Candidate, Design, finished_run
 from mlproject.analysis.effects import Discordant, Effect
 from mlproject.analysis.explorer import Explorer, ImageSeries, ModelDifference, explorers
-from mlproject.analysis.exponent_differences import ExponentDifference, RegionContrast
+from mlproject.analysis.exponent_differences import ExponentDifference, RegionContrast, shared_law
 from mlproject.analysis.grids import Allocation, Grid
 from mlproject.analysis.image_scale import ComputeCurve, ComputePoint, Crossing, ImageScaleComparison
 from mlproject.analysis.iterations import (
@@ -40,6 +40,7 @@ __all__ = [
     "GRID_AXES",
     "HORIZONS",
     "QUANTITIES",
+    "REGION_FIELDS",
     "STATISTICS",
     "Ablation",
     "Aim",
@@ -93,9 +94,11 @@ __all__ = [
     "assess_csv",
     "compare_runs",
     "comparison_key",
+    "data_name",
     "explorers",
     "finished_run",
     "intact_runs",
     "predictions",
     "shared_by_cells",
+    "shared_law",
 ]

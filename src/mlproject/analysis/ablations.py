@@ -1,7 +1,4 @@
-"""Ablations: arms against their baseline on the same images and seeds, an interval on every difference.
-
-Also how a difference changes along an axis (an interaction).
-"""
+"""Ablations: arms against their baseline on the same images and seeds, and their change along an axis."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mlproject.analysis.arms import BASELINE, ArmComparison, RunsBySeed, arm_comparisons
+from mlproject.analysis.arms import BASELINE, ArmComparison, RunsBySeed, arm_comparisons, value_text
 from mlproject.analysis.axes import AXES, Axis
 from mlproject.analysis.comparable import comparison_key, data_name
 from mlproject.analysis.effects import Discordant, Effect, Floats, Range, effect, holm, mcnemar
@@ -109,16 +106,38 @@ class ArmTable:
 class Interaction:
     """How an arm's difference from the baseline changes for each doubling along an axis.
 
-    ``series`` is what is fixed along the axis; ``steps`` are the differences at each of ``scales``.
+    ``setting`` and ``baseline`` are those of the first scale; ``series`` is what is fixed along the axis;
+    ``steps`` are the differences at each of ``scales``.
     """
 
     arm: str
+    setting: Mapping[str, Any]
+    baseline: Mapping[str, Any]
     axis: str
     series: str
     scales: tuple[float, ...]
     steps: tuple[Effect, ...]
     loss: PairedDifference
     error: PairedDifference | None
+
+    @property
+    def recipe(self) -> str:
+        """That of the baseline."""
+        return str(self.baseline.get("recipe", ""))
+
+    @property
+    def protocol(self) -> tuple[str, ...]:
+        """What the arms of one figure share: arm and baseline, recipe, data, loss, target, images."""
+        names = ("data", "kind", "target", "length", "split", "eval_size")
+        return (self.arm, self.against, self.recipe, *(str(self.setting.get(name, "")) for name in names))
+
+    @property
+    def against(self) -> str:
+        """The baseline in the knobs that the arm names: ``augmentation=none``."""
+        names = [part.partition("=")[0] for part in self.arm.split(", ") if "=" in part]
+        knobs = {name.removeprefix("knobs."): value for name, value in self.baseline.items()}
+        known = [f"{name}={value_text(knobs[name])}" for name in names if name in knobs]
+        return ", ".join(known) or f"{BASELINE} {self.setting.get('model', '')}".strip()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,11 +183,9 @@ def ablate(pool: ImagePool, *, n_draws: int, seed: int) -> tuple[list[ArmTable],
 
 
 def _table(comparison: ArmComparison, scorer: _Scorer) -> ArmTable:
-    baseline = comparison.arms[BASELINE]
-    rows = [_row(name, arm, baseline, scorer) for name, arm in comparison.arms.items()]
-    return ArmTable(
-        setting=comparison.setting, baseline=comparison.baseline, rows=tuple(_corrected_rows(rows))
-    )
+    arms = comparison.arms
+    rows = tuple(_corrected_rows([_row(name, arm, arms[BASELINE], scorer) for name, arm in arms.items()]))
+    return ArmTable(setting=comparison.setting, baseline=comparison.baseline, rows=rows)
 
 
 def _row(name: str, arm: RunsBySeed, baseline: RunsBySeed, scorer: _Scorer) -> ArmRow:
@@ -265,6 +282,8 @@ def _interaction(
     setting = comparisons[0].setting
     return Interaction(
         arm=arm,
+        setting=setting,
+        baseline=comparisons[0].baseline,
         axis=axis.name,
         series=str(setting["model"]) if axis is AXES["images"] else f"{setting['dataset_size']:,} images",
         scales=tuple(scales),

@@ -80,10 +80,11 @@ def differences(arm: Mapping[str, Any], baseline: Mapping[str, Any]) -> dict[str
 def name_of_arm(arm: Mapping[str, Any], baseline: Mapping[str, Any]) -> str:
     """``optimizer=sgd, lr=0.01``, or ``baseline``."""
     changed = differences(arm, baseline)
-    return ", ".join(f"{name}={_text(value)}" for name, value in changed.items()) or BASELINE
+    return ", ".join(f"{name}={value_text(value)}" for name, value in changed.items()) or BASELINE
 
 
-def _text(value: Any) -> str:
+def value_text(value: Any) -> str:
+    """The value of a field or knob in the name of an arm."""
     return ",".join(f"{v:g}" for v in value) if isinstance(value, list) else str(value)
 
 

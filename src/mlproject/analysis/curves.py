@@ -186,16 +186,16 @@ class Curve:
         return {statistic: slope for statistic, slope in slopes.items() if slope is not None}
 
     @cached_property
-    def law_lines(self) -> Mapping[Statistic, tuple[LawLine, ...]]:
-        """The fitted laws along the axis, for drawing."""
+    def law_lines(self) -> Mapping[Statistic, Mapping[str, LawLine]]:
+        """The fitted laws along the axis by name, for drawing."""
         return {
-            s: tuple(
-                law_line(
-                    law, self.x, self.values(s), preferred=law is self.preferred(s),
+            s: {
+                law.law: law_line(
+                    law, self.x, self.values(s),
                     beyond=s not in self.predictions,  # else all laws go on from the largest scale
                 )
                 for law in self.fitted_laws(s)
-            )
+            }
             for s in STATISTICS
         }  # fmt: skip
 

@@ -67,7 +67,7 @@ def effect(contrast: Floats, *, n_draws: int, seed: int, within: Range = "any") 
     that of the seeds' means and that of the images' means; the p-value is that of the same t. One seed
     has no variance: the interval then covers images only. Intervals stay ``within`` what a mean can be:
     those of losses are stretched as logarithms, those of shares as logits (Wilson's where every image is
-    alike), those of differences of shares end at -1 and 1.
+    alike), those of differences of shares as inverse hyperbolic tangents, as of correlations.
     """
     contrast = contrast[:, ~np.isnan(contrast).all(axis=0)]
     value = float(np.nanmean(contrast, axis=1).mean())
@@ -97,6 +97,10 @@ def _ends(
         at = float(special.logit(value))
         away = special.logit(np.clip(quantiles, EDGE, 1 - EDGE)) - at
         low, high = special.expit(at + stretch * away)
+    elif within == "difference of shares" and abs(value) < 1:
+        at = float(np.arctanh(value))
+        away = np.arctanh(np.clip(quantiles, EDGE - 1, 1 - EDGE)) - at
+        low, high = np.tanh(at + stretch * away)
     elif within == "share":
         low, high = wilson(value * n_images, n_images)
     else:

@@ -73,6 +73,19 @@ class RegionContrast:
         return str(self.first.fixed["region"]), str(self.second.fixed["region"])
 
 
+def shared_law(curves: Sequence[Curve], statistic: Statistic) -> str:
+    """The law under which several curves are shown, so that their exponents compare; empty without a fit.
+
+    The law with a floor where every fitted curve identifies it, else the power law.
+    """
+    fitted = [curve for curve in curves if curve.fitted_laws(statistic)]
+    floors = [curve.law(statistic, "power_floor") for curve in fitted]
+    if not fitted:
+        return ""
+    identified = all(law and law.fit is not None and law.verdict != UNIDENTIFIABLE for law in floors)
+    return "power_floor" if identified else "power"
+
+
 def arm_exponents(curves: Sequence[Curve], tables: Sequence[ArmTable]) -> list[ExponentDifference]:
     """Exponents of the mean loss of every arm minus those of its baseline, law by law."""
     arms = {(comparison_key(table.baseline), row.arm) for table in tables for row in table.rows}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,23 +42,20 @@ class PredictedLine:
 
 @dataclass(frozen=True, kw_only=True)
 class LawLine:
-    """A law fitted by itself: losses [n] at scales x [n], local exponents, residuals [points] in percent.
-
-    ``band`` holds the 95 % limits of the preferred law; figures draw no other, and limits are a search.
-    """
+    """A law fitted by itself: losses [n] at scales x [n], local exponents, residuals [points] in percent."""
 
     law: LawFit
     x: Floats
     losses: Floats
-    band: PredictedLine | None
     slope_x: Floats
     slopes: Floats
     residuals: Floats
 
-    @property
-    def preferred(self) -> bool:
-        """Whether this is the law that is reported for the curve."""
-        return self.band is not None
+    @cached_property
+    def band(self) -> PredictedLine:
+        """The 95 % limits, a search: only for the law that a figure draws."""
+        assert self.law.fit is not None
+        return predicted_line(self.x, self.law.fit.predict(self.x))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +85,7 @@ def extrapolation(assessment: Assessment, largest: float, times: float) -> Predi
     return None if assessment.average is None else predicted_line(x, assessment.average.predict(x))
 
 
-def law_line(law: LawFit, x: Floats, values: Floats, *, preferred: bool, beyond: bool) -> LawLine:
+def law_line(law: LawFit, x: Floats, values: Floats, *, beyond: bool) -> LawLine:
     """A fitted law along points x [m] with losses values [m], a little ``beyond`` the largest on demand."""
     assert law.fit is not None
     margin = (x[-1] / x[0]) ** MARGIN
@@ -97,7 +95,6 @@ def law_line(law: LawFit, x: Floats, values: Floats, *, preferred: bool, beyond:
         law=law,
         x=along,
         losses=law.fit.mean(along),
-        band=predicted_line(along, law.fit.predict(along)) if preferred else None,
         slope_x=slope_x,
         slopes=law_slopes(law.fit, slope_x),
         residuals=_residuals(law.fit, x, values),

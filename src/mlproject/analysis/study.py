@@ -89,13 +89,18 @@ class Study:
 
     @property
     def shared_family(self) -> str:
-        """The family that all assessed curves belong to, or nothing where there are several."""
-        families = {curve.family for curve in self.assessed}
-        return families.pop() if len(families) == 1 else ""
+        """What the families of all assessed curves have in common: data, recipe, knobs, protocol."""
+        return " · ".join(self._shared_parts)
+
+    @cached_property
+    def _shared_parts(self) -> tuple[str, ...]:
+        families = [curve.family.split(" · ") for curve in self.assessed]
+        return tuple(part for part in families[0] if all(part in f for f in families)) if families else ()
 
     def name_of(self, curve: Curve) -> str:
-        """A curve's name beside ``shared_family``, where there is one."""
-        return curve.series if self.shared_family else curve.label
+        """A curve's name beside ``shared_family``: its series, and what sets its family apart."""
+        apart = [part for part in curve.family.split(" · ") if part not in self._shared_parts]
+        return " · ".join([curve.series, *apart])
 
     def points(self) -> list[dict[str, Any]]:
         """A row for each point of each curve and statistic, as ``mlproject fit`` reads them from a CSV file.

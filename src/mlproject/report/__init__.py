@@ -180,26 +180,45 @@ def write_document(
     document: Document, folder: Path, *, page: str, data: Mapping[str, bytes] | None = None
 ) -> list[Path]:
     """Write a document as a page with tables, figures and further data; returns the paths, the page first."""
-    import matplotlib
-
-    from mlproject.report.figures import RC, encode
-    from mlproject.report.renderers import to_csv
-    from mlproject.report.renderers.latex import render_latex
     from mlproject.report.renderers.markdown import render_markdown
 
-    contents = {f"data/{name}": content for name, content in (data or {}).items()}
-    for table in document.tables:
-        contents[f"tables/{table.name}.csv"] = to_csv(table)
-        if table.formats and table.rows:
-            contents[f"latex/{table.name}.tex"] = render_latex(table).encode()
-    listed = sorted(contents)
-    with matplotlib.rc_context(RC):
-        for figure in document.figures:
-            drawn = figure.draw()
-            for kind in ("png", "pdf"):
-                contents[f"figures/{figure.name}.{kind}"] = encode(drawn, kind)
-    contents = {page: render_markdown(document, listed).encode(), **contents}
+    contents = {f"data/{name}": content for name, content in (data or {}).items()} | _tables(document)
+    contents = {page: render_markdown(document, sorted(contents)).encode(), **contents, **_pictures(document)}
     for name, content in contents.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomic(folder / name, content)
     return [folder / name for name in contents]
+
+
+def _tables(document: Document) -> dict[str, bytes]:
+    """Tables with rows as CSV, those that pages show as LaTeX, and wide ones in full."""
+    from mlproject.report.renderers import to_csv
+    from mlproject.report.renderers.latex import render_latex
+
+    contents = {}
+    for table in document.tables:
+        if table.rows:
+            contents[f"tables/{table.name}.csv"] = to_csv(table)
+        if table.formats and table.rows:
+            contents[f"latex/{table.name}.tex"] = render_latex(table).encode()
+        if table.narrow is not None:
+            contents[f"latex/{table.name}-full.tex"] = render_latex(table, full=True).encode()
+    return contents
+
+
+def _pictures(document: Document) -> dict[str, bytes]:
+    """Every figure as PNG and PDF, with its data as CSV beside it."""
+    import matplotlib
+
+    from mlproject.report.figures import RC, encode
+    from mlproject.report.renderers import to_csv
+
+    contents = {}
+    with matplotlib.rc_context(RC):
+        for figure in document.figures:
+            drawn = figure.draw()
+            if figure.data is not None:
+                contents[f"figures/{figure.name}.csv"] = to_csv(figure.data)
+            for kind in ("png", "pdf"):
+                contents[f"figures/{figure.name}.{kind}"] = encode(drawn, kind, figure.about)
+    return contents

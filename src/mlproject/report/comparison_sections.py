@@ -1,4 +1,4 @@
-"""Sections of a report on comparisons: arms against a baseline, model size against image scale, regions."""
+"""Sections of a report on ablations: arms against a baseline, interactions, exponents of arms."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from mlproject.analysis import (
     Ablation,
     ArmRow,
     ArmTable,
-    Crossing,
+    Axis,
     ExponentDifference,
-    ImageScaleComparison,
     Interaction,
     PairedDifference,
-    RegionContrast,
+    comparison_key,
+    data_name,
 )
 from mlproject.report.document import Figure, Format, Row, Section, Table
 from mlproject.report.formats import (
@@ -31,12 +31,14 @@ from mlproject.report.formats import (
     as_signed,
     as_text,
     ends,
+    group_column,
     number,
     signed_interval,
-    slug,
+    slugs,
 )
 from mlproject.scaling import scale_text
 
+DECIDED, LEVEL = ("better", "worse"), 0.05
 FEWEST_DRAWN = 3
 """Arms, with the baseline, from which a setting is drawn: a single difference is a line of a table."""
 HEADINGS = ("best on validation", "final", "evaluation")
@@ -50,25 +52,15 @@ ARMS = (
     "on validation: on the images that chose the epoch, which is optimistic. Final: under the last weights. "
     "Evaluation: the chosen epoch on the evaluation images, used once."
 )
-POINTS = (
-    "group", "way", "model", "image_scales", "gmac", "loss", "low", "high", "gain", "gain_low", "gain_high",
-    "n_seeds", "n_images",
-)  # fmt: skip
-CROSSINGS = (
-    "group", "model", "crossover_gmac", "low", "high", "share_of_draws", "ahead", "gap", "gap_low",
-    "gap_high", "from_gmac", "to_gmac",
-)  # fmt: skip
-REGIONS = (
-    "group", "axis", "statistic", "law", "first", "second", "difference", "low", "high", "paired",
-    "identified", "verdict", "scale", "loss_ratio", "loss_ratio_low", "loss_ratio_high",
-)  # fmt: skip
 
 
 def ablation_sections(ablation: Ablation) -> Iterator[Section]:
     """Arms, interactions and exponents of arms; nothing without arms."""
     if ablation.tables:
         figures = tuple(_ablation_figures(ablation))
-        yield Section(title="Arms", paragraphs=(ARMS,), tables=(arms_table(ablation),), figures=figures)
+        bullets = tuple(_counts_that_differ(ablation))
+        tables = (arms_table(ablation),)
+        yield Section(title="Arms", paragraphs=(ARMS,), bullets=bullets, tables=tables, figures=figures)
     if ablation.interactions:
         text = "How the difference between an arm and its baseline changes by each doubling along an axis."
         table = _interactions_table(ablation.interactions)
@@ -79,10 +71,24 @@ def ablation_sections(ablation: Ablation) -> Iterator[Section]:
         yield Section(title="Exponents of arms", paragraphs=(text,), tables=(table,))
 
 
+def _counts_that_differ(ablation: Ablation) -> Iterator[str]:
+    """Arms whose wrong images differ by McNemar's test while their losses are not seen to differ."""
+    for table in ablation.tables:
+        for row in table.rows:
+            test, loss = row.mcnemar, row.loss_difference
+            if test is not None and loss is not None and test.p < LEVEL and loss.verdict not in DECIDED:
+                yield (
+                    f"{table.label}, {row.arm}: McNemar's p = {number(test.p, 2)} does not contradict "
+                    f'"{loss.verdict}". It counts the images that only one of the two has wrong, of the '
+                    "networks that were trained; the verdict is on the mean loss, over new seeds as well."
+                )
+
+
 def arms_table(ablation: Ablation) -> Table:
     """Every arm of every setting beside its baseline."""
     rows = [_arm_row(table, row) for table in ablation.tables for row in table.rows]
-    formats = {"group": as_text("group"), "arm": as_text("arm"), "seeds": as_count("n_seeds")}
+    groups, shared = group_column(table.label for table in ablation.tables)
+    formats = {**groups, "arm": as_text("arm"), "seeds": as_count("n_seeds")}
     for heading in HEADINGS:
         formats[f"loss, {heading}"] = as_interval(f"loss_{heading.replace(' ', '_')}")
     formats["accuracy, evaluation [%]"] = as_interval("accuracy")
@@ -94,8 +100,16 @@ def arms_table(ablation: Ablation) -> Table:
     )
     hidden = [f"{name}{end}" for name in ("accuracy", "points") for end in ENDS]
     columns = tuple(name for name in rows[0] if name not in hidden)
-    caption = f"Arms against their baseline; losses are {kinds}."
-    return Table(name="ablations", rows=rows, columns=columns, formats=formats, caption=caption)
+    caption = f"Arms against their baseline, {shared}; losses are {kinds}."
+    narrow = {"arm": as_text("arm"), "Δ loss": formats["Δ loss"], "loss is": formats["loss is"]}
+    return Table(
+        name="ablations",
+        rows=rows,
+        columns=columns,
+        formats=formats,
+        caption=caption,
+        narrow=Table(name="ablations", rows=rows, formats=narrow, caption=f"{caption} 95 % intervals."),
+    )
 
 
 def brief_arm_formats() -> dict[str, Format]:
@@ -108,7 +122,10 @@ def brief_arm_formats() -> dict[str, Format]:
 
 
 def _arm_row(table: ArmTable, row: ArmRow) -> dict[str, Any]:
-    values: dict[str, Any] = {"group": table.label, "dataset_size": table.setting["dataset_size"]}
+    setting, recipe = table.setting, table.baseline.get("recipe", "")
+    values: dict[str, Any] = {"group": table.label, "model": setting["model"]}
+    values |= {"data": data_name(str(setting["data"])), "recipe": recipe}
+    values |= {"dataset_size": setting["dataset_size"]}
     values |= {"loss": table.setting["kind"], "arm": row.arm, "n_seeds": row.n_seeds, "params": row.n_params}
     for name, heading in zip(COLUMNS, HEADINGS, strict=True):
         column = heading.replace(" ", "_")
@@ -196,96 +213,55 @@ def _difference(name: str, difference: PairedDifference | None) -> dict[str, Any
 
 
 def _ablation_figures(ablation: Ablation) -> Iterator[Figure]:
-    from mlproject.report.figures.comparisons import arms_figure, interaction_figure
+    from mlproject.report.figures.comparisons import arms_figure
 
-    for table in ablation.tables:
+    labels = [table.label for table in ablation.tables]
+    texts = [t.label if labels.count(t.label) == 1 else _whole_name(t) for t in ablation.tables]
+    for name, table in zip([f"arms_{name}" for name in slugs(texts)], ablation.tables, strict=True):
         if len(table.rows) >= FEWEST_DRAWN:
             one_seed = " (none with one seed)" if table.over == "images" else ""
             caption = (
                 f"{table.label}: arm minus baseline, 95 % intervals over {table.over}; filled where "
                 f"p < 0.05 after Holm's correction{one_seed}."
             )
-            yield Figure(name=f"arms_{slug(table.label)}", draw=partial(arms_figure, table), caption=caption)
+            data = Table(name=name, rows=[_arm_row(table, row) for row in table.rows])
+            yield Figure(name=name, draw=partial(arms_figure, table), caption=caption, data=data)
     for axis in AXES.values():
-        along = [item for item in ablation.interactions if item.axis == axis.name]
-        for arm in dict.fromkeys(item.arm for item in along):
-            items = [item for item in along if item.arm == arm]
-            caption = f"{arm}: difference of loss from the baseline along {axis.name}."
-            draw = partial(interaction_figure, items, axis.label)
-            yield Figure(name=f"arm_{slug(arm)}_by_{axis.slug}", draw=draw, caption=caption)
+        figures: dict[tuple[str, ...], list[Interaction]] = {}
+        for item in ablation.interactions:
+            if item.axis == axis.name:
+                figures.setdefault(item.protocol, []).append(item)
+        arms = [items[0].arm for items in figures.values()]
+        texts = [
+            arm if arms.count(arm) == 1 else " ".join(key) for arm, key in zip(arms, figures, strict=True)
+        ]
+        for name, items in zip(slugs(texts), figures.values(), strict=True):
+            yield _interaction_figure(f"arm_{name}_by_{axis.slug}", axis, items)
 
 
-def image_scale_section(comparisons: Sequence[ImageScaleComparison]) -> Section:
-    """Crossings in sentences, both tables and a figure for each comparison."""
-    from mlproject.report.figures.comparisons import image_scale_figure
+def _whole_name(table: ArmTable) -> str:
+    """The name of a table whose label another one has too: with its recipe, its loss and all else."""
+    parts = (table.label, table.baseline.get("recipe", ""), table.setting["kind"])
+    return " ".join([*map(str, parts), comparison_key(table.setting), comparison_key(table.baseline)])
 
-    bullets, figures = [], []
-    for i, comparison in enumerate(comparisons, 1):
-        texts = [crossing_sentence(crossing) for crossing in comparison.crossings]
-        bullets += [f"{comparison.label}: {text}" for text in texts or ["no GMAC that both ways cover."]]
-        name = f"sweet_spot_{i}_{slug(comparison.label.partition(' · ')[2], 60)}"
-        caption = f"{comparison.label}: loss against compute of one image, by larger models or larger images."
-        figures.append(Figure(name=name, draw=partial(image_scale_figure, comparison), caption=caption))
-    points = [row for comparison in comparisons for row in _compute_rows(comparison)]
-    crossings = [_crossing_row(item.label, crossing) for item in comparisons for crossing in item.crossings]
-    return Section(
-        title="Model size against image scale, at equal compute",
-        bullets=tuple(bullets),
-        tables=(
-            Table(name="compute_curves", rows=points, columns=POINTS),
-            Table(name="sweet_spots", rows=crossings, columns=CROSSINGS),
-        ),
-        figures=tuple(figures),
+
+def _interaction_figure(name: str, axis: Axis, items: Sequence[Interaction]) -> Figure:
+    from mlproject.report.figures.comparisons import interaction_figure
+
+    data = data_name(str(items[0].setting["data"]))
+    caption = (
+        f"{items[0].arm} minus {items[0].against} on {data}: difference of loss along {axis.name}, 95 %."
     )
+    rows = [row for item in items for row in _step_rows(item)]
+    draw = partial(interaction_figure, items, axis.label)
+    return Figure(name=name, draw=draw, caption=caption, data=Table(name=name, rows=rows))
 
 
-def crossing_sentence(crossing: Crossing) -> str:
-    """Where the two ways of scaling cross, and which is ahead at the upper end of the range."""
-    low, high = (f"{end:.3g}" for end in crossing.reach)
-    where = f"between {low} and {high} GMAC an image"
-    gap = f"{crossing.gap:+.1%} [{crossing.gap_low:+.1%}, {crossing.gap_high:+.1%}] loss at {high} GMAC"
-    end = f"{crossing.ahead} ahead" if crossing.decided else "neither ahead beyond its interval"
-    if crossing.n_seeds == 1:
-        end = "not concluded, as one seed's interval is over images only"
-    if crossing.gmac is None:
-        text = f"none in range ({where}; {crossing.share:.0%} of draws agree)"
-    else:
-        limits = f"[{_end(crossing.low, '< ' + low)}, {_end(crossing.high, '> ' + high)}]"
-        text = f"{crossing.gmac:.3g} {limits} GMAC an image ({crossing.share:.0%} of draws cross {where})"
-    return f"{crossing.name} against model size: crossover {text}; image scale over model size {gap}: {end}."
-
-
-def _end(value: float, beyond: str) -> str:
-    return f"{value:.3g}" if 0 < value < float("inf") else beyond
-
-
-def _compute_rows(comparison: ImageScaleComparison) -> Iterator[Row]:
-    for curve in comparison.curves:
-        for point in curve.points:
-            row: dict[str, Any] = {"group": comparison.label, "way": curve.way, "model": point.model}
-            row |= {"image_scales": ",".join(f"{scale:g}" for scale in point.image_scales)}
-            row |= {"gmac": point.gmac, "loss": point.loss}
-            row |= dict(zip(("low", "high"), point.interval, strict=True))
-            row |= dict(zip(("gain", "gain_low", "gain_high"), point.gain(curve.points[0]), strict=True))
-            yield row | {"n_seeds": point.n_seeds, "n_images": point.n_images}
-
-
-def _crossing_row(group: str, crossing: Crossing) -> Row:
-    gmac = "none in range" if crossing.gmac is None else crossing.gmac
-    row: dict[str, Any] = {"group": group, "model": crossing.name, "crossover_gmac": gmac}
-    row |= {"share_of_draws": crossing.share, "from_gmac": crossing.reach[0], "to_gmac": crossing.reach[1]}
-    return row | {name: getattr(crossing, name) for name in CROSSINGS if hasattr(crossing, name)}
-
-
-def regions_table(contrasts: Sequence[RegionContrast]) -> Table:
-    """One row for each pair of regions, statistic and law: the difference of their exponents."""
-    rows = []
-    for item in contrasts:
-        row: dict[str, Any] = {"group": item.first.series, "axis": item.first.axis.name}
-        row |= {"statistic": item.statistic, "law": item.law, "paired": item.difference.paired}
-        row |= dict(zip(("first", "second"), item.regions, strict=True))
-        difference = item.difference.difference
-        row |= {"difference": difference.value, "low": difference.low, "high": difference.high}
-        row |= {"identified": item.identified, "verdict": item.difference.verdict, "scale": item.scale}
-        rows.append(row | ends("loss_ratio", item.loss_ratio))
-    return Table(name="exponents_by_region", rows=rows, columns=REGIONS)
+def _step_rows(item: Interaction) -> Iterator[Row]:
+    """An arm's difference from the baseline at each scale."""
+    setting, kind = item.setting, str(item.setting["kind"])
+    head: dict[str, Any] = {"arm": item.arm, "baseline": item.against, "held": item.series}
+    head |= {"data": data_name(str(setting["data"])), "recipe": item.recipe, "axis": item.axis, "loss": kind}
+    for x, step in zip(item.scales, item.steps, strict=True):
+        counts = {"n_seeds": step.n_seeds, "n_images": step.n_images}
+        yield head | {"x": x} | ends("difference", step) | counts

@@ -15,7 +15,6 @@ from mlproject.report.formats import (
     as_fixed,
     as_interval,
     as_limits,
-    as_number,
     as_scale,
     as_text,
     as_times,
@@ -199,7 +198,7 @@ def _predictions(study: CsvStudy) -> Section:
     horizons = [x for group in study.groups for x in _horizons(group.predictions, len(group.scales))]
     rows = [{**row, "horizon": horizon} for row, horizon in zip(rows, horizons, strict=True)]
     formats = {"group": as_text("group")} | {name: as_scale(name) for name in names}
-    formats |= {study.columns.y: as_number("mean"), "mean within": as_limits("low", "high")}
+    formats |= {study.columns.y: as_interval("mean", "low", "high")}
     formats |= {"new run within": as_limits("new_run_low", "new_run_high")}
     formats["beyond the data"] = as_times("horizon")
     table = Table(name="predictions", rows=rows, formats=formats, caption="Predictions, 95 % intervals")

@@ -38,7 +38,8 @@ class Table:
     """Rows with the columns of a file, and the formats (by heading) of those that pages show.
 
     ``shown`` are the rows of pages where these are not all; a table without formats is a file only. Rows may
-    hold values that only formats read.
+    hold values that only formats read. ``narrow`` is the same content for a column of a paper, where the
+    table is too wide for one.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Table:
     formats: Mapping[str, Format] = field(default_factory=dict)
     caption: str = ""
     shown: Sequence[Row] | None = None
+    narrow: Table | None = None
 
     @property
     def header(self) -> tuple[str, ...]:
@@ -110,6 +112,12 @@ class Gallery:
     pictures: Mapping[str, bytes]
     scatter: Callable[[], Interactive]
     trend: Callable[[], Interactive]
+
+    @property
+    def about(self) -> dict[str, str]:
+        """Metadata of the file: its caption, and where the data behind it lie."""
+        behind = {} if self.data is None else {"Subject": f"Data: {self.name}.csv, in the same folder"}
+        return {"Title": self.caption, **behind}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

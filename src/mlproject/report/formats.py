@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from mlproject.files import sha256
 from mlproject.report.document import Format, Row
-from mlproject.scaling import Assessment, scale_text
+from mlproject.scaling import Assessment, interval_text, scale_text
 
 ABSENT = "–"
 SYMBOLS = {"alpha": "α", "beta": "β", "gamma": "γ"}
@@ -16,7 +17,12 @@ SYMBOLS = {"alpha": "α", "beta": "β", "gamma": "γ"}
 FORMULAS = {"power": "k x^-α", "power_floor": "E + k x^-α"}
 SHOWN_WEIGHT = 0.1
 """The least weight at which a law is named beside a prediction."""
+KINDS = frozenset({"mse", "mae", "huber", "cross_entropy", "brier"})
+"""Kinds of loss, by which the part of a family that names its loss is recognised."""
+PROTOCOLS = ("held-out", "in-sample")
 UNITS = {"cross_entropy": "nats"}
+UNWRITABLE = re.compile(r"[^\x20-\x7e·×]")
+"""Characters of which a file name would keep nothing, other than those that separate parts."""
 ENDS = ("", "_low", "_high")
 
 
@@ -38,11 +44,13 @@ class Interval(Protocol):
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Significant digits; open ends of intervals as infinities, nothing known as a dash."""
+    """Significant digits, whole numbers from 1,000 on; infinities as such, nothing known as a dash."""
     if value is None or math.isnan(value):
         return ABSENT
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
+    if 1000.0 <= abs(float(f"{value:.{digits}g}")) < 1e12:
+        return f"{value:,.0f}"
     return f"{value:.{digits}g}"
 
 
@@ -54,22 +62,20 @@ def signed(value: float, decimals: int = 3) -> str:
 
 
 def limits(low: float | None, high: float | None) -> str:
-    """``[0.51, 0.6]``."""
-    return f"[{number(low)}, {number(high)}]"
+    """``[0.51, 0.60]``."""
+    return _with_limits(None, low, high)
 
 
 def interval(estimate: Interval | None, *, identified: bool = True) -> str:
-    """``0.55 [0.51, 0.6]``; the limits alone for a parameter that is not identified."""
+    """``0.55 [0.51, 0.60]``; the limits alone for a parameter that is not identified."""
     if estimate is None:
         return ABSENT
-    span = limits(estimate.low, estimate.high)
-    return f"{number(estimate.value)} {span}" if identified else span
+    return interval_text(estimate.value if identified else None, estimate.low, estimate.high)
 
 
-def signed_interval(estimate: Interval, decimals: int = 3) -> str:
-    """``-0.041 [-0.100, +0.018]``."""
-    value, low, high = (signed(x, decimals) for x in (estimate.value, estimate.low, estimate.high))
-    return f"{value} [{low}, {high}]"
+def signed_interval(estimate: Interval) -> str:
+    """``-0.04 [-0.10, +0.02]``."""
+    return interval_text(estimate.value, estimate.low, estimate.high, sign=True)
 
 
 def ends(name: str, estimate: Interval | None, *, identified: bool = True) -> dict[str, float | None]:
@@ -93,8 +99,45 @@ def assessment_text(assessment: Assessment) -> str:
 
 
 def slug(text: str, longest: int = 80) -> str:
-    """Text for a file name: lower case letters, digits, dashes and underscores."""
-    return re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-")[:longest].strip("-")
+    """Text for a file name: lower case letters, digits, dashes and underscores.
+
+    Signs of numbers are kept (``=-1`` as ``minus1``, ``1e+05`` as ``1e05``). Text that is shortened, or that
+    holds letters and signs of which nothing would be left, ends with a digest, so that names stay distinct.
+    """
+    signed = re.sub(r"(?<=\de)\+(?=\d)", "", re.sub(r"(?<![a-z0-9_-])-(?=\.?\d)", "-minus", text.lower()))
+    name = re.sub(r"[^a-z0-9_]+", "-", signed).strip("-")
+    if len(name) <= longest and not UNWRITABLE.search(text):
+        return name
+    return _with_digest(name, text, longest)
+
+
+def slugs(texts: Sequence[str], longest: int = 80) -> list[str]:
+    """Distinct file names of distinct texts: those that would be equal end with a digest."""
+    names = [slug(text, longest) for text in texts]
+    return [
+        name if names.count(name) == 1 else _with_digest(name, text, longest)
+        for name, text in zip(names, texts, strict=True)
+    ]
+
+
+def _with_digest(name: str, text: str, longest: int) -> str:
+    digest = sha256(text.encode("utf-8", "surrogatepass"))[:8]
+    return f"{name[: longest - 9].strip('-')}-{digest}".strip("-")
+
+
+def family_words(family: str) -> str:
+    """The family of a curve or grid as a title: ``probe on toys: held-out cross entropy, target labels``.
+
+    Families are ``data · recipe · … · kind of loss · … · protocol``; other text stays as it is.
+    """
+    parts = family.split(" · ")
+    kind = next((part for part in parts[2:-1] if part in KINDS), "")
+    protocol, _, sizes = parts[-1].partition(" (")
+    if not kind or protocol not in PROTOCOLS:
+        return family
+    rest = [part for part in parts[2:-1] if part != kind] + ([sizes.rstrip(")")] if sizes else [])
+    words = f"{parts[1]} on {parts[0]}: {protocol} {kind.replace('_', ' ')}"
+    return ", ".join([words, *rest])
 
 
 def kind_label(kind: str) -> str:
@@ -124,6 +167,22 @@ def as_text(name: str, *, wrap: bool = True) -> Format:
     return Format(write=lambda row: ABSENT if row.get(name) is None else str(row[name]), wrap=wrap)
 
 
+def group_column(labels: Iterable[str]) -> tuple[dict[str, Format], str]:
+    """The column ``group`` with what sets groups apart, and what all of them share, for a caption.
+
+    Labels are parts between dots. A single group has no column: its name is what is shared.
+    """
+    parts = {label: label.split(" · ") for label in labels}
+    first = next(iter(parts.values()), [])
+    shared = [part for part in first if all(part in other for other in parts.values())]
+    if len(parts) < 2:
+        return {}, " · ".join(first)
+    names = {
+        label: " · ".join(p for p in words if p not in shared) or label for label, words in parts.items()
+    }
+    return {"group": Format(write=lambda row: names[row["group"]])}, " · ".join(shared)
+
+
 def as_number(name: str, digits: int = 3) -> Format:
     """Column format: significant digits."""
     return Format(write=lambda row: number(row.get(name), digits), right=True, wrap=False)
@@ -150,22 +209,24 @@ def as_signed(name: str, decimals: int = 3) -> Format:
     def write(row: Row) -> str:
         if _absent(row, name):
             return ABSENT
-        value = signed(row[name], decimals)
         if _absent(row, f"{name}_low"):
-            return value
-        return f"{value} [{signed(row[f'{name}_low'], decimals)}, {signed(row[f'{name}_high'], decimals)}]"
+            return signed(row[name], decimals)
+        return interval_text(row[name], row[f"{name}_low"], row[f"{name}_high"], sign=True)
 
     return Format(write=write, wrap=False)
 
 
-def as_interval(name: str) -> Format:
-    """Column format: a value with its limits, or the limits alone where the value is not identified."""
+def as_interval(name: str, low: str = "", high: str = "") -> Format:
+    """Column format: a value with its limits, or the limits alone where the value is not identified.
+
+    ``low`` and ``high`` name the columns of the limits where these are not ``name_low`` and ``name_high``.
+    """
+    ends = (low or f"{name}_low", high or f"{name}_high")
 
     def write(row: Row) -> str:
-        low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
-        if _absent(row, f"{name}_low") and _absent(row, f"{name}_high"):
+        if all(_absent(row, end) for end in ends):
             return number(row.get(name))
-        return limits(low, high) if _absent(row, name) else f"{number(row[name])} {limits(low, high)}"
+        return _with_limits(row.get(name), *(row.get(end) for end in ends))
 
     return Format(write=write)
 
@@ -181,6 +242,10 @@ def as_times(name: str) -> Format:
         write=lambda row: _absent(row, name) or ("inside" if row[name] <= 1.0 else f"{row[name]:.3g} ×"),
         right=True, wrap=False,
     )  # fmt: skip
+
+
+def _with_limits(value: float | None, low: float | None, high: float | None) -> str:
+    return interval_text(value, *(math.nan if end is None else end for end in (low, high)))
 
 
 def _absent(row: Row, name: str) -> str:

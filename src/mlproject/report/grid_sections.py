@@ -8,52 +8,75 @@ from typing import Any
 
 import numpy as np
 
-from mlproject.analysis import Allocation, Grid
-from mlproject.report.document import Figure, Row, Section, Table
+from mlproject.analysis import Allocation, Grid, data_name
+from mlproject.report.document import Figure, Format, Row, Section, Table
 from mlproject.report.formats import (
     as_count,
     as_fixed,
     as_interval,
     as_limits,
-    as_number,
     as_scale,
     as_text,
     as_times,
     assessment_text,
     ends,
+    group_column,
     interval,
     sentence,
 )
-from mlproject.report.study_tables import LIMITS, limits_at, parameters_json
+from mlproject.report.study_tables import LIMITS, limits_at
 from mlproject.scaling import LAWS, Envelope, Frontier, LawFit
 
 LEAST_SHOWN = 0.01
 """The least weight at which a page shows a law."""
 EXACT = 1e-3
 """A cost model whose errors are nowhere larger than this is called exact."""
+RANKS = "Rank 1 is the best; the weights of a group sum to 1."
 ENDS = ("", "_low", "_high")
 CELLS = (
-    "group", "model", "N", "D", "n_seeds", "n_images", "loss", "low", "high", "compute",
+    "group", "data", "recipe", "model", "N", "D", "n_seeds", "n_images", "loss", "low", "high", "compute",
     "held_out_mean", "held_out_low", "held_out_high",
 )  # fmt: skip
 JOINT_LAWS = (
-    "group", "law", "weight", "prior", "rank_in_sample", "rank_out_of_sample", "score", "verdict", "reason",
-    *(f"{name}{end}" for name in ("alpha", "beta", "E") for end in ENDS),
+    "group", "data", "recipe", "law", "weight", "prior", "rank_in_sample", "rank_out_of_sample", "score",
+    "verdict", "reason", *(f"{name}{end}" for name in ("alpha", "beta", "E") for end in ENDS),
 )  # fmt: skip
-PREDICTED = ("group", "N", "D", "horizon", *LIMITS, "N_max", "D_max", "heaviest_law", "verdict")
+PREDICTED = (
+    "group",
+    "data",
+    "recipe",
+    "N",
+    "D",
+    "horizon",
+    *LIMITS,
+    "N_max",
+    "D_max",
+    "heaviest_law",
+    "verdict",
+)
 FRONTIER = (
-    "group", "method", "compute", "unit", *(f"{name}{end}" for name in ("N", "D", "loss") for end in ENDS),
-    "beyond", *(f"{name}_exponent{end}" for name in "ND" for end in ENDS),
+    "group", "data", "recipe", "method", "compute", "unit",
+    *(f"{name}{end}" for name in ("N", "D", "loss") for end in ENDS), "beyond",
+    *(f"{name}_exponent{end}" for name in "ND" for end in ENDS),
 )  # fmt: skip
+
+
+def grid_head(grid: Grid) -> dict[str, Any]:
+    """What a row of a file says of its grid."""
+    return {"group": grid.label, "data": data_name(str(grid.fixed["data"])), "recipe": grid.fixed["recipe"]}
+
+
+def _groups(grids: tuple[Grid, ...]) -> tuple[dict[str, Format], str]:
+    return group_column(grid.label for grid in grids)
 
 
 def grids_section(grids: tuple[Grid, ...]) -> Section:
     """Everything on grids; without grids its tables hold their headers."""
-    cells = Table(name="joint_cells", rows=[row for grid in grids for row in _cells(grid)], columns=CELLS)
-    optima = [row for grid in grids for row in _frontier_rows(grid)]
+    cells = Table(name="joint_cells", rows=[row for grid in grids for row in cell_rows(grid)], columns=CELLS)
+    optima = [row for grid in grids for row in frontier_rows(grid)]
     return Section(
         title="Joint laws of model size N and images D",
-        paragraphs=("Mean loss. Rank 1 is the best; the weights of a group sum to 1.",) if grids else (),
+        paragraphs=(f"{_groups(grids)[1]}. Mean loss. {RANKS}",) if grids else (),
         bullets=tuple(_summary(grid) for grid in grids),
         tables=(
             _laws_table(grids),
@@ -124,18 +147,23 @@ def _cost(allocation: Allocation) -> str:
 
 def _laws_table(grids: tuple[Grid, ...]) -> Table:
     rows = [row for grid in grids for row in _law_rows(grid)]
-    formats = {"group": as_text("group"), "law": as_text("formula"), "weight": as_fixed("weight")}
+    formats = {**_groups(grids)[0], "law": as_text("formula"), "weight": as_fixed("weight")}
     formats |= {"rank in sample": as_count("rank_in_sample")}
     formats |= {"rank out of sample": as_count("rank_out_of_sample")}
     formats |= {"α of N": as_interval("alpha"), "β of D": as_interval("beta"), "E": as_interval("E")}
     formats["verdict"] = as_text("verdict")
     shown = [row for row in rows if (row.get("weight") or 0.0) >= LEAST_SHOWN]
+    short = {"law": as_text("law"), "weight": formats["weight"]}
+    short |= {name: formats[name] for name in ("α of N", "β of D")}
+    caption = "Joint laws by weight, with 95 % intervals."
+    narrow = Table(name="joint_laws", rows=shown, formats=short, caption=caption) if shown else None
     return Table(
         name="joint_laws",
         rows=rows,
         columns=JOINT_LAWS,
         formats=formats,
-        caption="Joint laws by weight, with 95 % intervals.",
+        caption=caption,
+        narrow=narrow,
         shown=shown,
     )
 
@@ -144,11 +172,11 @@ def _law_rows(grid: Grid) -> Iterator[Row]:
     """Laws by weight; a rank of 1 is the best, and the two ranks may well disagree."""
     assessment = grid.assessment
     if assessment.average is None:
-        yield {"group": grid.label, "verdict": "not identifiable", "reason": assessment.reason}
+        yield {**grid_head(grid), "verdict": "not identifiable", "reason": assessment.reason}
         return
     for law in assessment.laws:
         standing = assessment.average.standings[law.law]
-        row: dict[str, Any] = {"group": grid.label, "law": law.law, "weight": law.weight}
+        row: dict[str, Any] = {**grid_head(grid), "law": law.law, "weight": law.weight}
         row |= {"prior": standing.prior, "score": standing.score, "rank_in_sample": law.in_sample_rank}
         row |= {"rank_out_of_sample": law.out_of_sample_rank}
         row["formula"] = f"{law.law}: {LAWS[law.law].formula}"
@@ -161,48 +189,49 @@ def _law_rows(grid: Grid) -> Iterator[Row]:
 
 
 def _predictions_table(grids: tuple[Grid, ...]) -> Table:
-    formats = {"group": as_text("group"), "N": as_scale("N"), "D": as_scale("D")}
-    formats |= {"beyond the data": as_times("horizon"), "loss": as_number("mean")}
-    formats |= {"mean within": as_limits("low", "high")}
+    formats = {**_groups(grids)[0], "N": as_scale("N"), "D": as_scale("D")}
+    formats |= {"beyond the data": as_times("horizon")}
+    formats |= {"mean loss": as_interval("mean", "low", "high")}
     formats |= {"new run within": as_limits("new_run_low", "new_run_high")}
-    rows = [row for grid in grids for row in _prediction_rows(grid)]
+    rows = [row for grid in grids for row in prediction_rows(grid)]
     caption = "Predictions over all laws, with 95 % intervals."
     return Table(name="joint_predictions", rows=rows, columns=PREDICTED, formats=formats, caption=caption)
 
 
-def _prediction_rows(grid: Grid) -> Iterator[dict[str, Any]]:
+def prediction_rows(grid: Grid) -> Iterator[dict[str, Any]]:
     """Scales beyond the data with their horizon and limits."""
     predicted = grid.predictions
     if predicted is not None:
         n_max, d_max = grid.x.max(axis=0).tolist()
         tail = {"N_max": n_max, "D_max": d_max, "heaviest_law": grid.assessment.laws[0].law}
         for i, (n, d) in enumerate(grid.beyond.tolist()):
-            row = {"group": grid.label, "N": n, "D": d, "horizon": float(predicted.horizon[i])}
+            row = {**grid_head(grid), "N": n, "D": d, "horizon": float(predicted.horizon[i])}
             yield row | limits_at(predicted, i) | tail | {"verdict": grid.assessment.verdict}
 
 
 def _splits_table(grids: tuple[Grid, ...]) -> Table:
     rows = [
-        {"group": grid.label, "way": name, "budgets": len(way.compute)}
+        {**grid_head(grid), "way": name, "budgets": len(way.compute)}
         | ends("N", way.n_exponent)
         | ends("D", way.d_exponent)
         for grid in grids
         if grid.allocation is not None
         for name, way in grid.allocation.ways
     ]
-    formats = {"group": as_text("group"), "method": as_text("way"), "N* ~ C^": as_interval("N")}
+    formats = {**_groups(grids)[0], "method": as_text("way"), "N* ~ C^": as_interval("N")}
     formats |= {"D* ~ C^": as_interval("D"), "budgets": as_count("budgets")}
     caption = "Best split of a budget C: exponents of N* and D*; the optima are in frontier.csv."
     columns = ("group", "way", "budgets", *(f"{name}{end}" for name in "ND" for end in ENDS))
     return Table(name="frontier_exponents", rows=rows, columns=columns, formats=formats, caption=caption)
 
 
-def _frontier_rows(grid: Grid) -> Iterator[Row]:
+def frontier_rows(grid: Grid) -> Iterator[Row]:
+    """The optima by every method that applies."""
     if grid.allocation is not None:
         for method, way in grid.allocation.ways:
             for row in _optima(way):
                 unit = grid.allocation.cell_cost.unit
-                yield {"group": grid.label, "method": method, "unit": unit, **row}
+                yield {**grid_head(grid), "method": method, "unit": unit, **row}
 
 
 def _optima(way: Frontier | Envelope) -> Iterator[dict[str, Any]]:
@@ -219,12 +248,13 @@ def _optima(way: Frontier | Envelope) -> Iterator[dict[str, Any]]:
         yield row | exponents
 
 
-def _cells(grid: Grid) -> Iterator[Row]:
+def cell_rows(grid: Grid) -> Iterator[Row]:
+    """A row for each cell, with its prediction from cheaper ones where it was held out."""
     held = grid.held_out
     places = {} if held is None else {place: i for i, place in enumerate(np.flatnonzero(held.rows).tolist())}
     for i, point in enumerate(grid.points):
         loss = point.losses["mean"]
-        row: dict[str, Any] = {"group": grid.label, "model": grid.models[i]}
+        row: dict[str, Any] = {**grid_head(grid), "model": grid.models[i]}
         row |= {"N": float(grid.x[i, 0]), "D": float(grid.x[i, 1])}
         row |= {"n_seeds": point.n_seeds, "n_images": point.n_images, "compute": float(grid.compute[i])}
         row |= {"loss": loss.value, "low": loss.low, "high": loss.high}
@@ -241,41 +271,19 @@ def _figures(grids: list[Grid]) -> Iterator[Figure]:
     for i, grid in enumerate(grids, start=1):
         ending = f"_{i}" if len(grids) > 1 else ""
         caption = f"{grid.label}: loss against training images for each model size, and residuals."
-        yield Figure(name=f"joint{ending}", draw=partial(grid_figure, grid), caption=caption)
+        data = Table(name=f"joint{ending}", rows=[*cell_rows(grid), *_line_rows(grid)])
+        yield Figure(name=data.name, draw=partial(grid_figure, grid), caption=caption, data=data)
         if grid.allocation is not None and grid.allocation.ways:
             caption = f"{grid.label}: best model size and number of images against the budget."
             draw = partial(frontier_figure, grid, grid.allocation)
-            yield Figure(name=f"frontier{ending}", draw=draw, caption=caption)
+            data = Table(name=f"frontier{ending}", rows=[*frontier_rows(grid)], columns=FRONTIER)
+            yield Figure(name=data.name, draw=draw, caption=caption, data=data)
 
 
-def grid_json(grid: Grid) -> dict[str, Any]:
-    """Everything of a grid but its images."""
-    refusal = grid.assessment.reason if grid.allocation is None else ""
-    head: dict[str, Any] = {"group": grid.label, "fixed": dict(grid.fixed), "refusal": refusal}
-    head["cells"] = [dict(row) for row in _cells(grid)]
-    return head if grid.allocation is None else head | _laws_json(grid, grid.allocation)
-
-
-def _laws_json(grid: Grid, allocation: Allocation) -> dict[str, Any]:
-    assessment, cell_cost = grid.assessment, allocation.cell_cost
-    cost = cell_cost.cost
-    laws = {
-        law.law: {"verdict": law.verdict, "reason": law.reason, "flags": list(law.fit.flags)}
-        | {"parameters": parameters_json(law)}
-        for law in assessment.laws
-        if law.fit is not None
-    }
-    powers = {"coefficient": cost.coefficient, "N_power": cost.n_power, "D_power": cost.d_power}
-    names = ("N", "D", "horizon", *LIMITS)
-    return {
-        "verdict": assessment.verdict,
-        "reason": assessment.reason,
-        "flags": list(assessment.flags),
-        "weights": {law.law: law.weight for law in assessment.laws},
-        "laws": laws,
-        "predictions": [{name: row[name] for name in names} for row in _prediction_rows(grid)],
-        "cost": powers
-        | {"unit": cell_cost.unit, "measured": cell_cost.measured, "worst_log_error": cell_cost.error},
-        "frontier": [dict(row) for row in _frontier_rows(grid)],
-        "frontier_refusals": list(allocation.refusals),
-    }
+def _line_rows(grid: Grid) -> Iterator[Row]:
+    """The losses predicted over D for each model size, as drawn."""
+    for line in grid.model_lines:
+        for what, part in (("all laws", line.inside), ("all laws, beyond", line.beyond)):
+            for d, mean, low, high in zip(part.x, part.mean, part.low, part.high, strict=True):
+                row: dict[str, Any] = {**grid_head(grid), "what": what, "model": line.model, "N": line.n}
+                yield row | {"D": float(d), "loss": float(mean), "low": float(low), "high": float(high)}

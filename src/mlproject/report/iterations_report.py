@@ -140,4 +140,14 @@ def _figures(family: IterationFamily) -> Iterator[Figure]:
             name = slug(f"epochs_{family.name}_{size}_images") + ending
             part = arms[page * MOST_ARMS :][:MOST_ARMS]
             caption = f"{heading}: loss and accuracy by epoch and training time."
-            yield Figure(name=name, draw=partial(history_figure, heading, part), caption=caption)
+            rows = [row for arm in part for row in _history_rows(arm)]
+            draw, data = partial(history_figure, heading, part), Table(name=name, rows=rows)
+            yield Figure(name=name, draw=draw, caption=caption, data=data)
+
+
+def _history_rows(arm: IterationArm) -> Iterator[Row]:
+    """A row for each seed and epoch."""
+    for run in arm.runs:
+        for i in range(len(run.history["epoch"])):
+            values = {name: float(column[i]) for name, column in run.history.items()}
+            yield {"arm": arm.label, "seed": run.cell.seed, **values}

@@ -6,7 +6,15 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from mlproject.analysis import AXES, ClassExponent, ClassScaling, Curve, LossKind, Study
+from mlproject.analysis import (
+    AXES,
+    ClassExponent,
+    ClassScaling,
+    Curve,
+    LossKind,
+    RegionContrast,
+    Study,
+)
 from mlproject.report.document import Row, Section, Table
 from mlproject.report.formats import (
     as_count,
@@ -16,14 +24,17 @@ from mlproject.report.formats import (
     as_text,
     ends,
     signed_interval,
-    slug,
+    slugs,
 )
+from mlproject.report.study_tables import head_of
 from mlproject.scaling import scale_text
 
-CORRELATION = ("group", "first", "second", "n_images", "pearson", "spearman")
-IMAGES = ("image_name", "group", "exponent", "standard_error", "shrunk", "q_value", "scales", "rises")
+CURVE = ("group", "model", "data", "recipe", "axis")
+CORRELATION = (*CURVE, "first", "second", "n_images", "pearson", "spearman")
+ESTIMATES = ("exponent", "standard_error", "shrunk", "q_value", "scales", "rises")
+IMAGES = ("image_name", "group", "model", "data", "recipe", *ESTIMATES)
 KINDS = (
-    "group", "axis", "loss", "trained", "n_scales", "mean_first", "mean_last", "spread_first", "spread_last",
+    *CURVE, "loss", "trained", "n_scales", "mean_first", "mean_last", "spread_first", "spread_last",
     "agreement", "alpha", "alpha_low", "alpha_high", "verdict",
 )  # fmt: skip
 CLASSES = (
@@ -36,15 +47,19 @@ DISCOVERED = 0.05
 MOST_CLASSES = 12
 """Classes of a curve on a page; of more, those of the least q-values."""
 MOST_NAMED = 5
+REGIONS = (
+    *CURVE, "statistic", "law", "first", "second", "difference", "low", "high", "paired",
+    "identified", "verdict", "scale", "loss_ratio", "loss_ratio_low", "loss_ratio_high",
+)  # fmt: skip
 
 
 def loss_tables(study: Study) -> tuple[Table, ...]:
     """The tables of losses that are files only."""
     sizes, models = study.along("images"), study.along("params")
     tables = {
-        "correlations_by_size": ([row for curve in sizes for row in _correlation_rows(curve)], CORRELATION),
-        "correlations_by_model": ([row for curve in models for row in _correlation_rows(curve)], CORRELATION),
-        "distributions": ([row for curve in study.curves for row in _distribution_rows(curve)], ()),
+        "correlations_by_size": ([row for curve in sizes for row in correlation_rows(curve)], CORRELATION),
+        "correlations_by_model": ([row for curve in models for row in correlation_rows(curve)], CORRELATION),
+        "distributions": ([row for curve in study.curves for row in distribution_rows(curve)], ()),
         "image_exponents": ([row for curve in sizes for row in _image_rows(curve)], IMAGES),
     }
     losses = [_losses_table("losses_by_size", sizes), _losses_table("losses_by_model", models)]
@@ -76,7 +91,7 @@ def loss_kinds_table(study: Study) -> Table:
 
 def _kind_row(curve: Curve, kind: LossKind, name: str) -> Row:
     trained, law = curve.loss_kinds[0].kind, kind.law
-    row: dict[str, Any] = {"group": curve.label, "axis": curve.axis.name, "loss": kind.kind}
+    row: dict[str, Any] = {**head_of(curve), "loss": kind.kind}
     row |= {"trained": kind.trained, "n_scales": curve.n_scales, "name": name}
     row["words"] = f"{kind.kind.replace('_', ' ')}{' (trained)' if kind.trained else ''}"
     row |= {"mean_first": float(kind.mean[0]), "mean_last": float(kind.mean[-1])}
@@ -181,9 +196,7 @@ def _losses_table(name: str, curves: Sequence[Curve]) -> Table:
 
 def _group_losses(folder: str, curves: Sequence[Curve]) -> Iterator[Table]:
     """A file for each group: ``image_name`` and ``loss_<size or model>``, nothing else."""
-    names = [slug(curve.label, 120) for curve in curves]
-    for i, (curve, name) in enumerate(zip(curves, names, strict=True), 1):
-        file = name if names.count(name) == 1 else f"{name}_{i}"
+    for curve, file in zip(curves, slugs([curve.label for curve in curves], 120), strict=True):
         columns = ("image_name", *(f"loss_{point.name}" for point in curve.points))
         yield Table(name=f"{folder}/{file}", rows=list(_loss_rows(curve)), columns=columns)
 
@@ -195,15 +208,17 @@ def _loss_rows(curve: Curve) -> Iterable[Row]:
             yield {"image_name": image, "group": curve.label, **dict(zip(columns, losses, strict=True))}
 
 
-def _correlation_rows(curve: Curve) -> Iterator[Row]:
+def correlation_rows(curve: Curve) -> Iterator[Row]:
+    """A row for each pair of scales."""
     for pair in curve.correlations:
-        yield {"group": curve.label, **{name: getattr(pair, name) for name in CORRELATION[1:]}}
+        yield {**head_of(curve), **{name: getattr(pair, name) for name in CORRELATION[len(CURVE) :]}}
 
 
-def _distribution_rows(curve: Curve) -> Iterator[Row]:
+def distribution_rows(curve: Curve) -> Iterator[Row]:
+    """A row for each scale: moments and quantiles of the per-image losses."""
     if curve.axis is not AXES["flops"]:
         for point in curve.points:
-            row: dict[str, Any] = {"group": curve.label, "axis": curve.axis.name, "scale": point.name}
+            row: dict[str, Any] = {**head_of(curve), "scale": point.name}
             counts = {"n_images": point.n_images, "n_seeds": point.n_seeds}
             yield row | {"x": point.x} | counts | dict(point.distribution)
 
@@ -212,7 +227,21 @@ def _image_rows(curve: Curve) -> Iterator[Row]:
     """Images that every size evaluated with a positive loss; the others have no exponent."""
     exponents = curve.image_exponents
     if exponents is not None:
-        columns = {name: getattr(exponents, name).tolist() for name in IMAGES[2:]}
+        columns = {name: getattr(exponents, name).tolist() for name in ESTIMATES}
         for i in exponents.valid.nonzero()[0].tolist():
-            row: dict[str, Any] = {"image_name": curve.image_ids[i], "group": curve.label}
+            row: dict[str, Any] = {"image_name": curve.image_ids[i], **head_of(curve)}
             yield row | {name: values[i] for name, values in columns.items()}
+
+
+def regions_table(contrasts: Sequence[RegionContrast]) -> Table:
+    """One row for each pair of regions, statistic and law: the difference of their exponents."""
+    rows = []
+    for item in contrasts:
+        row: dict[str, Any] = {**head_of(item.first), "group": item.first.series}
+        row |= {"statistic": item.statistic, "law": item.law, "paired": item.difference.paired}
+        row |= dict(zip(("first", "second"), item.regions, strict=True))
+        difference = item.difference.difference
+        row |= {"difference": difference.value, "low": difference.low, "high": difference.high}
+        row |= {"identified": item.identified, "verdict": item.difference.verdict, "scale": item.scale}
+        rows.append(row | ends("loss_ratio", item.loss_ratio))
+    return Table(name="exponents_by_region", rows=rows, columns=REGIONS)

@@ -2,41 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator
 from typing import Any
 
-from mlproject.analysis import AXES, STATISTICS, Curve, Study
+from mlproject.analysis import AXES, Allocation, Grid, Study
 from mlproject.report.answer import study_answer
 from mlproject.report.comparison_sections import (
     ablation_sections,
     arms_table,
     brief_arm_formats,
-    image_scale_section,
-    regions_table,
 )
-from mlproject.report.document import Document, Figure, Interactive, Section, Table
+from mlproject.report.curve_figures import curve_figures
+from mlproject.report.document import Document, Section, Table
 from mlproject.report.formats import (
     as_fixed,
     as_interval,
     as_number,
     as_text,
     assessment_text,
+    group_column,
     sentence,
-    slug,
 )
-from mlproject.report.grid_sections import grid_json, grids_section
-from mlproject.report.loss_tables import classes_section, loss_kinds_table, loss_tables
+from mlproject.report.grid_sections import (
+    cell_rows,
+    frontier_rows,
+    grid_head,
+    grids_section,
+    prediction_rows,
+)
+from mlproject.report.image_scale_section import image_scale_section
+from mlproject.report.loss_tables import classes_section, loss_kinds_table, loss_tables, regions_table
 from mlproject.report.study_tables import (
+    LIMITS,
     curve_json,
     data_tables,
     exponents_table,
+    parameters_json,
     predictions_table,
 )
-
-MOST_CURVES = {"params": 9}
-"""Curves that a figure holds before the next one begins, where it is not 6: shades of sizes are more than
-hues of models."""
 
 
 def study_document(study: Study) -> Document:
@@ -55,7 +58,7 @@ def study_document(study: Study) -> Document:
         *([classes_section(study)] if study.classes else []),
         Section(title="Read with this in mind", bullets=study.notes),
         Section(title="Data", tables=files),
-        Section(title="Curves", figures=tuple(_figures(study))),
+        Section(title="Curves", figures=tuple(curve_figures(study))),
     ]
     return Document(
         title="Scaling fits",
@@ -78,11 +81,18 @@ def study_json(study: Study) -> dict[str, Any]:
 
 
 def _method(study: Study) -> str:
+    """What was fitted to what, and what the intervals are over."""
+    n_runs, n_groups = len(study.run_ids), len(study.assessed)
+    runs = f"{n_runs} run{'s' * (n_runs != 1)}"
+    if not n_groups:
+        return f"{runs}; no group has two or more scales, so that no law is fitted."
+    single = all(curve.n_seeds[1] == 1 for curve in study.assessed)
+    seeds = "" if single else " and seeds"
     return (
-        f"{len(study.run_ids)} runs in {len(study.assessed)} groups with two or more scales. Loss L against "
+        f"{runs} in {n_groups} group{'s' * (n_groups != 1)} with two or more scales. Loss L against "
         "scale x: L = k x^-α, and L = E + k x^-α with the irreducible loss E; a positive α means that the "
         f"loss falls. Intervals are 95 %, from {study.n_draws:,} bootstrap draws over images (paired where "
-        "scales share them) and seeds; an interval without a value is all that the data determine. Where a "
+        f"scales share them){seeds}; an interval without a value is all that the data determine. Where a "
         "scale has one seed, the noise of training is estimated from the residuals, with Student's t."
     )
 
@@ -108,14 +118,16 @@ def _brief(study: Study, exponents: Table) -> Section:
     tables = [Table(name="exponents_brief", rows=rows, formats=formats, caption=caption)]
     if study.ablation.tables:
         tables.append(_brief_arms(arms_table(study.ablation)))
-    return Section(title="", bullets=study.notes, tables=tuple(tables))
+    none = () if rows or study.ablation.tables or study.notes else ("No law is fitted to the mean loss.",)
+    return Section(title="", paragraphs=none, bullets=study.notes, tables=tuple(tables))
 
 
 def _brief_arms(arms: Table) -> Table:
-    formats = {"group": as_text("group"), "arm": as_text("arm", wrap=False)}
+    groups, shared = group_column(str(row["group"]) for row in arms.rows)
+    formats = {**groups, "arm": as_text("arm", wrap=False)}
     formats |= {"loss": as_number("loss_evaluation"), "accuracy [%]": as_fixed("accuracy", 1)}
     formats |= brief_arm_formats()
-    caption = "Arms, difference from the baseline (verdict after Holm's correction)"
+    caption = f"Arms, difference from the baseline (verdict after Holm's correction)\n{shared}".rstrip()
     return Table(name="arms_brief", rows=arms.rows, formats=formats, caption=caption)
 
 
@@ -136,87 +148,34 @@ def _verdicts(study: Study) -> Iterator[str]:
             yield f"{study.name_of(curve)}: {assessment_text(assessment)}"
 
 
-def _figures(study: Study) -> Iterator[Figure]:
-    """Curves, distributions and correlations by family, so that a figure never mixes protocols."""
-    for key in AXES:
-        for ending, family in _families(study.along(key)):
-            for name, (draw, curves, caption) in _kinds(key, family).items():
-                yield from _pages(
-                    f"{name}_{ending}".rstrip("_"),
-                    draw,
-                    curves,
-                    MOST_CURVES.get(key, 6),
-                    caption,
-                    _view(name),
-                )
+def grid_json(grid: Grid) -> dict[str, Any]:
+    """Everything of a grid but its images."""
+    refusal = grid.assessment.reason if grid.allocation is None else ""
+    head: dict[str, Any] = {**grid_head(grid), "fixed": dict(grid.fixed), "refusal": refusal}
+    head["cells"] = [dict(row) for row in cell_rows(grid)]
+    return head if grid.allocation is None else head | _laws_json(grid, grid.allocation)
 
 
-def _view(name: str) -> Callable[..., Interactive] | None:
-    """What a browser shows in the place of a kind of figure; it switches between mean and median itself."""
-    from mlproject.report.interactive.curves import distribution_view, scaling_view
-
-    if name.startswith("scaling_") and name.endswith("_mean"):
-        return scaling_view
-    return distribution_view if name.startswith("distribution_") else None
-
-
-def _kinds(key: str, family: Sequence[Curve]) -> dict[str, tuple[Any, Sequence[Curve], str]]:
-    """What is drawn of a family, of which of its curves, and the caption."""
-    from mlproject.report.figures.curves import scaling_figure
-    from mlproject.report.figures.distributions import (
-        correlation_figure,
-        distribution_figure,
-        loss_kinds_figure,
-    )
-
-    axis, several = AXES[key], [curve for curve in family if len(curve.points) > 1]
-    kinds: dict[str, tuple[Any, Sequence[Curve], str]] = {}
-    for statistic in STATISTICS:
-        parts = "laws with 95 % bands, residuals and local exponents"
-        text = f"{statistic.capitalize()} loss against {axis.name}: {parts}."
-        draw = partial(scaling_figure, statistic=statistic)
-        kinds[f"scaling_{axis.slug}_{statistic}"] = (draw, several, text)
-    if key != "flops":
-        spread = several or (family if key == "images" else [])
-        text = f"Per-image losses by {axis.name}: densities, quartiles (boxes), medians and means (diamonds)."
-        kinds[f"distribution_{axis.slug}"] = (distribution_figure, spread, text)
-        correlated = [curve for curve in several if curve.correlations]
-        text = f"Correlation of per-image losses between scales of {axis.name}."
-        kinds[f"correlation_{axis.slug}"] = (correlation_figure, correlated, text)
-        compared = [curve for curve in several if curve.loss_kinds]
-        text = f"Kinds of loss by {axis.name}: means, spread over images, agreement at the largest scale."
-        kinds[f"loss_kinds_{axis.slug}"] = (loss_kinds_figure, compared, text)
-    return kinds
-
-
-def _families(curves: Sequence[Curve]) -> list[tuple[str, list[Curve]]]:
-    """Curves by family, with an ending for file names: what distinguishes this family from the others."""
-    families: dict[str, list[Curve]] = {}
-    for curve in curves:
-        families.setdefault(curve.family, []).append(curve)
-    parts = {name: name.split(" · ") for name in families}
-    common = set.intersection(*map(set, parts.values())) if parts else set()
-    endings = {
-        name: slug("_".join(word for word in words if word not in common)) for name, words in parts.items()
+def _laws_json(grid: Grid, allocation: Allocation) -> dict[str, Any]:
+    assessment, cell_cost = grid.assessment, allocation.cell_cost
+    cost = cell_cost.cost
+    laws = {
+        law.law: {"verdict": law.verdict, "reason": law.reason, "flags": list(law.fit.flags)}
+        | {"parameters": parameters_json(law)}
+        for law in assessment.laws
+        if law.fit is not None
     }
-    if len(set(endings.values())) < len(families):
-        endings = {name: f"{i}_{endings[name]}".rstrip("_") for i, name in enumerate(families, start=1)}
-    return [(endings[name], family) for name, family in families.items()]
-
-
-def _pages(
-    name: str,
-    draw: Callable[..., Any],
-    curves: Sequence[Curve],
-    most: int,
-    caption: str,
-    view: Callable[..., Interactive] | None,
-) -> Iterator[Figure]:
-    """One figure, or pages of equal length where there are too many curves for one."""
-    n_pages = -(-len(curves) // most)
-    for page in range(n_pages):
-        part = curves[page * len(curves) // n_pages : (page + 1) * len(curves) // n_pages]
-        ending = f"_page{page + 1}" if n_pages > 1 else ""
-        text = f"{caption} {part[0].family}."
-        live = None if view is None else partial(view, part)
-        yield Figure(name=name + ending, draw=partial(draw, part), caption=text, interactive=live)
+    powers = {"coefficient": cost.coefficient, "N_power": cost.n_power, "D_power": cost.d_power}
+    names = ("N", "D", "horizon", *LIMITS)
+    return {
+        "verdict": assessment.verdict,
+        "reason": assessment.reason,
+        "flags": list(assessment.flags),
+        "weights": {law.law: law.weight for law in assessment.laws},
+        "laws": laws,
+        "predictions": [{name: row[name] for name in names} for row in prediction_rows(grid)],
+        "cost": powers
+        | {"unit": cell_cost.unit, "measured": cell_cost.measured, "worst_log_error": cell_cost.error},
+        "frontier": [dict(row) for row in frontier_rows(grid)],
+        "frontier_refusals": list(allocation.refusals),
+    }

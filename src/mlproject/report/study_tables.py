@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from mlproject.analysis import HORIZONS, STATISTICS, Curve, Point, Statistic, Study
+from mlproject.analysis import HORIZONS, STATISTICS, Curve, Point, Statistic, Study, data_name
 from mlproject.report.document import Row, Table
 from mlproject.report.formats import (
     FORMULAS,
     SHOWN_WEIGHT,
     as_count,
     as_interval,
-    as_scale,
     as_text,
     ends,
+    family_words,
     range_text,
 )
-from mlproject.scaling import Estimate, LawFit, Prediction
+from mlproject.scaling import Estimate, LawFit, Prediction, scale_text
 
+NARROW = "Mean losses at a multiple of the largest scale, averaged over laws, with 95 % intervals."
 PARAMETERS = ("alpha", "k", "E")
 LIMITS = ("mean", "low", "high", "new_run_low", "new_run_high")
 ESTIMATOR = "least squares{space}; bootstrap over images (paired where shared){rest}"
-HEAD = ("group", "axis", "statistic")
+HEAD = ("group", "model", "data", "recipe", "axis", "statistic")
 STANDING = (*HEAD, "law", "weight", "prior", "rank_in_sample", "rank_out_of_sample", "score")
 PREDICTED = (*HEAD, "x", "horizon", *LIMITS, "x_max", "n_scales", "heaviest_law", "verdict")
 LOCAL = (*HEAD, "x", "exponent", "low", "high")
@@ -42,11 +44,13 @@ def exponents_table(study: Study) -> Table:
         for statistic in STATISTICS
         for law in curve.reported_laws(statistic)
     ]
-    formats = {"group": as_text("name"), "axis": as_text("scale"), "loss": as_text("statistic")}
+    formats = {"group": as_text("name"), "loss": as_text("statistic")}
     formats |= {"law": as_text("formula", wrap=False), "α [95 %]": as_interval("alpha")}
     formats |= {"E [95 %]": as_interval("E"), "verdict": as_text("verdict"), "scales": as_count("n_scales")}
     formats |= {"seeds": as_text("n_seeds"), "images": as_count("n_images")}
-    caption, shared = "Exponents α and irreducible losses E, with 95 % intervals.", study.shared_family
+    axes = {f"{curve.axis.symbol} {curve.axis.name}": None for curve in study.assessed}
+    caption = f"Exponents α and irreducible losses E, with 95 % intervals; {', '.join(axes)}."
+    shared = study.shared_family
     return Table(
         name="exponents",
         rows=rows,
@@ -54,12 +58,32 @@ def exponents_table(study: Study) -> Table:
         formats=formats,
         caption=f"{caption} All groups: {shared}." if shared else caption,
         shown=[row for row in rows if row["fitted"] or row["refused"]],
+        narrow=_narrow_exponents(study),
     )
+
+
+def _narrow_exponents(study: Study) -> Table | None:
+    """A row for each fit of a mean loss: α under both laws, the same law in each column; None without."""
+    rows: list[Row] = []
+    for curve in study.curves:
+        row: dict[str, Any] = {"name": study.name_of(curve)}
+        for law in curve.fitted_laws("mean"):
+            estimate = law.parameters["alpha"]
+            row |= ends(law.law, estimate, identified=estimate.identified)
+        rows += [row] if len(row) > 1 else []
+    if not rows:
+        return None
+    formats = {"group": as_text("name"), "α, k x^-α": as_interval("power")}
+    formats["α, E + k x^-α"] = as_interval("power_floor")
+    caption = "Exponents of the mean loss with 95 % intervals; limits alone are all that is determined."
+    if study.shared_family:
+        caption += f" {family_words(study.shared_family)}."
+    return Table(name="exponents", rows=rows, formats=formats, caption=caption)
 
 
 def _exponent_row(curve: Curve, statistic: Statistic, law: LawFit, name: str) -> dict[str, Any]:
     fit = law.fit
-    row: dict[str, Any] = {"group": curve.label, "axis": curve.axis.name, "statistic": statistic}
+    row: dict[str, Any] = {**head_of(curve), "statistic": statistic}
     row |= {"law": law.law, "verdict": law.verdict, "reason": law.reason}
     for parameter in PARAMETERS:
         estimate = law.parameters.get(parameter) if fit is not None else None
@@ -80,7 +104,7 @@ def _exponent_row(curve: Curve, statistic: Statistic, law: LawFit, name: str) ->
 def predictions_table(study: Study) -> Table:
     """Losses beyond the data over all laws; a page shows the mean loss, a row for each curve."""
     rows = [row for curve in study.curves for name in STATISTICS for row in _prediction_rows(curve, name)]
-    formats = {"group": as_text("name"), "axis": as_text("scale"), "largest": as_scale("x_max")}
+    formats = {"group": as_text("name"), "largest": as_text("largest", wrap=False)}
     formats |= {f"{times:g} × the largest [95 %]": as_interval(f"at_{times:g}") for times in HORIZONS}
     formats |= {"laws by weight": as_text("laws")}
     shown = [
@@ -92,9 +116,12 @@ def predictions_table(study: Study) -> Table:
         "Extrapolated mean losses, averaged over laws by their weights; the intervals allow for every law "
         "being slightly wrong. All weights, and ranks in and out of sample, are in laws.csv."
     )
-    return Table(
+    narrow = {"group": as_text("name")}
+    narrow |= {f"at {times:g} × the largest": as_interval(f"at_{times:g}") for times in HORIZONS}
+    table = Table(
         name="predictions", rows=rows, columns=PREDICTED, formats=formats, caption=caption, shown=shown
     )
+    return replace(table, narrow=replace(table, formats=narrow, caption=NARROW))
 
 
 def _prediction_rows(curve: Curve, statistic: Statistic) -> Iterator[Row]:
@@ -115,8 +142,9 @@ def _prediction_rows(curve: Curve, statistic: Statistic) -> Iterator[Row]:
 
 def _page_row(curve: Curve, predicted: Prediction, name: str) -> Row:
     weights = [law for law in curve.assessments["mean"].laws if law.weight >= SHOWN_WEIGHT]
-    row: dict[str, Any] = {"name": name, "scale": f"{curve.axis.name} {curve.axis.symbol}"}
-    row |= {"x_max": float(curve.x[-1]), "laws": ", ".join(f"{law.law} {law.weight:.2f}" for law in weights)}
+    largest = float(curve.x[-1])
+    row: dict[str, Any] = {"name": name, "largest": f"{curve.axis.symbol} = {scale_text(largest)}"}
+    row |= {"x_max": largest, "laws": ", ".join(f"{law.law} {law.weight:.2f}" for law in weights)}
     for i, times in enumerate(HORIZONS):
         names = (f"at_{times:g}", f"at_{times:g}_low", f"at_{times:g}_high")
         row |= dict(zip(names, limits_at(predicted, i).values(), strict=False))
@@ -175,11 +203,19 @@ def _local_rows(curve: Curve, statistic: Statistic) -> Iterator[Row]:
     slopes = curve.local_exponents.get(statistic)
     if slopes is not None:
         for row in zip(slopes.x, slopes.value, slopes.low, slopes.high, strict=True):
-            yield _head(curve, statistic) | dict(zip(LOCAL[3:], map(float, row), strict=True))
+            yield _head(curve, statistic) | dict(zip(LOCAL[len(HEAD) :], map(float, row), strict=True))
+
+
+def head_of(curve: Curve) -> dict[str, Any]:
+    """What a row of a file says of its curve: the whole name, then its parts, empty along which it varies."""
+    fixed = curve.fixed
+    row: dict[str, Any] = {"group": curve.label, "model": fixed.get("model", "")}
+    row |= {"data": data_name(str(fixed["data"])), "recipe": fixed["recipe"], "axis": curve.axis.name}
+    return row
 
 
 def _head(curve: Curve, statistic: Statistic) -> dict[str, Any]:
-    return {"group": curve.label, "axis": curve.axis.name, "statistic": statistic}
+    return {**head_of(curve), "statistic": statistic}
 
 
 def curve_json(curve: Curve) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from mlproject.tracking import Store
 
 log = logging.getLogger(__name__)
 
+NAME_LENGTH = 250
+"""MLflow refuses a longer name of a metric."""
 NOTE_LENGTH = 7900
 """MLflow refuses a tag of more than 8,000 characters."""
 
@@ -88,17 +90,20 @@ def _fit(
         text = (Path(folder) / BRIEF).read_text("utf-8")
         write_rows(Path(folder) / "data" / "runs.csv", ["cell", "losses_digest", "run_id"], rows)
         note = summary.read_text("utf-8")[:NOTE_LENGTH]
-        run.log(metrics=_fit_metrics(study) | {"runs": len(rows)}, tags={"mlflow.note.content": note})
+        run.log(metrics=fit_metrics(study) | {"runs": len(rows)}, tags={"mlflow.note.content": note})
         run.log_files(Path(folder))
     return run.run_id, text
 
 
-def _fit_metrics(study: Study) -> dict[str, float]:
-    """The exponents of the mean loss that were identified, for sorting in the UI."""
+def fit_metrics(study: Study) -> dict[str, float]:
+    """The exponents of the mean loss that were identified, by law, for sorting in the UI.
+
+    Exponents of two laws do not compare, so the law is part of the name.
+    """
     metrics = {}
     for curve in study.curves:
-        law = curve.preferred("mean")
-        if law is not None and law.verdict == "scaling":
-            name = re.sub(r"[^\w./ -]", "", f"alpha.{curve.axis.name}.{curve.series}")
-            metrics[name] = law.parameters["alpha"].value
+        for law in curve.fitted_laws("mean"):
+            if law.verdict == "scaling":
+                name = f"alpha.{law.law}.{curve.axis.name}.{study.name_of(curve)}"
+                metrics[re.sub(r"[^\w./ -]", "", name)[:NAME_LENGTH]] = law.parameters["alpha"].value
     return metrics

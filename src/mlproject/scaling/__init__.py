@@ -33,7 +33,8 @@ from mlproject.scaling.fitting.intervals import (
     t_interval,
     t_quantile,
 )
-from mlproject.scaling.fitting.points import Points, Prediction, scale_text, unshared_noise
+from mlproject.scaling.fitting.numbers_as_text import interval_text, scale_text
+from mlproject.scaling.fitting.points import Points, Prediction, unshared_noise
 from mlproject.scaling.fitting.slopes import rising_axes
 from mlproject.scaling.fitting.verdict import FLAT, SCALING, UNIDENTIFIABLE, grid_shortage
 from mlproject.scaling.laws import LAWS
@@ -78,6 +79,7 @@ __all__ = [
     "frontier",
     "grid_shortage",
     "image_exponents",
+    "interval_text",
     "measure_information",
     "plan_next",
     "rising_axes",

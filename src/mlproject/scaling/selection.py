@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from mlproject.scaling.averaging.grid_outliers import outlying
 from mlproject.scaling.fitting.curve_outliers import outliers
-from mlproject.scaling.fitting.points import Points, scale_text
+from mlproject.scaling.fitting.numbers_as_text import scale_text
+from mlproject.scaling.fitting.points import Points
 
 LOST = 1e-9  # relative excess over the ceiling that is rounding
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from mlproject.report import RC
 from mlproject.report.figures import (
     FONT,
+    ROOM,
     encode,
     error_bars,
     figure_text,
@@ -80,14 +81,23 @@ def test_ticks_of_a_narrow_axis_have_the_digits_that_tell_them_apart(low, high):
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(min_value=1, max_value=1e9), min_size=1, max_size=12, unique=True).map(sorted))
-def test_ticks_at_the_scales_keep_the_largest_and_do_not_touch(values):
+def test_ticks_at_the_scales_name_the_smallest_and_do_not_touch(values):
     axis = Figure().subplots().xaxis
     point_axis(axis, values)
     ticks = sorted(axis.get_major_locator()())
-    assert ticks[-1] == values[-1]
+    assert ticks[0] == values[0]
     assert set(ticks) <= set(values)
-    gap = 0.16 * (math.log(values[-1] / values[0]) or 1.0)
+    gap = ROOM * (math.log(values[-1] / values[0]) or 1.0)
+    assert len(values) == 1 or values[-1] in ticks or math.log(values[-1] / values[0]) <= gap
     assert all(math.log(b / a) > gap for a, b in itertools.pairwise(ticks))
+    assert set(axis.get_minor_locator()()) == set(values) - set(ticks)
+
+
+def test_measured_scales_are_labelled_before_the_end_of_an_extrapolation():
+    axis = Figure().subplots().xaxis
+    point_axis(axis, [100.0, 180.0, 330.0, 600.0, 1100.0, 2000.0], [2200.0, 4000.0])
+    assert {100.0, 2000.0, 4000.0} <= set(axis.get_major_locator()())
+    assert 2200.0 not in axis.get_major_locator()()
 
 
 @given(st.integers(min_value=1, max_value=12))
@@ -98,10 +108,10 @@ def test_shades_of_sizes_are_distinct_and_fall_in_lightness(n):
     assert lightness == sorted(lightness, reverse=True)
 
 
-def test_random_features_are_hollow_dashed_and_grey_beside_coloured_pretrained_ones():
+def test_random_features_are_hollow_and_grey_beside_coloured_pretrained_ones():
     pretrained, random = looks([curve(), curve(random=True)])
-    assert (pretrained.dash, pretrained.face) == ("-", pretrained.color)
-    assert (random.dash, random.face) == ("--", "white")
+    assert pretrained.face == pretrained.color
+    assert random.face == "white"
     red, green, blue = matplotlib.colors.to_rgb(random.color)
     assert red == green == blue
 

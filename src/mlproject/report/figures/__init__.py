@@ -1,17 +1,18 @@
 """The style that all figures share: sizes, colour-blind safe colours, logarithmic axes, encoding.
 
-Colours: Okabe and Ito 2008. Random features are grey, dashed and hollow everywhere. Sizes in inches.
+Colours: Okabe and Ito 2008. Random features are grey and hollow everywhere. Sizes in inches. Fonts have 6
+points or more at the printed width, and what differs in colour differs in its marker or line too.
 """
 
 from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
@@ -23,6 +24,7 @@ from matplotlib.font_manager import fontManager
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 from numpy.typing import NDArray
 
+from mlproject.report.formats import family_words
 from mlproject.report.renderers import plain
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ DIGITS: tuple[tuple[float, tuple[float, ...]], ...] = (
     (math.inf, (1,)),
 )
 """Leading digits of the ticks of a log axis, by how many decades it spans at most."""
+ROOM = 0.12
+"""Share of a log axis that a label takes."""
 FONT = "Figure Sans"
 """DejaVu Sans with fewer characters, which halves the time of a PDF (``scripts/figure_fonts.py``)."""
 RC: dict[Any, Any] = {
@@ -86,11 +90,6 @@ class Look:
         """The fill of its markers."""
         return "white" if self.hollow else self.color
 
-    @property
-    def dash(self) -> Literal["--", "-"]:
-        """The line of its law: dashed for random features."""
-        return "--" if self.hollow else "-"
-
 
 def looks(curves: Sequence[Curve]) -> list[Look]:
     """One look for each curve of a figure: models by hue, dataset sizes from light to dark."""
@@ -110,7 +109,7 @@ def looks(curves: Sequence[Curve]) -> list[Look]:
 def ramp(n: int) -> tuple[str, ...]:
     """Ordered colours, light to dark, with lightness that falls evenly."""
     ramp = matplotlib.colormaps["viridis_r"]
-    steps = [0.12 + 0.83 * i / max(1, n - 1) for i in range(n)]
+    steps = [0.3 + 0.67 * i / max(1, n - 1) for i in range(n)]
     return tuple(matplotlib.colors.to_hex(ramp(step)) for step in steps)
 
 
@@ -122,19 +121,23 @@ def log_axis(ruler: Ruler, low: float, high: float) -> None:
     ticks = [d * 10.0**e for e in decades for d in digits if low <= d * 10.0**e <= high]
     n_digits = 3
     if len(ticks) < 2:
-        n_digits = 2 + math.ceil(max(1.0, -math.log10(high / low - 1.0)))
+        n_digits = 2 + math.ceil(max(1.0, -math.log10(max(high / low - 1.0, 1e-9))))
         ticks = [float(f"{low * (high / low) ** share:.{n_digits}g}") for share in (0.1, 0.5, 0.9)]
     _set_ticks(ruler, ticks, n_digits)
 
 
-def point_axis(ruler: Ruler, values: Sequence[float]) -> None:
-    """Ticks at the scales themselves, leaving out those that would touch."""
-    span = math.log(max(values) / min(values)) or 1.0
-    ticks = [values[-1]]
-    for value in reversed(values[:-1]):
-        if math.log(ticks[-1] / value) > 0.16 * span:
-            ticks.append(value)
-    _set_ticks(ruler, ticks)
+def point_axis(ruler: Ruler, values: Sequence[float], further: Sequence[float] = ()) -> None:
+    """Ticks at the scales themselves, ascending; all that leave room are labelled, the ends before others.
+
+    ``further`` scales, such as the end of an extrapolation, are labelled where the measured ones leave room.
+    """
+    span = math.log(max([*values, *further]) / min([*values, *further])) or 1.0
+    labelled: list[float] = []
+    for value in (values[0], values[-1], *reversed(values[1:-1]), *further):
+        if all(abs(math.log(value / tick)) > ROOM * span for tick in labelled):
+            labelled.append(value)
+    _set_ticks(ruler, sorted(labelled))
+    ruler.set_minor_locator(FixedLocator([value for value in values if value not in labelled]))
 
 
 def _set_ticks(ruler: Ruler, ticks: Sequence[float], n_digits: int = 3) -> None:
@@ -163,9 +166,9 @@ def figure_text(text: str, longest: int = 48) -> str:
 
 
 def title(figure: Figure, text: str) -> None:
-    """A title above a figure, such as the family of its curves, wrapped to its width."""
-    width = int(19 * figure.get_figwidth())
-    lines = textwrap.wrap(figure_text(text, 3 * width), width=width)
+    """A title above a figure, such as the family of its curves in words, wrapped to its width."""
+    width = int(18 * figure.get_figwidth())
+    lines = textwrap.wrap(figure_text(family_words(text), 3 * width), width=width)
     figure.suptitle("\n".join(lines), fontsize=7, x=0.02, ha="left")
 
 
@@ -180,8 +183,11 @@ def faint_grid(ax: Axes) -> None:
     ax.set_axisbelow(True)
 
 
-def encode(figure: Figure, kind: str) -> bytes:
-    """A figure as ``png`` or ``pdf``; the same figure gives the same bytes."""
+def encode(figure: Figure, kind: str, about: Mapping[str, str] | None = None) -> bytes:
+    """A figure as ``png`` or ``pdf``; the same figure gives the same bytes.
+
+    ``about`` are entries of the file's metadata: ``Title``, and ``Subject``, which names the figure's data.
+    """
     FigureCanvasAgg(figure)
     if (layout := figure.get_layout_engine()) is not None:
         # Laid out once for all formats; savefig would draw everything once more for it.
@@ -189,6 +195,6 @@ def encode(figure: Figure, kind: str) -> bytes:
         layout.execute(figure)
         figure.set_layout_engine(None)
     buffer = BytesIO()
-    stamp = {"CreationDate": None} if kind == "pdf" else {"Software": None}
+    stamp = {**(about or {}), **({"CreationDate": None} if kind == "pdf" else {"Software": None})}
     figure.savefig(buffer, format=kind, metadata=stamp)
     return buffer.getvalue()

@@ -9,15 +9,18 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from mlproject.analysis import (
+    ArmRow,
     ArmTable,
     ComputeCurve,
     ImageScaleComparison,
     Interaction,
     IterationArm,
     PairedDifference,
+    data_name,
 )
 from mlproject.report.figures import (
     COLUMN,
@@ -36,6 +39,8 @@ from mlproject.report.formats import kind_label, range_text, signed_interval
 
 SHADES = {"better": PALETTE[2], "worse": PALETTE[1]}
 """Colours of verdicts; all others are grey."""
+SIGNS = {"better": "^", "worse": "v"}
+"""Markers of verdicts, which colours alone would not tell apart in print."""
 INK = "#222222"
 
 
@@ -51,15 +56,35 @@ def arms_figure(table: ArmTable) -> Figure:
             _difference(axes[1], i, row.error_difference, -100.0)
     axes[0].set_yticks(range(len(rows)), [figure_text(row.arm, 40) for row in rows])
     axes[0].set_ylim(len(rows) - 0.5, -0.5)
-    axes[0].set_xlabel(f"difference of {kind_label(str(table.setting['kind']))}\n(left is better)")
+    axes[0].set_xlabel(f"difference of {kind_label(str(table.setting['kind']))}\n← better   worse →")
     if scored:
-        axes[1].set_xlabel("difference of accuracy [percentage points]\n(right is better)")
+        axes[1].set_xlabel("difference of accuracy [percentage points]\n← worse   better →")
     for ax in axes:
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=4 if scored else 8))
         faint_grid(ax)
         ax.axvline(0.0, color="#333333", linewidth=0.6, zorder=1)
     seeds = [row.n_seeds for row in rows]
-    title(figure, f"{table.label}, {range_text(min(seeds), max(seeds))} seeds")
+    counted = range_text(min(seeds), max(seeds))
+    recipe = table.baseline.get("recipe", "")
+    heading = f"{recipe} · {table.label}, {counted} seed{'s' * (counted != '1')}".removeprefix(" · ")
+    title(figure, f"{heading}: arm minus baseline, 95 % over {table.over}")
+    figure.legend(handles=_verdict_handles(rows), loc="outside lower left", ncols=3)
     return figure
+
+
+def _verdict_handles(rows: Sequence[ArmRow]) -> list[Line2D]:
+    """The marker and colour of each verdict that occurs."""
+    verdicts = dict.fromkeys(
+        d.verdict for row in rows for d in (row.loss_difference, row.error_difference) if d is not None
+    )
+    return [
+        Line2D(
+            [], [], linestyle="none", marker=SIGNS.get(verdict, "o"), markersize=4,
+            color=SHADES.get(verdict, GREY), label=verdict,
+            markerfacecolor=SHADES.get(verdict, "white"),
+        )
+        for verdict in verdicts
+    ]  # fmt: skip
 
 
 def _difference(ax: Axes, at: int, difference: PairedDifference | None, factor: float) -> None:
@@ -68,7 +93,8 @@ def _difference(ax: Axes, at: int, difference: PairedDifference | None, factor: 
     effect, color = difference.effect, SHADES.get(difference.verdict, GREY)
     ax.plot([factor * effect.low, factor * effect.high], [at, at], color=color, linewidth=1.2)
     face = color if difference.verdict in SHADES else "white"
-    ax.plot(factor * effect.value, at, "o", markersize=4, color=color, markerfacecolor=face)
+    marker = SIGNS.get(difference.verdict, "o")
+    ax.plot(factor * effect.value, at, marker=marker, markersize=4, color=color, markerfacecolor=face)
 
 
 def interaction_figure(interactions: Sequence[Interaction], label: str) -> Figure:
@@ -84,16 +110,19 @@ def interaction_figure(interactions: Sequence[Interaction], label: str) -> Figur
         ax.errorbar(
             x, values, yerr=error_bars(values, low, high), color=PALETTE[i % len(PALETTE)],
             marker=MARKERS[i % len(MARKERS)], markersize=4, linewidth=1.0, elinewidth=0.8,
-            label=f"{figure_text(interaction.series, 24)}: {change} by doubling",
+            label=f"{figure_text(interaction.series, 22)}: {change} by doubling",
         )  # fmt: skip
     ax.set_xscale("log")
     point_axis(ax.xaxis, sorted({x for interaction in interactions for x in interaction.scales}))
     ax.set_xlabel(label)
-    ax.set_ylabel("loss, arm minus baseline")
+    first = interactions[0]
+    unit = kind_label(str(first.setting["kind"]))
+    ax.set_ylabel(f"arm minus baseline,\n{unit}")
     faint_grid(ax)
     ax.axhline(0.0, color="#333333", linewidth=0.6, zorder=1)
     figure.legend(loc="outside lower left", fontsize=6)
-    title(figure, f"{interactions[0].arm} (below 0 is better)")
+    data = data_name(str(first.setting["data"]))
+    title(figure, f"{first.recipe} on {data}: {first.arm} against {first.against} (below 0 is better)")
     return figure
 
 
@@ -134,25 +163,20 @@ def _compute_curve(ax: Axes, curve: ComputeCurve, unshared: Any, i: int) -> None
     y = np.array([point.loss for point in curve.points])
     limits = np.array([point.interval for point in curve.points]).T
     color = INK if models else PALETTE[(i - 1) % 6]
-    label = f"larger model, {curve.name}" if models else f"larger images, {curve.name}"
+    steps = ["+".join(f"{scale:g}" for scale in point.image_scales) for point in curve.points]
+    label = f"larger model, {curve.name}" if models else f"{curve.name}, image scales {', '.join(steps)}"
     ax.errorbar(
         x, y, yerr=error_bars(y, *limits), color=color, marker="o" if models else MARKERS[1 + (i - 1) % 5],
         markersize=4, linewidth=1.3 if models else 1.0, linestyle="-" if models else "--", elinewidth=0.8,
         capsize=1.8, capthick=0.7, zorder=4 if models else 3, label=figure_text(label, 60),
     )  # fmt: skip
     ax.vlines(x, *unshared.T, color=color, linewidth=2.6, alpha=0.55)
-    for point, at in zip(curve.points, x, strict=True):
-        if not models and point.image_scales != (1.0,):
-            ax.annotate(
-                ",".join(f"{scale:g}" for scale in point.image_scales), (at, point.loss),
-                textcoords="offset points", xytext=(3, 4), fontsize=5, color=color, annotation_clip=True,
-            )  # fmt: skip
 
 
 def history_figure(heading: str, arms: Sequence[IterationArm]) -> Figure:
     """Loss and accuracy (rows) by epoch and time (columns), a line for each seed.
 
-    Solid: evaluated images, dashed: training images, dotted: the accuracy of guessing the majority class.
+    Solid: evaluated images, dashed and hollow: training images, dotted: guessing the most common class.
     """
     figure = Figure(figsize=(PAGE, 4.6), layout="constrained")
     grid = figure.subplots(2, 2, sharey="row", sharex="col")
@@ -164,7 +188,7 @@ def history_figure(heading: str, arms: Sequence[IterationArm]) -> Figure:
             faint_grid(ax)
             if row:
                 _baselines(ax, arms)
-                ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+                ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
                 ax.set_xlabel("epoch" if budget == "epoch" else "training time [s]")
             if budget == "seconds":
                 ax.set_xscale("log")
@@ -174,12 +198,26 @@ def history_figure(heading: str, arms: Sequence[IterationArm]) -> Figure:
                 log_axis(ax.yaxis, *ax.get_ylim())
             if not column:
                 ax.set_ylabel("mean loss" if quantity == "loss" else "accuracy")
-    dotted = any(not math.isnan(arm.baseline) for arm in arms)
-    lines = f"solid: evaluation, dashed: training{', dotted: guessing the majority class' if dotted else ''}"
-    title(figure, f"{heading} ({lines})")
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(3, len(arms)))
+    title(figure, f"{heading}: a line for each seed")
+    figure.legend(handles=_history_handles(arms), loc="outside lower left", ncols=2)
     return figure
+
+
+def _history_handles(arms: Sequence[IterationArm]) -> list[Line2D]:
+    """Arms by colour and marker, then what the lines mean."""
+    handles = [
+        Line2D(
+            [], [], color=PALETTE[i % len(PALETTE)], marker=MARKERS[i % len(MARKERS)], markersize=4,
+            linewidth=1.0, label=figure_text(arm.label, 44),
+        )
+        for i, arm in enumerate(arms)
+    ]  # fmt: skip
+    handles.append(Line2D([], [], color=INK, label="evaluated images"))
+    handles.append(Line2D([], [], color=INK, linewidth=0.8, linestyle="--", label="training images"))
+    if any(not math.isnan(arm.baseline) for arm in arms):
+        label = "guessing the most common class"
+        handles.append(Line2D([], [], color=INK, linewidth=0.8, linestyle=":", label=label))
+    return handles
 
 
 def _baselines(ax: Axes, arms: Sequence[IterationArm]) -> None:
@@ -191,19 +229,11 @@ def _baselines(ax: Axes, arms: Sequence[IterationArm]) -> None:
 def _history(ax: Axes, arm: IterationArm, quantity: str, budget: str, i: int) -> None:
     color, marker = PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)]
     for j, run in enumerate(arm.runs):
-        x = run.history[budget]
-        style: dict[str, Any] = {"color": color, "alpha": 0.5 if j else 0.9}
+        style: dict[str, Any] = {"color": color, "alpha": 0.5 if j else 0.9, "marker": marker}
+        style |= {"markersize": 3.0, "markevery": max(1, len(run.history[budget]) // 6)}
         evaluated = run.history.get(f"{run.split}_{quantity}")
         if evaluated is not None:
-            label = None if j else figure_text(arm.label, 44)
-            width = 0.5 if j else 1.0
-            ax.plot(
-                x,
-                evaluated,
-                label=label,
-                marker=marker if j else "",
-                markersize=2.5,
-                linewidth=width,
-                **style,
-            )
-        ax.plot(x, run.history[f"train_{quantity}"], linestyle="--", linewidth=0.6, **style)
+            ax.plot(run.history[budget], evaluated, linewidth=0.6 if j else 1.1, **style)
+        trained = run.history[f"train_{quantity}"]
+        style |= {"markerfacecolor": "white", "markersize": 2.5}
+        ax.plot(run.history[budget], trained, linestyle="--", linewidth=0.6, **style)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.patheffects import Normal, Stroke
 
 from mlproject.analysis import AXES, Curve
 from mlproject.report.figures import (
@@ -22,8 +27,12 @@ from mlproject.report.figures import (
     looks,
     title,
 )
-from mlproject.report.formats import kind_label, range_text
+from mlproject.report.formats import family_words, kind_label, range_text
 
+MOST_CHARACTERS = 36
+"""Names of scales that stand upright below a panel together have no more."""
+TITLE = 20
+"""Characters of a line above a heat map, which is narrow beside the names of models."""
 LOWEST_QUANTILE = 0.001
 """Where the axis of losses begins: a few losses near 0 would squeeze all others."""
 
@@ -46,16 +55,43 @@ def distribution_figure(curves: Sequence[Curve]) -> Figure:
         )  # fmt: skip
         means = [losses.mean() for losses in scales]
         ax.plot(range(len(means)), means, "D", color="#222222", markersize=2.2, zorder=5)
-        ax.set_xticks(range(len(scales)), point_labels(curve))
-        ax.set(xlabel="", ylabel="", xlim=(-0.75, len(scales) - 0.25))
+        _name_scales(ax, np.arange(len(scales)), curve)
+        ax.set(ylabel="", xlim=(-0.75, len(scales) - 0.25))
         seeds = range_text(*curve.n_seeds)
         unit = "seed" if seeds == "1" else "seeds"
         ax.set_title(f"{figure_text(curve.series, 28)}, {seeds} {unit}", loc="left", fontsize=7.5)
     _log_losses(axes, [losses for scales in columns for losses in scales])
-    figure.supylabel(f"per-image {kind_label(str(curves[0].fixed['kind']))}", fontsize=8)
-    figure.supxlabel(scale_label(curves[0]), fontsize=8)
+    for i, ax in enumerate(axes):
+        if i % _n_columns(len(curves)) == 0:
+            ax.set_ylabel(f"per-image\n{kind_label(str(curves[0].fixed['kind']))}")
+    figure.legend(handles=_parts_of_violin(), loc="outside lower left", ncols=2 if len(curves) == 1 else 5)
     title(figure, curves[0].family)
     return figure
+
+
+def _parts_of_violin() -> list[Artist]:
+    ink = "#555555"
+    return [
+        Patch(facecolor=ink, alpha=0.4, edgecolor=ink, label="density over images"),
+        Line2D([], [], color=ink, linewidth=3, label="quartiles"),
+        Line2D([], [], color=ink, linewidth=0.7, label="within 1.5 × their range"),
+        Line2D(
+            [], [], linestyle="none", marker="_", markersize=5, color="white", markeredgewidth=1.2,
+            path_effects=[Stroke(linewidth=2.4, foreground=ink), Normal()], label="median",
+        ),
+        Line2D([], [], linestyle="none", marker="D", markersize=2.5, color="#222222", label="mean"),
+    ]  # fmt: skip
+
+
+def _name_scales(ax: Axes, places: Any, curve: Curve) -> None:
+    """Ticks at the scales, tilted where names of models would touch."""
+    names = point_labels(curve)
+    tilted = sum(map(len, names)) > MOST_CHARACTERS
+    ax.set_xticks(
+        places, names, rotation=25 if tilted else 0, ha="right" if tilted else "center",
+        rotation_mode="anchor",
+    )  # fmt: skip
+    ax.set_xlabel(scale_label(curve))
 
 
 def correlation_figure(curves: Sequence[Curve]) -> Figure:
@@ -64,24 +100,35 @@ def correlation_figure(curves: Sequence[Curve]) -> Figure:
 
     figure, axes = _panels(curves, height=2.2 if len(curves[0].points) > 3 else 1.6, width=6.6, sharey=False)
     grids = [_matrix(curve) for curve in curves]
-    lowest = min(float(np.nanmin(grid, initial=0.95)) for grid in grids)
+    opposed = any((grid < 0).any() for grid in grids)
     colors = matplotlib.colormaps["cividis"].with_extremes(bad="#eeeeee")
-    for ax, curve, grid in zip(axes, curves, grids, strict=False):
+    known = ""
+    for i, (ax, curve, grid) in enumerate(zip(axes, curves, grids, strict=False)):
         names = point_labels(curve)
+        repeated = i % _n_columns(len(curves)) > 0 and known == str(names)
+        known = str(names)
         sns.heatmap(
-            grid, ax=ax, vmin=max(-1.0, np.floor(lowest * 20) / 20), vmax=1.0, cmap=colors, annot=True,
-            fmt=".2f", annot_kws={"fontsize": 6}, cbar=False, square=True, xticklabels=names,
-            yticklabels=names,
+            grid, ax=ax, vmin=-1.0 if opposed else 0.0, vmax=1.0, cmap=colors, annot=True, fmt=".2f",
+            annot_kws={"fontsize": 6}, cbar=False, square=True, xticklabels=names,
+            yticklabels=[] if repeated else names,
         )  # fmt: skip
         ax.set_facecolor("#eeeeee")
         tilted = max(map(len, names)) > 6
-        ax.tick_params(axis="x", rotation=30 if tilted else 0, length=0)
+        ax.set_xticks(
+            np.arange(len(names)) + 0.5,
+            names,
+            rotation=30 if tilted else 0,
+            ha="right" if tilted else "center",
+            rotation_mode="anchor",
+        )
+        ax.tick_params(axis="x", length=0)
         ax.tick_params(axis="y", rotation=0, length=0)
-        ax.set_title(figure_text(curve.series, 28), loc="left", fontsize=7)
+        name = "\n".join(textwrap.wrap(figure_text(curve.series, 40), TITLE if len(curves) > 1 else 40))
+        ax.set_title(name, loc="left", fontsize=7)
     bar = figure.colorbar(axes[0].collections[0], ax=axes[: len(curves)], shrink=0.8, aspect=30, pad=0.02)
-    bar.set_label("correlation (above: Pearson, below: Spearman)", fontsize=7)
+    bar.set_label("Pearson above the\ndiagonal, Spearman below", fontsize=7)
     bar.outline.set_visible(False)
-    title(figure, curves[0].family)
+    title(figure, f"correlation of per-image losses, {family_words(curves[0].family)}")
     return figure
 
 
@@ -98,7 +145,7 @@ def loss_kinds_figure(curves: Sequence[Curve]) -> Figure:
             row[0].plot(places, kind.mean / kind.mean[0], label=name, **style)
             row[1].plot(places, kind.spread, **style)
         for ax in row[:2]:
-            ax.set_xticks(places, point_labels(curve))
+            _name_scales(ax, places, curve)
             ax.set_yscale("log")
             log_axis(ax.yaxis, *ax.get_ylim())
             faint_grid(ax)
@@ -106,8 +153,8 @@ def loss_kinds_figure(curves: Sequence[Curve]) -> Figure:
         row[0].set_ylabel("mean / first mean")
         row[1].set_ylabel("sd over images / mean")
         _agreement(row[2], curve)
-    for ax in grid[-1, :2]:
-        ax.set_xlabel(scale_label(curves[0]))
+        for ax in row[:2]:
+            ax.set_xlabel(scale_label(curve) if curve is curves[-1] else "")
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower left", ncols=5, fontsize=7)
     title(figure, curves[0].family)
     return figure
@@ -126,7 +173,7 @@ def _agreement(ax: Axes, curve: Curve) -> None:
     )  # fmt: skip
     ax.tick_params(axis="x", rotation=30, length=0)
     ax.tick_params(axis="y", rotation=0, length=0)
-    ax.set_title("rank correlation, largest scale", loc="left", fontsize=7)
+    ax.set_title("rank correlation,\nlargest scale", loc="left", fontsize=7)
 
 
 def point_labels(curve: Curve) -> list[str]:
@@ -144,13 +191,19 @@ def _panels(
     curves: Sequence[Curve], *, height: float, width: float, sharey: bool
 ) -> tuple[Figure, list[Axes]]:
     n = len(curves)
-    columns = 1 if n == 1 else 3 if n == 3 or n > 4 else 2
+    columns = _n_columns(n)
     rows = -(-n // columns)
-    figure = Figure(figsize=(COLUMN if n == 1 else width, 0.7 + height * rows), layout="constrained")
+    figure = Figure(
+        figsize=(COLUMN if n == 1 else width, (1.3 if n == 1 else 0.7) + height * rows), layout="constrained"
+    )
     axes = list(figure.subplots(rows, columns, sharey=sharey, squeeze=False).ravel())
     for ax in axes[n:]:
         ax.set_visible(False)
     return figure, axes
+
+
+def _n_columns(n: int) -> int:
+    return 1 if n == 1 else 3 if n == 3 or n > 4 else 2
 
 
 def _positive(losses: Any) -> Any:

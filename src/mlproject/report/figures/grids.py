@@ -32,7 +32,7 @@ WAYS = {"minimum over curves": (PALETTE[1], "s"), "IsoFLOP cubic": (PALETTE[2], 
 def grid_figure(grid: Grid) -> Figure:
     """Loss against D, a line with its 95 % band for each model size, and residuals of the heaviest law."""
     lines = grid.model_lines
-    figure = Figure(figsize=(COLUMN, 3.9 + 0.085 * len(lines)), layout="constrained")
+    figure = Figure(figsize=(COLUMN, 4.0 + 0.15 * len(lines)), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3.2, 1.0])
     for i, (line, color) in enumerate(zip(lines, ramp(len(lines)), strict=True)):
         marker = MARKERS[i % len(MARKERS)]
@@ -44,7 +44,7 @@ def grid_figure(grid: Grid) -> Figure:
             )  # fmt: skip
     _dress(top, bottom, grid)
     title(figure, grid.family)
-    figure.legend(handles=_handles(grid), loc="outside lower left", ncols=2, columnspacing=1.2)
+    figure.legend(handles=_handles(grid), loc="outside lower left", ncols=1)
     return figure
 
 
@@ -64,7 +64,7 @@ def _model(ax: Axes, grid: Grid, line: ModelLine, color: str, marker: str) -> No
         predicted = held.prediction
         reach = error_bars(predicted.mean, predicted.low, predicted.high)[:, in_line]
         ax.errorbar(
-            1.09 * grid.x[held.rows, 1][in_line], predicted.mean[in_line], yerr=reach, linestyle="none",
+            grid.x[held.rows, 1][in_line], predicted.mean[in_line], yerr=reach, linestyle="none",
             marker="x", markersize=3.6, color="#222222", elinewidth=0.6, zorder=5,
         )  # fmt: skip
 
@@ -89,7 +89,7 @@ def _handles(grid: Grid) -> list[Line2D]:
     lines = grid.model_lines
     handles = []
     for i, (line, color) in enumerate(zip(lines, ramp(len(lines)), strict=True)):
-        label = f"{figure_text(line.model, 16)}, {short(line.n)}"
+        label = f"{figure_text(line.model, 18)}, {short(line.n)} parameters"
         handles.append(
             Line2D([], [], color=color, marker=MARKERS[i % len(MARKERS)], markersize=3.5, label=label)
         )
@@ -146,7 +146,7 @@ def _optima(ax: Axes, way: Envelope, name: str) -> None:
 def _ways(allocation: Allocation) -> list[Line2D]:
     handles = []
     if allocation.frontier is not None:
-        label = f"closed form of {allocation.law}, 95 % band; dashed beyond the data"
+        label = f"closed form of {allocation.law}, 95 %; dashed: beyond"
         handles.append(Line2D([], [], color=CLOSED, label=label))
     for way in allocation.envelopes:
         color, marker = WAYS[way.method]

@@ -193,12 +193,6 @@ def read_influence(influence: ArrayLike | None, points: Points) -> Array | None:
     return np.asarray(values / points.y)
 
 
-def scale_text(value: float) -> str:
-    """A scale with thousands separated: ``4,653,000``, ``0.25``; in powers of ten from 1e12 on."""
-    whole = 1e6 <= abs(value) < 1e12 or (value == round(value) and abs(value) < 1e6)
-    return f"{value:,.0f}" if whole else f"{value:,.6g}"
-
-
 def unshared_noise(values: Array, draws: Array) -> Array | None:
     """The standard deviation [points] that scales do not share, from their replicates [draws, points].
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from mlproject.scaling.fitting.intervals import LOSSES, Estimate, Noise
 from mlproject.scaling.fitting.least_squares import LeastSquares
-from mlproject.scaling.fitting.points import Points, scale_text
+from mlproject.scaling.fitting.numbers_as_text import interval_text, scale_text
+from mlproject.scaling.fitting.points import Points
 from mlproject.scaling.fitting.profile_likelihood import Profile
 from mlproject.scaling.fitting.slopes import FLAT_WITHIN, average_slopes, is_flat
 from mlproject.scaling.laws import scales_needed
@@ -246,8 +247,8 @@ def _remedy(points: Points) -> str:
 
 
 def _show(estimate: Estimate) -> str:
-    return f"{estimate.value:.3g} {_limits(estimate)}"
+    return interval_text(estimate.value, estimate.low, estimate.high)
 
 
 def _limits(estimate: Estimate) -> str:
-    return f"[{estimate.low:.3g}, {estimate.high:.3g}]"
+    return interval_text(None, estimate.low, estimate.high)
