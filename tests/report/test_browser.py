@@ -210,6 +210,7 @@ def test_in_the_frame_of_the_artifact_viewer_everything_works_and_files_are_show
     }"""
     page.evaluate(show, html.read_text("utf-8"))
     frame = page.frame_locator("#html")
+    frame.locator(".plot").first.scroll_into_view_if_needed()  # figures are drawn when they come into sight
     frame.locator(".plot[data-drawn]").first.wait_for()
     assert frame.locator(".cards button").count() == 24
     frame.locator("#downloads button", has_text="held_out.csv").click()

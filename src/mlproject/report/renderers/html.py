@@ -168,6 +168,7 @@ def _figure(
         "caption": figure.caption,
         "picture": "" if picture is None else "data:image/webp;base64," + base64.b64encode(picture).decode(),
         "interactive": view is not None,
+        "height": 0 if view is None else view.model.height,
         "live_caption": "" if view is None else view.caption,
         "switches": {} if view is None else view.switches,
     }
