@@ -17,7 +17,7 @@ import pytest
 
 from mlproject import cli
 from mlproject.errors import NoRoom, Stopped
-from mlproject.models import MODELS, find_model, load_backbone, weights
+from mlproject.models import find_model, load_backbone, weights
 from mlproject.tracking import open_store
 from tests.conftest import make_cell
 from tests.data.pictures import fill
