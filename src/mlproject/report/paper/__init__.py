@@ -134,7 +134,7 @@ def _drawn(figures: Sequence[Figure]) -> dict[str, bytes]:
                 picture = figure.draw()
                 if ending or picture.get_figwidth() <= WIDEST_COLUMN:
                     picture.set_figwidth(width)
-                    contents[f"figures/{figure.name}{ending}.pdf"] = encode(picture, "pdf")
+                    contents[f"figures/{figure.name}{ending}.pdf"] = encode(picture, "pdf", figure.about)
     return contents
 
 

@@ -11,7 +11,16 @@ from typing import Any
 from mlproject.analysis import Curve, Grid, Study
 from mlproject.report.comparison_sections import arms_table, brief_arm_formats
 from mlproject.report.document import Format, Row, Table
-from mlproject.report.formats import as_count, as_fixed, as_interval, as_number, as_text, ends, sentence
+from mlproject.report.formats import (
+    as_count,
+    as_fixed,
+    as_interval,
+    as_number,
+    as_text,
+    ends,
+    family_words,
+    sentence,
+)
 from mlproject.report.grid_sections import grids_section
 from mlproject.report.paper.latex import fill, prose, tex
 from mlproject.report.paper.numbers import readable
@@ -153,7 +162,7 @@ def _column_rows(curves: Sequence[Curve]) -> Iterator[Row]:
 
 
 def _shared(study: Study) -> str:
-    return f" All rows: {study.shared_family}." if study.shared_family else ""
+    return f" All rows: {family_words(study.shared_family)}." if study.shared_family else ""
 
 
 def _no_law(study: Study) -> str:
