@@ -13,10 +13,10 @@ from mlproject.analysis import (
     RegionContrast,
     Study,
 )
-from mlproject.report.comparison_sections import crossing_sentence
 from mlproject.report.document import Answer
 from mlproject.report.formats import interval, limits, listed, signed_interval
 from mlproject.report.grid_sections import grid_answers
+from mlproject.report.image_scale_section import crossing_sentence
 from mlproject.scaling import scale_text
 
 MOST_SETTINGS = 3

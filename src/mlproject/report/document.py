@@ -96,6 +96,12 @@ class Figure:
     data: Table | None = None
     interactive: Callable[[], Interactive] | None = None
 
+    @property
+    def about(self) -> dict[str, str]:
+        """Metadata of the file: its caption, and where the data behind it lie."""
+        behind = {} if self.data is None else {"Subject": f"Data: {self.name}.csv, in the same folder"}
+        return {"Title": self.caption, **behind}
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Gallery:
@@ -112,12 +118,6 @@ class Gallery:
     pictures: Mapping[str, bytes]
     scatter: Callable[[], Interactive]
     trend: Callable[[], Interactive]
-
-    @property
-    def about(self) -> dict[str, str]:
-        """Metadata of the file: its caption, and where the data behind it lie."""
-        behind = {} if self.data is None else {"Subject": f"Data: {self.name}.csv, in the same folder"}
-        return {"Title": self.caption, **behind}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -178,7 +178,7 @@ def _most_common_error(scaling: ClassScaling) -> str:
 def _named(rows: Sequence[ClassExponent]) -> str:
     """Classes with their differences, the greatest first."""
     ordered = sorted(rows, key=lambda row: -abs(row.difference.value))
-    return _listed([f"{row.label} ({signed_interval(row.difference, 2)})" for row in ordered])
+    return _listed([f"{row.label} ({signed_interval(row.difference)})" for row in ordered])
 
 
 def _listed(names: Sequence[str]) -> str:

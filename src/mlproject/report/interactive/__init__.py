@@ -29,7 +29,6 @@ MARKERS = {
 """Markers of Bokeh by those of matplotlib."""
 LIGHT = 0.5
 """Luminance of a colour, before its gamma, above which text in it is hard to read on white."""
-DASHES = {"-": "solid", "--": "dashed"}
 WIDE = "wide"
 """The tag of what only a wide screen has room for."""
 
@@ -119,5 +118,5 @@ def legend_below(plot: Any, items: Sequence[tuple[str, list[Any]]]) -> None:
     )
     legend.label_text_font, legend.label_text_font_size = FONT, "13px"
     legend.label_text_color, legend.border_line_color = INK, None
-    legend.background_fill_alpha, legend.padding, legend.spacing = 0.0, 4, 2
+    legend.update(background_fill_alpha=0.0, padding=4, spacing=2)
     plot.add_layout(legend, "below")

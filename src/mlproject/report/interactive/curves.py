@@ -13,9 +13,9 @@ from bokeh.models.annotations import Label
 from mlproject.analysis import HORIZONS, STATISTICS, Curve, Statistic
 from mlproject.report.document import Interactive
 from mlproject.report.figures import Look, looks
+from mlproject.report.figures.curves import drawn_line
 from mlproject.report.formats import FORMULAS, interval, kind_label, limits, number
 from mlproject.report.interactive import (
-    DASHES,
     FONT,
     WIDE,
     blank,
@@ -54,13 +54,14 @@ def scaling_view(curves: Sequence[Curve]) -> Interactive:
     plot.xaxis[0].axis_label = axis.label.replace("$", "")
     plot.yaxis[0].axis_label = kind_label(str(curves[0].fixed["kind"]))
     legend_below(plot, parts)
-    laws = {law.law for curve in curves for s in STATISTICS for law in curve.fitted_laws(s)}
+    drawn_laws = ((curve, s, law) for curve in curves for s in STATISTICS for law in curve.law_lines[s])
+    laws = {law for curve, s, law in drawn_laws if drawn_line(curve, s, law) is not None}
     names = [FORMULAS[law].replace("x", axis.symbol) for law in FORMULAS if law in laws]
     _direct_labels(plot, curves, {LAW: [*names, "none"]} if horizons else {})
     names += [ALL_LAWS] if horizons else []
     switches = {LOSS: tuple(STATISTICS)} | ({LAW: (*names, "none")} if names else {})
     caption = f"{axis.name.capitalize()}: points with 95 % intervals"
-    caption += ", the chosen law with its 95 % band" if names else "; no law is fitted"
+    caption += ", the chosen law with its 95 % band" if names else "; no law is identified"
     caption += ". A click on a name fades its parts; point at a marker for its numbers."
     return Interactive(model=plot, caption=f"{caption} {curves[0].family}.", switches=switches)
 
@@ -120,17 +121,17 @@ def _scale(curve: Curve, i: int) -> str:
 
 
 def _laws(plot: Any, curve: Curve, statistic: Statistic, look: Look) -> list[Any]:
-    """Each fitted law with its 95 % band, shown while it is chosen."""
+    """Each identified law with its 95 % band, shown while it is chosen."""
     parts = []
-    for line in curve.law_lines[statistic]:
-        assert line.law.fit is not None
+    for name in curve.law_lines[statistic]:
+        line = drawn_line(curve, statistic, name)
+        if line is None or line.law.fit is None:
+            continue
         x = np.geomspace(line.x[0], line.x[-1], N_BAND)
         band = line.law.fit.predict(x)
         tags = [{LOSS: statistic, LAW: FORMULAS[line.law.law].replace("x", curve.axis.symbol)}]
         area = plot.varea(x, band.low, band.high, fill_color=look.color, fill_alpha=0.12, **MUTED)
-        law = plot.line(
-            line.x, line.losses, color=look.color, line_width=2, line_dash=DASHES[look.dash], **MUTED
-        )
+        law = plot.line(line.x, line.losses, color=look.color, line_width=2, **MUTED)
         for part in (area, law):
             part.tags = tags
         parts += [area, law]

@@ -18,7 +18,7 @@ from mlproject.analysis import Curve, Explorer, ImageSeries
 from mlproject.report.document import Gallery, Interactive
 from mlproject.report.figures import Look, looks
 from mlproject.report.formats import kind_label
-from mlproject.report.interactive import DASHES, MARKERS, blank, name_ticks
+from mlproject.report.interactive import MARKERS, blank, name_ticks
 from mlproject.report.renderers import finite
 
 MOST_IMAGES = 500
@@ -89,7 +89,6 @@ def _series(series: ImageSeries, look: Look, chosen: Any, number: Mapping[str, i
         "color": look.color,
         "hollow": look.hollow,
         "marker": MARKERS[look.marker],
-        "dash": DASHES[look.dash],
         "sizes": series.sizes.tolist(),
         "seeds": list(series.seeds),
         "losses": packed(series.losses[chosen].T.astype("<f4")),
@@ -149,10 +148,8 @@ def scatter_view(kind: str) -> Interactive:
 def trend_view(kind: str, sizes: Sequence[float]) -> Interactive:
     """The losses of one image against dataset size: a marker for each seed, a line through their means."""
     plot = blank(400, x_axis_type="log", y_axis_type="log")
-    lines = ColumnDataSource({"xs": [], "ys": [], "color": [], "dash": []}, name="lines")
-    plot.multi_line(
-        "xs", "ys", source=lines, line_color="color", line_dash="dash", line_width=1.8, line_alpha=0.8
-    )
+    lines = ColumnDataSource({"xs": [], "ys": [], "color": []}, name="lines")
+    plot.multi_line("xs", "ys", source=lines, line_color="color", line_width=1.8, line_alpha=0.8)
     source = ColumnDataSource(
         {name: [] for name in ("x", "y", "color", "fill", "marker", "series", "seed", "predicted")},
         name="points",

@@ -333,7 +333,7 @@ class Images {
     if (!drawn.has(this.name + "-trend")) return;
     const plot = await draw(this.name + "-trend");
     const points = {x: [], y: [], color: [], fill: [], marker: [], series: [], seed: [], predicted: []};
-    const lines = {xs: [], ys: [], color: [], dash: []};
+    const lines = {xs: [], ys: [], color: []};
     this.data.series.forEach((s, k) => {
       const means = new Map();
       s.sizes.forEach((size, run) => {
@@ -347,7 +347,6 @@ class Images {
       lines.xs.push([...means.keys()]);
       lines.ys.push([...means.values()].map(values => values.reduce((a, b) => a + b) / values.length));
       lines.color.push(s.color);
-      lines.dash.push(s.dash);
     });
     plot.document.get_model_by_name("points").data = points;
     plot.document.get_model_by_name("lines").data = lines;
