@@ -54,7 +54,7 @@ def test_the_answer_of_a_comparison_is_that_over_all_laws(folder):
     by_law = interval(found.by_law[0][2][0].difference)
     assert found.by_law[0][2][0].verdict == "first larger"
     assert sentence.startswith("No difference between the exponents α of A and B is seen (over all laws).")
-    assert f"[-1, 1] over all laws, {by_law} under {found.by_law[0][0].law}" in sentence
+    assert f"0.3 [-1.0, 1.0] over all laws, {by_law} under {found.by_law[0][0].law}" in sentence
     alone = comparison_sentences(replace(found, over_all_laws=()))
     assert alone.startswith(f"The exponent α of A is larger than that of B (under {found.by_law[0][0].law}).")
     assert csv_json(study)["comparison"]["answer"] == comparison_sentences(found)
