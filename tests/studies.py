@@ -143,6 +143,6 @@ def made_up(this, n=40):
         metrics=metrics,
         losses_digest=table.digest,
         load_losses=lambda: table,
-        load_table=lambda name: texts if whole else {},
+        load_table=lambda name: texts if whole and name == "epochs" else {},
         provenance={"device": "cpu"},
     )

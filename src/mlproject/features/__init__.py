@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlproject.features.extraction import Features, LargeImages
 from mlproject.features.store import FeatureStore, forget
 from mlproject.features.table import TableInfo, cache_folder, list_tables, prune, table_faults
-from mlproject.features.unfinished import (
+from mlproject.features.training_state import (
     ABANDONED_DAYS,
     held_by_nobody,
     prune_unfinished,
