@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from mlproject.analysis import AXES, HORIZONS, Axis, Curve, Study
 from mlproject.report.comparison_answers import comparison_answers
 from mlproject.report.document import Answer
-from mlproject.report.formats import interval, limits, listed, number, percent_range, sentence
-from mlproject.scaling import Assessment, Estimate, scale_text
+from mlproject.report.formats import interval, listed, number, percent_range, sentence
+from mlproject.scaling import Assessment, Estimate, interval_text, scale_text
 
 MOST_NAMED = 4
 """Curves that a sentence names one by one; of more it gives the number and the extremes."""
@@ -186,8 +186,9 @@ def _expected(axis: Axis, curves: Sequence[AnsweredCurve]) -> Iterator[str]:
     for item in main:
         predicted = item.curve.predictions["mean"]
         at = f"{scale_text(HORIZONS[0] * float(item.curve.x[-1]))} {axis.unit}"
-        span = limits(float(predicted.new_run_low[0]), float(predicted.new_run_high[0]))
-        texts.setdefault(at, []).append(f"{number(float(predicted.mean[0]))} {span} ({item.name})")
+        ends = (predicted.mean, predicted.new_run_low, predicted.new_run_high)
+        loss = interval_text(*(float(end[0]) for end in ends))
+        texts.setdefault(at, []).append(f"{loss} ({item.name})")
     for at, losses in texts.items():
         yield f"At {at} expect a loss of {listed(losses)}; the intervals are those of a new run."
 

@@ -14,10 +14,10 @@ from mlproject.analysis import (
     Study,
 )
 from mlproject.report.document import Answer
-from mlproject.report.formats import interval, limits, listed, signed_interval
+from mlproject.report.formats import interval, listed, signed_interval
 from mlproject.report.grid_sections import grid_answers
 from mlproject.report.image_scale_section import crossing_sentence
-from mlproject.scaling import scale_text
+from mlproject.scaling import interval_text, scale_text
 
 MOST_SETTINGS = 3
 """Settings, comparisons or families that an answer names; the rest is in the sections below it."""
@@ -110,7 +110,7 @@ def _network(name: str, arms: Sequence[IterationArm]) -> str:
     best = max(arms, key=lambda arm: arm.mean_sd("accuracy")[0])
     text = (
         f"{name}: of {len(arms)} networks {best.label} is the most accurate, "
-        f"{best.mean_sd('accuracy')[0]:.3f} {limits(*best.interval)}"
+        f"{interval_text(best.mean_sd('accuracy')[0], *best.interval)}"
     )
     if not math.isnan(best.baseline):
         text += f"; guessing the most common class everywhere gives {best.baseline:.3f}"
