@@ -3,10 +3,12 @@
 import pytest
 
 from mlproject.analysis import analyse
-from mlproject.report import iterations_document, study_document
+from mlproject.report import iterations_document, study_document, study_page
 from mlproject.report.columns import COLUMNS, TABLES, definition, definitions
-from mlproject.report.comparison_sections import CROSSINGS, POINTS, REGIONS
 from mlproject.report.grid_sections import CELLS, FRONTIER, JOINT_LAWS, PREDICTED
+from mlproject.report.image_scale_section import CROSSINGS, POINTS
+from mlproject.report.loss_tables import REGIONS
+from mlproject.report.page import page_tables
 from mlproject.report.paper.data import cells_table, images_header
 from mlproject.report.study_tables import points_table
 from tests.analysis.test_ablations import observations
@@ -26,7 +28,8 @@ def test_every_column_of_every_table_has_a_definition(kind):
     documents = [study_document(study)]
     if study.iterations is not None:
         documents.append(iterations_document(study.iterations))
-    tables = [cells_table(study), points_table(study)]
+    page = study_page(study, documents[0])
+    tables = [cells_table(study), points_table(study), *page_tables(page, documents[0])]
     for document in documents:
         tables += [*document.tables, *(figure.data for figure in document.figures if figure.data is not None)]
     headers = [(table.name, table.header) for table in tables] + [("images", images_header(study))]

@@ -162,6 +162,30 @@ TABLES: dict[str, dict[str, Definition]] = {
         "scale": ("", "The largest scale of the curve"),
         "count": (IMAGES, "How often, summed over seeds"),
     },
+    "exponents_by_law": {
+        "power_alpha": ("", "Exponent α of the law k x^-α"),
+        "power_floor_alpha": ("", "Exponent α of the law E + k x^-α"),
+        "power_floor_E": (LOSS, "Irreducible loss of that law"),
+    },
+    "model_differences": {
+        "family": ("", "What the compared curves have in common"),
+        "size": (IMAGES, "Training images, the most that all models were trained with"),
+        "reference": ("", "The model of the lowest loss there"),
+        "reference_loss": (LOSS, "Its mean loss"),
+        "difference": (LOSS, "Mean loss of the model minus that of the reference, by image and seed"),
+        "p_holm": ("", "p-value after Holm's correction for all models"),
+    },
+    "setup": {
+        "setting": ("", "A coordinate or knob of the cells"),
+        "values": ("", "Its values"),
+        "n_values": ("", "How many there are"),
+    },
+    "runs": {"images": (IMAGES, "Training images")},
+    "checklist": {
+        "part": ("", "Part of the checklist"),
+        "question": ("", "What reviewers ask"),
+        "answer": ("", "What the runs say, or that the authors have to say it"),
+    },
     "ledger": {
         "family": ("", "What the arms have in common"),
         "parent": ("", "The arm that this one grew from"),
