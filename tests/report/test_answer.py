@@ -49,7 +49,7 @@ def test_an_unknown_floor_and_close_models_may_not_be_concluded(answer):
     floors, models, *_ = answer.not_concluded
     assert "any irreducible loss from 0 to 0." in floors
     assert "scales above 2,000 images would tell" in floors
-    assert models.startswith("An exponent of model size: 3 models;")
+    assert models.startswith("An exponent of model size: 3 models within a factor of 1.43 are too few")
 
 
 def test_the_next_scale_has_the_interval_of_a_new_run(study, answer):

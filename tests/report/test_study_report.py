@@ -194,7 +194,7 @@ def test_losses_beyond_the_data_are_predicted_over_all_laws(study, folder):
 
 def test_the_summary_tells_what_is_not_fitted_and_why(folder):
     text = (folder / "summary.md").read_text()
-    assert "An exponent of model size: 3 models;" in text
+    assert "An exponent of model size: 3 models within a factor of 1.43" in text
     assert "resnet18 (random)" in text
     for part in text.split("\n## "):
         lines = [line for line in part.splitlines() if line.startswith("| ") and "---" not in line]
@@ -260,7 +260,7 @@ def test_the_terminal_shows_the_answer_then_exponents_and_notes(study):
     assert "held-out" in text
     assert text.startswith("Answer\n")
     assert text.index("What may not be concluded") < text.index("Exponents of the mean loss")
-    assert "the range of model size is a factor of 1.43" in " ".join(text.split())
+    assert "3 models within a factor of 1.43" in " ".join(text.split())
 
 
 def test_a_study_of_one_cell_is_written_without_figures_and_without_tables_of_headers(tmp_path):

@@ -17,6 +17,8 @@ from mlproject.scaling import Assessment, Estimate, interval_text, scale_text
 
 MOST_NAMED = 4
 """Curves that a sentence names one by one; of more it gives the number and the extremes."""
+LEAST_FITTED, WIDE = 4, 10.0
+"""Scales, and the factor between the smallest and the largest, with which a curve can carry a law."""
 FALLS, LEVELS, RISES, FLAT, UNKNOWN = "falls", "levels off", "rises", "is flat", "is unknown"
 
 
@@ -163,10 +165,18 @@ def _unfitted(study: Study) -> Iterator[str]:
     for key, axis in AXES.items():
         several = [curve for curve in study.along(key) if curve.n_scales > 1]
         refused = [curve for curve in several if curve.refusal]
-        if refused and not any(curve.assessments["mean"].fits for curve in several):
-            counts = " or ".join(str(n) for n in sorted({curve.n_scales for curve in refused}))
+        if not refused or any(curve.assessments["mean"].fits for curve in several):
+            continue
+        most = max(refused, key=lambda curve: (curve.n_scales, curve.x[-1] / curve.x[0]))
+        factor = float(most.x[-1] / most.x[0])
+        if most.n_scales >= LEAST_FITTED and factor >= WIDE:
+            yield f"An exponent of {axis.name}: {most.refusal}."
+        else:
             scales = "models" if key == "params" else "scales"
-            yield f"An exponent of {axis.name}: {counts} {scales}; {refused[0].refusal}."
+            yield (
+                f"An exponent of {axis.name}: {most.n_scales} {scales} within a factor of {factor:.3g} are "
+                f"too few or too alike for a law; {LEAST_FITTED} over a factor of {WIDE:g} would do."
+            )
 
 
 def _seeds(study: Study) -> Iterator[str]:

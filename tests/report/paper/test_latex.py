@@ -12,6 +12,7 @@ def test_brackets_that_cite_become_citations_and_others_stay():
 
 def test_formulas_in_sentences_are_mathematics():
     assert prose("with L = E + k x^-α, or k D^-α") == r"with $L = E + k x^{-\alpha}$, or $k D^{-\alpha}$"
+    assert prose("falls as D^-α, α = 0.2") == r"falls as $D^{-\alpha}$, $\alpha$ = 0.2"
 
 
 @pytest.mark.parametrize(

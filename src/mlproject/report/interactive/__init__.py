@@ -118,5 +118,5 @@ def legend_below(plot: Any, items: Sequence[tuple[str, list[Any]]]) -> None:
     )
     legend.label_text_font, legend.label_text_font_size = FONT, "13px"
     legend.label_text_color, legend.border_line_color = INK, None
-    legend.update(background_fill_alpha=0.0, padding=4, spacing=2)
+    legend.update(background_fill_alpha=0.0, padding=4, spacing=12)
     plot.add_layout(legend, "below")

@@ -22,7 +22,7 @@ SYMBOLS = {
 """Characters that text may hold and ``escape_latex`` leaves."""
 TYPESET = range(0xC0, 0x180)
 """Letters that pdflatex sets with T1 fonts: Latin with accents."""
-FORMULA = re.compile(r"(?<![\w$])(?:L = )?(?:E \+ )?k (\w)\^-α")
+FORMULA = re.compile(r"(?<![\w$])(?:(?:L = )?(?:E \+ )?k )?(\w)\^-α")
 
 
 def portable(text: str) -> str:
