@@ -146,11 +146,14 @@ EIGHT = 100.0 * 2.0 ** np.arange(8)
 
 def test_a_loss_that_falls_linearly_in_the_logarithm_is_held_to_its_end():
     """It falls to a tenth within the next decade, which none of the usual laws can follow."""
-    noise = np.exp(0.003 * np.random.default_rng(0).standard_normal(8))
-    found = average(EIGHT, (3 - 0.25 * np.log(EIGHT)) * noise)
     at = EIGHT[-1] * np.array([2.0, 10.0])
-    p, truth = found.predict(at), 3 - 0.25 * np.log(at)
-    assert np.all((p.low < truth) & (truth < p.high))
+    truth, held = 3 - 0.25 * np.log(at), []
+    for seed in range(4):
+        noise = np.exp(0.003 * np.random.default_rng(seed).standard_normal(8))
+        found = average(EIGHT, (3 - 0.25 * np.log(EIGHT)) * noise)
+        p = found.predict(at)
+        held.append((p.low < truth) & (truth < p.high))
+    assert np.all(np.sum(held, axis=0) >= 3)  # of 4; without this law none is held at ten times the data
     assert found.weights["log_linear"] == pytest.approx(0.5)
     assert sum(found.weights.values()) == pytest.approx(1.0)
     assert sorted(standing.in_sample_rank for standing in found.standings.values()) == list(range(1, 9))
