@@ -15,7 +15,7 @@ from pathlib import Path
 from mlproject.analysis import Explorer, Study, explorers
 from mlproject.report.checklist import checklist_section
 from mlproject.report.document import Document, Figure, Section, Table
-from mlproject.report.formats import range_text
+from mlproject.report.formats import listed, range_text
 from mlproject.report.methods import methods_section
 from mlproject.report.page_tables import (
     differences_table,
@@ -132,17 +132,13 @@ def _question(study: Study) -> str:
     loss = "loss of the training images" if all(cell.in_sample for cell in cells) else "held-out loss"
     if not varied:
         return f"What is the {loss} of {cells[0].model} with {cells[0].dataset_size:,} training images?"
-    return f"How does the {loss} change with {_and(varied)}?"
-
-
-def _and(texts: Sequence[str]) -> str:
-    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+    return f"How does the {loss} change with {listed(varied)}?"
 
 
 def _listing(texts: Sequence[str]) -> str:
     """All of a few values, else how many there are, with the first and the last."""
     if len(texts) <= 4:
-        return _and(texts)
+        return listed(texts)
     return f"{len(texts)}: {texts[0]} to {texts[-1]}"
 
 
