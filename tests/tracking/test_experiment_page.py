@@ -37,8 +37,8 @@ def test_two_views_show_cells_by_loss_and_losses_against_scales(store: Store) ->
 def test_a_note_begins_with_its_first_sentence_and_leads_to_both_views(store: Store) -> None:
     note = describe(store)["mlflow.note.content"]
     assert note.startswith("More images help.\n")
-    for view in ("cells-by-loss", "scaling-charts"):
-        assert f"({experiment_link(store.experiment_id, view)})" in note
+    for view, shown in (("cells-by-loss", ""), ("scaling-charts", "CHART"), ("cells-by-loss", "ARTIFACT")):
+        assert f"({experiment_link(store.experiment_id, view, shown=shown)})" in note
 
 
 def test_a_note_is_renewed_but_never_that_of_a_person(store: Store) -> None:

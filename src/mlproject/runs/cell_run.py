@@ -228,11 +228,9 @@ def _write_compared(folder: Path, outcome: Outcome) -> None:
     """Write the losses of the first evaluated images as a table that MLflow's UI shows beside other runs'."""
     losses = outcome.losses
     places = [i for i, split in enumerate(losses.splits) if split == losses.evaluated_split][:N_COMPARED]
-    columns = {
-        "image_name": losses.image_ids,
-        **outcome.tables.get(PREDICTIONS, {}),
-        "loss": losses.loss.tolist(),
-    }
+    # By default the UI groups by the first column and compares the second.
+    columns = {"image_name": losses.image_ids, "loss": losses.loss.tolist()}
+    columns |= outcome.tables.get(PREDICTIONS, {})
     columns.pop("split", None)
     rows = [[column[i] for column in columns.values()] for i in places]
     (folder / COMPARED).write_text(json.dumps({"columns": list(columns), "data": rows}), "utf-8")

@@ -38,11 +38,14 @@ CONTROL_COLOUR = "#5f5f5f"
 """The colour of random features."""
 
 
-def experiment_link(experiment_id: str, view: str = BY_LOSS) -> str:
-    """The page of an experiment's runs in a saved view (empty: in none), in the mode for training."""
-    charts = "&compareRunsMode=CHART" if view == CHARTS else ""
+def experiment_link(experiment_id: str, view: str = BY_LOSS, *, shown: str = "") -> str:
+    """The page of an experiment's runs in a saved view (empty: in none), in the mode for training.
+
+    ``shown`` is what the UI shows of the runs: by default a table, else ``CHART`` or their ``ARTIFACT`` tables.
+    """
+    mode = f"&compareRunsMode={shown}" if shown else ""
     saved = f"&viewStateShareKey={view}" if view else ""
-    return f"#/experiments/{experiment_id}/runs{MODE}{charts}{saved}"
+    return f"#/experiments/{experiment_id}/runs{MODE}{mode}{saved}"
 
 
 def run_link(experiment_id: str, run_id: str, artifact: str = "") -> str:
@@ -65,13 +68,18 @@ def describe_experiment(
     """Write the views and the note of an experiment, where they differ from what is there.
 
     ``loss`` is the metric that cells are sorted by, ``columns`` are the parameters and metrics beside it
-    (``params.name``, ``metrics.name``). Links to both views are added to ``note``, which replaces an earlier
+    (``params.name``, ``metrics.name``). Links to the views are added to ``note``, which replaces an earlier
     note only where ``replace`` is true, and never one that a person wrote.
     """
     with reaching(store.uri):
         experiment = store.client.get_experiment(store.experiment_id)
-        views = [f"[{title}]({experiment_link(store.experiment_id, id_)})" for id_, title in TITLES.items()]
-        text = f"{note.strip()}\n\n{' · '.join(views)}\n"
+        pages = {
+            TITLES[BY_LOSS]: experiment_link(store.experiment_id),
+            TITLES[CHARTS]: experiment_link(store.experiment_id, CHARTS, shown="CHART"),
+            "Losses of images side by side": experiment_link(store.experiment_id, shown="ARTIFACT"),
+        }
+        links = " · ".join(f"[{title}]({page})" for title, page in pages.items())
+        text = f"{note.strip()}\n\n{links}\n"
         tags = _views(loss, columns, experiment.creation_time or 0)
         there = experiment.tags.get(NOTE, "")
         written_here = experiment.tags.get(NOTE_DIGEST) == sha256(there.encode())
