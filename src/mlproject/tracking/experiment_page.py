@@ -41,7 +41,7 @@ CONTROL_COLOUR = "#5f5f5f"
 def experiment_link(experiment_id: str, view: str = BY_LOSS, *, shown: str = "") -> str:
     """The page of an experiment's runs in a saved view (empty: in none), in the mode for training.
 
-    ``shown`` is what the UI shows of the runs: by default a table, else ``CHART`` or their ``ARTIFACT`` tables.
+    ``shown`` is how the UI shows the runs: as a table, as ``CHART``, or by their tables, ``ARTIFACT``.
     """
     mode = f"&compareRunsMode={shown}" if shown else ""
     saved = f"&viewStateShareKey={view}" if view else ""
