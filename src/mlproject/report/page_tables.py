@@ -79,7 +79,7 @@ def differences_table(known: Sequence[Explorer]) -> Table:
     rows = [_difference_row(explorer, d) for explorer in known for d in explorer.differences]
     formats = {"model": as_text("model"), "minus": as_text("reference"), "images": as_scale("size")}
     formats |= {"loss": as_number("loss")}
-    formats["Δ loss"] = replace(as_signed("difference"), bar="difference")
+    formats["Δ loss"] = as_signed("difference")
     formats |= {"loss is": as_text("verdict"), "p (Holm)": as_number("p_holm", 2)}
     formats["seeds"] = as_count("n_seeds")
     if len({row["family"] for row in rows}) > 1:
