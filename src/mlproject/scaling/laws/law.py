@@ -33,7 +33,7 @@ Physical = Callable[[Array, Array, float], dict[str, Array]]
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """The observed range: smallest and largest logarithm of scaled x along each axis [axes]."""
+    """The observed range: smallest and largest logarithm of scaled x along each axis, [axes] or [s, axes]."""
 
     low: Array
     high: Array
@@ -59,6 +59,7 @@ class Shape:
 class ScalingLaw:
     """A law of one or more axes; ``basis(shape [g, q], log_x [m, axes])`` gives [g, m, amplitudes].
 
+    Scales and ranges may differ by row of the parameters: ``log_x`` [g, m, axes], ``span`` of [s, axes].
     ``physical(theta [g, q + amplitudes], log_unit [axes], loss_unit)`` gives parameters in the units of
     the data, by name. ``ceiling`` names the amplitude that a known uninformed loss fixes.
     ``prior(z [s, n_prior], span)`` turns standard normal numbers into parameters [s, q + amplitudes] up to
@@ -175,7 +176,7 @@ def floor_share(z: Array) -> Array:
     return np.asarray(np.clip((special.ndtr(z) - NO_FLOOR) / (1.0 - NO_FLOOR), 0.0, 1.0 - 1e-9))
 
 
-def plausible_place(z: Array, low: float, high: float) -> Array:
+def plausible_place(z: Array, low: Array | float, high: Array | float) -> Array:
     """Uniform on (low, high), along the logarithm of an axis."""
     return np.asarray(low + (high - low) * special.ndtr(z))
 
