@@ -10,7 +10,7 @@ samples start there too.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache, partial
 
 import numpy as np
@@ -148,14 +148,10 @@ class Target:
 
     def same(self, other: Target) -> bool:
         """Whether both have the same points, noise, ceiling and size of samples."""
-        mine, theirs = self.points, other.points
-        numbers = [(p.prior_squares, p.dof, p.noise_known, p.shared, p.run) for p in (mine, theirs)]
-        return (
-            (self.ceiling, self.enough, numbers[0]) == (other.ceiling, other.enough, numbers[1])
-            and np.array_equal(mine.log_x, theirs.log_x)
-            and np.array_equal(mine.log_y, theirs.log_y)
-            and np.array_equal(mine.noise, theirs.noise)
-        )
+        if (self.ceiling, self.enough) != (other.ceiling, other.enough):
+            return False
+        names = (field.name for field in fields(AveragedPoints))
+        return all(np.array_equal(getattr(self.points, n), getattr(other.points, n)) for n in names)
 
 
 def target_of(points: Points, enough: float = ENOUGH) -> Target:

@@ -30,6 +30,7 @@ from mlproject.scaling.laws.law import (
     floor_share,
     joint_exponents,
     location,
+    logistic,
     plausible_exponent,
     plausible_place,
     plausible_share,
@@ -71,7 +72,7 @@ def m4_basis(shape: Values, log_x: Array) -> Values:
 def bounded_basis(shape: Values, log_x: Array) -> Values:
     """1 - t, t for shapes alpha, ln xc."""
     w = -shape[:, :1] * (log_x[..., 0] - shape[:, 1:2])
-    return np.stack([np.exp(-softplus(w)), np.exp(-softplus(-w))], axis=-1)
+    return np.stack([logistic(-w), logistic(w)], axis=-1)
 
 
 def _bounded_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Array]:
@@ -133,7 +134,7 @@ M4 = ScalingLaw(
 def bounded_sum_basis(shape: Values, log_x: Array) -> Values:
     """1/(1+h), h/(1+h) with h = exp(ln_h) (r N^-alpha + (1 - r) D^-beta)."""
     log_h = log_mixture(shape[:, :1], shape[:, 1:2], shape[:, 2:3], log_x) + shape[:, 3:4]
-    return np.stack([np.exp(-softplus(log_h)), np.exp(-softplus(-log_h))], axis=-1)
+    return np.stack([logistic(-log_h), logistic(log_h)], axis=-1)
 
 
 def rosenfeld_basis(shape: Values, log_x: Array) -> Values:
@@ -184,7 +185,7 @@ def overfitting_basis(shape: Values, log_x: Array) -> Values:
     )
     top = np.maximum(np.maximum(terms[0].real, terms[1].real), terms[2].real)
     level = log_h + top + np.log(sum(np.exp(term - top) for term in terms))
-    return np.stack([np.exp(-softplus(level)), np.exp(-softplus(-level))], axis=-1)
+    return np.stack([logistic(-level), logistic(level)], axis=-1)
 
 
 def _overfitting_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Array]:
