@@ -115,11 +115,11 @@ def _weighted(
     weights: NDArray[np.float32], run: EvaluatedRun, order: NDArray[np.intp]
 ) -> tuple[Floats, Floats]:
     """Weighted mean and median of one run's losses; weights are [draws, images of the pool]."""
-    chosen = weights[:, run.rows[order]]
-    losses = run.losses[order]
-    below = np.cumsum(chosen, axis=1)
-    middle = np.sum(below < 0.5 * below[:, -1:], axis=1)
-    return chosen @ losses / below[:, -1], losses[np.minimum(middle, len(losses) - 1)]
+    chosen = np.take(weights, run.rows[order], axis=1)  # its rows lie in one piece, unlike those of an index
+    losses, summed = run.losses[order], chosen @ run.losses[order]
+    below = np.cumsum(chosen, axis=1, out=chosen)
+    middle = np.count_nonzero(below < 0.5 * below[:, -1:], axis=1)
+    return summed / below[:, -1], losses[np.minimum(middle, len(losses) - 1)]
 
 
 def _join(pieces: list[tuple[Floats, Floats]]) -> Replicates:

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from mlproject.errors import BadInput
 from mlproject.scaling.allocation.budget import Cost
 from mlproject.scaling.assessment import Assessment, HeldOut, LawFit
-from mlproject.scaling.averaging.average import Average, average_points
+from mlproject.scaling.averaging.average import Average, Origin, average_together
 from mlproject.scaling.averaging.averaged_points import thinned
 from mlproject.scaling.fitting.fit import fit_points
 from mlproject.scaling.fitting.points import Points, read_influence, read_points, unshared_noise
@@ -105,19 +105,37 @@ class _Data:
     axes: tuple[str, ...]
     flags: tuple[str, ...] = ()
 
-    def average(self, rows: NDArray[np.bool_] | None = None) -> Average | None:
-        """The average over the points, or over the rows of a mask; None for too few scales or a rising loss.
+    def averages(self, held_out: NDArray[np.bool_] | None) -> tuple[Average | None, Average | None]:
+        """The averages over the points, and over those that are not ``held_out`` [m] where any are.
 
-        The noise that scales do not share is estimated again for part of a curve.
+        None for too few scales or a rising loss.
         """
-        points = self.points if rows is None else self.points.take(rows)
-        if rows is not None and points.draws is not None and points.x.shape[1] == 1:
-            points = replace(points, sd=unshared_noise(points.y, points.draws))
+        every = self._origin(self.points, ranked=True)
+        if every is None or held_out is None:
+            return (None, None) if every is None else (self._average([every])[0], None)
+        part = self._origin(self._part(~held_out), ranked=False)
+        averaged = self._average([every] if part is None else [every, part])
+        return averaged[0], averaged[1] if part is not None else None
+
+    def _part(self, rows: NDArray[np.bool_]) -> Points:
+        """The rows of a mask; the noise that scales do not share is estimated again for part of a curve."""
+        points = self.points.take(rows)
+        if points.draws is None or points.x.shape[1] > 1:
+            return points
+        return replace(points, sd=unshared_noise(points.y, points.draws))
+
+    def _origin(self, points: Points, *, ranked: bool) -> Origin | None:
         if points.n_scales < LEAST_AVERAGED or (not self.laws and rises(points)):
             return None
-        averaged = average_points(points, {name: LAWS[name] for name in self.laws} or None)
-        few = points.x.shape[1] == 1 and too_few_scales(points, LAWS["power"])
-        return averaged.beside(fit_points(points, LAWS["power"])) if few else averaged
+        return Origin.of(points, {name: LAWS[name] for name in self.laws} or None, ranked=ranked)
+
+    def _average(self, origins: Sequence[Origin]) -> list[Average]:
+        """Averages, beside the power law where points are too few for a verdict."""
+        few = [o.points.x.shape[1] == 1 and too_few_scales(o.points, LAWS["power"]) for o in origins]
+        return [
+            averaged.beside(fit_points(averaged.points, LAWS["power"])) if is_few else averaged
+            for averaged, is_few in zip(average_together(origins), few, strict=True)
+        ]
 
 
 def _selected(data: _Data) -> _Data:
@@ -131,7 +149,9 @@ def _selected(data: _Data) -> _Data:
 
 def _assess(data: _Data, cost: Cost | None) -> Assessment:
     points = data.points
-    averaged = None if not_fitted(data.points, LAWS["power"], data.axes[0]) else data.average()
+    held_out, averaged, others = _held_out(data, cost), None, None
+    if not not_fitted(data.points, LAWS["power"], data.axes[0]):
+        averaged, others = data.averages(held_out)
     laws = _laws(data, averaged)
     verdict, reason = combine_verdicts(laws)
     local = floor = None
@@ -153,7 +173,9 @@ def _assess(data: _Data, cost: Cost | None) -> Assessment:
         floor=floor,
         flags=(*data.flags, *_run_flags(data, laws), *(() if averaged is None else averaged.flags)),
         average=averaged,
-        held_out=None if averaged is None else _held_out(data, cost),
+        held_out=None
+        if others is None or held_out is None
+        else HeldOut(rows=held_out, prediction=others.predict(points.x[held_out])),
         points=points,
     )
 
@@ -233,15 +255,11 @@ def combine_verdicts(laws: Sequence[LawFit]) -> tuple[str, str]:
     return chosen.verdict, f"{chosen.law}: {chosen.reason}"
 
 
-def _held_out(data: _Data, cost: Cost | None) -> HeldOut | None:
-    """The largest scale, or the most expensive cells, predicted from the others where these suffice."""
+def _held_out(data: _Data, cost: Cost | None) -> NDArray[np.bool_] | None:
+    """The rows of the largest scale, or of the most expensive cells, where the others suffice."""
     points = data.points
     if points.x.shape[1] == 1:
-        rows = points.x[:, 0] >= points.x.max()
-        enough = points.n_scales >= LEAST_HELD_OUT
-    else:
-        price = np.prod(points.x, axis=1) if cost is None else cost.of(points.x[:, 0], points.x[:, 1])
-        rows = price > np.quantile(price, 1.0 - HELD_OUT_SHARE)
-        enough = not grid_shortage(points.x[~rows], data.axes)
-    averaged = data.average(~rows) if enough else None
-    return None if averaged is None else HeldOut(rows=rows, prediction=averaged.predict(points.x[rows]))
+        return points.x[:, 0] >= points.x.max() if points.n_scales >= LEAST_HELD_OUT else None
+    price = np.prod(points.x, axis=1) if cost is None else cost.of(points.x[:, 0], points.x[:, 1])
+    rows = price > np.quantile(price, 1.0 - HELD_OUT_SHARE)
+    return None if grid_shortage(points.x[~rows], data.axes) else rows

@@ -9,7 +9,7 @@ from mlproject.scaling.averaging.averaged_points import average_repeats, thinned
 from mlproject.scaling.averaging.discrepancy import Discrepancy, discrepancies
 from mlproject.scaling.averaging.exponents import informed
 from mlproject.scaling.averaging.grid_outliers import outlying
-from mlproject.scaling.averaging.posterior import condition_all, posterior
+from mlproject.scaling.averaging.posterior import posteriors, target_of
 from mlproject.scaling.fitting.intervals import Estimate
 from mlproject.scaling.fitting.points import Points, read_points
 from mlproject.scaling.laws.law import NO_FLOOR, RISING, any_share, floor_share, joint_exponents
@@ -125,8 +125,7 @@ def planted(kind, noise, seed=0):
 def test_known_small_noise_is_sampled_and_exponents_are_held(kind):
     x, y = planted(kind, 0.003, seed=1)
     points = read_points(x, y, sd=0.003 * y)
-    averaged = average_repeats(points)
-    post = posterior(LAWS[kind], averaged, condition_all(averaged), None)
+    post = posteriors(LAWS[kind], [target_of(points)])[0]
     assert post.effective_size > 100
     picked, _ = post.resample(1000)
     low, high = np.quantile(post.theta[picked, :2], [0.025, 0.975], axis=0)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlproject.scaling import LAWS, average
+from mlproject.scaling.averaging.average import average_points
 from mlproject.scaling.averaging.averaged_points import AveragedPoints
 from mlproject.scaling.averaging.weights import (
     LEAST_SCALES,
@@ -14,7 +15,6 @@ from mlproject.scaling.averaging.weights import (
     cuts,
     limit_fixed_levels,
     prior_weights,
-    rolling_scores,
     weigh,
 )
 from mlproject.scaling.fitting.points import read_points
@@ -85,17 +85,17 @@ def test_a_cut_fits_the_smaller_scales_and_scores_the_next_larger_ones(x):
 
 def test_five_scales_leave_nothing_to_score():
     assert cuts(points_of(5)) == []
-    scores, n_cuts = rolling_scores(points_of(5), {"power": LAWS["power"]})
-    assert (scores, n_cuts) == ({"power": 0.0}, 0)
+    averaged = average_points(points_of(5), {"power": LAWS["power"]})
+    assert (averaged.standings["power"].score, averaged.n_cuts) == (None, 0)
 
 
 def test_the_law_that_bends_with_the_data_predicts_the_largest_scales_better():
     members = {name: LAWS[name] for name in ("power", "power_floor")}
     gains = []
     for seed in range(8):
-        scores, n_cuts = rolling_scores(points_of(14, seed=seed), members)
-        assert n_cuts > 0
-        gains.append(scores["power_floor"] - scores["power"])
+        averaged = average_points(points_of(14, seed=seed), members)
+        assert averaged.n_cuts > 0
+        gains.append(averaged.standings["power_floor"].score - averaged.standings["power"].score)
     assert np.mean(gains) > 0.0
 
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy import optimize
 
 from mlproject.scaling import LAWS
-from mlproject.scaling.fitting.least_squares import LeastSquares, project, refine, solve
+from mlproject.scaling.fitting.grid_search import project, solve
+from mlproject.scaling.fitting.least_squares import LeastSquares, refine
 from mlproject.scaling.fitting.robust import EFFICIENT, huber, huber_weights
 
 LOG_X = np.linspace(-2.0, 2.0, 9)[:, None]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mlproject.scaling import LAWS, fit
+from mlproject.scaling.laws.derivatives import SLOPES, mean_slopes
 from mlproject.scaling.laws.law import Span
 
 PLANTED = {
@@ -101,3 +102,28 @@ def test_a_known_ceiling_is_kept():
     assert found.parameters["L0"].value == pytest.approx(ceiling)
     assert found.parameters["L0"].width == pytest.approx(0.0, abs=1e-9)
     assert found.dof == len(y) - 3
+
+
+@pytest.mark.parametrize("name", [name for name, law in LAWS.items() if law.basis in SLOPES])
+def test_closed_derivatives_are_those_of_complex_steps(name):
+    law, rng = LAWS[name], np.random.default_rng(0)
+    q, log_x = law.n_shapes, rng.normal(size=(7, law.axes))
+    theta = rng.normal(size=(5, len(law.names)))
+    theta[:, q:] = np.abs(theta[:, q:])
+    closed = mean_slopes(law, theta, log_x, law.basis(theta[:, :q], log_x))
+    for shape, slope in enumerate(closed):
+        moved = theta + 1e-20j * (np.arange(theta.shape[1]) == shape)
+        expected = law.mean(moved, log_x).imag / 1e-20
+        assert np.allclose(slope, expected, rtol=1e-12, atol=1e-12 * np.abs(expected).max())
+
+
+def test_scales_and_ranges_may_differ_by_row_of_the_parameters():
+    rng = np.random.default_rng(0)
+    for law in LAWS.values():
+        z, log_x = rng.normal(size=(3, law.n_prior)), rng.normal(size=(3, 6, law.axes))
+        low, high = log_x.min(axis=1), log_x.max(axis=1)
+        theta = law.prior(z, Span(low=low, high=high))
+        single = [law.prior(z[i : i + 1], Span(low=low[i], high=high[i])) for i in range(3)]
+        assert np.allclose(theta, np.concatenate(single), rtol=1e-12)
+        mean = law.mean(theta, log_x)
+        assert np.allclose(mean, [law.mean(theta[i : i + 1], log_x[i])[0] for i in range(3)], rtol=1e-12)

@@ -9,7 +9,7 @@ rank on small grids, so weights never come from R2, AIC or evidence alone (see `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,18 +17,24 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from mlproject.errors import BadInput
-from mlproject.scaling.averaging.averaged_points import average_repeats
 from mlproject.scaling.averaging.exponents import asymptotic_exponents, irreducible_loss, local_exponent
 from mlproject.scaling.averaging.flags import find_flags, sampling_flags
 from mlproject.scaling.averaging.posterior import (
     COMPONENTS,
     OFFSETS,
     Posterior,
-    condition_all,
-    posterior,
+    Target,
+    posteriors,
+    target_of,
 )
 from mlproject.scaling.averaging.standings import Standing, rank, with_admitted
-from mlproject.scaling.averaging.weights import admits, prior_weights, rolling_scores
+from mlproject.scaling.averaging.weights import (
+    Cut,
+    admits,
+    prior_weights,
+    rolling_cuts,
+    scores_count,
+)
 from mlproject.scaling.fitting.fit import Fit
 from mlproject.scaling.fitting.intervals import LEVELS, TAIL, Estimate
 from mlproject.scaling.fitting.least_squares import one_thread
@@ -171,31 +177,80 @@ def default_laws(points: Points) -> tuple[str, ...]:
     return (*names, "m4") if points.ceiling is not None and names == AVERAGED[1] else names
 
 
-@one_thread
 def average_points(points: Points, members: Mapping[str, ScalingLaw] | None = None) -> Average:
     """Average laws over checked points (default: those of ``default_laws``, and ``ADMITTED``)."""
-    candidate = ADMITTED if members is None and points.x.shape[1] == 1 and not rises(points) else None
-    members = {name: LAWS[name] for name in default_laws(points)} if members is None else members
-    averaged = average_repeats(points)
-    given = condition_all(averaged)
-    ceiling = None if points.ceiling is None else points.ceiling / points.loss_unit
-    posteriors = {name: posterior(law, averaged, given, ceiling) for name, law in members.items()}
-    scores, n_cuts = rolling_scores(points, members)
-    prior = prior_weights(members, len(averaged.log_y), points.ceiling)
-    standings = rank(posteriors, prior, scores if n_cuts else None)
+    return average_together([Origin.of(points, members)])[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What an average starts from: points, laws by name, a law that may be admitted, and cuts for scores."""
+
+    points: Points
+    members: Mapping[str, ScalingLaw]
+    candidate: ScalingLaw | None
+    target: Target
+    cuts: Sequence[Cut]
+
+    @classmethod
+    def of(
+        cls, points: Points, members: Mapping[str, ScalingLaw] | None = None, *, ranked: bool = True
+    ) -> Origin:
+        """That of points and laws; laws that are not ``ranked`` have scores only where these weigh them."""
+        target, rising = target_of(points), rises(points)
+        return cls(
+            points=points,
+            members={name: LAWS[name] for name in default_laws(points)} if members is None else members,
+            candidate=ADMITTED if members is None and points.x.shape[1] == 1 and not rising else None,
+            target=target,
+            cuts=rolling_cuts(points) if ranked or scores_count(target.points) else (),
+        )
+
+    def targets(self, law: ScalingLaw) -> list[Target]:
+        """The targets that posteriors of a law are needed for."""
+        if law.name not in self.members:
+            return [self.target] if law is self.candidate else []
+        return [self.target, *(cut.target for cut in self.cuts)]
+
+
+@one_thread
+def average_together(origins: Sequence[Origin]) -> list[Average]:
+    """The averages of several sets of points; posteriors that they share are sampled once."""
+    laws = {
+        law.name: law for origin in origins for law in (*origin.members.values(), origin.candidate) if law
+    }
+    samples: dict[str, list[tuple[Target, Posterior]]] = {}
+    for name, law in laws.items():
+        distinct: list[Target] = []
+        for target in (target for origin in origins for target in origin.targets(law)):
+            if not any(target.same(other) for other in distinct):
+                distinct.append(target)
+        samples[name] = list(zip(distinct, posteriors(law, distinct), strict=True))
+
+    def sampled(law: str, target: Target) -> Posterior:
+        return next(post for other, post in samples[law] if other.same(target))
+
+    return [_average(origin, sampled) for origin in origins]
+
+
+def _average(origin: Origin, sampled: Callable[[str, Target], Posterior]) -> Average:
+    points, members, candidate = origin.points, origin.members, origin.candidate
+    posteriors = {name: sampled(name, origin.target) for name in members}
+    scores = {name: sum(cut.score(sampled(name, cut.target)) for cut in origin.cuts) for name in members}
+    n_points = len(origin.target.points.log_y)
+    standings = rank(
+        posteriors, prior_weights(members, n_points, points.ceiling), scores if origin.cuts else None
+    )
     if candidate is not None:
-        other = posterior(candidate, averaged, given, ceiling)
-        if admits(
-            other.log_evidence, [post.log_evidence for post in posteriors.values()], len(averaged.log_y)
-        ):
+        other = sampled(candidate.name, origin.target)
+        if admits(other.log_evidence, [post.log_evidence for post in posteriors.values()], n_points):
             posteriors[candidate.name] = other
             standings = with_admitted(standings, other)
     weights = {name: standing.weight for name, standing in standings.items()}
-    parameters = asymptotic_exponents(posteriors, weights)
     return Average(
         standings=standings,
-        parameters=parameters,
-        n_cuts=n_cuts,
+        parameters=asymptotic_exponents(posteriors, weights),
+        n_cuts=len(origin.cuts),
         flags=(*find_flags(points), *sampling_flags(posteriors, weights)),
         points=points,
         posteriors=posteriors,

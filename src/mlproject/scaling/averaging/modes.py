@@ -12,9 +12,10 @@ Sources: Levenberg 1944 and Marquardt 1963 (damping); Tierney and Kadane 1986 (J
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlproject.scaling.averaging.averaged_points import AveragedPoints
 from mlproject.scaling.averaging.discrepancy import Conditioned
@@ -30,92 +31,149 @@ NEGLIGIBLE = 12.0  # log evidence by which a mode may fall short of the best; ot
 
 @dataclass(frozen=True, kw_only=True)
 class Whitened:
-    """Points whitened under k discrepancies: ``whiten`` [k, m, m], ones of length 1 ``unit`` [k, m, 1]."""
+    """Points whitened under k hypotheses, of one set of points or of several, with a discrepancy each.
 
-    log_shape: Callable[[Array], Array]
-    points: AveragedPoints
+    Shapes: ``log_y`` [k, 1, m], ``whiten`` [k, m, m], ones of length 1 ``unit`` [k, m, 1], ``dof`` and
+    ``prior_squares`` [k, 1]. Sets of fewer points are filled up with rows of no weight. ``log_shape(z, of)``
+    is ln L [n, m] up to the level at z [n, d] for the searches ``of`` [n]; those of the hypotheses are ``of``
+    [k]. A free level is projected off.
+    """
+
+    log_shape: Callable[[Array, NDArray[np.intp]], Array]
+    of: NDArray[np.intp]
+    log_y: Array
     whiten: Array
     unit: Array
+    dof: Array
+    prior_squares: Array
+    free_level: bool
+
+    def take(self, rows: NDArray[np.bool_]) -> Whitened:
+        """The hypotheses of a mask."""
+        kept = ("of", "log_y", "whiten", "unit", "dof", "prior_squares")
+        return replace(self, **{name: getattr(self, name)[rows] for name in kept})
+
+    def residuals(self, z: Array) -> tuple[Array, Array]:
+        """Whitened residuals [k, s, m] at z [k, s, d], and their derivatives [k, s, d, m]."""
+        k, s, d = z.shape
+        steps = STEP * np.concatenate([np.zeros((1, d)), np.eye(d), -np.eye(d)])
+        ends = (z[:, :, None] + steps).reshape(-1, d)
+        shape = self.log_shape(ends, np.repeat(self.of, s * len(steps))).reshape(k, s, len(steps), -1)
+        moved = (shape[:, :, 1 + d :] - shape[:, :, 1 : 1 + d]) / (2.0 * STEP)
+        white = self._white(np.concatenate([self.log_y[:, None] - shape[:, :, :1], moved], axis=2))
+        return white[:, :, 0], white[:, :, 1:]
+
+    def _white(self, values: Array) -> Array:
+        """Values [k, s, n, m] without their correlation, and without a free level."""
+        k, s, n, m = values.shape
+        white = values.reshape(k, s * n, m) @ self.whiten.swapaxes(1, 2)
+        if self.free_level:
+            white = white - (white @ self.unit) * self.unit.swapaxes(1, 2)
+        return np.asarray(white.reshape(k, s, n, m))
+
+    def height(self, z: Array, residual: Array) -> Array:
+        """Minus the log density [k, s] up to a constant."""
+        squares = np.sum(residual**2, axis=-1) + self.prior_squares
+        return np.asarray(0.5 * self.dof * np.log(squares) + 0.5 * np.sum(z**2, axis=-1))
+
+    def curvature(self, z: Array, residual: Array, slopes: Array) -> tuple[Array, Array]:
+        """Gauss-Newton curvature [k, s, d, d] and gradient [k, s, d].
+
+        A coordinate on which the losses do not depend has no gradient, so that it keeps its value.
+        """
+        scale = self.dof / (np.sum(residual**2, axis=-1) + self.prior_squares)
+        gradient = scale[..., None] * (slopes @ residual[..., None])[..., 0] + z * slopes.any(axis=-1)
+        return scale[..., None, None] * slopes @ slopes.swapaxes(-1, -2) + np.eye(z.shape[-1]), gradient
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModeSearch:
+    """A search for modes of one set of points under discrepancies ``given`` [k], from ``begin`` [k, s, d]."""
+
+    points: AveragedPoints
+    given: Sequence[Conditioned]
     level: float | None
+    begin: Array
 
     @property
     def dof(self) -> float:
         """Degrees of freedom of the noise."""
         return self.points.dof + len(self.points.log_y) - (1.0 if self.level is None else 0.0)
 
-    def residuals(self, z: Array) -> Array:
-        """Whitened residuals [k, ..., m] at z [k, ..., d]."""
-        m, d = len(self.points.log_y), z.shape[-1]
-        shape = self.log_shape(z.reshape(-1, d)).reshape(len(z), -1, m)
-        white = (self.points.log_y - shape - (self.level or 0.0)) @ self.whiten.swapaxes(1, 2)
-        if self.level is None:
-            white = white - (white @ self.unit) * self.unit.swapaxes(1, 2)
-        return np.asarray(white.reshape(*z.shape[:-1], m))
-
-    def height(self, z: Array, residual: Array) -> Array:
-        """Minus the log density [k, ...] up to a constant."""
-        squares = np.sum(residual**2, axis=-1) + self.points.prior_squares
-        return np.asarray(0.5 * self.dof * np.log(squares) + 0.5 * np.sum(z**2, axis=-1))
-
-    def curvature(self, z: Array, residual: Array) -> tuple[Array, Array]:
-        """Gauss-Newton curvature [k, s, d, d] and gradient [k, s, d].
-
-        A coordinate on which the losses do not depend has no gradient, so that it keeps its value.
-        """
-        d = z.shape[-1]
-        steps = STEP * np.concatenate([np.eye(d), -np.eye(d)])
-        ends = self.residuals(z[:, :, None] + steps)
-        slopes = (ends[:, :, :d] - ends[:, :, d:]) / (2.0 * STEP)
-        scale = self.dof / (np.sum(residual**2, axis=-1) + self.points.prior_squares)
-        gradient = scale[..., None] * (slopes @ residual[..., None])[..., 0] + z * slopes.any(axis=-1)
-        return scale[..., None, None] * slopes @ slopes.swapaxes(-1, -2) + np.eye(d), gradient
-
 
 def find_modes(
-    log_shape: Callable[[Array], Array],
-    points: AveragedPoints,
-    given: Sequence[Conditioned],
-    level: float | None,
-    begin: Array,
-) -> list[Proposal]:
-    """The highest mode under each discrepancy ``given`` [k], from ``begin`` [k, s, d], as proposals.
+    log_shape: Callable[[Array, NDArray[np.intp]], Array], searches: Sequence[ModeSearch]
+) -> list[list[Proposal]]:
+    """The highest mode of each search under each of its discrepancies, as proposals.
 
-    ``log_shape(z)`` is ln L [s, m] up to the level. Modes of little evidence are left out.
+    All searches take their steps together, as a step costs the same for one as for many. ``log_shape(z, of)``
+    is ln L [n, m] up to the level at z [n, d] for the points of the searches ``of`` [n]; m is the number of
+    the largest set of points. Modes of little evidence are left out.
     """
-    whitened = Whitened(
+    whitened = _whitened(log_shape, searches)
+    z, cost = _descend(whitened, np.concatenate([search.begin for search in searches]))
+    of, best, rows = whitened.of, np.argmin(cost, axis=1), np.arange(len(cost))
+    modes, cost = z[rows, best], cost[rows, best]
+    curved = whitened.curvature(modes[:, None], *whitened.residuals(modes[:, None]))[0][:, 0]
+    volume = 0.5 * np.linalg.slogdet(curved)[1]
+    prior = np.array([part.discrepancy.log_prior - part.log_det for s in searches for part in s.given])
+    evidence = prior - cost - volume
+    keep = [evidence > evidence[of == i].max() - NEGLIGIBLE for i in range(len(searches))]
+    return [
+        [around(modes[row], np.linalg.inv(curved[row])) for row in np.flatnonzero((of == i) & kept)]
+        for i, kept in enumerate(keep)
+    ]
+
+
+def _whitened(
+    log_shape: Callable[[Array, NDArray[np.intp]], Array], searches: Sequence[ModeSearch]
+) -> Whitened:
+    """The points of all searches under all of their discrepancies, filled up to the largest set of points."""
+    n = [len(search.given) for search in searches]
+    m = max(len(search.points.log_y) for search in searches)
+    log_y, whiten, unit = np.zeros((sum(n), 1, m)), np.zeros((sum(n), m, m)), np.zeros((sum(n), m, 1))
+    pairs = [(search, part) for search in searches for part in search.given]
+    for row, (search, part) in enumerate(pairs):
+        here = len(search.points.log_y)
+        log_y[row, 0, :here] = search.points.log_y - (search.level or 0.0)
+        whiten[row, :here, :here] = part.whiten
+        unit[row, :here, 0] = part.ones / np.sqrt(part.weight)
+    return Whitened(
         log_shape=log_shape,
-        points=points,
-        whiten=np.stack([part.whiten for part in given]),
-        unit=np.stack([part.ones / np.sqrt(part.weight) for part in given])[..., None],
-        level=level,
+        of=np.repeat(np.arange(len(searches)), n),
+        log_y=log_y,
+        whiten=whiten,
+        unit=unit,
+        dof=np.repeat([search.dof for search in searches], n)[:, None],
+        prior_squares=np.repeat([search.points.prior_squares for search in searches], n)[:, None],
+        free_level=searches[0].level is None,
     )
-    z, cost = _descend(whitened, begin)
-    best = np.argmin(cost, axis=1)
-    rows = np.arange(len(best))
-    modes = z[rows, best]
-    curved, _ = whitened.curvature(modes[:, None], whitened.residuals(modes[:, None]))
-    evidence = np.array([part.discrepancy.log_prior - part.log_det for part in given]) - cost[rows, best]
-    evidence -= 0.5 * np.linalg.slogdet(curved[:, 0])[1]
-    keep = np.flatnonzero(evidence > evidence.max() - NEGLIGIBLE)
-    return [around(modes[i], np.linalg.inv(curved[i, 0])) for i in keep]
 
 
-def _descend(whitened: Whitened, z: Array) -> tuple[Array, Array]:
-    """Local minima z [k, s, d] of the height, and the heights [k, s]."""
-    residual, damping = whitened.residuals(z), np.full(z.shape[:2], 1e-2)
-    cost, done = whitened.height(z, residual), np.zeros(z.shape[:2], dtype=bool)
-    better = ~done
+def _descend(whitened: Whitened, begin: Array) -> tuple[Array, Array]:
+    """Local minima z [k, s, d] of the height, and the heights [k, s]; a search ends with its last start."""
+    z, (residual, slopes) = begin, whitened.residuals(begin)
+    cost, damping = whitened.height(z, residual), np.full(z.shape[:2], 1e-2)
+    ends, heights, open_ = np.empty(z.shape), np.empty(z.shape[:2]), np.arange(len(z))
+    done = np.zeros(z.shape[:2], dtype=bool)
     for _ in range(ROUNDS):
-        if better.any():
-            curved, gradient = whitened.curvature(z, residual)
+        curved, gradient = whitened.curvature(z, residual, slopes)
         damped = curved * (1.0 + damping[..., None, None] * np.eye(z.shape[-1]))
         trial = np.clip(z - np.linalg.solve(damped, gradient[..., None])[..., 0], -FURTHEST, FURTHEST)
-        moved = whitened.residuals(trial)
+        moved, moved_slopes = whitened.residuals(trial)
         height = whitened.height(trial, moved)
         better = height < cost
         done = (better & (cost - height < CONVERGED)) | (~better & (done | (damping > STUCK)))
         z, residual = np.where(better[..., None], trial, z), np.where(better[..., None], moved, residual)
+        slopes = np.where(better[..., None, None], moved_slopes, slopes)
         cost, damping = np.where(better, height, cost), np.where(better, damping / 8.0, damping * 8.0)
-        if done.all():
+        rest = np.isin(whitened.of, whitened.of[~done.all(axis=1)])
+        ends[open_[~rest]], heights[open_[~rest]] = z[~rest], cost[~rest]
+        if rest.all():
+            continue
+        open_, z, cost, damping, done = open_[rest], z[rest], cost[rest], damping[rest], done[rest]
+        residual, slopes, whitened = residual[rest], slopes[rest], whitened.take(rest)
+        if not len(open_):
             break
-    return z, cost
+    ends[open_], heights[open_] = z, cost
+    return ends, heights

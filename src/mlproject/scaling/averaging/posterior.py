@@ -9,14 +9,15 @@ samples start there too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from mlproject.scaling.averaging.averaged_points import AveragedPoints
+from mlproject.scaling.averaging.averaged_points import AveragedPoints, average_repeats
 from mlproject.scaling.averaging.discrepancy import (
     Conditioned,
     condition,
@@ -27,12 +28,14 @@ from mlproject.scaling.averaging.discrepancy import (
 )
 from mlproject.scaling.averaging.importance_sampling import (
     ENOUGH,
+    Proposal,
     effective_size,
     first_samples,
     log_sum,
     sample,
 )
-from mlproject.scaling.averaging.modes import find_modes
+from mlproject.scaling.averaging.modes import ModeSearch, find_modes
+from mlproject.scaling.fitting.points import Points
 from mlproject.scaling.laws.law import Array, ScalingLaw, Span
 
 LEVEL_WIDTH = 1.3  # ln of the prior width of an unknown level, relative to one fixed by a ceiling
@@ -122,41 +125,101 @@ class Posterior:
         return means, within / n + self.points.shared, run / n
 
 
-def posterior(
-    law: ScalingLaw,
-    points: AveragedPoints,
-    given: list[Conditioned],
-    ceiling: float | None,
-    enough: float = ENOUGH,
-) -> Posterior:
-    """Sample the posterior of a law to an effective size; ``ceiling`` is a known scaled uninformed loss."""
-    level = float(np.log(ceiling)) if ceiling is not None and law.ceiling is not None else None
-    span = span_of(points)
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What posteriors are conditioned on: points under every discrepancy, and a known scaled ceiling.
 
-    def log_shape(z: Array) -> Array:
-        return log_mean(law, _parameters(law, z, span), points.log_x)
+    ``enough`` is the effective size that a posterior is sampled to.
+    """
 
+    points: AveragedPoints
+    given: list[Conditioned]
+    ceiling: float | None
+    enough: float = ENOUGH
+
+    def level(self, law: ScalingLaw) -> float | None:
+        """The level that the ceiling fixes under a law; None where it is free."""
+        return float(np.log(self.ceiling)) if self.ceiling is not None and law.ceiling is not None else None
+
+    def likelihood(self, law: ScalingLaw, z: Array) -> Array:
+        """ln p(points, discrepancy | z) [s, h] of a law at standard normal numbers z [s, d]."""
+        shape = log_mean(law, _parameters(law, z, span_of(self.points)), self.points.log_x)
+        return log_likelihood(self.points, self.given, shape, self.level(law))
+
+    def same(self, other: Target) -> bool:
+        """Whether both have the same points, noise, ceiling and size of samples."""
+        if (self.ceiling, self.enough) != (other.ceiling, other.enough):
+            return False
+        names = (field.name for field in fields(AveragedPoints))
+        return all(np.array_equal(getattr(self.points, n), getattr(other.points, n)) for n in names)
+
+
+def target_of(points: Points, enough: float = ENOUGH) -> Target:
+    """Checked points, averaged at repeated scales, under every discrepancy."""
+    averaged = average_repeats(points)
+    return Target(
+        points=averaged,
+        given=[condition(averaged, discrepancy) for discrepancy in discrepancies(averaged)],
+        ceiling=None if points.ceiling is None else points.ceiling / points.loss_unit,
+        enough=enough,
+    )
+
+
+def posteriors(law: ScalingLaw, targets: Sequence[Target]) -> list[Posterior]:
+    """Sample the posterior of a law for each target to its effective size.
+
+    The modes of all targets are sought together (``find_modes``).
+    """
     first = first_samples(law.n_prior)
-    plausible = _parameters(law, first, span)
-    score = log_likelihood(points, given, log_mean(law, plausible, points.log_x), level)
-    floorless = plausible[:, law.names.index("E")] == 0.0 if "E" in law.names else None
+    scores = [target.likelihood(law, first) for target in targets]
+    searches = [_search(law, target, first, score) for target, score in zip(targets, scores, strict=True)]
+    starts = find_modes(_shapes_of(law, targets), searches)
+    return [_sampled(law, *each, first) for each in zip(targets, scores, starts, strict=True)]
+
+
+def _search(law: ScalingLaw, target: Target, first: Array, score: Array) -> ModeSearch:
+    """The search for modes from the best of the first samples, without a smooth discrepancy."""
+    floorless = None
+    if "E" in law.names:
+        plausible = _parameters(law, first, span_of(target.points))
+        floorless = plausible[:, law.names.index("E")] == 0.0
     begin = [
         (part, _best(first[rows], score[rows, h]))
-        for h, part in enumerate(given)
+        for h, part in enumerate(target.given)
         if part.discrepancy.drift == 0.0
         for rows in _branches(floorless, len(first))
     ]
-    parts, best = [part for part, _ in begin], np.stack([rows for _, rows in begin])
-    starts = find_modes(log_shape, points, parts, level, best)
-    z, log_weight = sample(
-        lambda at: log_likelihood(points, given, log_shape(at), level), first, score, starts, enough
+    return ModeSearch(
+        points=target.points,
+        given=[part for part, _ in begin],
+        level=target.level(law),
+        begin=np.stack([rows for _, rows in begin]),
     )
-    log_evidence, theta = float(log_sum(log_weight.ravel(), axis=0)), _parameters(law, z, span)
+
+
+def _shapes_of(law: ScalingLaw, targets: Sequence[Target]) -> Callable[[Array, NDArray[np.intp]], Array]:
+    """ln L [n, m] at z [n, d] at the scales of the targets ``of`` [n]; the last is repeated up to m."""
+    m = max(len(target.points.log_x) for target in targets)
+    rows = [np.minimum(np.arange(m), len(target.points.log_x) - 1) for target in targets]
+    log_x = np.stack([target.points.log_x[row] for target, row in zip(targets, rows, strict=True)])
+    low, high = log_x.min(axis=1), log_x.max(axis=1)
+
+    def log_shape(z: Array, of: NDArray[np.intp]) -> Array:
+        return log_mean(law, _parameters(law, z, Span(low=low[of], high=high[of])), log_x[of])
+
+    return log_shape
+
+
+def _sampled(
+    law: ScalingLaw, target: Target, score: Array, starts: list[Proposal], first: Array
+) -> Posterior:
+    z, log_weight = sample(partial(target.likelihood, law), first, score, starts, target.enough)
+    log_evidence, level = float(log_sum(log_weight.ravel(), axis=0)), target.level(law)
     return Posterior(
         law=law,
-        points=points,
-        given=given,
-        theta=theta,
+        points=target.points,
+        given=target.given,
+        theta=_parameters(law, z, span_of(target.points)),
         weights=np.exp(log_weight - log_evidence),
         level=level,
         log_evidence=log_evidence - (0.0 if level is None else LEVEL_WIDTH),
@@ -173,11 +236,6 @@ def _shuffled_t(dof: float, n: int) -> Array:
 def span_of(points: AveragedPoints) -> Span:
     """The range of the scales of the points."""
     return Span(low=points.log_x.min(axis=0), high=points.log_x.max(axis=0))
-
-
-def condition_all(points: AveragedPoints) -> list[Conditioned]:
-    """The points under every discrepancy."""
-    return [condition(points, discrepancy) for discrepancy in discrepancies(points)]
 
 
 def log_mean(law: ScalingLaw, theta: Array, log_x: Array) -> Array:

@@ -9,13 +9,14 @@ Sources: Dawid 1984 (J. R. Statist. Soc. A 147, 278), prequential scoring; Tashm
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from mlproject.scaling.averaging.averaged_points import AveragedPoints, average_repeats
-from mlproject.scaling.averaging.posterior import Posterior, condition_all, posterior
+from mlproject.scaling.averaging.averaged_points import AveragedPoints
+from mlproject.scaling.averaging.posterior import Posterior, Target, target_of
 from mlproject.scaling.fitting.points import Points
 from mlproject.scaling.laws.law import Array, ScalingLaw
 
@@ -52,6 +53,11 @@ def prior_weights(
     return {name: value / sum(raw.values()) for name, value in raw.items()}
 
 
+def scores_count(points: AveragedPoints) -> bool:
+    """Whether weights depend on rolling-origin scores, which else only rank the laws."""
+    return not points.noise_known or points.log_x.shape[1] > 1
+
+
 def weigh(prior: Array, scores: Array | None, evidence: Array, points: AveragedPoints) -> Array:
     """Weights [laws] from prior weights, rolling-origin scores and log evidence, each where it is reliable.
 
@@ -66,7 +72,7 @@ def weigh(prior: Array, scores: Array | None, evidence: Array, points: AveragedP
     share = max(few, TEMPERED) if joint else 1.0 if points.noise_known else few
     base = np.log(prior) + share * (evidence - evidence.max())
     unscored = np.exp(base - special.logsumexp(base))
-    if scores is None or (points.noise_known and not joint):
+    if scores is None or not scores_count(points):
         return np.asarray(unscored)
     scored = base + scores
     return np.asarray(
@@ -96,19 +102,30 @@ def admits(evidence: float, others: Sequence[float], n_points: int) -> bool:
     return n_points >= LEAST_SCALES and evidence > max(others) + LEAST_EVIDENCE
 
 
-def rolling_scores(points: Points, members: Mapping[str, ScalingLaw]) -> tuple[dict[str, float], int]:
-    """Mean log predictive density of held-out losses summed over cuts, per law, and the number of cuts."""
-    scores, n_cuts = dict.fromkeys(members, 0.0), 0
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """Points up to a size, and scaled scales ``at`` and log losses ``observed`` of the next larger ones."""
+
+    target: Target
+    at: Array
+    observed: Array
+
+    def score(self, post: Posterior) -> float:
+        """Mean over the held-out losses of the log density of one new run under the posterior of a law."""
+        means, spread, run, _ = post.predict(self.at, COMPONENTS)
+        variance = spread + run[:, None]
+        density = np.exp(-0.5 * (self.observed - means) ** 2 / variance) / np.sqrt(2.0 * np.pi * variance)
+        return float(np.mean(np.log(density.mean(axis=0) + 1e-12)))
+
+
+def rolling_cuts(points: Points) -> list[Cut]:
+    """The cuts by which laws are scored: none where too few scales are left."""
+    made = []
     for rows, held in cuts(points):
         part = points.take(rows)
-        averaged = average_repeats(part)
-        given = condition_all(averaged)
-        ceiling = None if part.ceiling is None else part.ceiling / part.loss_unit
-        at, observed = part.scaled(points.x[held]), np.log(points.y[held] / part.loss_unit)
-        for name, law in members.items():
-            scores[name] += log_density(posterior(law, averaged, given, ceiling, ENOUGH), at, observed)
-        n_cuts += 1
-    return scores, n_cuts
+        observed = np.log(points.y[held] / part.loss_unit)
+        made.append(Cut(target=target_of(part, ENOUGH), at=part.scaled(points.x[held]), observed=observed))
+    return made
 
 
 def cuts(points: Points) -> list[tuple[NDArray[np.bool_], NDArray[np.intp]]]:
@@ -129,11 +146,3 @@ def cuts(points: Points) -> list[tuple[NDArray[np.bool_], NDArray[np.intp]]]:
         keep = np.unique(np.linspace(0, len(held) - 1, MOST_SCORED).astype(int))
         splits.append((rows, held[keep]))
     return splits
-
-
-def log_density(post: Posterior, at: Array, observed: Array) -> float:
-    """Mean over held-out losses of the log density of one new run."""
-    means, spread, run, _ = post.predict(at, COMPONENTS)
-    variance = spread + run[:, None]
-    density = np.exp(-0.5 * (observed - means) ** 2 / variance) / np.sqrt(2.0 * np.pi * variance)
-    return float(np.mean(np.log(density.mean(axis=0) + 1e-12)))

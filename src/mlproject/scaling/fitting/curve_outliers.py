@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from mlproject.scaling.fitting.least_squares import LeastSquares, one_thread, refine, solve
+from mlproject.scaling.fitting.grid_search import search, solve
+from mlproject.scaling.fitting.least_squares import LeastSquares, one_thread, refine
 from mlproject.scaling.fitting.points import Points
 from mlproject.scaling.laws.bounded import BOUNDED
 from mlproject.scaling.laws.broken import BNSL1
@@ -29,7 +30,7 @@ LEAST_DOF = 3  # residuals beyond the parameters of a law from which on it can j
 MOST_SHARE = 0.1  # of the runs: more are no outliers but another regime
 LEAST_SD = 1e-4  # relative noise below which no run is judged
 SEARCHED = 100  # runs up to which each fit without one of them is searched from the start
-ROUNDS = 30  # of refinement from the fit to all runs
+ROUNDS = 30  # of refinement of these fits
 ENOUGH = 20  # residuals from which on their median gives the noise, so that a second outlier does not count
 MEDIAN_EFFICIENCY = 0.4  # of the median absolute deviation, relative to the standard deviation
 AGREEMENT = 5.0  # times the usual distance to the nearest other run at the same scale
@@ -83,7 +84,7 @@ def _from_law(problem: LeastSquares, rows: NDArray[np.intp], least: float) -> Ar
     others = problem.repeat(len(rows))
     others = others.of(others.y, others.weights * (rows[:, None] != np.arange(m)))
     theta = refine(others, np.repeat(solve(problem)[:1], len(rows), axis=0), rounds=ROUNDS)
-    searched = solve(others) if m <= SEARCHED else theta
+    searched = refine(others, search(others, problem.law.grid()), rounds=ROUNDS) if m <= SEARCHED else theta
     theta = np.where((others.cost(searched) < others.cost(theta))[:, None], searched, theta)
     residual = others.residuals(theta).real
     slopes = others.jacobian(theta)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mlproject.errors import BadInput
+from mlproject.scaling.fitting.grid_search import refit, solve
 from mlproject.scaling.fitting.intervals import (
     Estimate,
     Noise,
@@ -22,12 +23,7 @@ from mlproject.scaling.fitting.intervals import (
     parameter_influence,
     widen_amplitudes,
 )
-from mlproject.scaling.fitting.least_squares import (
-    LeastSquares,
-    one_thread,
-    refit,
-    solve,
-)
+from mlproject.scaling.fitting.least_squares import LeastSquares, one_thread
 from mlproject.scaling.fitting.points import (
     Points,
     Prediction,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlproject.scaling.fitting.least_squares import LeastSquares, refine, solve
+from mlproject.scaling.fitting.grid_search import solve
+from mlproject.scaling.fitting.least_squares import LeastSquares, refine
 from mlproject.scaling.laws.law import Array
 
 EFFICIENT = 1.345  # limit of Huber's loss in robust deviations: 95 % efficiency for Gaussian residuals

@@ -30,6 +30,7 @@ from mlproject.scaling.laws.law import (
     floor_share,
     joint_exponents,
     location,
+    logistic,
     plausible_exponent,
     plausible_place,
     plausible_share,
@@ -63,15 +64,15 @@ def _newton(w: Values, log_h: Values, power: Values) -> Values:
 
 def m4_basis(shape: Values, log_x: Array) -> Values:
     """1 - t, t for shapes alpha, ln xc, ln a."""
-    log_h = -shape[:, :1] * (log_x[:, 0] - shape[:, 1:2])
+    log_h = -shape[:, :1] * (log_x[..., 0] - shape[:, 1:2])
     t = np.exp(log_informed(log_h, np.exp(shape[:, 2:3])))
     return np.stack([1.0 - t, t], axis=-1)
 
 
 def bounded_basis(shape: Values, log_x: Array) -> Values:
     """1 - t, t for shapes alpha, ln xc."""
-    w = -shape[:, :1] * (log_x[:, 0] - shape[:, 1:2])
-    return np.stack([np.exp(-softplus(w)), np.exp(-softplus(-w))], axis=-1)
+    w = -shape[:, :1] * (log_x[..., 0] - shape[:, 1:2])
+    return np.stack([logistic(-w), logistic(w)], axis=-1)
 
 
 def _bounded_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Array]:
@@ -89,13 +90,13 @@ def _m4_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Arra
 
 
 def _bounded_prior(z: Array, span: Span) -> Array:
-    middle = plausible_place(z[:, 1], span.low[0] - 2.0, span.high[0] + 2.0)
+    middle = plausible_place(z[:, 1], span.low[..., 0] - 2.0, span.high[..., 0] + 2.0)
     share = plausible_share(z[:, 2])
     return np.stack([plausible_exponent(z[:, 0], 0.6), middle, share, np.ones(len(z))], axis=1)
 
 
 def _m4_prior(z: Array, span: Span) -> Array:
-    middle = plausible_place(z[:, 1], span.low[0] - 2.0, span.high[0] + 2.0)
+    middle = plausible_place(z[:, 1], span.low[..., 0] - 2.0, span.high[..., 0] + 2.0)
     share = plausible_share(z[:, 2] - 0.7)
     return np.stack([plausible_exponent(z[:, 0], 0.6), middle, 0.7 * z[:, 3], share, np.ones(len(z))], axis=1)
 
@@ -133,7 +134,7 @@ M4 = ScalingLaw(
 def bounded_sum_basis(shape: Values, log_x: Array) -> Values:
     """1/(1+h), h/(1+h) with h = exp(ln_h) (r N^-alpha + (1 - r) D^-beta)."""
     log_h = log_mixture(shape[:, :1], shape[:, 1:2], shape[:, 2:3], log_x) + shape[:, 3:4]
-    return np.stack([np.exp(-softplus(log_h)), np.exp(-softplus(-log_h))], axis=-1)
+    return np.stack([logistic(-log_h), logistic(log_h)], axis=-1)
 
 
 def rosenfeld_basis(shape: Values, log_x: Array) -> Values:
@@ -174,7 +175,7 @@ def _rosenfeld_prior(z: Array, span: Span) -> Array:
 
 def overfitting_basis(shape: Values, log_x: Array) -> Values:
     """1/(1+h), h/(1+h) with ln h = ln_h + ln((1-q) (r N^-alpha + (1-r) T^-beta) + q N^gamma D^-delta)."""
-    log_n, log_t, log_d = log_x.T
+    log_n, log_t, log_d = np.moveaxis(log_x, -1, 0)
     alpha, beta, gamma, delta, logit_r, log_h, logit_q = (shape[:, i : i + 1] for i in range(7))
     log_share = -softplus(logit_q)
     terms = (
@@ -184,7 +185,7 @@ def overfitting_basis(shape: Values, log_x: Array) -> Values:
     )
     top = np.maximum(np.maximum(terms[0].real, terms[1].real), terms[2].real)
     level = log_h + top + np.log(sum(np.exp(term - top) for term in terms))
-    return np.stack([np.exp(-softplus(level)), np.exp(-softplus(-level))], axis=-1)
+    return np.stack([logistic(-level), logistic(level)], axis=-1)
 
 
 def _overfitting_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Array]:
@@ -212,7 +213,7 @@ def _overfitting_prior(z: Array, span: Span) -> Array:
     exponents = plausible_exponent(z[:, :4])
     places = np.stack([1.5 * z[:, 5], 2.0 * z[:, 6], 1.5 * z[:, 7] - 1.5], axis=1)
     shape, share = np.concatenate([exponents, places], axis=1), plausible_share(z[:, 4])
-    unexplained = overfitting_basis(shape, span.high[None])[:, 0, 1].real
+    unexplained = overfitting_basis(shape, span.high[..., None, :])[:, 0, 1].real
     floor = share * unexplained / (1.0 - share * (1.0 - unexplained))
     return np.concatenate([shape, floor[:, None], np.ones((len(z), 1))], axis=1)
 

@@ -35,7 +35,7 @@ LARGEST_LOG = 300.0  # a logarithm beyond it would overflow
 
 def log_broken(shape: Values, log_x: Array) -> Values:
     """ln of the broken power for shapes alpha, then (alpha after, ln d, ln f) for every break."""
-    u = log_x[:, 0]
+    u = log_x[..., 0]
     before, total = shape[:, :1], -shape[:, :1] * u
     for start in range(1, shape.shape[1], 3):
         after, place, width = (shape[:, start + i : start + i + 1] for i in range(3))
@@ -71,7 +71,7 @@ def _broken_power_units(theta: Array, log_unit: Array, loss_unit: float) -> dict
     return out
 
 
-def _break_prior(z: Array, low: float, high: float) -> list[Array]:
+def _break_prior(z: Array, low: Array | float, high: Array | float) -> list[Array]:
     return [
         plausible_exponent(z[:, 0], 0.3, 0.9),
         plausible_place(z[:, 1], low, high),
@@ -80,14 +80,17 @@ def _break_prior(z: Array, low: float, high: float) -> list[Array]:
 
 
 def _one_break(z: Array, span: Span) -> list[Array]:
-    return [plausible_exponent(z[:, 0], 0.3, 0.9), *_break_prior(z[:, 1:4], span.low[0], span.high[0])]
+    return [
+        plausible_exponent(z[:, 0], 0.3, 0.9),
+        *_break_prior(z[:, 1:4], span.low[..., 0], span.high[..., 0]),
+    ]
 
 
 def _two_breaks(z: Array, span: Span) -> list[Array]:
-    middle = 0.5 * (span.low[0] + span.high[0])
+    middle = 0.5 * (span.low[..., 0] + span.high[..., 0])
     first, second = (
-        _break_prior(z[:, 1:4], span.low[0], middle),
-        _break_prior(z[:, 4:7], middle, span.high[0]),
+        _break_prior(z[:, 1:4], span.low[..., 0], middle),
+        _break_prior(z[:, 4:7], middle, span.high[..., 0]),
     )
     return [plausible_exponent(z[:, 0], 0.3, 0.9), *first, *second]
 
@@ -97,7 +100,7 @@ def _broken_prior(breaks: Callable[[Array, Span], list[Array]]) -> Prior:
 
     def prior(z: Array, span: Span) -> Array:
         columns, share = breaks(z, span), plausible_share(z[:, -1])
-        log_last = log_broken(np.stack(columns, axis=1), span.high[None])[:, 0].real
+        log_last = log_broken(np.stack(columns, axis=1), span.high[..., None, :])[:, 0].real
         level = (1.0 - share) * np.exp(-np.maximum(log_last, -LARGEST_LOG))
         return np.stack([*columns, share, level], axis=1)
 

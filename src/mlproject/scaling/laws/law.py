@@ -33,7 +33,7 @@ Physical = Callable[[Array, Array, float], dict[str, Array]]
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """The observed range: smallest and largest logarithm of scaled x along each axis [axes]."""
+    """The observed range: smallest and largest logarithm of scaled x along each axis, [axes] or [s, axes]."""
 
     low: Array
     high: Array
@@ -59,6 +59,7 @@ class Shape:
 class ScalingLaw:
     """A law of one or more axes; ``basis(shape [g, q], log_x [m, axes])`` gives [g, m, amplitudes].
 
+    Scales and ranges may differ by row of the parameters: ``log_x`` [g, m, axes], ``span`` of [s, axes].
     ``physical(theta [g, q + amplitudes], log_unit [axes], loss_unit)`` gives parameters in the units of
     the data, by name. ``ceiling`` names the amplitude that a known uninformed loss fixes.
     ``prior(z [s, n_prior], span)`` turns standard normal numbers into parameters [s, q + amplitudes] up to
@@ -151,9 +152,11 @@ def joint_exponents(z: Array) -> Array:
 def _two_sided(z: Array, quantile: Callable[[Array], Array]) -> Array:
     """A positive quantity at normal numbers z, made negative with probability RISING, continuous in z."""
     u = special.ndtr(z)
-    falls = quantile(np.clip((u - RISING) / (1.0 - RISING), 1e-12, 1.0 - 1e-12))
-    rises = quantile(np.clip(1.0 - u / RISING, 1e-12, 1.0 - 1e-12))
-    return np.asarray(np.where(u >= RISING, falls, -rises))
+    falls = u >= RISING
+    size = quantile(
+        np.clip(np.where(falls, (u - RISING) / (1.0 - RISING), 1.0 - u / RISING), 1e-12, 1.0 - 1e-12)
+    )
+    return np.asarray(np.where(falls, size, -size))
 
 
 def plausible_share(z: Array) -> Array:
@@ -175,14 +178,23 @@ def floor_share(z: Array) -> Array:
     return np.asarray(np.clip((special.ndtr(z) - NO_FLOOR) / (1.0 - NO_FLOOR), 0.0, 1.0 - 1e-9))
 
 
-def plausible_place(z: Array, low: float, high: float) -> Array:
+def plausible_place(z: Array, low: Array | float, high: Array | float) -> Array:
     """Uniform on (low, high), along the logarithm of an axis."""
     return np.asarray(low + (high - low) * special.ndtr(z))
 
 
 def softplus(w: Values) -> Values:
     """ln(1 + e^w), without overflow for large w; accepts complex steps."""
-    positive = w.real > 0
-    small = np.exp(np.where(positive, -w, w))
-    log = np.log(1.0 + small) if np.iscomplexobj(w) else np.log1p(small)
-    return np.asarray(np.where(positive, w, 0.0) + log)
+    if np.iscomplexobj(w):
+        positive = w.real > 0
+        return np.asarray(np.where(positive, w, 0.0) + np.log(1.0 + np.exp(np.where(positive, -w, w))))
+    out = np.exp(-np.abs(w))
+    out += 1.0
+    np.log(out, out=out)
+    out += np.maximum(w, 0.0)
+    return out
+
+
+def logistic(w: Values) -> Values:
+    """1 / (1 + e^-w), without overflow; accepts complex steps."""
+    return np.exp(-softplus(-w)) if np.iscomplexobj(w) else special.expit(w)

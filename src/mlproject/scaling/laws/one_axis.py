@@ -33,7 +33,7 @@ from mlproject.scaling.laws.law import (
 
 def power_basis(shape: Values, log_x: Array) -> Values:
     """x^-alpha."""
-    return np.asarray(np.exp(-shape[:, :1] * log_x[:, 0])[..., None])
+    return np.asarray(np.exp(-shape[:, :1] * log_x[..., 0])[..., None])
 
 
 def floor_basis(shape: Values, log_x: Array) -> Values:
@@ -44,7 +44,7 @@ def floor_basis(shape: Values, log_x: Array) -> Values:
 def shifted_basis(shape: Values, log_x: Array) -> Values:
     """(x + x0)^-alpha, scaled so that its value at x = 1 is 1; x0 = exp(shape 1)."""
     x0 = np.exp(shape[:, 1:2])
-    shifted = (np.exp(log_x[:, 0]) + x0) / (1.0 + x0)
+    shifted = (np.exp(log_x[..., 0]) + x0) / (1.0 + x0)
     return np.exp(-shape[:, :1] * np.log(shifted))[..., None]
 
 
@@ -56,13 +56,13 @@ def zhai_basis(shape: Values, log_x: Array) -> Values:
 def m3_basis(shape: Values, log_x: Array) -> Values:
     """(1/x + g)^alpha, scaled so that its value at x = 1 is 1; g = exp(shape 1)."""
     g = np.exp(shape[:, 1:2])
-    return np.exp(shape[:, :1] * np.log((np.exp(-log_x[:, 0]) + g) / (1.0 + g)))[..., None]
+    return np.exp(shape[:, :1] * np.log((np.exp(-log_x[..., 0]) + g) / (1.0 + g)))[..., None]
 
 
 def log_linear_basis(shape: Values, log_x: Array) -> Values:
     """f ln(1 + (xc / x)^(1/f)) for shapes ln xc, ln f."""
     f = np.exp(shape[:, 1:2])
-    return np.asarray(f * softplus((shape[:, :1] - log_x[:, 0]) / f))[..., None]
+    return np.asarray(f * softplus((shape[:, :1] - log_x[..., 0]) / f))[..., None]
 
 
 def _power_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, Array]:
@@ -101,30 +101,30 @@ def _power_prior(z: Array, span: Span) -> Array:
 
 def _floor_prior(z: Array, span: Span) -> Array:
     alpha, share = plausible_exponent(z[:, 0]), plausible_share(z[:, 1])
-    return np.stack([alpha, share, (1.0 - share) * np.exp(alpha * span.high[0])], axis=1)
+    return np.stack([alpha, share, (1.0 - share) * np.exp(alpha * span.high[..., 0])], axis=1)
 
 
 def _shifted_prior(z: Array, span: Span) -> Array:
-    shift = plausible_place(z[:, 1], span.low[0] - 1.0, span.high[0] + 1.0)
+    shift = plausible_place(z[:, 1], span.low[..., 0] - 1.0, span.high[..., 0] + 1.0)
     return np.stack([plausible_exponent(z[:, 0], 0.5), shift, np.ones(len(z))], axis=1)
 
 
 def _zhai_prior(z: Array, span: Span) -> Array:
     alpha, shift, _ = _shifted_prior(z, span).T
     share = plausible_share(z[:, 2])
-    at_last = shifted_basis(np.stack([alpha, shift], axis=1), span.high[None])[:, 0, 0].real
+    at_last = shifted_basis(np.stack([alpha, shift], axis=1), span.high[..., None, :])[:, 0, 0].real
     return np.stack([alpha, shift, share, (1.0 - share) / at_last], axis=1)
 
 
 def _m3_prior(z: Array, span: Span) -> Array:
     """The bend lies inside the data, as breaks do: a bend beyond the data would bend every straight curve."""
-    log_g = -plausible_place(z[:, 1], span.low[0], span.high[0])
+    log_g = -plausible_place(z[:, 1], span.low[..., 0], span.high[..., 0])
     return np.stack([plausible_exponent(z[:, 0], 0.5), log_g, np.ones(len(z))], axis=1)
 
 
 def _log_linear_prior(z: Array, span: Span) -> Array:
     """The line ends between the last e-fold of the data and six e-folds beyond, abruptly or softly."""
-    log_xc = plausible_place(z[:, 0], span.high[0] - 1.0, span.high[0] + 6.0)
+    log_xc = plausible_place(z[:, 0], span.high[..., 0] - 1.0, span.high[..., 0] + 6.0)
     return np.stack([log_xc, np.log(0.3) + z[:, 1], np.ones(len(z))], axis=1)
 
 

@@ -74,8 +74,8 @@ def kaplan_basis(shape: Values, log_x: Array) -> Values:
 
 def log_mixture(n_power: Values, d_power: Values, logit: Values, log_x: Array) -> Values:
     """ln(r N^-n + (1 - r) D^-d)."""
-    first = -n_power * log_x[:, 0] - softplus(-logit)
-    second = -d_power * log_x[:, 1] - softplus(logit)
+    first = -n_power * log_x[..., 0] - softplus(-logit)
+    second = -d_power * log_x[..., 1] - softplus(logit)
     larger = first.real > second.real
     apart = np.where(larger, second - first, first - second)
     return np.asarray(np.where(larger, first, second) + np.log(1.0 + np.exp(apart)))
@@ -125,14 +125,14 @@ def _kaplan_units(theta: Array, log_unit: Array, loss_unit: float) -> dict[str, 
 def _separable_prior(z: Array, span: Span) -> Array:
     alpha, beta = joint_exponents(z[:, :2]).T
     share, split = floor_share(z[:, 2]), any_share(z[:, 3])
-    a = (1.0 - share) * split * np.exp(alpha * span.high[0])
-    b = (1.0 - share) * (1.0 - split) * np.exp(beta * span.high[1])
+    a = (1.0 - share) * split * np.exp(alpha * span.high[..., 0])
+    b = (1.0 - share) * (1.0 - split) * np.exp(beta * span.high[..., 1])
     return np.stack([alpha, beta, share, a, b], axis=1)
 
 
 def _interaction_prior(z: Array, span: Span) -> Array:
     theta, interaction = _separable_prior(z, span), any_share(z[:, 4])
-    corner = np.exp(theta[:, 0] * span.high[0] + theta[:, 1] * span.high[1])
+    corner = np.exp(theta[:, 0] * span.high[..., 0] + theta[:, 1] * span.high[..., 1])
     product = interaction * (1.0 - theta[:, 2]) * corner
     theta[:, 3:] *= (1.0 - interaction)[:, None]
     return np.concatenate([theta, product[:, None]], axis=1)
@@ -141,7 +141,7 @@ def _interaction_prior(z: Array, span: Span) -> Array:
 def _product_prior(z: Array, span: Span) -> Array:
     alpha, beta = joint_exponents(z[:, :2]).T
     share = any_share(z[:, 2])
-    k = (1.0 - share) * np.exp(alpha * span.high[0] + beta * span.high[1])
+    k = (1.0 - share) * np.exp(alpha * span.high[..., 0] + beta * span.high[..., 1])
     return np.stack([alpha, beta, share, k], axis=1)
 
 
@@ -153,7 +153,7 @@ def _coupled_prior(z: Array, span: Span) -> Array:
     alpha, beta = joint_exponents(z[:, :2]).T
     shape = np.stack([alpha, beta, 1.5 * z[:, 3], 0.7 * z[:, 4]], axis=1)
     share = floor_share(z[:, 2])
-    at_last = coupled_basis(shape, span.high[None])[:, 0, 1].real
+    at_last = coupled_basis(shape, span.high[..., None, :])[:, 0, 1].real
     return np.concatenate([shape, np.stack([share, (1.0 - share) / at_last], axis=1)], axis=1)
 
 
@@ -271,7 +271,7 @@ def _separable3_prior(z: Array, span: Span) -> Array:
 
 def _product3_prior(z: Array, span: Span) -> Array:
     powers, share = joint_exponents(z[:, :3]), floor_share(z[:, 3:4])
-    return np.concatenate([powers, share, (1.0 - share) * np.exp(powers @ span.high)[:, None]], axis=1)
+    return np.column_stack([powers, share, (1.0 - share[:, 0]) * np.exp(np.vecdot(powers, span.high))])
 
 
 SEPARABLE3 = ScalingLaw(
