@@ -18,11 +18,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mlproject.data.folder import scan
+from mlproject.data.folder import image_files
 from mlproject.data.image_set import UNLABELLED, ImageSet, Skipped, held_out_by_content, require_few_bad
 from mlproject.data.images import SAVE_NUMBERS, BadImage, decode, decode_map, orientation, read_bytes
 from mlproject.data.label_map_names import CLASSES, class_names, meant_for, missing_map, unread
-from mlproject.data.layout import SUFFIXES, printable, require_no_links
+from mlproject.data.layout import printable
+from mlproject.data.tree import FolderListing, leaving, left_out, walk
 from mlproject.errors import BadInput, DigestMismatch
 from mlproject.files import sha256
 
@@ -60,39 +61,38 @@ def load_label_maps(images: Path, label_maps: Path, *, max_bad: int = 0, ignore:
     """
     folder = Path(os.path.abspath(images.parent))
     images, label_maps = folder / images.name, folder / label_maps.name
-    files, skipped = scan(images)
-    folders = {label_maps / os.path.relpath(os.path.dirname(file.path), images) for file in files}
-    require_no_links(label_maps, folders)
-    maps = _map_files(label_maps)
-    meant = meant_for(os.path.relpath(path, label_maps) for path in maps.values())
+    listing, map_listing = walk(images), walk(label_maps)
+    maps = _map_files(map_listing)
+    meant = meant_for(maps.values())
     pairs, missing = [], []
-    for file in files:
-        stem = os.path.splitext(os.path.relpath(file.path, images))[0]
+    for file in image_files(images, listing):
+        stem = os.path.splitext(file.below)[0]
         if path := maps.pop(stem, None):
-            pairs.append(Pair(id=file.id, image=file.path, label_map=path, held_out=file.held_out))
+            label_map = map_listing.files[path]
+            pairs.append(Pair(id=file.id, image=file.path, label_map=label_map, held_out=file.held_out))
         else:
             reason = missing_map(stem, label_maps, meant)
             missing.append(Skipped(id=file.id, reason=reason, bad=True))
+    root = os.path.realpath(folder)
+    links = "; ".join(filter(None, (leaving(each, root) for each in (listing, map_listing))))
+    notes = [Skipped(id="(links)", reason=links)] if links else []
     return load_pairs(
         pairs,
         name=printable(folder.name),
         classes=class_names(folder),
-        source="folder of images and label maps, licence not stated",
+        source=f"folder of images and label maps, licence not stated{links and f'; {links}'}",
         max_bad=max_bad,
         ignore=ignore,
         missing=missing,
-        skipped=(*skipped, *unread(images, label_maps, len(maps))),
+        skipped=(*notes, *left_out(listing), *unread(images, label_maps, len(maps))),
     )
 
 
-def _map_files(folder: Path) -> dict[str, str]:
-    """Files of label maps by their paths without suffix below a folder: the PNG, else one to be refused."""
+def _map_files(listing: FolderListing) -> dict[str, str]:
+    """Paths of label maps by the same without suffix: the PNG, else one to be refused."""
     paths: dict[str, str] = {}
-    for above, _, names in os.walk(folder):
-        for name in sorted(names, key=lambda name: not name.casefold().endswith(".png")):
-            stem, suffix = os.path.splitext(os.path.join(above, name))
-            if suffix.casefold() in SUFFIXES and not name.startswith("."):
-                paths.setdefault(os.path.relpath(stem, folder), stem + suffix)
+    for path in sorted(listing.files, key=lambda path: (not path.casefold().endswith(".png"), path)):
+        paths.setdefault(os.path.splitext(path)[0], path)
     return paths
 
 
