@@ -92,6 +92,14 @@ def raise_on_signals() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
+def end_with_parent() -> None:
+    """Let a process that works for the one that started it end only with that one: it may hold its locks."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def end_on_signals() -> None:
     """Let a further signal end the process at once, in place of raising Stopped where Python is exiting."""
     stop_received()

@@ -37,6 +37,13 @@ UNESCAPED = re.compile(rf"(\A|;)(?={FORMULA})")
 ESCAPED = re.compile(rf"(\A|;)'(?={FORMULA})")
 
 
+def cache_folder() -> Path:
+    """The folder of stored features: ``MLPROJECT_CACHE``, else mlproject/features in the XDG cache."""
+    chosen = os.environ.get("MLPROJECT_CACHE")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(chosen) if chosen else cache / "mlproject" / "features"
+
+
 def write_atomic(path: Path, *parts: bytes | memoryview) -> None:
     """Write the parts of a content to ``path``; a reader sees the old file or the new one, never a part.
 

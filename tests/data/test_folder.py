@@ -9,6 +9,8 @@ from mlproject.errors import BadInput, DigestMismatch, WrongUse
 
 from .pictures import encoded, fill, picture
 
+NO_IMAGE = "not an image (none of PNG, JPEG, WEBP, BMP, GIF, TIFF)"
+
 
 def reasons(images):
     return {skipped.id: skipped.reason for skipped in images.skipped}
@@ -294,25 +296,61 @@ def test_a_folder_of_programs_does_not_make_class_folders_of_flat_images(tmp_pat
     assert load_images(str(fill(tmp_path, ["1.png", "@eaDir/1.png/SYNOPHOTO_THUMB_M.png"]))).ids == ("1.png",)
 
 
-@pytest.mark.parametrize("links", [["1.png", "2.png"], ["cat", "dog"]])
-def test_a_folder_of_links_says_that_links_are_not_followed(tmp_path, links):
-    target = fill(tmp_path / "real", ["1.png", "2.png", "cat/3.png", "dog/4.png"])
-    folder = tmp_path / "links"
-    folder.mkdir()
+@pytest.fixture
+def imagenet(tmp_path):
+    """A data set of two classes, and an empty folder beside it."""
+    (tmp_path / "subset" / "train").mkdir(parents=True)
+    return fill(tmp_path / "imagenet", ["cat/1.png", "cat/2.png", "dog/3.png", "dog/4.png"])
+
+
+@pytest.mark.parametrize("links", [["cat/1.png", "dog/3.png"], ["cat", "dog"]])
+def test_a_subset_made_of_links_is_that_of_copies_and_says_where_they_lead(tmp_path, imagenet, links):
+    subset = tmp_path / "subset"
     for name in links:
-        (folder / name).symlink_to(target / name)
-    with pytest.raises(BadInput) as refusal:
-        load_images(str(folder))
-    message = f"2 symbolic links in it (first: {links[0]}) are not followed; copy what they point to (cp -rL)"
-    assert message in str(refusal.value)
+        link = subset / "train" / name
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(os.path.relpath(imagenet / name, link.parent))
+    images, copies = load_images(str(subset)), shutil.copytree(subset, tmp_path / "copies")
+    n = 2 if links[0] == "cat/1.png" else 4
+    assert images.digest == load_images(str(copies)).digest
+    assert f"{n} of {n} files are links to {imagenet}" in images.source
+    assert reasons(images)["(links)"].startswith(f"{n} of {n} files are links")
+    np.testing.assert_array_equal(images.read(0), np.asarray(picture(0)))
 
 
 @pytest.mark.parametrize(("linked", "there"), [("train", "test"), ("Test", "Train"), ("val", "train")])
-def test_a_split_that_is_a_link_is_refused_and_not_left_out(tmp_path, linked, there):
+def test_a_split_may_be_a_link(tmp_path, linked, there):
     folder = fill(tmp_path / "in", [f"{there}/cat/1.png", f"{there}/dog/2.png"])
-    (folder / linked).symlink_to(fill(tmp_path / "out", ["cat/3.png"], first_seed=50))
-    with pytest.raises(BadInput, match=rf"in/{linked} is a symbolic link, not followed; .*cp -rL"):
-        load_images(str(folder))
+    (folder / linked).symlink_to(fill(tmp_path / "out", ["cat/3.png", "dog/4.png"], first_seed=50))
+    assert load_images(str(folder)).n_held_out == 2
+
+
+def test_links_that_loop_are_not_followed_and_links_to_links_end(tmp_path):
+    folder = fill(tmp_path / "in", ["cat/1.png", "dog/2.png"])
+    (folder / "cat" / "up").symlink_to("..")
+    (folder / "cat" / "itself").symlink_to("itself")
+    (folder / "dog" / "over").symlink_to(fill(tmp_path / "out", ["3.png"], first_seed=9))
+    (tmp_path / "out" / "back").symlink_to(folder)
+    for level in range(12):  # 2 to the power of 12 paths, if all were followed
+        (folder / "dog" / f"{level}").mkdir()
+        for name in "ab":
+            (folder / "dog" / f"{level}" / name).symlink_to(f"../{level + 1}")
+    fill(folder / "dog", ["12/4.png"], first_seed=20)
+    images = load_images(str(folder))
+    assert len(images) == 4
+    assert reasons(images)["cat/up"] == "link to a folder above it, not followed"
+    assert reasons(images)["dog/over/back"] == "link to a folder above it, not followed"
+    assert reasons(images)["(links)"] == "1 that lead nowhere"
+    assert any("listed 16 times" in reason for reason in reasons(images).values())
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "/dev/zero", "/proc/self/environ"])
+def test_a_link_to_what_is_no_picture_is_refused_or_passed_over(tmp_path, target):
+    fill(tmp_path, ["1.png"])
+    (tmp_path / "2.png").symlink_to(target)
+    images = load_images(str(tmp_path), max_bad=1)
+    assert images.ids == ("1.png",)
+    assert reasons(images)["2.png"] in ("not a plain file", NO_IMAGE)
 
 
 def test_a_class_named_like_a_held_out_split_and_a_class_without_usable_images_are_noted(tmp_path):
@@ -322,7 +360,7 @@ def test_a_class_named_like_a_held_out_split_and_a_class_without_usable_images_a
     images = load_images(str(tmp_path), max_bad=1)
     assert images.classes == ("cats", "dogs", "test")
     assert reasons(images) == {
-        "birds/4.png": "not an image (none of PNG, JPEG, WEBP, BMP, GIF, TIFF)",
+        "birds/4.png": NO_IMAGE,
         "(class birds)": "no class: none of its images can be used",
         "(test/)": "a class as it is, no split: there is no train/ beside it",
     }
@@ -344,19 +382,16 @@ def test_subfolders_that_all_classes_share_are_noted(tmp_path):
     assert reasons(images) == {"(subfolders cat, dog)": "no classes: 1/ and 2/ above them are"}
 
 
-def test_links_pipes_and_hidden_and_other_files_are_passed_over(tmp_path):
+def test_pipes_and_hidden_and_other_files_and_links_that_lead_nowhere_are_passed_over(tmp_path):
     folder = fill(tmp_path / "in", ["1.png", ".hidden.png", "._1.png"])
-    outside = fill(tmp_path / "out", ["secret.png"], first_seed=50)
-    (folder / "link.png").symlink_to(outside / "secret.png")
-    (folder / "loop").symlink_to(folder)
+    (folder / "link.png").symlink_to(tmp_path / "gone.png")
     os.mkfifo(folder / "pipe.png")
     (folder / "notes.TXT").touch()
     (folder / "nothing").mkdir()
     images = load_images(str(folder))
     assert images.ids == ("1.png",)
     assert reasons(images) == {
-        "link.png": "symbolic link, not followed",
-        "loop": "symbolic link, not followed",
+        "(links)": "1 that lead nowhere",
         "pipe.png": "not a plain file",
         "nothing/": "no images in it",
         ".*": "2 hidden",

@@ -66,8 +66,8 @@ def test_names_of_classes_come_from_a_file(folder):
         ),
         (lambda path: Image.new("I;16", (8, 6)).save(path), "mode I;16, not palette or 8-bit gray"),
         (
-            lambda path: path.rename(path.with_suffix(".x")) and path.symlink_to(path.with_suffix(".x")),
-            "link",
+            lambda path: path.unlink() or path.symlink_to("/dev/zero"),
+            "its label map train/5.png is missing in labels/",
         ),
         (lambda path: write(path, np.full((6, 8), 255, np.uint8)), "no pixel of its label map has a class"),
         (lambda path: path.unlink(), "its label map train/5.png is missing in labels/"),
@@ -163,12 +163,13 @@ def test_annotations_that_are_no_pictures_leave_a_folder_of_pictures(tmp_path, c
 
 
 @pytest.mark.parametrize("linked", ["images", "masks"])
-def test_a_folder_of_pictures_or_masks_that_is_a_link_says_that_links_are_not_followed(tmp_path, linked):
-    masks(tmp_path, [[[0, 1]], [[1, 0]]])
-    (tmp_path / linked).rename(tmp_path / "elsewhere")
-    (tmp_path / linked).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(BadInput, match=f"{linked} is a symbolic link, not followed"):
-        load_images(str(tmp_path))
+def test_a_folder_of_pictures_or_masks_may_be_a_link(tmp_path, linked):
+    masks(tmp_path / "in", [[[0, 1]], [[1, 0]]])
+    (tmp_path / "in" / linked).rename(tmp_path / "elsewhere")
+    (tmp_path / "in" / linked).symlink_to(tmp_path / "elsewhere")
+    images = load_images(str(tmp_path / "in"))
+    assert len(images) == 2
+    assert images.source.endswith(f"2 of 2 files are links to {tmp_path / 'elsewhere'}")
 
 
 HARD = [[[0, 255], [255, 0]], [[0, 0], [255, 255]], [[255, 255], [255, 255]], [[0, 255], [0, 0]]]
@@ -341,12 +342,12 @@ def test_a_list_of_classes_that_is_no_plain_text_file_is_refused_by_name(folder,
     assert "\n" not in str(refusal.value)
 
 
-def test_a_folder_of_label_maps_below_which_a_link_leads_out_is_refused(folder, tmp_path_factory):
-    elsewhere = tmp_path_factory.mktemp("elsewhere") / "train"
-    (folder / "labels" / "train").rename(elsewhere)
-    (folder / "labels" / "train").symlink_to(elsewhere)
-    with pytest.raises(BadInput, match=r"labels/train is a symbolic link, not followed; copy what it"):
-        load_images(str(folder))
+def test_folders_below_pictures_and_label_maps_may_be_links(folder, tmp_path_factory):
+    digest, elsewhere = load_images(str(folder)).digest, tmp_path_factory.mktemp("elsewhere")
+    for name in ("images", "labels"):
+        (folder / name / "train").rename(elsewhere / name)
+        (folder / name / "train").symlink_to(elsewhere / name)
+    assert load_images(str(folder)).digest == digest
 
 
 def test_the_data_folder_itself_may_be_a_link(folder, tmp_path_factory):

@@ -105,7 +105,8 @@ def _data() -> Iterator[Finding]:
 
 
 def _cache() -> Iterator[Finding]:
-    from mlproject.features import cache_folder, list_tables
+    from mlproject.features import list_tables
+    from mlproject.files import cache_folder
 
     root = cache_folder()
     there = next(p for p in (root, *root.parents) if p.exists())

@@ -51,8 +51,8 @@ def _delete(path: Path) -> None:
 
 
 def _half_written() -> Iterator[Leftover]:
-    from mlproject.features import cache_folder, unfinished_folder
-    from mlproject.files import abandoned_stubs
+    from mlproject.features import unfinished_folder
+    from mlproject.files import abandoned_stubs, cache_folder
     from mlproject.models import weights_folder
     from mlproject.tracking import lock_folder, tracking_uri
 
@@ -64,8 +64,8 @@ def _half_written() -> Iterator[Leftover]:
 
 def _cached() -> Iterator[Leftover]:
     """Damaged files of the cache; those of a folder that a process is filling are left alone."""
-    from mlproject.features import cache_folder, table_faults
-    from mlproject.files import try_locked
+    from mlproject.features import table_faults
+    from mlproject.files import cache_folder, try_locked
     from mlproject.regions import is_region_folder, region_faults
 
     for folder in sorted(path for path in cache_folder().glob("*") if path.is_dir()):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mlproject.data.embedded import load_embedded, load_scenes
@@ -19,8 +21,10 @@ from mlproject.data.image_set import (
 )
 from mlproject.data.label_map_names import find_label_map_folders
 from mlproject.data.label_maps import Ignore, load_label_maps
+from mlproject.data.manifest import Verify
 from mlproject.data.published import load_published, load_published_maps
 from mlproject.data.published_files import OWN_FILES
+from mlproject.data.tree import walk
 from mlproject.errors import BadInput, WrongUse, unknown
 
 __all__ = [
@@ -31,6 +35,7 @@ __all__ = [
     "Indices",
     "Skipped",
     "SplitIndices",
+    "Verify",
     "digest_of_pixels",
     "full_name",
     "load_images",
@@ -54,7 +59,14 @@ DATASETS: dict[str, Callable[[bool, int], ImageSet]] = {
 """Data sets by name; each is a function of whether it may be downloaded, and of ``max_bad``."""
 
 
-def load_images(spec: str, *, max_bad: int = 0, download: bool = False, ignore: Ignore = "255") -> ImageSet:
+def load_images(
+    spec: str,
+    *,
+    max_bad: int = 0,
+    download: bool = False,
+    ignore: Ignore = "255",
+    verify: Verify = "changed",
+) -> ImageSet:
     """The images that ``spec`` names: a set (``embedded``), a class of it (``embedded:sneaker``), a folder.
 
     A name wins over a folder of that name (say ``./mnist`` for the folder). ``max_bad`` is how many bad
@@ -81,7 +93,21 @@ def load_images(spec: str, *, max_bad: int = 0, download: bool = False, ignore: 
         return load_label_maps(*pair, max_bad=max_bad, ignore=ignore)
     _require_default(ignore, spec)
     _require_no_published_files(folder)
-    return load_folder(folder, max_bad=max_bad)
+    folder = Path(os.path.abspath(folder))  # reads go on after a change of directory
+    with _without_collector():
+        return load_folder(folder, walk(folder), max_bad=max_bad, verify=verify)
+
+
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Keep Python from looking for cycles among the objects of a million files again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _require_no_published_files(folder: Path) -> None:

@@ -1,46 +1,37 @@
 """A folder of images: flat, a folder per class, or either below ``train/`` and ``test/`` (and synonyms).
 
-The folder is listed once; the files listed then are the data set. Links are never followed, so that loops end
-and nothing outside the folder is read. In a folder without a split, the fifth of each class with the lowest
-content digests is held out: no shuffling, and adding files moves few images.
+The folder is listed once; the files listed then are the data set. In a folder without a split, the fifth of
+each class with the lowest content digests is held out: no shuffling, and adding files moves few images.
 """
 
 from __future__ import annotations
 
-import os
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mlproject.data.image_set import N_NAMED, ImageSet, Skipped, held_out_by_content, require_few_bad
-from mlproject.data.images import LINK, BadImage, check, decode, read_bytes
+from mlproject.data.encoded import Picture, make_image_set, read_rows
+from mlproject.data.image_set import N_NAMED, ImageSet, Skipped
+from mlproject.data.images import read_bytes
 from mlproject.data.label_map_names import require_no_label_maps
-from mlproject.data.layout import (
-    SUFFIXES,
-    find_splits,
-    holds_no_data,
-    natural,
-    printable,
-    require_distinct_classes,
-    split_of,
-)
-from mlproject.errors import BadInput, DigestMismatch
-from mlproject.files import sha256
+from mlproject.data.layout import find_splits, natural, printable, require_distinct_classes, split_of
+from mlproject.data.manifest import WHOLE, Row, Verify
+from mlproject.data.tree import FolderListing, leaving, left_out
+from mlproject.errors import BadInput
+
+FOLDER_SOURCE = "folder of images, licence not stated"
 
 
-@dataclass(frozen=True, kw_only=True)
-class ImageFile:
+class ImageFile(NamedTuple):
     """A file that may be an image. ``nested``: in a class folder; ``held_out`` is None without a split.
 
-    ``subfolder`` is the folder inside its class's in which it lies, empty where there is none.
+    ``path`` is real, ``below`` the path inside the folder, ``subfolder`` the folder inside its class's in
+    which it lies, empty where there is none.
     """
 
     path: str
+    below: str
     id: str
     class_name: str
     nested: bool
@@ -48,158 +39,130 @@ class ImageFile:
     held_out: bool | None
 
 
-@dataclass
-class _FolderListing:
-    """Entries seen so far; paths are relative to the folder. ``links`` are those to folders."""
+def image_files(folder: Path, listing: FolderListing) -> list[ImageFile]:
+    """Image files in natural order of their ids.
 
-    files: list[str] = field(default_factory=list)
-    folders: list[str] = field(default_factory=list)
-    links: list[str] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
-    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-
-
-def scan(folder: Path) -> tuple[list[ImageFile], list[Skipped]]:
-    """Image files in natural order of their ids, and the entries that were skipped.
-
-    Raises: BadInput when the folder cannot be read, has images at two levels, or two ids clash.
+    Raises: BadInput when the folder has images at two levels, or two ids clash.
     """
-    listing = _walk(folder)
     require_no_label_maps(folder, listing.files)
-    splits = find_splits(folder, listing.files, listing.links)
-    files = [file for path in listing.files if (file := _image_file(folder, path, splits))]
+    splits = find_splits(folder, listing.files)
+    parents: dict[str, tuple[str, bool, str, bool | None] | None] = {}
+    files = []
+    for path, real in listing.files.items():
+        parent = path.rpartition("/")[0]
+        if parent not in parents:
+            parents[parent] = _meaning(folder, parent, splits)
+        if meaning := parents[parent]:
+            files.append(ImageFile(real, path, printable(path), *meaning))
     if splits and len(files) < len(listing.files):
         where = f"(outside of {' and '.join(f'{name}/' for name in splits)})"
         listing.counts[where, "images, in no split"] = len(listing.files) - len(files)
-    _require_one_level(folder, files)
+    _require_one_level(folder, files, splits)
     _require_distinct(folder, files)
-    return sorted(files, key=lambda file: natural(file.id)), _skipped(listing)
+    return sorted(files, key=lambda file: natural(file.id))
 
 
-def _image_file(folder: Path, path: str, splits: dict[str, bool | None]) -> ImageFile | None:
-    """The file at a relative path, or None where it is in no split of a folder that has splits."""
-    top, _, below = path.partition("/")
-    if splits and (not below or top not in splits):
+def _meaning(
+    folder: Path, parent: str, splits: Mapping[str, bool | None]
+) -> tuple[str, bool, str, bool | None] | None:
+    """Class, whether in a folder of its own, subfolder and split of the files in a folder.
+
+    None where it is in no split of a folder that has splits.
+    """
+    top, _, below = parent.partition("/")
+    if splits and top not in splits:
         return None
-    class_name, nested, inside = (below if splits else path).partition("/")
-    return ImageFile(
-        path=os.path.join(folder, path),
-        id=printable(path),
-        class_name=printable(class_name if nested else folder.name),
-        nested=bool(nested),
-        subfolder=printable(inside.rpartition("/")[0].partition("/")[0]),
-        held_out=splits.get(top),
+    class_name, _, inside = (below if splits else parent).partition("/")
+    subfolder = printable(inside.partition("/")[0])
+    return printable(class_name or folder.name), bool(class_name), subfolder, splits.get(top)
+
+
+def _require_one_level(folder: Path, files: Iterable[ImageFile], splits: Mapping[str, bool | None]) -> None:
+    flat, nested = ([file for file in files if file.nested == deep] for deep in (False, True))
+    if not (flat and nested):
+        return
+    held = {file.held_out for file in flat}
+    if held == {True} and not any(file.held_out for file in nested):
+        (split,) = (name for name, is_held in splits.items() if is_held)
+        raise BadInput(
+            f"{folder / split} has {len(flat):,} images without class folders, and the training images have "
+            f"them: sort them into {split}/CLASS/{_truth(folder)}, or give a table of path, label and split "
+            "(data=FILE.csv)"
+        )
+    raise BadInput(
+        f"images lie both beside and inside class folders of {folder} ({flat[0].id}, {nested[0].id}); "
+        "use one folder a class, or none"
     )
 
 
-def _walk(folder: Path) -> _FolderListing:
-    listing = _FolderListing()
-    waiting = [""]
-    while waiting:
-        inside = waiting.pop()
-        try:
-            with os.scandir(os.path.join(folder, inside)) as entries:
-                for entry in sorted(entries, key=lambda entry: entry.name):
-                    _note(entry, f"{inside}{entry.name}", listing, waiting)
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise BadInput(f"cannot read the folder {os.path.join(folder, inside)!r}: {reason}") from error
-    return listing
-
-
-def _note(entry: os.DirEntry[str], path: str, listing: _FolderListing, waiting: list[str]) -> None:
-    suffix = os.path.splitext(entry.name)[1].casefold()
-    if entry.name.startswith("."):
-        listing.counts[".*", "hidden"] += 1
-    elif entry.is_symlink():
-        listing.skipped.append(Skipped(id=printable(path), reason=LINK))
-        listing.links += [path] if entry.is_dir() else []
-    elif entry.is_dir(follow_symlinks=False) and holds_no_data(entry.name):
-        listing.skipped.append(Skipped(id=printable(f"{path}/"), reason="folder of a program, no class"))
-    elif entry.is_dir(follow_symlinks=False):
-        waiting.append(f"{path}/")
-        listing.folders.append(f"{path}/")
-    elif not entry.is_file(follow_symlinks=False):
-        listing.skipped.append(Skipped(id=printable(path), reason="not a plain file"))
-    elif suffix in SUFFIXES:
-        listing.files.append(path)
-    else:
-        listing.counts[f"*{printable(suffix)}", "not named as images"] += 1
-
-
-def _require_one_level(folder: Path, files: Iterable[ImageFile]) -> None:
-    flat, nested = ([file.id for file in files if file.nested == deep] for deep in (False, True))
-    if flat and nested:
-        raise BadInput(
-            f"images lie both beside and inside class folders of {folder} ({flat[0]}, {nested[0]}); "
-            "use one folder a class, or none"
-        )
+def _truth(folder: Path) -> str:
+    """The files below a folder that seem to say the classes of held-out images."""
+    words = ("ground_truth", "ground-truth", "groundtruth", "val_solution", "val_annotations", "devkit")
+    there = [
+        path.name
+        for path in (*folder.glob("*"), *folder.glob("*/*.txt"), *folder.glob("*/data/*.txt"))
+        if any(word in path.name.casefold() for word in words)
+    ]
+    return f" as {' and '.join(sorted(map(printable, there))[:N_NAMED])} says" if there else ""
 
 
 def _require_distinct(folder: Path, files: Iterable[ImageFile]) -> None:
     """Ids that differ only in case or in how accents are composed name the same file on other disks."""
     first: dict[str, ImageFile] = {}
     for file in files:
-        other = first.setdefault(unicodedata.normalize("NFC", file.id.casefold()), file)
+        folded = file.id.casefold()
+        folded = folded if folded.isascii() else unicodedata.normalize("NFC", folded)
+        other = first.setdefault(folded, file)
         if other is not file:
             require_distinct_classes(folder, {each.class_name: each.id for each in (other, file)})
-            names = " and ".join(ascii(os.path.relpath(each.path, folder)) for each in (other, file))
+            names = " and ".join(ascii(each.below) for each in (other, file))
             raise BadInput(f"two images of {folder} have one name: {names}; rename one")
 
 
-def _skipped(listing: _FolderListing) -> list[Skipped]:
-    occupied = {file[: i + 1] for file in listing.files for i, c in enumerate(file) if c == "/"}
-    empty = [
-        Skipped(id=printable(path), reason="no images in it")
-        for path in listing.folders
-        if path not in occupied
-    ]
-    counted = [Skipped(id=where, reason=f"{n} {what}") for (where, what), n in sorted(listing.counts.items())]
-    return [*listing.skipped, *empty, *counted]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _CheckedFile:
-    """A file that was decoded as an image, and the digest of its bytes."""
-
-    file: ImageFile
-    digest: str
-
-
-def load_folder(folder: Path, *, max_bad: int = 0) -> ImageSet:
-    """The images of a folder, each opened and decoded once to know that it can be.
+def load_folder(
+    folder: Path, listing: FolderListing, *, max_bad: int = 0, verify: Verify = "changed"
+) -> ImageSet:
+    """The images of a folder, each opened and decoded at first sight to know that it can be.
 
     Duplicates (same bytes) are left out, the first in natural order stays; in two classes, all are bad.
 
-    Raises: BadInput for a missing or empty folder, names that clash, classes with nothing to train on, or
-    more than ``max_bad`` bad images; DigestMismatch from ``read`` for a file that changed since.
+    Raises: BadInput for an empty folder, names that clash, classes with nothing to train on, or more than
+    ``max_bad`` bad images; DigestMismatch from ``read`` for a file that changed since.
     """
-    folder = Path(os.path.abspath(folder))  # reads go on after a change of directory
-    files, skipped = scan(folder)
+    files = image_files(folder, listing)
     names = {file.class_name: file.id for file in reversed(files)}
     require_distinct_classes(folder, names)
-    images, refused = _check(files)
-    require_few_bad(folder, refused, len(files), max_bad)
-    if not images:
-        raise BadInput(f"no images in {folder} (PNG, JPEG, WEBP, BMP, GIF, TIFF){_why_none(skipped)}")
-    classes = tuple(sorted({image.file.class_name for image in images}, key=natural))
-    label_of = {name: label for label, name in enumerate(classes)}
-    labels = np.array([label_of[image.file.class_name] for image in images], np.int64)
-    digests = tuple(image.digest for image in images)
-    split = [image.file.held_out for image in images]
-    held_out = held_out_by_content(labels, digests) if None in split else np.array(split, np.bool_)
-    _require_training(folder, classes, labels, held_out)
-    return ImageSet(
-        name=printable(folder.name),
-        ids=tuple(image.file.id for image in images),
-        digests=digests,
-        labels=labels,
-        classes=classes,
-        held_out=held_out,
-        read=lambda index: _read_again(images[index]),
-        skipped=(*refused, *skipped, *_subfolders(files), *_doubtful(names, classes, files)),
-        source="folder of images, licence not stated",
+    if not files:
+        raise BadInput(f"no images in {folder} (PNG, JPEG, WEBP, BMP, GIF, TIFF){_why_none(listing)}")
+    rows = read_rows(
+        listing.root,
+        {file.path: listing.stamps[file.path] for file in files},
+        listed_at=listing.listed_at,
+        verify=verify,
+        index=_whole_file,
+        content=read_bytes,
     )
+    pictures = []
+    for file in files:
+        (row,) = rows[file.path]
+        held_out, path = file.held_out, file.path
+        pictures.append(Picture(file.id, file.class_name, held_out, path, 0, WHOLE, row.digest, row.reason))
+    links = leaving(listing, listing.root)
+    notes = [Skipped(id="(links)", reason=links)] if links else []
+    return make_image_set(
+        pictures,
+        where=folder,
+        place=listing.root,
+        name=printable(folder.name),
+        source=f"{FOLDER_SOURCE}{links and f'; {links}'}",
+        content=read_bytes,
+        max_bad=max_bad,
+        skipped=[*notes, *left_out(listing), *_subfolders(files), *_named_as_splits(files)],
+    )
+
+
+def _whole_file(path: str) -> list[Row]:
+    return [Row()]
 
 
 def _subfolders(files: Iterable[ImageFile]) -> Iterator[Skipped]:
@@ -214,76 +177,14 @@ def _subfolders(files: Iterable[ImageFile]) -> Iterator[Skipped]:
         yield Skipped(id=f"(subfolders {', '.join(shared)})", reason=f"no classes: {above} above them are")
 
 
-def _doubtful(names: Iterable[str], classes: Sequence[str], files: Iterable[ImageFile]) -> Iterator[Skipped]:
-    """A note on classes that lost all their images, and on those that are named like a held-out split."""
-    for name in names:
-        if name not in classes:
-            yield Skipped(id=f"(class {name})", reason="no class: none of its images can be used")
-    nested = {file.class_name for file in files if file.nested and file.held_out is None}
-    for name in sorted(nested.intersection(classes)):
+def _named_as_splits(files: Sequence[ImageFile]) -> Iterator[Skipped]:
+    """A note on classes that are named like a held-out split."""
+    for name in sorted({file.class_name for file in files if file.nested and file.held_out is None}):
         if split_of(name) in ("test", "eval", "val"):
             yield Skipped(id=f"({name}/)", reason="a class as it is, no split: there is no train/ beside it")
 
 
-def _why_none(skipped: Sequence[Skipped]) -> str:
-    """Why a folder holds no images, where what was passed over tells."""
-    links = [entry.id for entry in skipped if entry.reason == LINK]
-    if links:
-        return (
-            f": {len(links)} symbolic links in it (first: {links[0]}) are not followed; "
-            "copy what they point to (cp -rL), or give the folder that holds it"
-        )
-    there = [f"{entry.id} ({entry.reason})" for entry in skipped[:N_NAMED]]
+def _why_none(listing: FolderListing) -> str:
+    """What there is in a folder that holds no images."""
+    there = [f"{entry.id} ({entry.reason})" for entry in left_out(listing)[:N_NAMED]]
     return f"; there are {', '.join(there)}" if there else ""
-
-
-def _require_training(
-    folder: Path, classes: Sequence[str], labels: NDArray[np.int64], held_out: NDArray[np.bool_]
-) -> None:
-    """Refuse a class that has held-out images only."""
-    trained = np.bincount(labels[~held_out], minlength=len(classes))
-    without = [name for name, n in zip(classes, trained, strict=True) if not n]
-    if without:
-        named = ", ".join(without[:N_NAMED]) + (", …" if len(without) > N_NAMED else "")
-        raise BadInput(
-            f"{len(without)} of {len(classes)} classes of {folder} have nothing to train on ({named}): all "
-            "their images are held out; add some below the training folder, or take these classes out"
-        )
-
-
-def _check(files: Iterable[ImageFile]) -> tuple[list[_CheckedFile], list[Skipped]]:
-    """Usable images, and those that are not: bad ones, duplicates, one picture in two classes."""
-    same: dict[str, list[ImageFile]] = {}
-    images: list[_CheckedFile] = []
-    refused: list[Skipped] = []
-    for file in files:
-        try:
-            content = read_bytes(file.path)
-            digest = sha256(content)
-            if digest not in same:
-                check(content)
-        except BadImage as error:
-            refused.append(Skipped(id=file.id, reason=str(error), bad=True))
-            continue
-        same.setdefault(digest, []).append(file)
-    for digest, (first, *others) in same.items():
-        other = next((file for file in others if file.class_name != first.class_name), None)
-        if other is None:
-            images.append(_CheckedFile(file=first, digest=digest))
-            refused += [Skipped(id=file.id, reason=f"duplicate of {first.id}") for file in others]
-            continue
-        for file in (first, *others):
-            opposite = other if file.class_name == first.class_name else first
-            reason = f"the same bytes as {opposite.id}, of another class"
-            refused.append(Skipped(id=file.id, reason=reason, bad=True))
-    return images, refused
-
-
-def _read_again(image: _CheckedFile) -> NDArray[np.uint8]:
-    try:
-        content = read_bytes(image.file.path)
-    except BadImage as error:
-        raise DigestMismatch(f"{image.file.id} is no longer what was loaded: {error}") from error
-    if sha256(content) != image.digest:
-        raise DigestMismatch(f"{image.file.id} changed after it was loaded; start again")
-    return decode(content)

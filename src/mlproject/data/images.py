@@ -74,23 +74,28 @@ class BadImage(BadInput):
     """A file that cannot be read as an image; the message is the reason, without the file's name."""
 
 
-def read_bytes(path: str) -> bytes:
-    """The content of one plain file of 1 byte to 64 MB.
+def read_bytes(path: str, offset: int = 0, length: int = -1) -> bytes:
+    """The content of one plain file of 1 byte to 64 MB, or ``length`` bytes of a file from ``offset`` on.
 
-    Raises: BadImage for links, pipes, devices, empty, large and unreadable files.
+    Raises: BadImage for links, pipes, devices, empty, large and unreadable files, and for ranges beyond one.
     """
+    if length > MAX_BYTES:
+        raise BadImage(f"over {MAX_BYTES // 1_000_000} MB")
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(handle, "rb") as file:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise BadImage("not a plain file")
-            content = file.read(MAX_BYTES + 1)
+            file.seek(offset)
+            content = file.read(MAX_BYTES + 1 if length < 0 else length)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise BadImage(LINK) from error
         raise BadImage(f"cannot be opened ({error.strerror})") from error
     if not content:
         raise BadImage("empty file")
+    if len(content) < length:
+        raise BadImage(f"ends after {len(content):,} of {length:,} bytes")
     if len(content) > MAX_BYTES:
         raise BadImage(f"over {MAX_BYTES // 1_000_000} MB")
     return content

@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import permutations
 from pathlib import Path
 
-from mlproject.data.layout import SUFFIXES, class_key, plain, read_names, require_no_links
+from mlproject.data.image_set import Skipped
+from mlproject.data.layout import SUFFIXES, class_key, plain, printable, read_names
 from mlproject.errors import BadInput
 
 CLASSES = "classes.txt"
@@ -28,6 +29,7 @@ LABEL_MAPS = (
 IN_NAMES = (*(word for word in LABEL_MAPS if word != "gt"), "annots", "annot", "labelids", "instanceids")
 """Words that mean label maps at an end of a longer name; two letters would be part of too many names."""
 IN_PICTURES = (*PICTURES, "rgb")
+SUFFIX = re.compile(r"\.(?:png|jpe?g)$", re.IGNORECASE)
 LAYOUT = "put pictures below images/ and label maps below masks/, splits below both (images/train/)"
 
 
@@ -52,7 +54,7 @@ def find_label_maps(names: Collection[str]) -> tuple[str, str] | None:
 def find_label_map_folders(folder: Path) -> tuple[Path, Path] | None:
     """The folders of pictures and of label maps below a folder; None for any other folder.
 
-    Raises: BadInput where one of the two is a link, or two may be that of the label maps.
+    Raises: BadInput where two may be that of the label maps.
     """
     try:
         with os.scandir(folder) as entries:
@@ -63,14 +65,18 @@ def find_label_map_folders(folder: Path) -> tuple[Path, Path] | None:
     pair = find_label_maps(candidates)
     if pair is None:
         return None
-    require_no_links(folder, [folder / name for name in pair])
     return folder / pair[0], folder / pair[1]
 
 
 def holds_pictures(folder: Path) -> bool:
     """Whether a folder holds files that are named as pictures, at any depth."""
-    files = (name for _, _, names in os.walk(folder) for name in names if not name.startswith("."))
-    return any(os.path.splitext(name)[1].casefold() in SUFFIXES for name in files)
+    seen: set[str] = set()
+    for above, folders, names in os.walk(folder, followlinks=True):
+        if any(os.path.splitext(n)[1].casefold() in SUFFIXES for n in names if not n.startswith(".")):
+            return True
+        seen.add(os.path.realpath(above))
+        folders[:] = [each for each in folders if os.path.realpath(os.path.join(above, each)) not in seen]
+    return False
 
 
 def require_no_label_maps(folder: Path, files: Iterable[str]) -> None:
@@ -78,16 +84,19 @@ def require_no_label_maps(folder: Path, files: Iterable[str]) -> None:
 
     Raises: BadInput naming two folders, or two files of one folder.
     """
-    inside: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    stems: dict[str, set[str]] = defaultdict(set)
     for path in files:
-        *above, name = path.split("/")
-        stem = os.path.splitext(name)[0]
-        for depth, child in enumerate(above):
-            inside["/".join(above[:depth])][child].add(stem)
-        inside["/".join(above)][""].add(stem)
+        above, _, name = path.rpartition("/")
+        stems[above].add(name.rpartition(".")[0])
+    inside: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for folder_path, names in stems.items():
+        steps = folder_path.split("/") if folder_path else []
+        for depth, child in enumerate(steps):
+            inside["/".join(steps[:depth])][child] |= names
     for parent, children in inside.items():
-        _require_no_pair(folder / parent, {name: children[name] for name in children if name})
-        _require_no_mask_files(folder / parent, children.get("", set()))
+        _require_no_pair(folder / parent, children)
+    for parent, names in stems.items():
+        _require_no_mask_files(folder / parent, names)
 
 
 def _require_no_pair(parent: Path, children: Mapping[str, set[str]]) -> None:
@@ -124,8 +133,9 @@ def _without(name: str, words: Iterable[str]) -> str:
 
 def _require_no_mask_files(parent: Path, stems: set[str]) -> None:
     """Refuse ``a_mask.png`` beside ``a.png``."""
-    pictured = {class_key(stem): stem for stem in sorted(stems)}
-    for stem in sorted(stems):
+    masks = [stem for stem in sorted(stems) if _bases(stem)]
+    pictured = {class_key(stem): stem for stem in sorted(stems)} if masks else {}
+    for stem in masks:
         if base := next((pictured[base] for base in _bases(stem) if base in pictured), None):
             raise BadInput(
                 f"{stem} beside {base} in {parent} looks like its label map, not like another picture; "
@@ -135,7 +145,11 @@ def _require_no_mask_files(parent: Path, stems: set[str]) -> None:
 
 def _bases(stem: str) -> list[str]:
     """What a file's name says that it is a label map of: the name without a word for label maps."""
-    words = class_key(re.sub(r"\.(?:png|jpe?g)$", "", stem, flags=re.IGNORECASE)).split(" ")
+    stem = SUFFIX.sub("", stem) if "." in stem else stem
+    letters = plain(stem)
+    if not (letters.startswith(LABEL_MAPS) or letters.endswith(LABEL_MAPS)):
+        return []
+    words = class_key(stem).split(" ")
     bases = [words[1:]] if plain(words[0]) in LABEL_MAPS else []
     bases += [words[:-1]] if plain(words[-1]) in LABEL_MAPS else []
     return [" ".join(base) for base in bases if base]
@@ -162,6 +176,15 @@ def meant_for(paths: Iterable[str]) -> dict[str, str]:
         for base in (class_key(stem), class_key(os.path.splitext(stem)[0]), *_bases(stem)):
             meant["/".join([*parent, base])] = path
     return meant
+
+
+def unread(images: Path, label_maps: Path, n_alone: int) -> Iterator[Skipped]:
+    """A note on label maps without a picture, and on folders of pictures that lie beside the two."""
+    if n_alone:
+        yield Skipped(id=f"({label_maps.name}/)", reason=f"{n_alone} label maps without a picture")
+    for folder in sorted(images.parent.iterdir()):
+        if folder not in (images, label_maps) and holds_pictures(folder):
+            yield Skipped(id=f"{printable(folder.name)}/", reason="beside pictures and label maps, not read")
 
 
 def class_names(folder: Path) -> tuple[str, ...]:

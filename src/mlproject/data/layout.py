@@ -30,6 +30,7 @@ SPLITS: Mapping[SplitName, frozenset[str]] = {
 HELD_OUT: tuple[SplitName, ...] = ("test", "eval", "val")
 PARTS = frozenset({"fold", "kfold", "split", "part", "partition", "subset", "unseen", "extra", "cv"})
 """Words that name a part of a data set, but not what it is for."""
+DIGITS, SEPARATORS, NO_LETTERS = re.compile("([0-9]+)"), re.compile(r"[\s_-]+"), re.compile("[^a-z]+")
 FILLING = "(?:set|data|dataset|images?|imgs?|pictures?|photos?|samples?|split|folder|files?|dir)*"
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 NO_DATA = frozenset({
@@ -48,6 +49,8 @@ def printable(path: str) -> str:
     >>> printable("n01440764/a\\tb 100%.png")
     'n01440764/a%09b 100%25.png'
     """
+    if path.isascii() and path.isprintable() and "%" not in path:
+        return path
     return "".join(map(_escaped, unicodedata.normalize("NFC", path)))
 
 
@@ -57,8 +60,9 @@ def natural(text: str) -> tuple[list[str | int], str]:
     >>> sorted(["10.png", "2.png", "1.png"], key=natural)
     ['1.png', '2.png', '10.png']
     """
-    parts = re.split(r"([0-9]+)", text.casefold())
-    return [int(part) if part.isdecimal() and part.isascii() else part for part in parts], text
+    parts: list[str | int] = [*DIGITS.split(text.casefold())]
+    parts[1::2] = map(int, parts[1::2])
+    return parts, text
 
 
 def _escaped(character: str) -> str:
@@ -73,9 +77,11 @@ def class_key(name: str) -> str:
     >>> class_key("Hot_Dog ") == class_key("hot dog")
     True
     """
+    if name.isascii() and "%" not in name:  # as below, in a tenth of the time
+        return SEPARATORS.sub(" ", name.casefold()).strip()
     text = unicodedata.normalize("NFKC", unquote(name, errors="surrogateescape")).casefold()
     visible = "".join(c for c in text if unicodedata.category(c) != "Cf")
-    return " ".join(re.split(r"[\s_-]+", unicodedata.normalize("NFC", visible))).strip()
+    return SEPARATORS.sub(" ", unicodedata.normalize("NFC", visible)).strip()
 
 
 def read_names(path: Path) -> list[str]:
@@ -111,6 +117,8 @@ def holds_no_data(name: str) -> bool:
 
 def plain(name: str) -> str:
     """The letters of a name, without case, digits and separators."""
+    if name.isascii() and "%" not in name:
+        return NO_LETTERS.sub("", name.casefold())
     return "".join(c for c in class_key(name) if c.isalpha())
 
 
@@ -134,24 +142,23 @@ def looks_like_split(name: str) -> bool:
     return split_of(name) is not None or bool(words & PARTS.union(*SPLITS.values()))
 
 
-def find_splits(folder: Path, files: Iterable[str], links: Iterable[str] = ()) -> dict[str, bool | None]:
+def find_splits(folder: Path, files: Iterable[str]) -> dict[str, bool | None]:
     """Folders on top that are splits, and whether each is held out; empty where there are none.
 
     ``train`` alone is a split whose held-out images are still to be chosen (None). ``files`` are relative
-    paths of pictures, ``links`` the names of links to folders on top.
+    paths of pictures.
 
     Raises: BadInput, by name, where folders look like splits and cannot be taken as such.
     """
     below: dict[str, set[str]] = defaultdict(set)
-    for path in files:
-        top, *inside = path.split("/")[:-1] or [""]
+    for parent in {path.rpartition("/")[0] for path in files}:
+        top, *inside = parent.split("/")
         if top:
             below[top].update(inside[:1])
     by_split: dict[SplitName, list[str]] = defaultdict(list)
     for top in sorted(below):
         if split := split_of(top):
             by_split[split].append(top)
-    _require_no_links(folder, links, any_split=bool(by_split) or not below)
     held_out = next((by_split[split] for split in HELD_OUT if split in by_split), [])
     train = by_split.get("train", [])
     if train and (held_out or len(train) == len(below)):
@@ -161,13 +168,6 @@ def find_splits(folder: Path, files: Iterable[str], links: Iterable[str] = ()) -
         return {train[0]: False, held_out[0]: True} if held_out else {train[0]: None}
     _require_no_splits(folder, below)
     return {}
-
-
-def _require_no_links(folder: Path, links: Iterable[str], *, any_split: bool) -> None:
-    """Refuse links that are named as splits, beside splits or nothing."""
-    linked = next(filter(split_of, links), None)
-    if linked and any_split:
-        raise BadInput(f"{folder / linked} is a {LINK}; copy what it points to (cp -rL)")
 
 
 def _require_no_splits(folder: Path, below: Mapping[str, set[str]]) -> None:

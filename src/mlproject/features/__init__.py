@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlproject.features.extraction import Features, LargeImages
 from mlproject.features.store import FeatureStore, forget
-from mlproject.features.table import TableInfo, cache_folder, list_tables, prune, table_faults
+from mlproject.features.table import TableInfo, list_tables, prune, table_faults
 from mlproject.features.training_state import (
     ABANDONED_DAYS,
     held_by_nobody,
@@ -25,7 +25,6 @@ __all__ = [
     "Features",
     "LargeImages",
     "TableInfo",
-    "cache_folder",
     "eager_engine",
     "forget",
     "held_by_nobody",

@@ -29,7 +29,8 @@ from mlproject.features.extraction import (
     preprocess_values,
     read_inputs,
 )
-from mlproject.features.table import FeatureTable, cache_folder
+from mlproject.features.table import FeatureTable
+from mlproject.files import cache_folder
 from mlproject.models import Model, Weights
 
 if TYPE_CHECKING:

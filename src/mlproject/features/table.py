@@ -28,7 +28,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from mlproject.errors import printable
-from mlproject.files import STUB_SUFFIX, locked, read_json, require_regular, sha256, try_locked, write_atomic
+from mlproject.files import (
+    STUB_SUFFIX,
+    cache_folder,
+    locked,
+    read_json,
+    require_regular,
+    sha256,
+    try_locked,
+    write_atomic,
+)
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +46,6 @@ SHARD_SUFFIX = ".safetensors"
 ASIDE_SUFFIX = ".damaged"
 
 Floats = NDArray[np.float32]
-
-
-def cache_folder() -> Path:
-    """The folder of stored features: ``MLPROJECT_CACHE``, else mlproject/features in the XDG cache."""
-    chosen = os.environ.get("MLPROJECT_CACHE")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(chosen) if chosen else cache / "mlproject" / "features"
 
 
 class FeatureTable:

@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlproject.features.table import SECONDS_A_DAY, cache_folder
-from mlproject.files import try_locked
+from mlproject.features.table import SECONDS_A_DAY
+from mlproject.files import cache_folder, try_locked
 
 LOCK = "lock"
 ABANDONED_DAYS = 7.0

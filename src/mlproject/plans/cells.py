@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 
 from mlproject.cell import Cell, Knob
-from mlproject.data import Ignore, ImageSet, full_name, load_images
+from mlproject.data import Ignore, ImageSet, Verify, full_name, load_images
 from mlproject.errors import BadInput, WrongUse
-from mlproject.features import cache_folder
+from mlproject.files import cache_folder
 from mlproject.models import SCRATCH, find_model, find_weights
 from mlproject.multiscale import layouts
 from mlproject.plans.sizes import Reduced, SizeRules, sizes_of
@@ -19,7 +19,7 @@ from mlproject.recipes import Recipe, build_recipe, full_knobs
 from mlproject.regions import RegionSettings, masked, settings_of
 from mlproject.training import MOST_STEPS
 
-READING = ("max_bad", "download", "ignore")
+READING = ("max_bad", "download", "ignore", "verify")
 """Coordinates that say how images are read; the cell has the digest of what was read."""
 LARGEST_MULTIPLE = 16
 """An image scale above this is a side in pixels; up to it, a multiple of the model's input side."""
@@ -112,14 +112,14 @@ def _weights(spec: str, name: str, recipe: Recipe) -> str:
     return spec
 
 
-def _reading(at: Coordinates) -> tuple[int, bool, Ignore]:
-    """What decides how data are read: bad images allowed, download, value of label maps to be ignored."""
-    return at.max_bad, at.download, at.ignore
+def _reading(at: Coordinates) -> tuple[int, bool, Ignore, Verify]:
+    """How data are read: bad images allowed, download, value of label maps ignored, files read again."""
+    return at.max_bad, at.download, at.ignore, at.verify
 
 
 @cache
-def _images(spec: str, max_bad: int, download: bool, ignore: Ignore) -> ImageSet:
-    return load_images(spec, max_bad=max_bad, download=download, ignore=ignore)
+def _images(spec: str, max_bad: int, download: bool, ignore: Ignore, verify: Verify) -> ImageSet:
+    return load_images(spec, max_bad=max_bad, download=download, ignore=ignore, verify=verify)
 
 
 _settings = cache(settings_of)
@@ -131,9 +131,15 @@ def _region_settings(at: Coordinates) -> RegionSettings | None:
 
 @cache
 def _regions(
-    spec: str, max_bad: int, download: bool, ignore: Ignore, region: str, settings: RegionSettings | None
+    spec: str,
+    max_bad: int,
+    download: bool,
+    ignore: Ignore,
+    verify: Verify,
+    region: str,
+    settings: RegionSettings | None,
 ) -> ImageSet:
-    return masked(_images(spec, max_bad, download, ignore), region, settings, cache_folder())
+    return masked(_images(spec, max_bad, download, ignore, verify), region, settings, cache_folder())
 
 
 def drawn_from(cell: Cell) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BaseModel, BeforeValidator, Field
 
 from mlproject.cell import Draw, LargeImages, Region
-from mlproject.data import Ignore
+from mlproject.data import Ignore, Verify
 from mlproject.recipes import STRICT
 from mlproject.regions import Paths, Refine
 
@@ -200,6 +200,14 @@ class Coordinates(BaseModel):
             "others, as in masks of 0 and 255."
         ),
     ] = "255"
+
+    verify: Annotated[
+        Verify,
+        Field(
+            description="Files that are read at the start: those that changed since the last time (by size "
+            "and time stamps), or full for all of them."
+        ),
+    ] = "changed"
 
 
 DEFAULTS: dict[str, Any] = {

@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from mlproject import __version__
 from mlproject.data import ImageSet
 from mlproject.errors import MLProjectError
-from mlproject.features import cache_folder
-from mlproject.files import try_locked
+from mlproject.files import cache_folder, try_locked
 from mlproject.progress import Report
 from mlproject.regions import RegionResult, RegionSettings, RegionStore
 from mlproject.report import (
