@@ -117,8 +117,12 @@ class Extraction:
 
 
 def preprocess_values(preprocess: Preprocess) -> dict[str, Any]:
-    """A preprocessing as JSON values, with the version of the code that carries it out."""
-    return {**asdict(preprocess), "version": PREPROCESS_VERSION}
+    """A preprocessing as JSON values, with the version of the code that carries it out.
+
+    ``fit``, added later, is left out at its default, so that stored rows keep their key.
+    """
+    values = {**asdict(preprocess), "version": PREPROCESS_VERSION}
+    return {name: value for name, value in values.items() if (name, value) != ("fit", "shorter side")}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,14 +43,16 @@ def cell_at(at: Coordinates, knobs: Mapping[str, Knob], rules: SizeRules) -> Pla
     recipe = build_recipe(at.recipe, knobs)
     data = full_name(at.data)
     images, settings = _images(data, *_reading(at)), _region_settings(at)
-    model = find_model(at.model)
-    weights = find_weights(model, _weights(at.weights, at.recipe, recipe))
+    spec = _weights(at.weights, at.recipe, recipe)
+    model = find_model(at.model, spec)
+    weights = find_weights(model, spec)
     _require_suitable(at.recipe, recipe, images)
     sizes = sizes_of(at, images, recipe, rules)
     cell = Cell(
         recipe=at.recipe,
         recipe_version=recipe.version,
         model=model.name,
+        model_digest=model.digest,
         weights=weights.label,
         weights_digest=weights.digest,
         data=data,

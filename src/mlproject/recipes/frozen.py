@@ -57,7 +57,7 @@ class FrozenBackbone:
         from mlproject.features import FeatureStore
         from mlproject.models import find_model, find_weights
 
-        model = find_model(self.model)
+        model = find_model(self.model, self.weights)
         if model.maps:
             raise WrongUse(f"model must give one feature row an image, not maps as {model.name!r} does")
         weights = find_weights(model, self.weights, fetch=True)

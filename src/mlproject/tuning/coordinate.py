@@ -210,7 +210,7 @@ def search_seconds(coordinate: Coordinate, images: ImageSet) -> float:
     """Seconds for all trials of a coordinate on one core, without features."""
     trial = coordinate.trial
     knobs = trial.knobs
-    n_in = find_model(trial.model).width * len(trial.image_scales)
+    n_in = find_model(trial.model, trial.weights).width * len(trial.image_scales)
     target = knobs.get("target")
     n_out = len(images.classes) if target == "labels" else N_PIXELS if target == "pixels" else n_in
     batch = min(int(knobs.get("batch_size", 32)), trial.dataset_size)

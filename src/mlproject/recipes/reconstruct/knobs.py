@@ -96,7 +96,8 @@ class Reconstruct(BaseModel):
             return
         from mlproject.models import find_model, find_weights
 
-        model = find_model(getattr(self, f"{role}_model"))
-        weights = find_weights(model, getattr(self, f"{role}_weights"))
+        spec = getattr(self, f"{role}_weights")
+        model = find_model(getattr(self, f"{role}_model"), spec)
+        weights = find_weights(model, spec)
         for name, value in (("model", model.name), ("weights", weights.label), ("digest", weights.digest)):
             object.__setattr__(self, f"{role}_{name}", value)
