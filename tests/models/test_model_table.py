@@ -174,7 +174,7 @@ def test_names_and_weights_are_found_without_torch():
 
 
 def test_side_of_maps_is_the_ceiling_of_half():
-    from mlproject.models import SamePad
+    from mlproject.models.layers import SamePad
 
     for size in (15, 16, 33):
         padded = SamePad(5, 2)(torch.zeros(1, 1, size, size))

@@ -33,7 +33,6 @@ else:
     Report = Any
 
 
-LAYER = "pooled"
 LargeImages = Literal["interpolated", "native"]
 
 
@@ -111,7 +110,7 @@ class Extraction:
             "image_scale": self.image_scale,
             "precision": self.precision,
             "engine": self.engine,
-            "layer": LAYER,
+            "layer": self.model.output,
             "random_version": RANDOM_VERSION,
         }
 

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from mlproject.models.checkpoint import read_state_dict
-    from mlproject.models.layers import Copies, FeatureEncoding, PixelEncoding, SamePad, fourier
+    from mlproject.models.depth import at_depth
+    from mlproject.models.layers import Copies, FeatureEncoding, PixelEncoding, fourier, trace
     from mlproject.models.loading import fit_state_dict, weights_sha256
     from mlproject.models.structure import (
         Count,
@@ -65,8 +66,8 @@ __all__ = [
     "Pinned",
     "PixelEncoding",
     "Preprocess",
-    "SamePad",
     "Weights",
+    "at_depth",
     "count",
     "fetch_weights",
     "fewest_images",
@@ -84,6 +85,7 @@ __all__ = [
     "read_state_dict",
     "set_train_mode",
     "stages",
+    "trace",
     "train_last",
     "weights_folder",
     "weights_sha256",
@@ -95,8 +97,9 @@ MODELS: dict[str, Model] = {
 """All models that have a row, by name."""
 
 _DEFERRED = {
-    "layers": ("Copies", "FeatureEncoding", "PixelEncoding", "SamePad", "fourier"),
+    "layers": ("Copies", "FeatureEncoding", "PixelEncoding", "fourier", "trace"),
     "checkpoint": ("read_state_dict",),
+    "depth": ("at_depth",),
     "loading": ("fit_state_dict", "weights_sha256"),
     "structure": (
         "Count",

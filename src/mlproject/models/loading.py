@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from mlproject.errors import BadInput, printable
 from mlproject.files import sha256_file
 from mlproject.models.checkpoint import N_NAMED, StateDict, read_state_dict
+from mlproject.models.depth import cut_at_depth
 from mlproject.models.model import Model, Weights
 from mlproject.models.small import CLASSIFIER
 from mlproject.models.weights import file_of, verified
@@ -36,7 +37,7 @@ def load(model: Model, weights: Weights) -> nn.Module:
     Raises: DigestMismatch; BadInput when the file cannot be read, does not fit or is not finite.
     """
     net = random_backbone(model, weights.seed) if weights.kind == "random" else _read(model, weights)
-    return net.eval().requires_grad_(False)
+    return cut_at_depth(net.eval().requires_grad_(False), model)
 
 
 def random_backbone(model: Model, seed: int) -> nn.Module:

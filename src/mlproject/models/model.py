@@ -36,6 +36,7 @@ PREPROCESS_VERSION = 1
 MOST_RESIZED = 100_000_000
 """Pixels of a resized picture before its crop, at most: 0.4 GB in memory."""
 
+AUTO = "auto"
 Interpolation = Literal["bilinear", "bicubic"]
 Fit = Literal["shorter side", "squash"]
 
@@ -111,6 +112,7 @@ class Model:
     side, side]. ``parent`` is the model that it was grown from, ``change`` what was added. ``hub`` and
     ``checkpoint`` say where the weights called ``pretrained`` are. ``digest`` identifies network and
     preprocessing where the name does not; ``source`` says for people where the network comes from.
+    ``layer`` and ``pool`` say which features are read (``depth``); ``auto`` are the network's own.
     """
 
     name: str
@@ -130,7 +132,14 @@ class Model:
     checkpoint: Path | None = None
     digest: str = ""
     source: str = ""
+    layer: str = AUTO
+    pool: str = AUTO
     build: Callable[[], Module] = field(repr=False, compare=False)
+
+    @property
+    def output(self) -> str:
+        """The features that are read, as rows of features and provenance name them."""
+        return "pooled" if self.layer == self.pool == AUTO else f"{self.layer}/{self.pool}"
 
 
 @dataclass(frozen=True)
