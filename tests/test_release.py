@@ -93,3 +93,27 @@ def test_every_file_of_the_package_is_installed() -> None:
     installed = {path for pattern in patterns for path in package.glob(pattern)}
     others = {path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
     assert others - installed == set()
+
+
+ADVICE = re.compile(r"\b(?:pip3?|pipx|uv|conda|poetry)\s+(?:install|add)\s+([^`\n;]*)")
+INSTALLERS_OPTIONS = re.compile(r"(?<!\S)-\S+")
+
+
+def advised_by_name(text: str) -> list[str]:
+    """What a text advises to install by a name of the public index, where it names this package or timm."""
+    joined = re.sub(r"[\"']\s*\n\s*f?[\"']|\s*\n\s*(?=\S)", " ", text)
+    words = [w for m in ADVICE.findall(joined) for w in INSTALLERS_OPTIONS.sub("", m).split()[:6]]
+    return [w for w in words if re.match(r"[\"'(]*(mlproject|timm)(?![\w/-])", w)]
+
+
+def test_no_text_advises_to_install_a_name_of_the_public_index_that_is_not_ours() -> None:
+    """`mlproject` on the index is another project's, and timm is a dependency anyway."""
+    assert advised_by_name("run `pip install -q 'mlproject[timm]'`") == ["'mlproject[timm]'"]
+    assert advised_by_name("pip install\n    'timm>=1'")
+    assert not advised_by_name("pip install dist/mlproject-1.whl")
+    folders = ("src", "docs", "scripts", "sweeps", "benchmarks")
+    files = [
+        p for f in folders for p in (ROOT / f).rglob("*") if p.suffix in (".py", ".md", ".toml", ".jinja")
+    ]
+    texts = {p: p.read_text("utf-8") for p in [*files, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]}
+    assert {str(p): found for p, text in texts.items() if (found := advised_by_name(text))} == {}

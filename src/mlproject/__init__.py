@@ -48,11 +48,14 @@ class StudyTables:
     study: Study = field(repr=False)
 
 
-def load_study(experiment: str = "", *, tracking_uri: str | None = None, where: str = "") -> StudyTables:
+def load_study(
+    experiment: str = "", *, tracking_uri: str | None = None, where: str = "", mix_weights: bool = False
+) -> StudyTables:
     """Load the finished cells of an MLflow experiment and analyse them.
 
     ``experiment`` and ``tracking_uri`` default to what MLflow's environment variables name; ``where`` is
-    MLflow's filter, such as ``tags.sweep = 'embedded'``. Runs that cannot be read are left out, with a
+    MLflow's filter, such as ``tags.sweep = 'embedded'``. With ``mix_weights`` models whose weights were
+    trained differently may share a curve. Runs that cannot be read are left out, with a
     warning.
     Raises: StoreUnreachable, BadInput when no cell is finished, DigestMismatch for damaged losses.
     """
@@ -67,7 +70,7 @@ def load_study(experiment: str = "", *, tracking_uri: str | None = None, where: 
         observations = intact_runs(store.observations(where=where))
         for text in store.unreadable.values():
             warnings.warn(text, stacklevel=2)
-        study = analyse(observations)
+        study = analyse(observations, mix_weights=mix_weights)
         tables = {table.name: table for table in study_document(study).tables}
         return StudyTables(
             cells=pandas.DataFrame([_cell_row(observation) for observation in observations]),

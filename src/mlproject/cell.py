@@ -28,9 +28,10 @@ NAMES = {"draw": get_args(Draw), "region": get_args(Region), "large_images": get
 PREFIX = "cell."
 LABELS_ONLY = ("data", "weights", "checkpoint", "region_paths", "region_refine")
 """Fields that name something whose digest is another field: recorded for people, not part of the key."""
-WHERE_SET = ("region_paths", "region_refine")
+WHERE_SET = ("region_paths", "region_refine", "model_digest")
 """Fields that are recorded only where they are set, so that records of cells of 0.2 stay as they are."""
 LATER: dict[str, Any] = {
+    "model_digest": "",
     "validation_size": 0,
     "region_digest": "",
     "large_images": "interpolated",
@@ -43,6 +44,8 @@ LATER: dict[str, Any] = {
 class Cell:
     """A point on the scaling grid: what is trained, on which images, from which seed.
 
+    ``model_digest`` identifies network and preprocessing where the name of the model leaves them open (tags
+    of timm, networks of models.toml).
     ``dataset_size`` counts training images. ``eval_size`` counts held-out images; 0 means in-sample losses,
     those of the training images themselves. ``validation_size`` counts images of the training pool that
     are never trained on and by which knobs and epochs are chosen. ``draw`` is how training images are
@@ -83,6 +86,7 @@ class Cell:
     knobs: Mapping[str, Knob] = field(default_factory=dict)
     recipe_version: int = 1
     tuning: Mapping[str, Knob] = field(default_factory=dict)
+    model_digest: str = ""
 
     def __post_init__(self) -> None:
         scales = tuple(float(scale) for scale in self.image_scales)

@@ -8,6 +8,7 @@ from mlproject.analysis.comparable import (
     IMAGE_SCALE_FIELDS,
     comparable_runs,
     comparison_key,
+    kept_apart,
     shared_by_cells,
     shared_by_runs,
     weights_kind,
@@ -146,3 +147,46 @@ def test_next_experiments_compare_the_cells_of_a_plan_as_curves_do():
     shared = shared_by_runs(run, AXES["images"].varies)
     assert shared | shared_by_cells(run.cell, AXES["images"].varies) == shared
     assert set(shared) - set(shared_by_cells(run.cell, AXES["images"].varies)) == {"split", "kind"}
+
+
+V1 = {"weights": "imagenet", "weights_digest": "v1"}
+V2 = {"weights": "IMAGENET1K_V2", "weights_digest": "v2"}
+DINO, AUGREG = "timm:vit_small_patch14_dinov2.lvd142m", "timm:vit_base_patch16_224.augreg_in1k"
+
+
+@pytest.mark.parametrize(
+    ("model", "weights", "kind"),
+    [
+        (DINO, "pretrained", "pretrained lvd142m"),
+        (DINO, "pretrained@v2", "pretrained lvd142m"),
+        (DINO, "/w.pth", "file"),
+        ("resnet50", "IMAGENET1K_V2", "imagenet1k_v2"),
+    ],
+)
+def test_published_weights_have_the_kind_of_their_training(model, weights, kind):
+    assert weights_kind(cell(model, weights=weights)) == kind
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (cell("resnet50", **V1), cell("resnet101", **V2)),
+        (cell(DINO, weights="pretrained"), cell(AUGREG, weights="pretrained")),
+    ],
+)
+def test_models_of_different_training_share_a_curve_only_where_that_is_asked_for(one, other):
+    """Two training recipes along one axis are no axis."""
+    seen = [observe(one, [1.0, 2.0, 3.0], params=1e7), observe(other, [1.0, 1.5, 2.5], params=3e7)]
+    apart, mixed = (analyse(seen, n_draws=10, mix_weights=mix) for mix in (False, True))
+    assert [curve.n_scales for curve in apart.along("params")] == [1, 1]
+    assert [curve.n_scales for curve in mixed.along("params")] == [2]
+    (note,) = [note for note in apart.notes if "share no curve" in note]
+    assert {one.model, other.model} <= set(note.replace("curve: ", "").split())
+    assert "mix_weights = true" in note
+    assert any("are mixed along models, as asked for" in note for note in mixed.notes)
+
+
+def test_models_of_one_training_or_without_any_are_not_warned_of():
+    random = cell("resnet50", weights="random", weights_digest="random:0")
+    assert kept_apart([cell("resnet18", **V1), cell("resnet50", **V1), random]) == []
+    assert kept_apart([cell("resnet50", **V1), cell("resnet50", **V2)]) == []

@@ -102,8 +102,8 @@ def test_any_change_that_changes_the_numbers_misses(store, change):
     assert ask(store, range(3), **change).n_forwards == 3
 
 
-@pytest.mark.parametrize("name", ["LAYER", "RANDOM_VERSION", "PREPROCESS_VERSION"])
-def test_another_layer_or_version_of_the_code_misses(store, name, monkeypatch):
+@pytest.mark.parametrize("name", ["RANDOM_VERSION", "PREPROCESS_VERSION"])
+def test_another_version_of_the_code_misses(store, name, monkeypatch):
     ask(store, range(3))
     monkeypatch.setattr(extraction, name, 99)
     assert ask(store, range(3)).n_forwards == 3

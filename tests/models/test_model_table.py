@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 
 from mlproject.errors import BadInput, WrongUse
 from mlproject.models import MODELS, count, find_model, find_weights, load_backbone
@@ -107,11 +108,57 @@ def test_an_unknown_model_is_named_with_its_near_matches():
         find_model("resnet5")
 
 
-def test_timm_is_asked_for_by_name_where_it_is_absent():
-    if (spec := __import__("importlib.util").util.find_spec("timm")) is not None:
-        pytest.skip(f"timm is here: {spec.origin}")
-    with pytest.raises(BadInput, match=r"pip install 'timm>=1\.0,<2'"):
-        find_model("timm:resnet10t")
+def test_an_environment_without_timm_is_installed_again_from_this_repository(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(BadInput, match=r"needs timm.*`pip install -e \.` in this repository's checkout"):
+        find_model("timm:resnet10t.c3_in1k")
+
+
+@pytest.mark.parametrize(
+    ("name", "set_name", "side", "interpolation", "file"),
+    [
+        ("resnet50", "IMAGENET1K_V2", 224, "bilinear", "resnet50-11ad3fa6.pth"),
+        ("vit_b_16", "IMAGENET1K_SWAG_E2E_V1", 384, "bicubic", "vit_b_16_swag-9ac1b537.pth"),
+        ("vit_b_16", "IMAGENET1K_SWAG_LINEAR_V1", 224, "bicubic", "vit_b_16_lc_swag-4e70ced5.pth"),
+    ],
+)
+def test_other_sets_of_torchvision_have_a_preprocessing_of_their_own(
+    name, set_name, side, interpolation, file
+):
+    model = find_model(name, set_name)
+    preset = torchvision.models.get_model_weights(name)[set_name].transforms()
+    assert (model.side, model.preprocess.interpolation, model.imagenet.file) == (side, interpolation, file)
+    assert (model.preprocess.resize, model.preprocess.crop) == (preset.resize_size[0], preset.crop_size[0])
+    assert model.name == name
+    with torch.device("meta"):
+        assert model.build().eval()(torch.empty(1, 3, side, side)).shape == (1, model.width)
+
+
+@pytest.mark.parametrize("name", ["resnet50", "vit_b_16", "efficientnet_lite0", "resblock_w4_d1"])
+def test_the_first_set_is_the_model_of_the_table(name):
+    assert find_model(name, "IMAGENET1K_V1") == find_model(name, "imagenet") == find_model(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "set_name", "message"),
+    [
+        (
+            "resnet18",
+            "IMAGENET1K_V2",
+            "unknown weights of resnet18 'IMAGENET1K_V2'; did you mean IMAGENET1K_V1",
+        ),
+        ("resnet50", "imagenet1k_v2", "did you mean IMAGENET1K_V2"),
+        ("resnet50", "DEFAULT", "known: IMAGENET1K_V1, IMAGENET1K_V2"),
+        (
+            "efficientnet_lite0",
+            "IMAGENET1K_V2",
+            "no model of torchvision, so it has no weights 'IMAGENET1K_V2'",
+        ),
+    ],
+)
+def test_a_set_that_a_model_does_not_have_is_named_with_those_it_has(name, set_name, message):
+    with pytest.raises(WrongUse, match=message):
+        find_model(name, set_name)
 
 
 def test_names_and_weights_are_found_without_torch():
@@ -127,7 +174,7 @@ def test_names_and_weights_are_found_without_torch():
 
 
 def test_side_of_maps_is_the_ceiling_of_half():
-    from mlproject.models import SamePad
+    from mlproject.models.layers import SamePad
 
     for size in (15, 16, 33):
         padded = SamePad(5, 2)(torch.zeros(1, 1, size, size))

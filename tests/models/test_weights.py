@@ -103,7 +103,7 @@ def test_fetched_bytes_are_verified_and_kept(tmp_path, small):
     source.write_bytes(b"weights")
     digits = hashlib.sha256(b"weights").hexdigest()
     pinned = Pinned(set_name="X", file="kept.pth", sha256=digits[:8], url=source.as_uri())
-    assert fetch_weights(replace(small, imagenet=pinned)).read_bytes() == b"weights"
+    assert fetch_weights(replace(small, imagenet=pinned)).path.read_bytes() == b"weights"
     other = replace(pinned, file="other.pth", sha256="0" * 8)
     with pytest.raises(DigestMismatch, match="sent SHA-256"):
         fetch_weights(replace(small, imagenet=other))

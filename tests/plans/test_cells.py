@@ -402,3 +402,20 @@ def test_scenes_are_no_exception(tmp_path: Path) -> None:
     assert (built.dataset_size, built.eval_size, built.validation_size) == (15, 4, 1)
     study = read_plan(SWEEPS / "segmentation-iterations-quick.toml", {"data": str(tmp_path)})
     assert {(one.dataset_size, one.eval_size, one.validation_size) for one in study.cells} == {(8, 4, 8)}
+
+
+def test_a_layer_is_a_knob_that_changes_the_key_only_where_it_is_given() -> None:
+    plain, given = cell(), cell(layer="auto", pool="auto")
+    assert plain.key == given.key
+    assert not {"layer", "pool"} & plain.knobs.keys()
+    deep = plan(pool=["mean", "max"]).cells
+    assert [c.knobs["pool"] for c in deep] == ["mean", "max"]
+    assert len({plain.key, *(c.key for c in deep)}) == 3
+    assert "unknown layer of resnet18 'layer9'" in message(layer="layer9")
+    assert "layer is a knob of memorise, probe" in message(recipe="scratch", layer="x")
+
+
+def test_a_layer_is_not_tuned_since_all_trials_share_their_features() -> None:
+    words = {"model": "resblock_w2_d1", "weights": "random", "tune": "pool=mean|max"}
+    with pytest.raises(WrongUse, match="pool decides the features, which all trials share; give a list"):
+        plan_of("x", words, tuned=True)

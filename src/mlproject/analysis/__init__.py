@@ -9,7 +9,13 @@ from mlproject.analysis.ablations import (
 )
 from mlproject.analysis.axes import AXES, GRID_AXES, Axis
 from mlproject.analysis.classes import ClassExponent, ClassScaling, Confusion
-from mlproject.analysis.comparable import REGION_FIELDS, comparison_key, data_name, shared_by_cells
+from mlproject.analysis.comparable import (
+    REGION_FIELDS,
+    comparison_key,
+    data_name,
+    kept_apart,
+    shared_by_cells,
+)
 from mlproject.analysis.csv_groups import Columns
 from mlproject.analysis.csv_study import AssessedGroup, CsvStudy, GroupComparison, assess_csv
 from mlproject.analysis.curves import Curve
@@ -98,6 +104,7 @@ __all__ = [
     "explorers",
     "finished_run",
     "intact_runs",
+    "kept_apart",
     "predictions",
     "shared_by_cells",
     "shared_law",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from mlproject.losses import Observation
 
-MODEL_FIELDS = frozenset({"model", "weights", "weights_digest"})
+MODEL_FIELDS = frozenset({"model", "model_digest", "weights", "weights_digest"})
 
 
 @dataclass(frozen=True, kw_only=True)

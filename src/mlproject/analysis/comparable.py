@@ -2,7 +2,8 @@
 
 Runs are comparable along something that varies (an axis, the arms of an ablation, image scale, the region)
 when everything else of their cells is equal, and so are the kind of weights (random and pretrained never
-meet), the kind of loss, and the split it was computed on. Three things never part runs:
+meet, and weights of different training only where the analysis is asked to mix them), the kind of loss, and
+the split it was computed on. Three things never part runs:
 
 - the seed;
 - fields that only name something whose digest is compared (``cell.LABELS_ONLY``);
@@ -22,7 +23,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlproject.analysis.axes import AXES, MODEL_FIELDS, Axis
+from mlproject.analysis.axes import AXES, GRID_AXES, MODEL_FIELDS, Axis
 from mlproject.analysis.runs import EvaluatedRun
 from mlproject.cell import LABELS_ONLY, Cell
 
@@ -37,6 +38,7 @@ SHOWN = (
     "data",
     "weights",
     "weights_digest",
+    "model_digest",
     "region_digest",
     "checkpoint",
     "dataset_size",
@@ -46,6 +48,12 @@ SHOWN = (
     "weights_kind",
 )
 """Fixed fields that a label shows anyway, or shows only to tell two equal labels apart."""
+UNTRAINED = ("random", "scratch")
+"""Kinds of weights that nothing was trained to before."""
+MIXED = "mixed weights"
+ASK = (
+    "mix_weights = true in the plan, or `mlproject aggregate --mix-weights`, fits them together all the same"
+)
 TRAINING_LENGTH = {"knobs.steps", "knobs.epochs"}
 """Knobs that a label gives as one: steps where they are set, else epochs."""
 
@@ -60,9 +68,14 @@ class ComparableRuns:
 
 
 def weights_kind(cell: Cell) -> str:
-    """``random``, ``file`` for a checkpoint given by path, else the name of the published weights."""
+    """``random``, ``file`` for a checkpoint given by path, else the name of the published weights.
+
+    Of timm it is the tag: ``pretrained lvd142m``.
+    """
     if cell.random_features:
         return "random"
+    if cell.weights.partition("@")[0] == "pretrained":
+        return f"pretrained {cell.model.partition('.')[2]}".rstrip()
     is_path = "/" in cell.weights or cell.weights.endswith((".pt", ".pth", ".bin", ".safetensors"))
     return "file" if is_path else cell.weights.partition(":")[0].lower()
 
@@ -74,8 +87,34 @@ def shared_by_cells(cell: Cell, varies: Collection[str] = ()) -> dict[str, Any]:
 
 
 def shared_by_runs(run: EvaluatedRun, varies: Collection[str] = ()) -> dict[str, Any]:
-    """What a run shares with all that it is comparable to: fields of the cell, split and kind of loss."""
-    return shared_by_cells(run.cell, varies) | {"split": run.split, "kind": run.kind}
+    """What a run shares with all that it is comparable to: fields of the cell, split and kind of loss.
+
+    Pretrained weights of all kinds count as one where the analysis was asked to mix them.
+    """
+    shared = shared_by_cells(run.cell, varies) | {"split": run.split, "kind": run.kind}
+    mixed = run.weights_mixed and shared["weights_kind"] not in UNTRAINED
+    return shared | {"weights_kind": MIXED} if mixed else shared
+
+
+def kept_apart(cells: Iterable[Cell]) -> list[str]:
+    """Models that one axis would hold but for the training of their weights, a line for each such axis.
+
+    Two training recipes along one axis are no axis: a difference of losses would be that of the recipes.
+    """
+    groups: dict[str, dict[str, set[str]]] = {}
+    for cell in cells:
+        if (kind := weights_kind(cell)) not in UNTRAINED:
+            shared = shared_by_cells(cell, GRID_AXES.varies) | {"weights_kind": ""}
+            groups.setdefault(comparison_key(shared), {}).setdefault(kind, set()).add(cell.model)
+    lines = []
+    for kinds in groups.values():
+        if len(kinds) > 1 and len(set.union(*kinds.values())) > 1:
+            named = "; ".join(
+                f"{', '.join(sorted(names, key=natural_order))} ({kind})"
+                for kind, names in sorted(kinds.items())
+            )
+            lines.append(f"models whose weights were trained differently share no curve: {named}; {ASK}")
+    return list(dict.fromkeys(lines))
 
 
 def comparison_key(fields: Mapping[str, Any], varies: Collection[str] = ()) -> str:

@@ -38,7 +38,8 @@ class EvaluatedRun:
     ``image_ids`` and ``losses`` are in one order; in a pool they are the images that the pool holds.
     ``columns`` holds further values of the same images, and ``validation`` those of the validation images in
     the order of their ids, both by name: the loss, ``error``, and either under the last weights as
-    ``final_<name>``; ``columns`` has the other kinds of loss (``LOSS_KINDS``) too.
+    ``final_<name>``; ``columns`` has the other kinds of loss (``LOSS_KINDS``) too. ``weights_mixed``: weights
+    of any training are compared along models.
     """
 
     observation: Observation
@@ -49,6 +50,7 @@ class EvaluatedRun:
     rows: NDArray[np.intp]
     columns: Mapping[str, Column]
     validation: Mapping[str, Column]
+    weights_mixed: bool = False
 
     @property
     def cell(self) -> Cell:
@@ -133,7 +135,9 @@ def intact_runs(observations: Iterable[Observation]) -> list[Observation]:
     return [run for run in runs if not run.damage]
 
 
-def read_runs(observations: Iterable[Observation]) -> tuple[list[EvaluatedRun], int]:
+def read_runs(
+    observations: Iterable[Observation], *, mix_weights: bool = False
+) -> tuple[list[EvaluatedRun], int]:
     """One run for each cell, and how many were left out because they repeat another exactly.
 
     Raises: BadInput when there is none, DigestMismatch when two runs of a cell differ, or losses cannot be
@@ -158,7 +162,8 @@ def read_runs(observations: Iterable[Observation]) -> tuple[list[EvaluatedRun], 
         raise DigestMismatch(f"{damaged[0]}{more}") from damaged[0]
     if not kept:
         raise BadInput(NOTHING)
-    return sorted(kept.values(), key=lambda run: run.cell.key), left_out
+    runs = sorted(kept.values(), key=lambda run: run.cell.key)
+    return [replace(run, weights_mixed=mix_weights) for run in runs], left_out
 
 
 def _load(observation: Observation, known_ids: dict[tuple[str, ...], tuple[str, ...]]) -> EvaluatedRun:

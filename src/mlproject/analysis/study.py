@@ -15,7 +15,7 @@ from typing import Any
 from mlproject.analysis.ablations import ArmTable, Interaction, ablate
 from mlproject.analysis.axes import AXES
 from mlproject.analysis.classes import ClassScaling, class_scaling
-from mlproject.analysis.comparable import ComparableRuns
+from mlproject.analysis.comparable import UNTRAINED, ComparableRuns, kept_apart, weights_kind
 from mlproject.analysis.curves import Curve, label_curves, make_curves
 from mlproject.analysis.exponent_differences import (
     ExponentDifference,
@@ -115,12 +115,15 @@ class Study:
         ]
 
 
-def analyse(observations: Iterable[Observation], *, n_draws: int = 1000, seed: int = 0) -> Study:
+def analyse(
+    observations: Iterable[Observation], *, n_draws: int = 1000, seed: int = 0, mix_weights: bool = False
+) -> Study:
     """Everything that finished runs tell, whatever order they come in.
 
+    With ``mix_weights`` models whose weights were trained differently may share a curve.
     Raises: BadInput when there is no run, DigestMismatch when two runs of one cell differ.
     """
-    runs, n_left_out = read_runs(observations)
+    runs, n_left_out = read_runs(observations, mix_weights=mix_weights)
     pools = image_pools(runs)
     curves: list[tuple[ComparableRuns, Curve]] = []
     grids: list[tuple[ComparableRuns, Grid]] = []
@@ -139,29 +142,28 @@ def analyse(observations: Iterable[Observation], *, n_draws: int = 1000, seed: i
         exponents += arm_exponents([curve for _, curve in curves_here], tables_here)
         image_scale += image_scale_comparisons(pool, drawn, seed)
     labelled, labelled_grids = label_curves(curves), label_grids(grids)
-    contrasts = region_contrasts(labelled)
-    pool_notes = [pool.note for pool in pools if pool.note]
+    others = [*_mixture(runs), *(pool.note for pool in pools)]
     return Study(
         curves=labelled,
         grids=labelled_grids,
         ablation=Ablation(tables=tuple(tables), interactions=tuple(interactions), exponents=tuple(exponents)),
         image_scale=tuple(image_scale),
-        region_contrasts=contrasts,
+        region_contrasts=region_contrasts(labelled),
         iterations=iteration_ledger(runs),
-        notes=notes(labelled, n_left_out=n_left_out, pool_notes=pool_notes),
+        notes=notes(labelled, n_left_out=n_left_out, others=others),
         runs=tuple(runs),
         n_left_out=n_left_out,
         n_draws=n_draws,
     )
 
 
-def notes(curves: Sequence[Curve], *, n_left_out: int, pool_notes: Sequence[str]) -> tuple[str, ...]:
+def notes(curves: Sequence[Curve], *, n_left_out: int, others: Sequence[str]) -> tuple[str, ...]:
     """Notes on curves, on images that runs do not share, and on runs left out.
 
     What a study shows and what it cannot show is its report's answer, not a note.
     """
     sentences = [*_identity(curves), *_in_sample(curves), *_random(curves), *_design(curves)]
-    sentences += [f"{note[0].upper()}{note[1:]}." for note in dict.fromkeys(pool_notes)]
+    sentences += [f"{note[0].upper()}{note[1:]}." for note in dict.fromkeys(others) if note]
     if n_left_out:
         sentences.append(f"Left out: {n_left_out} runs that repeat a cell with the same losses.")
     return tuple(sentences)
@@ -212,6 +214,16 @@ def _in_sample(curves: Sequence[Curve]) -> Iterator[str]:
 def _random(curves: Sequence[Curve]) -> Iterator[str]:
     if any(curve.random for curve in curves):
         yield "Groups marked random have random backbones: a control, never pooled with pretrained ones."
+
+
+def _mixture(runs: Sequence[EvaluatedRun]) -> list[str]:
+    """Which models share no curve since their weights were trained differently, or that they share one."""
+    if not any(run.weights_mixed for run in runs):
+        return kept_apart(run.cell for run in runs)
+    kinds = sorted({weights_kind(run.cell) for run in runs} - set(UNTRAINED))
+    if len(kinds) < 2:
+        return []
+    return [f"weights of different training ({', '.join(kinds)}) are mixed along models, as asked for"]
 
 
 def _design(curves: Sequence[Curve]) -> Iterator[str]:

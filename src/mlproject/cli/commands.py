@@ -74,7 +74,9 @@ def cell(
         str, typer.Option(help="Training images, a share (0.5) or all; or a comma list: 100,200,all.")
     ] = "",
     data: Annotated[str, typer.Option(help="embedded, embedded:sneaker, mnist, cifar10 … or a folder.")] = "",
-    weights: Annotated[str, typer.Option(help="auto, imagenet, random, random:7 or a checkpoint.")] = "",
+    weights: Annotated[
+        str, typer.Option(help="auto, imagenet, pretrained, random, random:7 or a checkpoint.")
+    ] = "",
     image_scales: Annotated[str, typer.Option(help="Multiples (1,2) or pixels (224,448) of the input.")] = "",
     seed: Annotated[str, typer.Option(help="Seed of draw and head, or a comma list: 0,1,2.")] = "",
     eval_size: Annotated[str, typer.Option(help="Held-out images, auto, or in-sample.")] = "",
@@ -129,6 +131,10 @@ def sweep(
 def aggregate(
     experiment: Experiment = "",
     where: Annotated[str, typer.Option(help="MLflow filter, such as: tags.sweep = 'embedded'")] = "",
+    mix_weights: Annotated[
+        bool,
+        typer.Option("--mix-weights", help="Fit models together whose weights were trained differently."),
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Fit exponents over the finished cells of the experiment; the fit is a tracked run itself."""
@@ -137,7 +143,8 @@ def aggregate(
     from mlproject.tracking import open_store
 
     store = open_store(experiment, create=False)
-    show_fit(fit_study(store, name=where or "all cells", where=where), store.uri)
+    fitted = fit_study(store, name=where or "all cells", where=where, mix_weights=mix_weights)
+    show_fit(fitted, store.uri)
 
 
 @app.command()
@@ -254,15 +261,28 @@ def doctor(
 
 @app.command()
 def fetch(
-    models: Annotated[list[str], typer.Argument(help="Models: resnet18 resnet50 …")],
+    models: Annotated[
+        list[str], typer.Argument(help="Models: resnet18 timm:vit_small_patch14_dinov2.lvd142m …")
+    ],
+    weights: Annotated[
+        str,
+        typer.Option(help="imagenet, pretrained[@REVISION] or IMAGENET1K_V2 … (default: what there is)."),
+    ] = "",
     debug: Debug = False,
 ) -> None:
-    """Download pretrained weights (on a machine with internet) and verify them."""
+    """Download published weights (on a machine with internet) and verify them.
+
+    `mlproject fetch vit_b_16 --weights IMAGENET1K_SWAG_E2E_V1`
+    """
     from mlproject.cli.console import out
     from mlproject.models import fetch_weights, find_model
 
-    for model in models:
-        out.print(f"{model}: {fetch_weights(find_model(model))}")
+    for name in models:
+        spec = weights or ("pretrained" if name.startswith("timm:") else "imagenet")
+        model = find_model(name, spec)
+        fetched = fetch_weights(model, spec)
+        commit = f", revision {fetched.revision}" if fetched.revision else ""
+        out.print(f"{model.name}: {fetched.path}{commit}, {fetched.digest}", soft_wrap=True)
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -45,8 +45,12 @@ def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool) -> int
 
     1 where a cell failed or a grid was left out, else 0.
     """
+    from mlproject.analysis import kept_apart
+
     console.warn_of_plan(plan)
     console.warn_of_cells(plan.cells)
+    for text in kept_apart(plan.cells) if fit and not plan.mix_weights else ():
+        console.warn(text)
     console.warn_of_skipped(plan.images.values())
     console.warn_of_tuning(plan)
     if dry_run:
@@ -66,7 +70,9 @@ def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool) -> int
     if fit and not busy and len(failed) < len(results):
         from mlproject.runs import fit_study
 
-        show_fit(fit_study(store, name=plan.name, keys=[r.cell.key for r in results]), store.uri)
+        keys = [result.cell.key for result in results]
+        fitted = fit_study(store, name=plan.name, keys=keys, mix_weights=plan.mix_weights)
+        show_fit(fitted, store.uri)
     for text in watcher.trials.warnings:
         console.warn(text)
     _summarise(results, plan.cells, store.uri, experiment_link(store.experiment_id))
@@ -131,7 +137,8 @@ def write_report_of(of: str, out: Path, store: Store) -> None:
     """Write the report of a plan or of a fit into a folder, and print where its page lies."""
     from mlproject.runs import find_runs, write_study_report
 
-    written = write_study_report(store, out, keys=find_runs(store, of).keys, name=of)
+    runs = find_runs(store, of)
+    written = write_study_report(store, out, keys=runs.keys, name=of, mix_weights=runs.mix_weights)
     console.out.print(f"Report of {written.n_runs} runs: {written.page}", soft_wrap=True, markup=False)
     for text in written.left_out:
         console.warn(text)

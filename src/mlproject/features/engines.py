@@ -23,7 +23,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mlproject.device import Device, Precision, find_n_threads, inference, move, send
-from mlproject.models import SamePad, plain_attention
+from mlproject.models import plain_attention, trace
 
 log = logging.getLogger(__name__)
 
@@ -131,16 +131,10 @@ def _exported(net: nn.Module, example: Tensor) -> bytes:
     return buffer.getvalue()
 
 
-class _Tracer(fx.Tracer):
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        # Its padding depends on the size of the map, which is unknown while tracing.
-        return isinstance(m, SamePad) or super().is_leaf_module(m, module_qualified_name)
-
-
 def fold_batchnorm(net: nn.Module) -> nn.Module:
     """An equivalent network in eval mode; ``net`` is not changed, and returned if it cannot be traced."""
     try:
-        traced = fx.GraphModule(net, _Tracer().trace(net))
+        traced = fx.GraphModule(net, trace(net))
     except Exception as error:
         log.info("BatchNorm is not folded: %s", str(error).splitlines()[0] if str(error) else error)
         return net

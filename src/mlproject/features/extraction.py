@@ -33,7 +33,6 @@ else:
     Report = Any
 
 
-LAYER = "pooled"
 LargeImages = Literal["interpolated", "native"]
 
 
@@ -111,14 +110,18 @@ class Extraction:
             "image_scale": self.image_scale,
             "precision": self.precision,
             "engine": self.engine,
-            "layer": LAYER,
+            "layer": self.model.output,
             "random_version": RANDOM_VERSION,
         }
 
 
 def preprocess_values(preprocess: Preprocess) -> dict[str, Any]:
-    """A preprocessing as JSON values, with the version of the code that carries it out."""
-    return {**asdict(preprocess), "version": PREPROCESS_VERSION}
+    """A preprocessing as JSON values, with the version of the code that carries it out.
+
+    ``fit``, added later, is left out at its default, so that stored rows keep their key.
+    """
+    values = {**asdict(preprocess), "version": PREPROCESS_VERSION}
+    return {name: value for name, value in values.items() if (name, value) != ("fit", "shorter side")}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -105,7 +105,7 @@ class FeatureStore:
             matrix=matrix,
             n_params=int(metas[0]["n_params"]),
             flops_per_image=float(sum(meta["flops_per_image"] for meta in metas)),
-            provenance=_provenance(weights, metas[0], done),
+            provenance=_provenance(model, weights, metas[0], done),
             n_forwards=done,
             n_crops=self.n_crops - before[1],
             crops_per_image=sum(int(meta["n_crops"]) for meta in metas),
@@ -235,9 +235,10 @@ def _describe(table: FeatureTable, extraction: Extraction, engine_note: str) -> 
     return {"key": table.key, **described}
 
 
-def _provenance(weights: Weights, meta: dict[str, Any], n_forwards: int) -> dict[str, str]:
+def _provenance(model: Model, weights: Weights, meta: dict[str, Any], n_forwards: int) -> dict[str, str]:
     key = meta["key"]
-    return {
+    where = {"weights_revision": weights.revision, "model_source": model.source}
+    return {name: value for name, value in where.items() if value} | {
         "weights": weights.label,
         "weights_digest": weights.digest,
         "weights_sha256": str(meta["weights_sha256"]),

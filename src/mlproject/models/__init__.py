@@ -2,7 +2,7 @@
 
 Importing this package needs neither torch nor torchvision. To add a family, write one file with the function
 that builds its network and the rows ``ROWS`` of the table, and add it to ``MODELS`` here. Any other
-torchvision classifier works by its torchvision name, and any timm model as ``timm:name`` (optional package).
+torchvision classifier works by its torchvision name, and any timm model as ``timm:name``.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from mlproject.errors import unknown
-from mlproject.models import efficientnet_lite, libraries, small
+from mlproject.errors import WrongUse, shown, unknown
+from mlproject.models import efficientnet_lite, hub, libraries, small, timm_models
 from mlproject.models.model import (
     PREPROCESS_VERSION,
+    TORCHVISION_SET,
     Model,
     Pinned,
     Preprocess,
@@ -27,6 +28,8 @@ from mlproject.models.weights import (
     SCRATCH,
     fetch_weights,
     find_weights,
+    names_published,
+    names_set,
     weights_folder,
 )
 
@@ -34,7 +37,8 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from mlproject.models.checkpoint import read_state_dict
-    from mlproject.models.layers import Copies, FeatureEncoding, PixelEncoding, SamePad, fourier
+    from mlproject.models.depth import at_depth
+    from mlproject.models.layers import Copies, FeatureEncoding, PixelEncoding, fourier, trace
     from mlproject.models.loading import fit_state_dict, weights_sha256
     from mlproject.models.structure import (
         Count,
@@ -62,8 +66,8 @@ __all__ = [
     "Pinned",
     "PixelEncoding",
     "Preprocess",
-    "SamePad",
     "Weights",
+    "at_depth",
     "count",
     "fetch_weights",
     "fewest_images",
@@ -81,6 +85,7 @@ __all__ = [
     "read_state_dict",
     "set_train_mode",
     "stages",
+    "trace",
     "train_last",
     "weights_folder",
     "weights_sha256",
@@ -92,8 +97,9 @@ MODELS: dict[str, Model] = {
 """All models that have a row, by name."""
 
 _DEFERRED = {
-    "layers": ("Copies", "FeatureEncoding", "PixelEncoding", "SamePad", "fourier"),
+    "layers": ("Copies", "FeatureEncoding", "PixelEncoding", "fourier", "trace"),
     "checkpoint": ("read_state_dict",),
+    "depth": ("at_depth",),
     "loading": ("fit_state_dict", "weights_sha256"),
     "structure": (
         "Count",
@@ -110,21 +116,36 @@ _DEFERRED = {
 """Modules that need torch, and their names: imported when first used."""
 
 
-def find_model(name: str) -> Model:
-    """The model of that name; torchvision is imported only for names that have no row.
+def find_model(name: str, weights: str = "") -> Model:
+    """The model of that name, as ``weights`` need it: some have their own preprocessing, or another side.
 
-    Raises: WrongUse with the near matches, BadInput for ``timm:name`` without timm.
+    torchvision and timm are imported only for what has no row.
+
+    Raises: WrongUse with the near matches, BadInput for ``timm:name`` where timm is broken.
     """
-    if name in MODELS:
-        return MODELS[name]
-    if (model := small.small_model(name)) is not None:
+    if name.startswith(timm_models.PREFIX):
+        return _timm_model(name, weights)
+    other_set = weights if names_set(weights) and weights != TORCHVISION_SET else ""
+    model = MODELS.get(name) or small.small_model(name)
+    if model is not None and not other_set:
         return model
-    if name.startswith("timm:"):
-        return libraries.timm_model(name)
     known = libraries.torchvision_names()
-    if name not in known:
-        raise unknown("model", name, {*MODELS, *known})
-    return libraries.torchvision_model(name)
+    if name in known:
+        return libraries.torchvision_model(name, other_set or TORCHVISION_SET)
+    if model is not None:
+        raise WrongUse(f"{name} is no model of torchvision, so it has no weights {shown(weights)}")
+    raise unknown("model", name, {*MODELS, *known})
+
+
+def _timm_model(name: str, weights: str) -> Model:
+    """A timm model; with its published weights where they are named, or ``auto`` finds them in the cache."""
+    if names_published(weights):
+        return timm_models.timm_model(name, published=True)
+    if weights == "auto":
+        model = timm_models.timm_model(name, published=True)
+        if model.hub is not None and hub.cached(model.hub, hub.MAIN):
+            return model
+    return timm_models.timm_model(name)
 
 
 def load_backbone(model: Model, weights: Weights) -> Module:

@@ -9,7 +9,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 
 def conv_norm(n_in: int, n_out: int, stride: int = 1, side: int = 3) -> nn.Sequential:
@@ -226,3 +226,14 @@ def _centres(size: int, like: Tensor) -> Tensor:
     """Pixel centres of a side, in -1..1."""
     steps = torch.arange(size, device=like.device, dtype=torch.float32)
     return (2 * steps + 1) / size - 1
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        # Its padding depends on the size of the map, which is unknown while tracing.
+        return isinstance(m, SamePad) or super().is_leaf_module(m, module_qualified_name)
+
+
+def trace(net: nn.Module) -> fx.Graph:
+    """The operations of a network as a graph. Raises: whatever a network that cannot be traced raises."""
+    return _Tracer().trace(net)

@@ -1,8 +1,7 @@
-"""Backbones of other libraries: any torchvision classifier by its name, any timm model as ``timm:name``.
+"""Backbones of torchvision: any of its classifiers by its name, with any of its published sets of weights.
 
-torchvision's classifiers are cut before their last layer; those with a row are ResNet and ResNeXt (He et al.
-2015, arXiv 1512.03385; Xie et al. 2016, arXiv 1611.05431) and ViT-B/16. timm is an optional package; its
-models have random weights or those of a local checkpoint.
+Classifiers are cut before their last layer; those with a row are ResNet and ResNeXt (He et al. 2015, arXiv
+1512.03385; Xie et al. 2016, arXiv 1611.05431) and ViT-B/16.
 """
 
 from __future__ import annotations
@@ -43,17 +42,22 @@ def torchvision_names() -> list[str]:
 
 
 @functools.lru_cache
-def torchvision_model(name: str) -> Model:
+def torchvision_model(name: str, set_name: str = TORCHVISION_SET) -> Model:
     """The model of a torchvision classifier, counted without making its weights.
 
-    Raises: BadInput when the network has no last layer of 1,000 classes to cut off.
+    With another ``set_name`` than V1: as that set of weights needs it, with its own preprocessing and side.
+
+    Raises: BadInput when the network has no last layer of 1,000 classes to cut off; WrongUse for a set that
+    torchvision does not have.
     """
     from mlproject.models.structure import hollow
 
-    full = hollow(lambda: _full(name))
+    pinned, preprocess = _published(name, set_name)
+    fixed = name.startswith(("vit", "maxvit"))
+    side = preprocess.crop if name.startswith("vit") and set_name != TORCHVISION_SET else None
+    full = hollow(lambda: _full(name, side))
     classifier, width = _last_layer(name, full)
     body = _cut(full, classifier)
-    pinned, preprocess = _published(name)
     return Model(
         name=name,
         family="torchvision",
@@ -64,52 +68,17 @@ def torchvision_model(name: str) -> Model:
         imagenet=pinned,
         classifier=classifier + ".",
         left_out=tuple(f"{part}." for part in AUXILIARY if hasattr(full, part)),
-        fixed_side=name.startswith(("vit", "maxvit")),
-        build=lambda: _cut(_full(name), classifier),
+        fixed_side=fixed,
+        build=lambda: _cut(_full(name, side), classifier),
     )
 
 
-@functools.lru_cache
-def timm_model(name: str) -> Model:
-    """The timm model behind ``timm:name``, counted without making its weights.
-
-    Its published weights are not pinned here, so ``weights=imagenet`` is refused.
-    Raises: BadInput without timm, WrongUse for a name that timm does not know.
-    """
-    try:
-        import timm
-    except ImportError as error:
-        raise BadInput(f"{name} needs timm: pip install 'timm>=1.0,<2'") from error
-    from mlproject.models.structure import hollow
-
-    bare = name.partition(":")[2]
-    if not timm.is_model(bare):
-        raise unknown("timm model", bare, timm.list_models())
-
-    def build() -> Module:
-        net: Module = timm.create_model(bare, pretrained=False, num_classes=0)
-        return net
-
-    body: Any = hollow(build)
-    preprocess = _timm_preprocess(timm.data.resolve_model_data_config(body))
-    return Model(
-        name=name,
-        family="timm",
-        side=preprocess.crop,
-        width=int(body.num_features),
-        preprocess=preprocess,
-        n_params_body=sum(p.numel() for p in body.parameters()),
-        imagenet=None,
-        classifier=f"{body.default_cfg['classifier']}.",
-        fixed_side=bool(body.default_cfg.get("fixed_input_size", False)),
-        build=build,
-    )
-
-
-def _full(name: str) -> Module:
+def _full(name: str, side: int | None = None) -> Module:
+    """The whole classifier; a ViT has one position embedding for each patch of its ``side``."""
     import torchvision
 
-    net: Module = torchvision.models.get_model(name, weights=None, **EXTRA_ARGUMENTS.get(name, {}))
+    more: dict[str, Any] = EXTRA_ARGUMENTS.get(name, {}) | ({"image_size": side} if side else {})
+    net: Module = torchvision.models.get_model(name, weights=None, **more)
     return net
 
 
@@ -139,11 +108,15 @@ def _cut(net: Any, path: str) -> Module:
     return body
 
 
-def _published(name: str) -> tuple[Pinned | None, Preprocess]:
+def _published(name: str, set_name: str) -> tuple[Pinned | None, Preprocess]:
+    """A published set of weights and its preprocessing; of a model without V1, the preprocessing alone."""
     import torchvision
 
     sets = torchvision.models.get_model_weights(name).__members__
-    chosen = sets.get(TORCHVISION_SET)
+    known = [each for each, member in sets.items() if each == member.name]  # DEFAULT is another name of one
+    chosen = sets[set_name] if set_name in known else None
+    if chosen is None and set_name != TORCHVISION_SET:
+        raise unknown(f"weights of {name}", set_name, known)
     # Without V1, the set of the smallest side is the one that fits the network as built.
     presets = [member.transforms() for member in ([chosen] if chosen else sets.values())]
     preset = min(presets, key=lambda transform: transform.crop_size[0])
@@ -151,29 +124,19 @@ def _published(name: str) -> tuple[Pinned | None, Preprocess]:
     preprocess = Preprocess(
         resize=max(int(preset.resize_size[0]), crop),
         crop=crop,
-        mean=_triple(preset.mean),
-        std=_triple(preset.std),
+        mean=triple(preset.mean),
+        std=triple(preset.std),
         interpolation=preset.interpolation.value,
     )
     if chosen is None:
         return None, preprocess
     file = chosen.url.rpartition("/")[2]
     digits = file.removesuffix(".pth").rpartition("-")[2]
-    return Pinned(set_name=TORCHVISION_SET, file=file, sha256=digits, url=chosen.url), preprocess
+    return Pinned(set_name=set_name, file=file, sha256=digits, url=chosen.url), preprocess
 
 
-def _timm_preprocess(config: dict[str, Any]) -> Preprocess:
-    side = int(config["input_size"][-1])
-    return Preprocess(
-        resize=max(side, int(side / config["crop_pct"])),
-        crop=side,
-        mean=_triple(config["mean"]),
-        std=_triple(config["std"]),
-        interpolation="bicubic" if config["interpolation"] == "bicubic" else "bilinear",
-    )
-
-
-def _triple(values: Any) -> tuple[float, float, float]:
+def triple(values: Any) -> tuple[float, float, float]:
+    """Three numbers, one for each channel."""
     red, green, blue = (float(value) for value in values)
     return red, green, blue
 

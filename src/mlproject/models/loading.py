@@ -9,6 +9,7 @@ import functools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +17,10 @@ from torch import Tensor, nn
 from mlproject.errors import BadInput, printable
 from mlproject.files import sha256_file
 from mlproject.models.checkpoint import N_NAMED, StateDict, read_state_dict
+from mlproject.models.depth import cut_at_depth
 from mlproject.models.model import Model, Weights
 from mlproject.models.small import CLASSIFIER
-from mlproject.models.weights import fetch_weights, verified
+from mlproject.models.weights import file_of, verified
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ def load(model: Model, weights: Weights) -> nn.Module:
     Raises: DigestMismatch; BadInput when the file cannot be read, does not fit or is not finite.
     """
     net = random_backbone(model, weights.seed) if weights.kind == "random" else _read(model, weights)
-    return net.eval().requires_grad_(False)
+    return cut_at_depth(net.eval().requires_grad_(False), model)
 
 
 def random_backbone(model: Model, seed: int) -> nn.Module:
@@ -60,12 +62,16 @@ def weights_sha256(model: Model, weights: Weights) -> str:
     """SHA-256 of the weights file as it is on disk, or the name of the random seed."""
     if weights.kind == "random":
         return weights.digest
-    return sha256_file(weights.path or fetch_weights(model))
+    return sha256_file(file_of(model, weights))
 
 
 def _read(model: Model, weights: Weights) -> nn.Module:
     path, digest = verified(model, weights)
     log.info("weights of %s: %s, SHA-256 %s", model.name, path.name, digest)
+    if weights.kind == "hub" and model.hub is not None:
+        net = model.hub.load(path)
+        _require_finite(net, path)
+        return net
     net, state = model.build(), read_state_dict(path)
     fit_state_dict(net, _body(state, model, net), model.name, hint=_hint(state, model))
     return net
@@ -104,6 +110,10 @@ def fit_state_dict(net: nn.Module, state: StateDict, label: str, *, hint: str = 
     if cast := {str(v.dtype).removeprefix("torch.") for v in tensors.values() if v.dtype in CAST}:
         log.warning("weights of %s: %s holds %s, used as float32", label, path, " and ".join(sorted(cast)))
     net.load_state_dict(tensors, strict=False)  # names were compared; counters may be absent
+    _require_finite(net, path)
+
+
+def _require_finite(net: nn.Module, path: Path) -> None:
     for name, value in net.state_dict().items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise BadInput(f"{path} holds values that are not finite (first: {name})")

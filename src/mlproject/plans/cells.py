@@ -11,11 +11,11 @@ from mlproject.cell import Cell, Knob
 from mlproject.data import Ignore, ImageSet, Verify, full_name, load_images
 from mlproject.errors import BadInput, WrongUse
 from mlproject.files import cache_folder
-from mlproject.models import SCRATCH, find_model, find_weights
+from mlproject.models import SCRATCH, Model, find_model, find_weights
 from mlproject.multiscale import layouts
 from mlproject.plans.sizes import Reduced, SizeRules, sizes_of
 from mlproject.plans.tables import DEFAULTS, Coordinates
-from mlproject.recipes import Recipe, build_recipe, full_knobs
+from mlproject.recipes import LATER_KNOBS, Recipe, build_recipe, full_knobs
 from mlproject.regions import RegionSettings, masked, settings_of
 from mlproject.training import MOST_STEPS
 
@@ -43,14 +43,17 @@ def cell_at(at: Coordinates, knobs: Mapping[str, Knob], rules: SizeRules) -> Pla
     recipe = build_recipe(at.recipe, knobs)
     data = full_name(at.data)
     images, settings = _images(data, *_reading(at)), _region_settings(at)
-    model = find_model(at.model)
-    weights = find_weights(model, _weights(at.weights, at.recipe, recipe))
+    spec = _weights(at.weights, at.recipe, recipe)
+    model = find_model(at.model, spec)
+    weights = find_weights(model, spec)
+    _require_depth(model, full_knobs(recipe))
     _require_suitable(at.recipe, recipe, images)
     sizes = sizes_of(at, images, recipe, rules)
     cell = Cell(
         recipe=at.recipe,
         recipe_version=recipe.version,
         model=model.name,
+        model_digest=model.digest,
         weights=weights.label,
         weights_digest=weights.digest,
         data=data,
@@ -75,6 +78,16 @@ def cell_at(at: Coordinates, knobs: Mapping[str, Knob], rules: SizeRules) -> Pla
     shown = _regions(data, *_reading(at), at.region, settings)
     reading = {name: getattr(at, name) for name in READING if getattr(at, name) != DEFAULTS[name]}
     return PlannedCell(cell=cell, images=shown, reduced=sizes.reduced, reading=reading)
+
+
+def _require_depth(model: Model, knobs: Mapping[str, Knob]) -> None:
+    """Refuse a layer or pool that the network does not offer. Raises: WrongUse."""
+    if not LATER_KNOBS.keys() & knobs.keys():
+        return
+    from mlproject.models import at_depth
+
+    layer, pool = (str(knobs.get(name, default)) for name, default in LATER_KNOBS.items())
+    at_depth(model, layer, pool)
 
 
 def _require_suitable(name: str, recipe: Recipe, images: ImageSet) -> None:

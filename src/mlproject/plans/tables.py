@@ -88,6 +88,10 @@ class PlanTable(BaseModel):
         str, Field(max_length=250, description="Name of the plan; by default that of the file.")
     ] = ""
     description: Annotated[str, Field(description="What the plan is for.")] = ""
+    mix_weights: Annotated[
+        bool,
+        Field(description="Fit models together whose weights were trained differently (V1 beside V2)."),
+    ] = False
     grid: Annotated[
         list[dict[str, Any]],
         Field(

@@ -15,7 +15,7 @@ from mlproject.cell import Cell, Knob
 from mlproject.errors import unknown
 from mlproject.losses import Outcome
 from mlproject.recipes.finetune import Finetune
-from mlproject.recipes.knobs import FieldRow, Needs, described, require, validated
+from mlproject.recipes.knobs import LATER_KNOBS, FieldRow, Needs, described, require, validated
 from mlproject.recipes.memorise import Memorise
 from mlproject.recipes.probe import Probe
 from mlproject.recipes.reconstruct import Reconstruct
@@ -31,6 +31,7 @@ else:
     ImageSet = Report = Any
 
 __all__ = [
+    "LATER_KNOBS",
     "RECIPES",
     "STRICT",
     "FieldRow",
@@ -95,8 +96,13 @@ def build_recipe(name: str, knobs: Mapping[str, Knob]) -> Recipe:
 
 
 def full_knobs(recipe: Recipe) -> dict[str, Knob]:
-    """Every knob with the value that the recipe runs with, none left at ``auto``: the knobs of its cell."""
-    return {name: getattr(recipe, name) for name in type(recipe).model_fields}  # type: ignore[attr-defined]
+    """Every knob with the value that the recipe runs with: the knobs of its cell.
+
+    Knobs of ``LATER_KNOBS`` are left out at their default, so that keys of released cells stay.
+    """
+    fields: Mapping[str, Any] = type(recipe).model_fields  # type: ignore[attr-defined]
+    values = {name: getattr(recipe, name) for name in fields}
+    return {name: v for name, v in values.items() if name not in LATER_KNOBS or v != LATER_KNOBS[name]}
 
 
 def optimizer_notes(cell: Cell) -> list[str]:

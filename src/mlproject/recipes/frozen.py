@@ -35,6 +35,8 @@ class FrozenBackbone:
     image_scales: tuple[float, ...] = (1.0,)
     large_images: str = "interpolated"
     precision: str = "fp32"
+    layer: str = "auto"
+    pool: str = "auto"
 
     @classmethod
     def of(cls, cell: Cell, *, precision: str) -> FrozenBackbone:
@@ -46,18 +48,20 @@ class FrozenBackbone:
             image_scales=cell.image_scales,
             large_images=cell.large_images,
             precision=precision,
+            layer=str(cell.knobs.get("layer", "auto")),
+            pool=str(cell.knobs.get("pool", "auto")),
         )
 
     def features(self, images: ImageSet, rows: NDArray[np.int64], report: Report) -> Features:
-        """Pooled features of these images, computed once.
+        """Features of these images, computed once.
 
         Raises: DigestMismatch when the weights are no longer those that were planned, WrongUse for a
         model whose output is a map.
         """
         from mlproject.features import FeatureStore
-        from mlproject.models import find_model, find_weights
+        from mlproject.models import at_depth, find_model, find_weights
 
-        model = find_model(self.model)
+        model = at_depth(find_model(self.model, self.weights), self.layer, self.pool)
         if model.maps:
             raise WrongUse(f"model must give one feature row an image, not maps as {model.name!r} does")
         weights = find_weights(model, self.weights, fetch=True)

@@ -10,9 +10,9 @@ import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from mlproject.errors import WrongUse, shown, unknown
@@ -34,6 +34,18 @@ LARGEST = 2**63 - 1
 """The largest whole number of any field: what stores and random generators hold."""
 CAP = 1_000_000
 """Upper bounds from here on only stop slips of the hand: a message names them where they are broken."""
+LayerName = Annotated[
+    str, Field(description="Layer of the backbone whose output is read; auto are its own features.")
+]
+PoolName = Annotated[
+    Literal["auto", "cls", "mean", "max"],
+    Field(
+        description="Pool over the layer's positions; auto is the class token where the network reads it, "
+        "else the mean."
+    ),
+]
+LATER_KNOBS: dict[str, str] = {"layer": "auto", "pool": "auto"}
+"""Knobs added after the first release, with their defaults: in a cell only where they differ."""
 Validated = TypeVar("Validated", bound=BaseModel)
 
 

@@ -222,13 +222,18 @@ def _facts(training: EvaluatedTraining, evaluated: Tensor) -> dict[str, float]:
 
 def _provenance(cell: Cell, model: Model, settings: Settings) -> dict[str, str]:
     iteration = {"parent": model.parent, "change": model.change} if model.parent else {}
-    return iteration | {
-        "weights": f"{cell.weights}, drawn from seed {cell.seed}",
-        "device": training_device(),
-        "threads": str(find_n_threads()),
-        "precision": settings.precision,
-        "torch": torch.__version__,
-    }
+    source = {"model_source": model.source} if model.source else {}
+    return (
+        iteration
+        | source
+        | {
+            "weights": f"{cell.weights}, drawn from seed {cell.seed}",
+            "device": training_device(),
+            "threads": str(find_n_threads()),
+            "precision": settings.precision,
+            "torch": torch.__version__,
+        }
+    )
 
 
 def _epochs(trained: Trained) -> dict[str, list[object]]:

@@ -19,6 +19,7 @@ from mlproject.losses import Observation
 from mlproject.report import BRIEF, PAGE, study_answer, write_report
 from mlproject.runs.experiment_view import announce_fit
 from mlproject.runs.report_run import surroundings
+from mlproject.runs.selection import MIX_WEIGHTS
 from mlproject.tracking import Store, run_link
 
 log = logging.getLogger(__name__)
@@ -44,8 +45,12 @@ class Fitted:
     left_out: tuple[str, ...] = ()
 
 
-def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, where: str = "") -> Fitted:
+def fit_study(
+    store: Store, *, name: str, keys: Sequence[str] | None = None, where: str = "", mix_weights: bool = False
+) -> Fitted:
     """Aggregate finished cells (of ``keys``, or all that match ``where``) as a tracked run of kind ``fit``.
+
+    ``mix_weights``: models whose weights were trained differently may share a curve.
 
     The same losses are not fitted twice: an earlier run of the same content whose artifacts are whole is
     given back, and where another process fits them at this moment its end is waited for.
@@ -63,8 +68,7 @@ def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, whe
         raise BadInput(next(iter(store.unreadable.values()), nothing))
     observations = intact_runs(observations)
     rows = sorted([run.cell.key, run.losses_digest, run.run_id] for run in observations)
-    content = repr(([row[:2] for row in rows], __version__))
-    digest = hashlib.sha256(content.encode()).hexdigest()[:16]
+    digest = _fit_key(rows, mix_weights)
     with contextlib.ExitStack() as lock:
         path = store.lock_path(f"fit-{digest}")
         if not lock.enter_context(try_locked(path)):
@@ -74,7 +78,7 @@ def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, whe
         if earlier and not store.launcher_run:
             run_id, text = earlier, store.artifact(earlier, BRIEF).read_text("utf-8")
         else:
-            run_id, text = _fit(store, observations, rows, name=name, digest=digest)
+            run_id, text = _fit(store, observations, rows, name=name, digest=digest, mix_weights=mix_weights)
     left_out = tuple(store.unreadable.values())
     return Fitted(
         run_id=run_id,
@@ -85,16 +89,29 @@ def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, whe
     )
 
 
+def _fit_key(rows: Sequence[Sequence[str]], mix_weights: bool) -> str:
+    """16 digits that are equal for fits of the same losses by the same version in the same way."""
+    content = repr(([row[:2] for row in rows], __version__, *(["mix_weights"] if mix_weights else [])))
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
 def _fit(
-    store: Store, observations: Sequence[Observation], rows: Sequence[list[str]], *, name: str, digest: str
+    store: Store,
+    observations: Sequence[Observation],
+    rows: Sequence[list[str]],
+    *,
+    name: str,
+    digest: str,
+    mix_weights: bool,
 ) -> tuple[str, str]:
     """Fit the observations as a tracked run: its id, and the table for a terminal."""
+    tags = {"fit.key": digest} | ({MIX_WEIGHTS: "true"} if mix_weights else {})
     observations[0].load_losses()  # no run is begun, nor its folder made, where no artifact can be reached
     with (
-        store.run(kind="fit", name=f"fit · {name}", tags={"fit.key": digest}, adopt=True) as run,
+        store.run(kind="fit", name=f"fit · {name}", tags=tags, adopt=True) as run,
         tempfile.TemporaryDirectory(prefix="mlproject-") as folder,
     ):
-        study = analyse(observations)
+        study = analyse(observations, mix_weights=mix_weights)
         summary, *_ = write_report(study, Path(folder), surroundings(store))
         text = (Path(folder) / BRIEF).read_text("utf-8")
         write_rows(Path(folder) / "data" / "runs.csv", ["cell", "losses_digest", "run_id"], rows)

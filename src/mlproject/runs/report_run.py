@@ -22,7 +22,9 @@ class WrittenReport:
     left_out: tuple[str, ...] = ()
 
 
-def write_study_report(store: Store, out: Path, *, keys: Sequence[str], name: str) -> WrittenReport:
+def write_study_report(
+    store: Store, out: Path, *, keys: Sequence[str], name: str, mix_weights: bool = False
+) -> WrittenReport:
     """Analyse finished cells, and write their report and the folder of a paper; nothing is tracked.
 
     ``name`` is what ``mlproject report`` calls them, for the paper's page on how it was made.
@@ -34,7 +36,7 @@ def write_study_report(store: Store, out: Path, *, keys: Sequence[str], name: st
         raise BadInput(
             next(iter(store.unreadable.values()), "nothing to report: none of these cells is finished")
         )
-    study = analyse(observations)
+    study = analyse(observations, mix_weights=mix_weights)
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_report(study, out, surroundings(store))

@@ -17,13 +17,21 @@ LATEST = "latest"
 FINISHED = "FINISHED"
 
 
+MIX_WEIGHTS = "fit.mix_weights"
+"""Tag of a fit that held models together whose weights were trained differently."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class NamedRuns:
-    """What a name stands for: the cells by their keys, and the fit that used them, where it is one."""
+    """What a name stands for: the cells by their keys, and the fit that used them, where it is one.
+
+    ``mix_weights``: that fit held models together whose weights were trained differently.
+    """
 
     name: str
     keys: tuple[str, ...]
     fit: str = ""
+    mix_weights: bool = False
 
 
 def find_runs(
@@ -47,7 +55,8 @@ def find_runs(
         return NamedRuns(name=label, keys=(key,))
     fit = find_fit(store, name)
     if fit is not None and fit.info.status == FINISHED:
-        return NamedRuns(name=name, keys=_cells_of_fit(store, fit), fit=fit.info.run_id)
+        mixed = MIX_WEIGHTS in fit.data.tags
+        return NamedRuns(name=name, keys=_cells_of_fit(store, fit), fit=fit.info.run_id, mix_weights=mixed)
     keys = _cells_of_plan(store, name)
     if not keys:
         model = ", model" if models else ""

@@ -12,7 +12,7 @@ from mlproject.data import ImageSet
 from mlproject.errors import WrongUse, unknown
 from mlproject.files import sha256
 from mlproject.models import find_model
-from mlproject.recipes import RECIPES, build_recipe, full_knobs
+from mlproject.recipes import LATER_KNOBS, RECIPES, build_recipe, full_knobs
 from mlproject.tuning.search import Dimension, Range, Tune, read_tune
 
 SCALES = "image_scales"
@@ -44,7 +44,7 @@ def tune_of(
     names = kind.model_fields
     single = {n: v for n, v in values.items() if n in names and not isinstance(v, list)}
     recipe = build_recipe(str(values["recipe"]), single)
-    return read_tune(table or {}, words, full_knobs(recipe) | {SCALES: "1"})
+    return read_tune(table or {}, words, LATER_KNOBS | full_knobs(recipe) | {SCALES: "1"})
 
 
 def check_tunable(name: str, knobs: Mapping[str, Knob], tune: Tune) -> None:
@@ -54,6 +54,10 @@ def check_tunable(name: str, knobs: Mapping[str, Knob], tune: Tune) -> None:
     """
     solver = tune.space["solver"].ends if "solver" in tune.space else (knobs.get("solver"),)
     for knob, dimension in tune.space.items():
+        if knob in LATER_KNOBS:
+            raise WrongUse(
+                f"tune: {knob} decides the features, which all trials share; give a list in the grid instead"
+            )
         if solver == ("ridge",) and knob in NOT_FOR_RIDGE:
             raise WrongUse(f"tune: {knob} changes nothing for solver='ridge', which takes no steps")
         if knob == "epochs" and (knobs.get("steps") or "steps" in tune.space):
@@ -210,7 +214,7 @@ def search_seconds(coordinate: Coordinate, images: ImageSet) -> float:
     """Seconds for all trials of a coordinate on one core, without features."""
     trial = coordinate.trial
     knobs = trial.knobs
-    n_in = find_model(trial.model).width * len(trial.image_scales)
+    n_in = _width(trial) * len(trial.image_scales)
     target = knobs.get("target")
     n_out = len(images.classes) if target == "labels" else N_PIXELS if target == "pixels" else n_in
     batch = min(int(knobs.get("batch_size", 32)), trial.dataset_size)
@@ -221,6 +225,17 @@ def search_seconds(coordinate: Coordinate, images: ImageSet) -> float:
         n_steps = last if coordinate.length == "steps" else last * per_epoch
     flops = 6.0 * n_steps * batch * n_in * n_out
     return coordinate.tune.trials * (flops / (GFLOPS * 1e9) + STEP * n_steps + SUGGESTION)
+
+
+def _width(cell: Cell) -> int:
+    """Features of an image at one scale."""
+    model = find_model(cell.model, cell.weights)
+    if not LATER_KNOBS.keys() & cell.knobs.keys():
+        return model.width
+    from mlproject.models import at_depth
+
+    layer, pool = (str(cell.knobs.get(name, default)) for name, default in LATER_KNOBS.items())
+    return at_depth(model, layer, pool).width
 
 
 def _spread(low: int, high: int, *, log: bool) -> tuple[int, ...]:

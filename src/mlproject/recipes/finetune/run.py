@@ -22,6 +22,7 @@ from mlproject.models import (
     Copies,
     FeatureEncoding,
     PixelEncoding,
+    Weights,
     find_model,
     find_weights,
     fitting_inputs,
@@ -29,6 +30,7 @@ from mlproject.models import (
     load_backbone,
     plain_attention,
     train_last,
+    weights_sha256,
 )
 from mlproject.recipes.whole_network import (
     labelled,
@@ -92,7 +94,8 @@ class FinetunedNetwork(nn.Module):
 
 def run_finetune(knobs: Finetune, cell: Cell, images: ImageSet, report: Report) -> Outcome:
     """The outcome of a cell. Raises: WrongUse, DigestMismatch, MLProjectError where training fails."""
-    model, rows, n_classes = find_model(cell.model), split_indices(cell, images), len(images.classes)
+    model = find_model(cell.model, cell.weights)
+    rows, n_classes = split_indices(cell, images), len(images.classes)
     _check(knobs, cell, model)
     require_two_classes("finetune", images, rows.train.tolist())
     net = build_tuned(knobs, cell, model, n_classes)
@@ -104,7 +107,10 @@ def run_finetune(knobs: Finetune, cell: Cell, images: ImageSet, report: Report) 
     training = train_and_evaluate(net, task, knobs, cell, parts, report, watched=VALIDATION)
     facts = _separation_facts(net, parts["validation" if "validation" in parts else "train"], knobs, cell)
     result = outcome(training, cell, model, images, rows, net, flops_per_image=flops, facts=facts)
+    weights = planned_weights(model, cell)
     pretrained = {"weights": cell.weights, "weights_digest": cell.weights_digest}
+    pretrained["weights_sha256"] = weights_sha256(model, weights)
+    pretrained |= {"weights_revision": weights.revision} if weights.revision else {}
     return replace(
         result,
         flops_total=training_flops * training.trained.n_seen,
@@ -117,10 +123,7 @@ def build_tuned(knobs: Finetune, cell: Cell, model: Model, n_classes: int) -> Fi
 
     Raises: WrongUse for more stages than there are, DigestMismatch for weights that changed.
     """
-    weights = find_weights(model, cell.weights, fetch=True)
-    if weights.digest != cell.weights_digest:
-        raise DigestMismatch(f"weights {cell.weights} changed after the cell was planned; start again")
-    body = load_backbone(model, weights)
+    body = load_backbone(model, planned_weights(model, cell))
     n_stages = train_last(body, knobs.trained_stages)
     if knobs.trained_stages > n_stages:
         rule = f"must be at most {n_stages} for {model.name}"
@@ -129,6 +132,14 @@ def build_tuned(knobs: Finetune, cell: Cell, model: Model, n_classes: int) -> Fi
         freeze_norms(body)
     with seeded(cell.seed, "init"):
         return FinetunedNetwork(body, model.width, n_classes, knobs)
+
+
+def planned_weights(model: Model, cell: Cell) -> Weights:
+    """The weights that were planned. Raises: DigestMismatch where they changed."""
+    weights = find_weights(model, cell.weights, fetch=True)
+    if weights.digest != cell.weights_digest:
+        raise DigestMismatch(f"weights {cell.weights} changed after the cell was planned; start again")
+    return weights
 
 
 def measure(net: nn.Module, inputs: Tensor, targets: Tensor) -> Values:

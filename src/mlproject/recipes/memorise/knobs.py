@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 
 from mlproject.cell import Cell
 from mlproject.losses import Outcome
-from mlproject.recipes.knobs import Needs
+from mlproject.recipes.knobs import LayerName, Needs, PoolName
 from mlproject.training import (
     MOST_STEPS,
     STRICT,
@@ -73,6 +73,8 @@ class Memorise(BaseModel):
     ] = 0.5
     standardize: Annotated[bool, Field(description="Standardise inputs by training statistics.")] = True
     precision: PrecisionName = "fp32"
+    layer: LayerName = "auto"
+    pool: PoolName = "auto"
 
     def run(self, cell: Cell, images: ImageSet, report: Report) -> Outcome:
         """Embed, train, evaluate. Raises: WrongUse (cell not in-sample), MLProjectError on divergence."""

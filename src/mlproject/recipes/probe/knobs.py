@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from mlproject.cell import Cell
 from mlproject.losses import Outcome
-from mlproject.recipes.knobs import Needs, require
+from mlproject.recipes.knobs import LayerName, Needs, PoolName, require
 from mlproject.training import (
     STRICT,
     BatchSize,
@@ -99,6 +99,8 @@ class Probe(BaseModel):
         bool, Field(description="Run although loss or gradient are exactly zero.")
     ] = False
     precision: PrecisionName = "fp32"
+    layer: LayerName = "auto"
+    pool: PoolName = "auto"
 
     @model_validator(mode="after")
     def _resolve(self) -> Probe:

@@ -104,7 +104,7 @@ def probe_examples(probe: Probe, cell: Cell, images: ImageSet, report: Report) -
     if probe.target == "labels":
         targets = torch.eye(len(images.classes))[torch.from_numpy(images.labels[rows])].to(inputs.device)
     elif probe.target == "pixels":
-        model = find_model(cell.model)
+        model = find_model(cell.model, cell.weights)
         pixels = FeatureStore().pixels(model, images, rows, report=report)
         targets = torch.from_numpy(pixels).to(inputs.device)
     return ProbeExamples(

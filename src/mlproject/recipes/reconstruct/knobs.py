@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from mlproject.cell import Cell
 from mlproject.losses import Outcome
-from mlproject.recipes.knobs import Needs
+from mlproject.recipes.knobs import LayerName, Needs, PoolName
 from mlproject.training import (
     MOST_STEPS,
     STRICT,
@@ -76,6 +76,8 @@ class Reconstruct(BaseModel):
         bool, Field(description="Standardise inputs by training statistics (targets never are).")
     ] = True
     precision: PrecisionName = "fp32"
+    layer: LayerName = "auto"
+    pool: PoolName = "auto"
 
     @model_validator(mode="after")
     def _identify_weights(self) -> Reconstruct:
@@ -96,7 +98,8 @@ class Reconstruct(BaseModel):
             return
         from mlproject.models import find_model, find_weights
 
-        model = find_model(getattr(self, f"{role}_model"))
-        weights = find_weights(model, getattr(self, f"{role}_weights"))
+        spec = getattr(self, f"{role}_weights")
+        model = find_model(getattr(self, f"{role}_model"), spec)
+        weights = find_weights(model, spec)
         for name, value in (("model", model.name), ("weights", weights.label), ("digest", weights.digest)):
             object.__setattr__(self, f"{role}_{name}", value)

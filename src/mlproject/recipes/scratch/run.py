@@ -54,7 +54,7 @@ class Classifier(nn.Module):
 
 def run_scratch(scratch: Scratch, cell: Cell, images: ImageSet, report: Report) -> Outcome:
     """The outcome of a cell. Raises: WrongUse, MLProjectError where training fails."""
-    model, rows = find_model(cell.model), split_indices(cell, images)
+    model, rows = find_model(cell.model, cell.weights), split_indices(cell, images)
     if model.maps:
         raise WrongUse(f"model must classify whole images for recipe='scratch', not {model.name!r}")
     if cell.large_images != "interpolated":

@@ -52,7 +52,8 @@ class PixelClassifier(nn.Module):
 
 def run_segment(segment: Segment, cell: Cell, images: ImageSet, report: Report) -> Outcome:
     """The outcome of a cell. Raises: WrongUse, BadInput, MLProjectError where training fails."""
-    model, rows, n_classes = find_model(cell.model), split_indices(cell, images), len(images.classes)
+    model = find_model(cell.model, cell.weights)
+    rows, n_classes = split_indices(cell, images), len(images.classes)
     _require_fit(cell, images, maps=model.maps)
     preprocess = sized(model, segment.side)
     examples = Examples(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -85,7 +86,7 @@ def networks(study: Study) -> Iterator[str]:
         known.setdefault((cell.model, cell.weights, cell.weights_digest), []).append(run)
     ordered = sorted(known.values(), key=_size_and_name)
     yield f"Networks: {'; '.join(map(_network, ordered))}."
-    if any(cell.weights == "imagenet" for cell in _cells(study)):
+    if any(_of_imagenet(cell) for cell in _cells(study)):
         yield f"Pretrained weights are of ImageNet {cite('deng2009')}."
     if any(cell.random_features for cell in _cells(study)):
         yield "Backbones with random weights are a control, and are never pooled with pretrained ones."
@@ -96,6 +97,11 @@ def networks(study: Study) -> Iterator[str]:
             "forward pass over its training images and the training, where a backward pass counts as two "
             f"forward passes {cite('kaplan2020')}."
         )
+
+
+def _of_imagenet(cell: Cell) -> bool:
+    """Whether weights were trained on ImageNet alone; torchvision's SWAG sets saw other photographs first."""
+    return cell.weights == "imagenet" or re.fullmatch(r"IMAGENET1K_V\d", cell.weights) is not None
 
 
 def _size_and_name(runs: Sequence[EvaluatedRun]) -> tuple[bool, float, str]:
@@ -123,6 +129,8 @@ def network_keys(cell: Cell) -> Iterator[str]:
     if cell.weights == "imagenet":
         number = cell.model.removeprefix("efficientnet_lite")
         yield f"efficientnetlite{number}weights" if number in ("0", "1", "2") else "torchvision2016"
+    elif cell.weights.startswith("IMAGENET1K_"):
+        yield "torchvision2016"
 
 
 def training(study: Study) -> Iterator[str]:
