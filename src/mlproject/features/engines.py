@@ -23,7 +23,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mlproject.device import Device, Precision, find_n_threads, inference, move, send
-from mlproject.models import SamePad, plain_attention
+from mlproject.models import Preprocess, SamePad, normalise, plain_attention
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +42,23 @@ class Disagreement(Exception):
 
 @dataclass(frozen=True)
 class Engine:
-    """A way to compute features: ``forward`` maps [B, 3, S, S] to [B, D]; ``note`` describes its check."""
+    """A way to compute features: ``forward`` maps [B, 3, S, S] to [B, D]; ``note`` describes its check.
+
+    Both are float32 and on the engine's device, which may still be computing when ``forward`` returns.
+    """
 
     name: str
-    forward: Callable[[Floats], Floats]
+    forward: Callable[[Tensor], Tensor]
     note: str
+
+
+def network_inputs(preprocess: Preprocess, pixels: NDArray[np.uint8], device: Device) -> Tensor:
+    """Normalised inputs [B, 3, S, S] of images [B, S, S, 3], on the device: bytes are sent, not floats."""
+    if device == "cpu":
+        return torch.from_numpy(normalise(preprocess, pixels))
+    inputs = send(torch.from_numpy(pixels), device).permute(0, 3, 1, 2).float()
+    mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in (preprocess.mean, preprocess.std))
+    return inputs.div_(255).sub_(mean).div_(std)
 
 
 def onnx_engine(backbone: nn.Module, first: Floats) -> Engine:
@@ -76,9 +88,8 @@ def onnx_engine(backbone: nn.Module, first: Floats) -> Engine:
         raise Disagreement(f"features are {distance:.1e} from eager torch's (at most {TOLERANCE:g})")
     version = onnxruntime.__version__
 
-    def forward(images: Floats) -> Floats:
-        rows: Floats = session.run(None, {"images": images})[0]
-        return rows
+    def forward(images: Tensor) -> Tensor:
+        return torch.from_numpy(session.run(None, {"images": images.contiguous().numpy()})[0])
 
     return Engine("onnx", forward, f"onnxruntime {version}, {distance:.1e} from eager on {len(first)} images")
 
@@ -88,10 +99,10 @@ def eager_engine(backbone: nn.Module, device: Device, precision: Precision) -> E
     torch.set_num_threads(find_n_threads())
     net = move(fold_batchnorm(backbone), device)
 
-    def forward(images: Floats) -> Floats:
+    def forward(images: Tensor) -> Tensor:
         with inference(device, precision):
-            features: Tensor = net(send(torch.from_numpy(images), device))
-            return np.asarray(features.float().cpu().numpy())
+            features: Tensor = net(send(images, device))
+            return features.float()
 
     return Engine(
         "eager", forward, f"torch {torch.__version__}, {device}, {precision}, folded, channels last"

@@ -16,27 +16,36 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlproject.device import find_device, find_precision
-from mlproject.errors import WrongUse, unknown
+from mlproject.device import (
+    Device,
+    find_batch_size,
+    find_device,
+    find_precision,
+    free_memory,
+    is_out_of_memory,
+)
+from mlproject.errors import MLProjectError, WrongUse, unknown
 from mlproject.features.extraction import (
-    PREPARED,
     Extraction,
     Features,
+    Finish,
     Images,
     LargeImages,
     RowRequest,
     complete,
     preprocess_values,
-    read_inputs,
 )
+from mlproject.features.pixels import KEPT, Pixels
 from mlproject.features.table import FeatureTable, cache_folder
-from mlproject.models import Model, Weights
+from mlproject.models import Model, Weights, normalise
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from mlproject.features.engines import Engine
     from mlproject.progress import Report
 else:
-    Engine = Report = Any
+    Engine = Report = Tensor = Any
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +61,7 @@ _ENGINE: dict[Extraction, Engine] = {}
 
 def forget() -> None:
     """Release the network, the opened tables (verified again when reopened) and the prepared images."""
-    PREPARED.clear()
+    KEPT.clear()
     _TABLES.clear()
     _ENGINE.clear()
 
@@ -122,14 +131,15 @@ class FeatureStore:
             raise WrongUse(f"count must lie in 1..{3 * preprocess.crop**2}, not {count}")
         table = self._table({"pixels": count, "preprocess": preprocess_values(preprocess)}, count)
 
-        def compute(rows: list[int]) -> Floats:
+        def compute(pixels: Pixels) -> Finish:
             # The table's lock is held here, so that no other process removes the file while it is written.
             if table.read_meta() is None:
                 table.write_meta({})
-            return read_inputs(preprocess, images, rows).reshape(len(rows), -1)[:, :count]
+            rows = normalise(preprocess, pixels).reshape(len(pixels), -1)[:, :count].copy()
+            return lambda: rows
 
         matrix = np.empty((len(indices), count), np.float32)
-        complete(table, RowRequest(images, indices, matrix, report), compute)
+        complete(table, RowRequest(images, indices, matrix, report), preprocess, compute)
         return matrix
 
     def _fetch(self, extraction: Extraction, request: RowRequest) -> dict[str, Any]:
@@ -138,17 +148,18 @@ class FeatureStore:
         if "refused" in meta:
             return self._fetch(replace(extraction, engine="eager"), request)
 
-        def compute(rows: list[int]) -> Floats:
+        passes = _Passes(self, extraction)
+
+        def compute(pixels: Pixels) -> Finish:
             nonlocal meta
-            inputs = _crops(extraction, read_inputs(extraction.preprocess, request.images, rows))
-            engine = self._ready(extraction, inputs)
-            meta = meta or _describe(table, extraction, engine.note)
-            self.n_forwards += len(rows)
-            self.n_crops += len(inputs)
-            return _embed(engine, inputs, len(rows))
+            finish = passes.embed(pixels)
+            meta = meta or _describe(table, extraction, passes.note)
+            self.n_forwards += len(pixels)
+            self.n_crops += len(pixels) * extraction.n_crops
+            return finish
 
         try:
-            complete(table, request, compute)
+            complete(table, request, extraction.preprocess, compute)
         except _EngineRefused as refusal:
             log.warning("onnxruntime is not used for %s: %s; torch is used", extraction.model.name, refusal)
             table.write_meta({"refused": str(refusal)})
@@ -159,27 +170,71 @@ class FeatureStore:
         table = FeatureTable(self.root, key, width)
         return _TABLES.setdefault(table.folder, table)
 
-    def _ready(self, extraction: Extraction, inputs: Floats) -> Engine:
+    def ready(self, extraction: Extraction, crops: Tensor) -> Engine:
+        """The engine of an extraction, made and checked by its first crops where it is not loaded."""
         # A torch engine takes crops of any side; an exported network is fixed to one side.
         side = 1.0 if extraction.engine == "eager" else extraction.crop_side / extraction.model.side
         same = replace(extraction, image_scale=side, large_images="interpolated")
         if same not in _ENGINE:
             _ENGINE.clear()  # frees the last network before the next one is loaded
-            _ENGINE[same] = self._make(extraction, inputs)
+            _ENGINE[same] = self._make(extraction, crops)
         return _ENGINE[same]
 
-    def _make(self, extraction: Extraction, inputs: Floats) -> Engine:
+    def _make(self, extraction: Extraction, crops: Tensor) -> Engine:
         from mlproject.features.engines import N_CHECKED, Disagreement, eager_engine, onnx_engine
         from mlproject.models import load_backbone
 
         backbone = load_backbone(extraction.model, extraction.weights)
         if extraction.engine == "eager":
             return eager_engine(backbone, find_device(), find_precision(extraction.precision))
-        self.n_checks += min(N_CHECKED, len(inputs))
+        self.n_checks += min(N_CHECKED, len(crops))
         try:
-            return onnx_engine(backbone, inputs)
+            return onnx_engine(backbone, crops.numpy())
         except Disagreement as error:
             raise _EngineRefused(str(error)) from error
+
+
+class _Passes:
+    """Backbone passes of one request, over as many images at once as the device has room for."""
+
+    def __init__(self, store: FeatureStore, extraction: Extraction) -> None:
+        self.store, self.extraction = store, extraction
+        self.device: Device = "cpu" if extraction.engine == "onnx" else find_device()
+        self.size = find_batch_size(self.device)
+        self.note = ""
+
+    def embed(self, pixels: Pixels) -> Finish:
+        """Start the passes over images [B, S, S, 3]. Raises: MLProjectError where one image has no room."""
+        parts: list[list[Tensor]] = []
+        start = 0
+        while start < len(pixels):
+            piece = pixels[start : start + self.size]
+            try:
+                parts.append(self._pass(piece))
+            except (RuntimeError, MemoryError) as error:
+                self._halve(error)
+            else:
+                start += len(piece)
+        return lambda: np.concatenate([_mean(blocks) for blocks in parts])
+
+    def _pass(self, pixels: Pixels) -> list[Tensor]:
+        """Features of all crops, a block [B, width] for each place of a crop."""
+        from mlproject.features.engines import network_inputs
+
+        crops = _crops(self.extraction, network_inputs(self.extraction.preprocess, pixels, self.device))
+        engine = self.store.ready(self.extraction, crops)
+        self.note = engine.note
+        return [engine.forward(crops[i : i + len(pixels)]) for i in range(0, len(crops), len(pixels))]
+
+    def _halve(self, error: BaseException) -> None:
+        if not is_out_of_memory(error):
+            raise error
+        name = self.extraction.model.name
+        if self.size == 1:
+            raise MLProjectError(f"out of memory on {self.device} with one image at a time: {name}") from error
+        free_memory(self.device)
+        self.size //= 2
+        log.warning("out of memory on %s: %s takes %d images at a time from here on", self.device, name, self.size)
 
 
 class _EngineRefused(Exception):
@@ -197,25 +252,21 @@ def _engine_name(engine: str, precision: str) -> str:
     return engine
 
 
-def _crops(extraction: Extraction, inputs: Floats) -> Floats:
+def _crops(extraction: Extraction, inputs: Tensor) -> Tensor:
     if extraction.image_scale == 1.0:
         return inputs
-    import torch
-
     from mlproject.multiscale import cut, n_splits, split
 
-    images = torch.from_numpy(inputs)
     if extraction.native:
         k = n_splits(extraction.model.side, extraction.image_scale)
-        return np.asarray(cut(images, k, k).numpy())
-    return np.asarray(split(images, extraction.image_scale).numpy())
+        return cut(inputs, k, k)
+    return split(inputs, extraction.image_scale)
 
 
-def _embed(engine: Engine, crops: Floats, n_images: int) -> Floats:
-    # As many crops at once as images, then the mean over the crops of each image.
-    starts = range(0, len(crops), n_images)
-    blocks = [engine.forward(np.ascontiguousarray(crops[i : i + n_images])) for i in starts]
-    return np.asarray(np.stack(blocks).mean(axis=0, dtype=np.float32))
+def _mean(blocks: Sequence[Tensor]) -> Floats:
+    """The mean over the crops of each image."""
+    rows = np.stack([block.cpu().numpy() for block in blocks])
+    return np.asarray(rows.mean(axis=0, dtype=np.float32))
 
 
 def _describe(table: FeatureTable, extraction: Extraction, engine_note: str) -> dict[str, Any]:

@@ -1,0 +1,291 @@
+"""Prepared pixels of images: decoded and resized in this process, or by worker processes ahead of it.
+
+Workers are those of torch's DataLoader. They are started from a server process without threads (``forkserver``),
+since a fork of this one would copy the locks of whatever threads MLflow, onnxruntime and CUDA hold at that moment;
+the server imports torch once, and a worker then starts in 0.1 s. Workers start only where they pay: the first
+batches are decoded here, and tell what decoding costs beside the use of the pixels.
+
+Pixels are uint8 until they are on the device: a quarter of the bytes of normalised inputs cross the processes.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.reduction import ForkingPickler
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlproject.device import Device, find_n_cores, find_n_threads, find_n_workers, pins, workers_asked
+from mlproject.errors import BadInput, MLProjectError, one_line
+from mlproject.models import Preprocess, prepare, prepare_map
+
+
+log = logging.getLogger(__name__)
+
+Pixels = NDArray[np.uint8]
+Read = Callable[[int], Pixels]
+
+KEPT_BYTES = 512 * 3 * 224**2
+"""Prepared images kept in memory for the next backbone of the same preprocessing: 512 of 224 x 224, 77 MB."""
+UNLABELLED = 255
+N_TIMED = 128
+"""Images decoded in this process, after the first batch, before workers are considered."""
+START_SECONDS = 4.0
+"""Seconds that workers have to save before they are started: a core imports torch for so long."""
+AHEAD = 2
+"""Batches that each worker prepares ahead."""
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Reads, resizes and cuts images, and their label maps where ``read_map`` is given; works in any process.
+
+    Rows of ``images`` are pairs of place and name (for messages).
+    """
+
+    read: Read
+    preprocess: Preprocess
+    read_map: Read | None = None
+
+    def image(self, row: int, name: str) -> Pixels:
+        """One image, [S, S, 3]. Raises: BadInput, DigestMismatch."""
+        return prepare(self.preprocess, self.read(row), name=name)
+
+    def map(self, row: int, name: str) -> Pixels:
+        """Classes of the pixels of one image, [S, S]. Raises: BadInput where no pixel has one."""
+        assert self.read_map is not None
+        classes = prepare_map(self.preprocess, self.read_map(row), name=name)
+        if (classes == UNLABELLED).all():
+            side = self.preprocess.crop
+            raise BadInput(f"{name}: no pixel has a class at {side} x {side}")
+        return classes
+
+    def __getitems__(self, rows: list[tuple[int, str]]) -> Any:
+        """A batch as tensors, in a worker; an error is returned, since torch would raise it as many lines."""
+        import torch
+
+        try:
+            parts = [np.stack([self.image(*row) for row in rows])]
+            if self.read_map is not None:
+                parts.append(np.stack([self.map(*row) for row in rows]))
+        except MLProjectError as error:
+            return error
+        except Exception as error:  # decoders and file systems raise any type
+            return MLProjectError(one_line(error))
+        return [torch.from_numpy(part) for part in parts]
+
+
+class KeptImages:
+    """Prepared images in memory by preprocessing and digest, the oldest leave first.
+
+    Mean and deviation do not matter: backbones that only normalise differently share their images.
+    """
+
+    def __init__(self, n_bytes: int = KEPT_BYTES) -> None:
+        self.n_bytes = n_bytes
+        self._images: dict[tuple[Preprocess, str], Pixels] = {}
+        self._size = 0
+
+    def room(self, preprocess: Preprocess) -> int:
+        """How many images of this preprocessing are kept at most."""
+        return self.n_bytes // (3 * preprocess.crop**2)
+
+    def get(self, preprocess: Preprocess, digest: str) -> Pixels | None:
+        """The image, [S, S, 3], or None."""
+        return self._images.get((_geometry(preprocess), digest))
+
+    def add(self, preprocess: Preprocess, digest: str, image: Pixels) -> None:
+        """Keep an image, where there is room for it at all."""
+        key = _geometry(preprocess), digest
+        if image.nbytes > self.n_bytes or key in self._images:
+            return
+        while self._size + image.nbytes > self.n_bytes:
+            self._size -= self._images.pop(next(iter(self._images))).nbytes
+        self._images[key] = image
+        self._size += image.nbytes
+
+    def clear(self) -> None:
+        """Release all."""
+        self._images.clear()
+        self._size = 0
+
+
+KEPT = KeptImages()
+
+
+def _geometry(preprocess: Preprocess) -> Preprocess:
+    return replace(preprocess, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+
+
+class PixelReader:
+    """Batches of prepared pixels in the order asked for, whoever decodes them; to be closed.
+
+    ``ids`` and ``digests`` belong to the places that ``read`` takes. ``keep``: images are kept for the next
+    backbone where they all have room.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        ids: Sequence[str],
+        digests: Sequence[str],
+        device: Device,
+        *,
+        kept: KeptImages | None = None,
+    ) -> None:
+        self.decoder, self.ids, self.digests, self.device, self.kept = decoder, ids, digests, device, kept
+        self.seconds_decoding = self.seconds_using = 0.0
+        self.n_timed = 0
+        self.n_workers = 0
+        self._loader: Any = None
+        self._batches: list[list[tuple[int, str]]] = []
+        self._never = False
+
+    def __enter__(self) -> PixelReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the workers."""
+        self._loader = None  # its iterator stops them when it is released
+
+    def batches(self, batches: Sequence[Sequence[int]]) -> Iterator[list[Pixels]]:
+        """Images [B, S, S, 3] of the places of each batch, and their maps [B, S, S] where there are maps.
+
+        One iteration at a time. Raises: what ``read`` raises; MLProjectError when a worker was killed.
+        """
+        n_left = sum(map(len, batches))
+        keep = self.kept is not None and n_left <= self.kept.room(self.decoder.preprocess)
+        for number, places in enumerate(batches):
+            if self._workers_pay(n_left, max(map(len, batches))):
+                yield from self._from_workers(batches[number:], keep=keep)
+                return
+            start = time.perf_counter()
+            decoded = self._here(places, keep=keep)
+            used = time.perf_counter()
+            yield decoded
+            if number:  # the use of the first batch loads the network
+                self.seconds_decoding += used - start
+                self.seconds_using += time.perf_counter() - used
+                self.n_timed += len(places)
+            n_left -= len(places)
+
+    def _here(self, places: Sequence[int], *, keep: bool) -> list[Pixels]:
+        parts = [np.stack([self._image(int(place), keep=keep) for place in places])]
+        if self.decoder.read_map is not None:
+            parts.append(np.stack([self.decoder.map(int(place), self.ids[place]) for place in places]))
+        return parts
+
+    def _image(self, place: int, *, keep: bool) -> Pixels:
+        if self.kept is None:
+            return self.decoder.image(place, self.ids[place])
+        preprocess, digest = self.decoder.preprocess, self.digests[place]
+        image = self.kept.get(preprocess, digest)
+        if image is None:
+            image = self.decoder.image(place, self.ids[place])
+            if keep:
+                self.kept.add(preprocess, digest, image)
+        return image
+
+    def _workers_pay(self, n_left: int, largest: int) -> bool:
+        """Whether workers save more time than their start takes."""
+        if self._loader is not None:
+            return True
+        asked = workers_asked()
+        if self._never or asked == 0 or (asked is None and self.n_timed < N_TIMED):
+            return False
+        n_bytes = AHEAD * largest * 4 * self.decoder.preprocess.crop**2
+        n_workers = find_n_workers(self.device, n_bytes)
+        if asked is None:
+            n_workers = min(n_workers, self._n_useful(n_left))
+        if n_workers and self._is_portable():
+            self._start(asked or n_workers)
+        return self._loader is not None
+
+    def _n_useful(self, n_left: int) -> int:
+        """Workers that shorten the rest by more than their start takes; 0 where none do."""
+        decoding, using = self.seconds_decoding / self.n_timed, self.seconds_using / self.n_timed
+        most, n_cores = find_n_workers(self.device, 0), find_n_cores()
+        n_threads = min(n_cores, find_n_threads()) if self.device == "cpu" else 1
+        # No faster than the use, than all workers together, or than all cores that both share.
+        faster = max(using, decoding / max(1, most), (decoding + using * n_threads) / n_cores)
+        return most if n_left * (decoding + using - faster) > START_SECONDS else 0
+
+    def _is_portable(self) -> bool:
+        try:
+            ForkingPickler.dumps(self.decoder)
+        except Exception as error:  # pickle raises three types, and what objects raise themselves
+            self._never = True
+            log.warning("images are decoded in one process: their reader cannot leave it (%s)", one_line(error))
+        return not self._never
+
+    def _start(self, n_workers: int) -> None:
+        import torch.multiprocessing
+        from torch.utils.data import DataLoader
+
+        context = torch.multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([__name__, "torch.utils.data", "PIL.Image"])
+        self.n_workers = n_workers
+        self._loader = DataLoader(
+            self.decoder,
+            batch_sampler=self._batches,
+            num_workers=n_workers,
+            collate_fn=_unchanged,
+            multiprocessing_context=context,
+            prefetch_factor=AHEAD,
+            persistent_workers=True,
+            pin_memory=pins(self.device),
+            worker_init_fn=_begin_worker,
+        )
+        log.info("%d workers decode images", n_workers)
+
+    def _from_workers(self, batches: Sequence[Sequence[int]], *, keep: bool) -> Iterator[list[Pixels]]:
+        assert self._loader is not None
+        preprocess = self.decoder.preprocess
+        wanted = [[int(place) for place in places if not (keep and self._is_kept(int(place)))] for places in batches]
+        self._batches[:] = [[(place, self.ids[place]) for place in places] for places in wanted if places]
+        iterator = iter(self._loader)
+        for places, asked in zip(batches, wanted, strict=True):
+            parts = self._next(iterator) if asked else []
+            if keep and self.kept is not None:
+                for place, image in zip(asked, parts[0] if parts else (), strict=True):
+                    self.kept.add(preprocess, self.digests[place], image.copy())  # not a view of the batch
+            yield parts if len(asked) == len(places) else self._here(places, keep=keep)
+
+    def _is_kept(self, place: int) -> bool:
+        if self.kept is None or self.decoder.read_map is not None:
+            return False
+        return self.kept.get(self.decoder.preprocess, self.digests[place]) is not None
+
+    def _next(self, iterator: Iterator[Any]) -> list[Pixels]:
+        try:
+            batch = next(iterator)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            self.close()
+            raise MLProjectError(
+                "a worker process that decodes images was killed (out of memory?); what is finished is kept: "
+                "start again, with fewer workers or none (MLPROJECT_WORKERS=0) if it happens again"
+            ) from error
+        if isinstance(batch, MLProjectError):
+            raise batch
+        return [part.numpy() for part in batch]
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch
+
+
+def _begin_worker(number: int) -> None:
+    """Ignore the interrupt key, which reaches all processes of a terminal: the first one stops the workers."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
