@@ -2,6 +2,7 @@
 
 import pickle
 import struct
+from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pytest
@@ -63,6 +64,13 @@ def test_pixels_are_rgb_bytes_that_may_be_written_to(images):
     before = pixels.copy()
     pixels[:] = 0
     np.testing.assert_array_equal(images.read(len(images) - 1), before)
+
+
+def test_other_processes_can_read_the_images(images):
+    there = ForkingPickler.loads(ForkingPickler.dumps(images))
+    np.testing.assert_array_equal(there.read(1), images.read(1))
+    if images.read_map is not None:
+        np.testing.assert_array_equal(there.read_map(1), images.read_map(1))
 
 
 def test_the_origin_is_stated_and_classes_have_names(images):

@@ -41,7 +41,6 @@ def load_embedded(manifest: Path = MANIFEST) -> ImageSet:
     """
     content = json.loads(manifest.read_text(encoding="utf-8"))
     ids, labels, digests = zip(*content["images"], strict=True)
-    pixels = functools.cache(lambda: _pixels(manifest.with_suffix(".npz"), content["npz_sha256"]))
     return ImageSet(
         name=content["name"],
         ids=ids,
@@ -49,11 +48,24 @@ def load_embedded(manifest: Path = MANIFEST) -> ImageSet:
         labels=np.array(labels, np.int64),
         classes=tuple(content["classes"]),
         held_out=np.array([id_.startswith("test/") for id_ in ids]),
-        read=lambda index: np.repeat(pixels()[index][..., np.newaxis], 3, axis=-1),
+        read=EmbeddedImages(path=manifest.with_suffix(".npz"), sha256=content["npz_sha256"]),
         source=f"{content['source']}; {content['licence']}",
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class EmbeddedImages:
+    """Reads gray images of a file of arrays, which every process loads once, as RGB."""
+
+    path: Path
+    sha256: str
+
+    def __call__(self, index: int) -> NDArray[np.uint8]:
+        """The image, [28, 28, 3]. Raises: DigestMismatch."""
+        return np.repeat(_pixels(self.path, self.sha256)[index][..., np.newaxis], 3, axis=-1)
+
+
+@functools.lru_cache(maxsize=2)
 def _pixels(path: Path, expected: str) -> NDArray[np.uint8]:
     """All images, [n, 28, 28]."""
     content = path.read_bytes()
@@ -96,7 +108,7 @@ def load_scenes(side: int) -> ImageSet:
         " ".join([f"{side} {SEED} {id_}", *(source.digests[item.index] for item in items)])
         for id_, items in zip(ids, placed, strict=True)
     ]
-    drawn = functools.lru_cache(maxsize=1)(lambda index: _drawn(ids[index], side, placed[index], source))
+    scenes = SceneImages(ids=tuple(ids), side=side, placed=tuple(placed), source=source)
     return ImageSet(
         name=f"embedded-scenes-{side}",
         ids=tuple(ids),
@@ -104,13 +116,31 @@ def load_scenes(side: int) -> ImageSet:
         labels=np.zeros(len(ids), np.int64),
         classes=(BACKGROUND, *FASHION_CLASSES),
         held_out=np.array([id_.startswith("test/") for id_ in ids]),
-        read=lambda index: np.repeat(drawn(index)[0][..., np.newaxis], 3, axis=-1),
-        read_map=lambda index: drawn(index)[1].copy(),
+        read=scenes,
+        read_map=scenes.read_map,
         source=f"objects of {source.source}",
     )
 
 
-def _placed(id_: str, canvas: int, pool: list[int]) -> list[_Placed]:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SceneImages:
+    """Draws scenes and their label maps; the last scene is kept, since both are usually asked for."""
+
+    ids: tuple[str, ...]
+    side: int
+    placed: tuple[tuple[_Placed, ...], ...]
+    source: ImageSet
+
+    def __call__(self, index: int) -> NDArray[np.uint8]:
+        """The scene, [side, side, 3]."""
+        return np.repeat(_drawn(self, index)[0][..., np.newaxis], 3, axis=-1)
+
+    def read_map(self, index: int) -> NDArray[np.uint8]:
+        """The class of each pixel, [side, side]."""
+        return _drawn(self, index)[1].copy()
+
+
+def _placed(id_: str, canvas: int, pool: list[int]) -> tuple[_Placed, ...]:
     numbers = iter(np.frombuffer(_bytes(id_, canvas, "objects", 4 * 32), "<u4").tolist())
     small = canvas < 2 * FULL
     items = []
@@ -119,17 +149,17 @@ def _placed(id_: str, canvas: int, pool: list[int]) -> list[_Placed]:
         index = pool[next(numbers) % len(pool)]
         top, left = (next(numbers) % (canvas - side + 1) for _ in range(2))
         items.append(_Placed(index=index, side=side, top=top, left=left))
-    return items
+    return tuple(items)
 
 
-def _drawn(
-    id_: str, canvas: int, placed: list[_Placed], source: ImageSet
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Pixels and classes of a scene, [canvas, canvas] each."""
-    raw = np.frombuffer(_bytes(id_, canvas, "noise", canvas * canvas + 1), np.uint8)
+@functools.lru_cache(maxsize=1)
+def _drawn(scenes: SceneImages, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Pixels and classes of a scene, [side, side] each."""
+    canvas, source = scenes.side, scenes.source
+    raw = np.frombuffer(_bytes(scenes.ids[index], canvas, "noise", canvas * canvas + 1), np.uint8)
     pixels = (raw[0] // 4 + raw[1:] // 8).reshape(canvas, canvas).astype(np.uint8)
     classes = np.zeros((canvas, canvas), np.uint8)
-    for item in placed:
+    for item in scenes.placed[index]:
         where = slice(item.top, item.top + item.side), slice(item.left, item.left + item.side)
         picture = _shrunk(source.read(item.index)[..., 0], item.side)
         shown = picture >= SHOWN

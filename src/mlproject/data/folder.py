@@ -196,7 +196,7 @@ def load_folder(folder: Path, *, max_bad: int = 0) -> ImageSet:
         labels=labels,
         classes=classes,
         held_out=held_out,
-        read=lambda index: _read_again(images[index]),
+        read=FolderImages(images=images),
         skipped=(*refused, *skipped, *_subfolders(files), *_doubtful(names, classes, files)),
         source="folder of images, licence not stated",
     )
@@ -279,11 +279,19 @@ def _check(files: Iterable[ImageFile]) -> tuple[list[_CheckedFile], list[Skipped
     return images, refused
 
 
-def _read_again(image: _CheckedFile) -> NDArray[np.uint8]:
-    try:
-        content = read_bytes(image.file.path)
-    except BadImage as error:
-        raise DigestMismatch(f"{image.file.id} is no longer what was loaded: {error}") from error
-    if sha256(content) != image.digest:
-        raise DigestMismatch(f"{image.file.id} changed after it was loaded; start again")
-    return decode(content)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FolderImages:
+    """Reads image files, which must be those that were loaded."""
+
+    images: Sequence[_CheckedFile]
+
+    def __call__(self, index: int) -> NDArray[np.uint8]:
+        """The image, [height, width, 3]. Raises: DigestMismatch."""
+        image = self.images[index]
+        try:
+            content = read_bytes(image.file.path)
+        except BadImage as error:
+            raise DigestMismatch(f"{image.file.id} is no longer what was loaded: {error}") from error
+        if sha256(content) != image.digest:
+            raise DigestMismatch(f"{image.file.id} changed after it was loaded; start again")
+        return decode(content)

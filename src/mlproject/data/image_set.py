@@ -46,6 +46,7 @@ class ImageSet:
     ``ranks`` are the digests that choices rank by where these images were made from others (default:
     ``digests``). ``read(index)`` gives an upright RGB image; ``source`` is a line on licence and origin.
     Where pixels have classes, ``read_map(index)`` gives them, with 255 for pixels to be ignored.
+    Both can be pickled, and keep no open file, so that other processes can read the same images.
 
     Shapes: ``ids``, ``digests``, ``labels``, ``held_out`` have length n; ``read`` gives [height, width, 3],
     ``read_map`` [height, width].
@@ -152,7 +153,7 @@ class ImageSet:
             classes=(self.classes[label],),
             held_out=self.held_out[kept],
             ranks=tuple(self.ranks[i] for i in kept) if self.ranks else (),
-            read=lambda index: self.read(int(kept[index])),
+            read=SelectedImages(read=self.read, indices=kept),
             skipped=self.skipped,
             source=self.source,
         )
@@ -175,6 +176,18 @@ class ImageSet:
     def _require(self, size: int, n_there: int, what: str) -> None:
         if not 1 <= size <= n_there:
             raise BadInput(f"{self.name} has {n_there:,} images {what}, not {size:,}")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SelectedImages:
+    """Reads some of the images of a set: image ``i`` is that of ``indices[i]``."""
+
+    read: Callable[[int], NDArray[np.uint8]]
+    indices: Indices
+
+    def __call__(self, index: int) -> NDArray[np.uint8]:
+        """The image, [height, width, 3]."""
+        return self.read(int(self.indices[index]))
 
 
 def held_out_by_content(labels: NDArray[np.int64], digests: tuple[str, ...]) -> NDArray[np.bool_]:

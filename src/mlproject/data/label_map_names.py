@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import permutations
 from pathlib import Path
 
-from mlproject.data.layout import SUFFIXES, class_key, plain, read_names, require_no_links
+from mlproject.data.image_set import Skipped
+from mlproject.data.layout import SUFFIXES, class_key, plain, printable, read_names, require_no_links
 from mlproject.errors import BadInput
 
 CLASSES = "classes.txt"
@@ -162,6 +163,15 @@ def meant_for(paths: Iterable[str]) -> dict[str, str]:
         for base in (class_key(stem), class_key(os.path.splitext(stem)[0]), *_bases(stem)):
             meant["/".join([*parent, base])] = path
     return meant
+
+
+def unread(images: Path, label_maps: Path, n_alone: int) -> Iterator[Skipped]:
+    """A note on label maps without a picture, and on folders of pictures that lie beside the two."""
+    if n_alone:
+        yield Skipped(id=f"({label_maps.name}/)", reason=f"{n_alone} label maps without a picture")
+    for folder in sorted(images.parent.iterdir()):
+        if folder not in (images, label_maps) and holds_pictures(folder):
+            yield Skipped(id=f"{printable(folder.name)}/", reason="beside pictures and label maps, not read")
 
 
 def class_names(folder: Path) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ folder/classes.txt  names of the classes 0, 1, … one per line; without it, cla
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from mlproject.data.folder import scan
 from mlproject.data.image_set import UNLABELLED, ImageSet, Skipped, held_out_by_content, require_few_bad
 from mlproject.data.images import SAVE_NUMBERS, BadImage, decode, decode_map, orientation, read_bytes
-from mlproject.data.label_map_names import CLASSES, class_names, holds_pictures, meant_for, missing_map
+from mlproject.data.label_map_names import CLASSES, class_names, meant_for, missing_map, unread
 from mlproject.data.layout import SUFFIXES, printable, require_no_links
 from mlproject.errors import BadInput, DigestMismatch
 from mlproject.files import sha256
@@ -81,7 +81,7 @@ def load_label_maps(images: Path, label_maps: Path, *, max_bad: int = 0, ignore:
         max_bad=max_bad,
         ignore=ignore,
         missing=missing,
-        skipped=(*skipped, *_unread(images, label_maps, len(maps))),
+        skipped=(*skipped, *unread(images, label_maps, len(maps))),
     )
 
 
@@ -94,15 +94,6 @@ def _map_files(folder: Path) -> dict[str, str]:
             if suffix.casefold() in SUFFIXES and not name.startswith("."):
                 paths.setdefault(os.path.relpath(stem, folder), stem + suffix)
     return paths
-
-
-def _unread(images: Path, label_maps: Path, n_alone: int) -> Iterator[Skipped]:
-    """A note on label maps without a picture, and on folders of pictures that lie beside the two."""
-    if n_alone:
-        yield Skipped(id=f"({label_maps.name}/)", reason=f"{n_alone} label maps without a picture")
-    for folder in sorted(images.parent.iterdir()):
-        if folder not in (images, label_maps) and holds_pictures(folder):
-            yield Skipped(id=f"{printable(folder.name)}/", reason="beside pictures and label maps, not read")
 
 
 def load_pairs(
@@ -151,6 +142,7 @@ def _image_set(
     labels = np.zeros(len(checked), np.int64)
     split = [image.pair.held_out for image in checked]
     held_out = held_out_by_content(labels, digests) if None in split else np.array(split, np.bool_)
+    pictures = PairedImages(pairs=checked, class_of=class_of)
     return ImageSet(
         name=name,
         ids=tuple(image.pair.id for image in checked),
@@ -158,8 +150,8 @@ def _image_set(
         labels=labels,
         classes=classes,
         held_out=held_out,
-        read=lambda index: decode(_read_again(checked[index])[0]),
-        read_map=lambda index: class_of[decode_map(_read_again(checked[index])[1])],
+        read=pictures,
+        read_map=pictures.read_map,
         skipped=(*skipped, *_untrained(known, held_out, classes)),
         source=source,
     )
@@ -280,6 +272,22 @@ def _fault(known: Present, n_classes: int) -> str:
         return ""
     values = f"its label map holds {known.sum()} values up to {largest}, as a picture does"
     return f"{values}: {SAVE_NUMBERS}, or name all classes in {CLASSES}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PairedImages:
+    """Reads pictures and label maps as they were loaded; ``class_of`` is the class of each value, [256]."""
+
+    pairs: Sequence[_CheckedPair]
+    class_of: NDArray[np.uint8]
+
+    def __call__(self, index: int) -> NDArray[np.uint8]:
+        """The picture, [height, width, 3]. Raises: DigestMismatch."""
+        return decode(_read_again(self.pairs[index])[0])
+
+    def read_map(self, index: int) -> NDArray[np.uint8]:
+        """The class of each pixel, [height, width]. Raises: DigestMismatch."""
+        return self.class_of[decode_map(_read_again(self.pairs[index])[1])]
 
 
 def _read_again(checked: _CheckedPair) -> tuple[bytes, bytes]:

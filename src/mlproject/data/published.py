@@ -107,7 +107,7 @@ def load_published(name: str, *, download: bool = False) -> ImageSet:
         labels=np.concatenate([test.labels, train.labels]),
         classes=classes,
         held_out=np.arange(len(images)) < n_test,
-        read=lambda index: _rgb(images[index]),
+        read=ArrayImages(images=images),
         source=SOURCES[name],
     )
 
@@ -191,6 +191,17 @@ def _in_one_line(error: Exception) -> str:
 
 def _id(index: int, n_test: int) -> str:
     return f"test/{index:05d}.png" if index < n_test else f"train/{index - n_test:05d}.png"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ArrayImages:
+    """Reads images that are in memory."""
+
+    images: Sequence[NDArray[np.uint8]]
+
+    def __call__(self, index: int) -> NDArray[np.uint8]:
+        """A copy of the image, [height, width, 3]."""
+        return _rgb(self.images[index])
 
 
 def _rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

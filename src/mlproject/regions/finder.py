@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
+from mlproject.data import ImageSet
 from mlproject.device import find_device
 from mlproject.errors import one_line
 from mlproject.files import STUB_SUFFIX, locked, read_signed, write_signed
 from mlproject.regions.blobs import Blobs, Mask, Pixels, deepest, find_blobs
 from mlproject.regions.choice import choose, grabcut
 from mlproject.regions.masks import Fact, RegionObject, RegionResult, encode, measure, overlap, score
-from mlproject.regions.settings import RegionSettings
+from mlproject.regions.settings import RegionSettings, keep
 
 if TYPE_CHECKING:
     from mlproject.regions.sam import Sam
@@ -242,3 +244,28 @@ class RegionStore:
 
     def _path(self, digest: str) -> Path:
         return self.folder / f"{digest}.json"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MaskedImages:
+    """Reads images of which only the region is left; see ``masked``."""
+
+    images: ImageSet
+    region: str
+    settings: RegionSettings
+    root: Path
+
+    def __call__(self, index: int) -> Pixels:
+        """The image, [height, width, 3], with ``FILL`` outside of the region."""
+        image, store = self.images.read(index), _region_store(self.root, self.settings)
+        if self.settings.is_stored:
+            region_of_image = store.region(self.images.digests[index], lambda: image)
+        else:
+            region_of_image = store.finder.find(image)
+        return keep(image, region_of_image.mask, background=self.region == "background")
+
+
+@lru_cache(maxsize=1)
+def _region_store(root: Path, settings: RegionSettings) -> RegionStore:
+    """The store of regions of this process, which holds SAM's network once it was needed."""
+    return RegionStore(root, settings)

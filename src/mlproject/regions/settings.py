@@ -269,23 +269,13 @@ def masked(images: ImageSet, region: str, settings: RegionSettings | None, root:
     """
     if settings is None:
         return images
-    from mlproject.regions.finder import RegionStore
-
-    store = RegionStore(root, settings)
-
-    def read(index: int) -> Pixels:
-        image = images.read(index)
-        if settings.is_stored:
-            region_of_image = store.region(images.digests[index], lambda: image)
-        else:
-            region_of_image = store.finder.find(image)
-        return keep(image, region_of_image.mask, background=region == "background")
+    from mlproject.regions.finder import MaskedImages
 
     return replace(
         images,
         digests=tuple(_digest(digest, region, settings) for digest in images.digests),
         ranks=images.ranks or images.digests,
-        read=read,
+        read=MaskedImages(images=images, region=region, settings=settings, root=root),
     )
 
 
