@@ -24,7 +24,6 @@ from mlproject.device import Device, find_n_cores, find_n_threads, find_n_worker
 from mlproject.errors import BadInput, MLProjectError, one_line
 from mlproject.models import Preprocess, prepare, prepare_map
 
-
 log = logging.getLogger(__name__)
 
 Pixels = NDArray[np.uint8]
@@ -37,6 +36,9 @@ N_TIMED = 128
 """Images decoded in this process, after the first batch, before workers are considered."""
 START_SECONDS = 4.0
 """Seconds that workers have to save before they are started: a core imports torch for so long."""
+LEAST_SAVED = 0.1
+"""Share of the time that workers have to save. Beside a network that fills the cores they save no more than half
+of the decoding, and less in truth: their pixels push those of the network out of the caches."""
 AHEAD = 2
 """Batches that each worker prepares ahead."""
 
@@ -216,7 +218,8 @@ class PixelReader:
         n_threads = min(n_cores, find_n_threads()) if self.device == "cpu" else 1
         # No faster than the use, than all workers together, or than all cores that both share.
         faster = max(using, decoding / max(1, most), (decoding + using * n_threads) / n_cores)
-        return most if n_left * (decoding + using - faster) > START_SECONDS else 0
+        saved = decoding + using - faster
+        return most if n_left * saved > START_SECONDS and saved > LEAST_SAVED * (decoding + using) else 0
 
     def _is_portable(self) -> bool:
         try:
