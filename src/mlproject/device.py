@@ -1,8 +1,8 @@
 """Device, threads, workers, precision, batch size and memory. All device handling is in this module.
 
-``MLPROJECT_DEVICE`` (cpu, cuda, mps) overrides the choice of device, ``MLPROJECT_WORKERS`` the number of processes
-that decode images, ``MLPROJECT_MEMORY`` (16GB) the main memory that images of a training may fill. On a machine without a GPU's device file
-none of this imports torch, so that a warm run stays light.
+``MLPROJECT_DEVICE`` (cpu, cuda, mps) overrides the choice of device, ``MLPROJECT_WORKERS`` the number of
+processes that decode images, ``MLPROJECT_MEMORY`` (16GB) the main memory that images of a training may fill.
+On a machine without a GPU's device file none of this imports torch, so that a warm run stays light.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def workers_asked() -> int | None:
 def find_n_workers(device: Device, n_bytes: int) -> int:
     """Processes that may decode images beside this one, each with ``n_bytes`` of batches in shared memory.
 
-    As many as there are cores, up to 16 beside a GPU and 8 beside a CPU; none on a single core. Containers often
-    have 64 MB of shared memory: a worker that writes beyond it is killed.
+    As many as there are cores, up to 16 beside a GPU and 8 beside a CPU; none on a single core. Containers
+    often have 64 MB of shared memory: a worker that writes beyond it is killed.
     """
     n_cores = find_n_cores()
     n_workers = 0 if n_cores == 1 else min(n_cores, 8 if device == "cpu" else 16)
@@ -94,7 +94,9 @@ def available_memory() -> int:
     """Bytes of main memory that this process may still use: of the machine, or of its container or job."""
     limits = [_free_of_machine()]
     for group in _memory_groups():
-        with contextlib.suppress(OSError, ValueError, StopIteration):  # there is no such file, or no limit ("max")
+        with contextlib.suppress(
+            OSError, ValueError, StopIteration
+        ):  # there is no such file, or no limit ("max")
             limits.append(_free_of_group(group))
     return max(0, min(limits))
 
@@ -148,7 +150,7 @@ def pins(device: Device) -> bool:
 
 
 def find_batch_size(device: Device) -> int:
-    """Images per forward pass: 8 on a CPU, where larger batches cause page faults; 64 to 256 on a GPU, by its memory.
+    """Images per forward pass: 8 on a CPU, where larger batches cause page faults; 64 to 256 on a GPU.
 
     Where a batch has no room after all, it is halved.
     """

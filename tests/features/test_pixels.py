@@ -10,7 +10,8 @@ from tiny import EVERY_10, RANDOM, Loud, Pictures, picture, tiny_model
 
 from mlproject.errors import BadInput, DigestMismatch, MLProjectError
 from mlproject.features import FeatureStore, pixels
-from mlproject.features.pixels import Decoder, KeptImages, PixelReader
+from mlproject.features.pixels import PixelReader
+from mlproject.features.prepared import KEPT, Decoder, KeptImages
 from mlproject.models import Preprocess
 
 PLACES = [[3, 1, 4], [1, 5], [9, 2, 6], [7]]
@@ -73,7 +74,11 @@ def test_errors_of_a_worker_are_those_of_this_process_and_its_death_is_a_line(mo
             (95, DigestMismatch, "^95.png changed after it was loaded; start again$"),
             (96, MLProjectError, "^ValueError: a decoder$"),
             (98, BadInput, "^98.png: no pixel has a class at 16 x 16$"),
-            (97, MLProjectError, r"^a worker process that decodes images was killed .* \(MLPROJECT_WORKERS=0\)"),
+            (
+                97,
+                MLProjectError,
+                r"^a worker process that decodes images was killed .* \(MLPROJECT_WORKERS=0\)",
+            ),
         ):
             with pytest.raises(kind, match=text):
                 list(reader.batches([[1], [place]]))
@@ -88,13 +93,16 @@ def test_features_by_workers_are_those_of_this_process_to_the_last_bit(monkeypat
 
     by_worker = ask(tmp_path / "worker")
     assert images.reads == []
-    pixels.KEPT.clear()
+    KEPT.clear()
     monkeypatch.setenv("MLPROJECT_WORKERS", "0")
     assert np.array_equal(ask(tmp_path / "here").matrix, by_worker.matrix)
 
 
 def test_a_reader_that_cannot_leave_the_process_is_used_in_it_with_a_warning(one_worker, caplog):
-    with open_reader(Decoder(lambda i: picture(i), EVERY_10)) as reader:
+    def read(i):  # of no module, so that no other process knows it
+        return picture(i)
+
+    with open_reader(Decoder(read, EVERY_10)) as reader:
         assert [len(images) for (images,) in reader.batches(PLACES)] == [3, 2, 3, 1]
     assert caplog.text.count("images are decoded in one process") == 1
 
@@ -104,7 +112,9 @@ def test_backbones_that_only_normalise_differently_share_their_images():
     kept = KeptImages(8 * 3 * 16**2)
     for std in (0.2, 0.3):
         preprocess = Preprocess(resize=20, crop=16, std=(std,) * 3)
-        with PixelReader(Decoder(images.read, preprocess), images.ids, images.digests, "cpu", kept=kept) as reader:
+        with PixelReader(
+            Decoder(images.read, preprocess), images.ids, images.digests, "cpu", kept=kept
+        ) as reader:
             for _ in reader.batches([range(4), range(4, 8)]):
                 pass
     assert sorted(images.reads) == list(range(8))

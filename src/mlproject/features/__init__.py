@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from mlproject.features.cost import ExtractionCost, extraction_cost
 from mlproject.features.extraction import Features, LargeImages
+from mlproject.features.pixels import PixelReader
+from mlproject.features.prepared import KEPT, Decoder, KeptImages
 from mlproject.features.store import FeatureStore, forget
 from mlproject.features.table import TableInfo, cache_folder, list_tables, prune, table_faults
 from mlproject.features.training_state import (
@@ -21,12 +24,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ABANDONED_DAYS",
+    "KEPT",
+    "Decoder",
+    "ExtractionCost",
     "FeatureStore",
     "Features",
+    "KeptImages",
     "LargeImages",
+    "PixelReader",
     "TableInfo",
     "cache_folder",
     "eager_engine",
+    "extraction_cost",
     "forget",
     "held_by_nobody",
     "list_tables",

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from mlproject import multiscale
 from mlproject.device import find_batch_size, find_device, runs_ahead
 from mlproject.errors import BadInput
-from mlproject.features.pixels import KEPT, Decoder, PixelReader, Pixels
+from mlproject.features.pixels import PixelReader
+from mlproject.features.prepared import KEPT, Decoder, Pixels
 from mlproject.features.table import SHARD_ROWS, FeatureTable
 from mlproject.models import (
     PREPROCESS_VERSION,

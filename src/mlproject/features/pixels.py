@@ -1,127 +1,40 @@
 """Prepared pixels of images: decoded and resized in this process, or by worker processes ahead of it.
 
-Workers are those of torch's DataLoader. They are started from a server process without threads (``forkserver``),
-since a fork of this one would copy the locks of whatever threads MLflow, onnxruntime and CUDA hold at that moment;
-the server imports torch once, and a worker then starts in 0.1 s. Workers start only where they pay: the first
-batches are decoded here, and tell what decoding costs beside the use of the pixels.
+Workers are those of torch's DataLoader. A server process without threads starts them (``forkserver``): a fork
+of this one would copy the locks that threads of MLflow, onnxruntime and CUDA hold at that moment. The server
+imports torch once; a worker then starts in 0.1 s. Workers start only where they save time: the first batches
+are decoded here and tell what decoding costs beside the use of the pixels.
 
-Pixels are uint8 until they are on the device: a quarter of the bytes of normalised inputs cross the processes.
+Pixels are uint8 until they are on the device: a quarter of the bytes of normalised inputs.
 """
 
 from __future__ import annotations
 
 import logging
+import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mlproject.device import Device, find_n_cores, find_n_threads, find_n_workers, pins, workers_asked
-from mlproject.errors import BadInput, MLProjectError, one_line
-from mlproject.models import Preprocess, prepare, prepare_map
+from mlproject.errors import MLProjectError, one_line
+from mlproject.features.prepared import Decoder, KeptImages, Pixels
 
 log = logging.getLogger(__name__)
 
-Pixels = NDArray[np.uint8]
-Read = Callable[[int], Pixels]
-
-KEPT_BYTES = 512 * 3 * 224**2
-"""Prepared images kept in memory for the next backbone of the same preprocessing: 512 of 224 x 224, 77 MB."""
-UNLABELLED = 255
 N_TIMED = 128
 """Images decoded in this process, after the first batch, before workers are considered."""
 START_SECONDS = 4.0
 """Seconds that workers have to save before they are started: a core imports torch for so long."""
 LEAST_SAVED = 0.1
-"""Share of the time that workers have to save. Beside a network that fills the cores they save no more than half
-of the decoding, and less in truth: their pixels push those of the network out of the caches."""
+"""Share of the time that workers have to save. Beside a network that fills the cores they save half of the
+decoding at most, and less in truth: processes compete for caches."""
+DEATHS = ("DataLoader worker", "Pin memory thread")
 AHEAD = 2
 """Batches that each worker prepares ahead."""
-
-
-@dataclass(frozen=True)
-class Decoder:
-    """Reads, resizes and cuts images, and their label maps where ``read_map`` is given; works in any process.
-
-    Rows of ``images`` are pairs of place and name (for messages).
-    """
-
-    read: Read
-    preprocess: Preprocess
-    read_map: Read | None = None
-
-    def image(self, row: int, name: str) -> Pixels:
-        """One image, [S, S, 3]. Raises: BadInput, DigestMismatch."""
-        return prepare(self.preprocess, self.read(row), name=name)
-
-    def map(self, row: int, name: str) -> Pixels:
-        """Classes of the pixels of one image, [S, S]. Raises: BadInput where no pixel has one."""
-        assert self.read_map is not None
-        classes = prepare_map(self.preprocess, self.read_map(row), name=name)
-        if (classes == UNLABELLED).all():
-            side = self.preprocess.crop
-            raise BadInput(f"{name}: no pixel has a class at {side} x {side}")
-        return classes
-
-    def __getitems__(self, rows: list[tuple[int, str]]) -> Any:
-        """A batch as tensors, in a worker; an error is returned, since torch would raise it as many lines."""
-        import torch
-
-        try:
-            parts = [np.stack([self.image(*row) for row in rows])]
-            if self.read_map is not None:
-                parts.append(np.stack([self.map(*row) for row in rows]))
-        except MLProjectError as error:
-            return error
-        except Exception as error:  # decoders and file systems raise any type
-            return MLProjectError(one_line(error))
-        return [torch.from_numpy(part) for part in parts]
-
-
-class KeptImages:
-    """Prepared images in memory by preprocessing and digest, the oldest leave first.
-
-    Mean and deviation do not matter: backbones that only normalise differently share their images.
-    """
-
-    def __init__(self, n_bytes: int = KEPT_BYTES) -> None:
-        self.n_bytes = n_bytes
-        self._images: dict[tuple[Preprocess, str], Pixels] = {}
-        self._size = 0
-
-    def room(self, preprocess: Preprocess) -> int:
-        """How many images of this preprocessing are kept at most."""
-        return self.n_bytes // (3 * preprocess.crop**2)
-
-    def get(self, preprocess: Preprocess, digest: str) -> Pixels | None:
-        """The image, [S, S, 3], or None."""
-        return self._images.get((_geometry(preprocess), digest))
-
-    def add(self, preprocess: Preprocess, digest: str, image: Pixels) -> None:
-        """Keep an image, where there is room for it at all."""
-        key = _geometry(preprocess), digest
-        if image.nbytes > self.n_bytes or key in self._images:
-            return
-        while self._size + image.nbytes > self.n_bytes:
-            self._size -= self._images.pop(next(iter(self._images))).nbytes
-        self._images[key] = image
-        self._size += image.nbytes
-
-    def clear(self) -> None:
-        """Release all."""
-        self._images.clear()
-        self._size = 0
-
-
-KEPT = KeptImages()
-
-
-def _geometry(preprocess: Preprocess) -> Preprocess:
-    return replace(preprocess, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
 class PixelReader:
@@ -226,7 +139,9 @@ class PixelReader:
             ForkingPickler.dumps(self.decoder)
         except Exception as error:  # pickle raises three types, and what objects raise themselves
             self._never = True
-            log.warning("images are decoded in one process: their reader cannot leave it (%s)", one_line(error))
+            log.warning(
+                "images are decoded in one process: their reader cannot leave it (%s)", one_line(error)
+            )
         return not self._never
 
     def _start(self, n_workers: int) -> None:
@@ -252,7 +167,9 @@ class PixelReader:
     def _from_workers(self, batches: Sequence[Sequence[int]], *, keep: bool) -> Iterator[list[Pixels]]:
         assert self._loader is not None
         preprocess = self.decoder.preprocess
-        wanted = [[int(place) for place in places if not (keep and self._is_kept(int(place)))] for places in batches]
+        wanted = [
+            [int(place) for place in places if not (keep and self._is_kept(int(place)))] for places in batches
+        ]
         self._batches[:] = [[(place, self.ids[place]) for place in places] for places in wanted if places]
         iterator = iter(self._loader)
         for places, asked in zip(batches, wanted, strict=True):
@@ -270,8 +187,12 @@ class PixelReader:
     def _next(self, iterator: Iterator[Any]) -> list[Pixels]:
         try:
             batch = next(iterator)
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
+        except (
+            RuntimeError,
+            EOFError,
+            OSError,
+        ) as error:  # the last two of a message that it left unfinished
+            if isinstance(error, RuntimeError) and not any(text in str(error) for text in DEATHS):
                 raise
             self.close()
             raise MLProjectError(
@@ -288,7 +209,5 @@ def _unchanged(batch: Any) -> Any:
 
 
 def _begin_worker(number: int) -> None:
-    """Ignore the interrupt key, which reaches all processes of a terminal: the first one stops the workers."""
-    import signal
-
+    """Ignore the interrupt key, which reaches all processes of a terminal: their parent stops the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

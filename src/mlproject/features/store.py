@@ -10,21 +10,15 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlproject.device import (
-    Device,
-    find_batch_size,
-    find_device,
-    find_precision,
-    free_memory,
-    is_out_of_memory,
-)
-from mlproject.errors import MLProjectError, WrongUse, unknown
+from mlproject.device import find_device, find_precision
+from mlproject.errors import WrongUse, unknown
 from mlproject.features.extraction import (
     Extraction,
     Features,
@@ -35,17 +29,17 @@ from mlproject.features.extraction import (
     complete,
     preprocess_values,
 )
-from mlproject.features.pixels import KEPT, Pixels
+from mlproject.features.prepared import KEPT, Pixels
 from mlproject.features.table import FeatureTable, cache_folder
 from mlproject.models import Model, Weights, normalise
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mlproject.features.engines import Engine
+    from mlproject.features.engines import Engine, Passes
     from mlproject.progress import Report
 else:
-    Engine = Report = Tensor = Any
+    Engine = Passes = Report = Tensor = Any
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +91,7 @@ class FeatureStore:
         Raises: WrongUse (unknown engine or precision), BadInput (a scale that does not divide, pixels
         or features that cannot be used), NoRoom, and what loading the weights raises.
         """
-        name = _engine_name(engine, precision)
+        name = find_engine(engine, precision)
         at_one = Extraction(
             model=model, weights=weights, large_images=large_images, precision=precision, engine=name
         )
@@ -148,10 +142,14 @@ class FeatureStore:
         if "refused" in meta:
             return self._fetch(replace(extraction, engine="eager"), request)
 
-        passes = _Passes(self, extraction)
+        passes: Passes | None = None
 
         def compute(pixels: Pixels) -> Finish:
-            nonlocal meta
+            nonlocal meta, passes
+            if passes is None:  # torch is imported where something is missing, not before
+                from mlproject.features.engines import Passes as passes_of
+
+                passes = passes_of(extraction, partial(self._ready, extraction))
             finish = passes.embed(pixels)
             meta = meta or _describe(table, extraction, passes.note)
             self.n_forwards += len(pixels)
@@ -164,13 +162,16 @@ class FeatureStore:
             log.warning("onnxruntime is not used for %s: %s; torch is used", extraction.model.name, refusal)
             table.write_meta({"refused": str(refusal)})
             return self._fetch(replace(extraction, engine="eager"), request)
-        return meta or _describe(table, extraction, "not recorded")
+        meta = meta or _describe(table, extraction, "not recorded")
+        if passes is not None and (speed := passes.speed()):
+            table.write_meta(meta | {"speed": speed})
+        return meta
 
     def _table(self, key: dict[str, Any], width: int) -> FeatureTable:
         table = FeatureTable(self.root, key, width)
         return _TABLES.setdefault(table.folder, table)
 
-    def ready(self, extraction: Extraction, crops: Tensor) -> Engine:
+    def _ready(self, extraction: Extraction, crops: Tensor) -> Engine:
         """The engine of an extraction, made and checked by its first crops where it is not loaded."""
         # A torch engine takes crops of any side; an exported network is fixed to one side.
         side = 1.0 if extraction.engine == "eager" else extraction.crop_side / extraction.model.side
@@ -194,54 +195,12 @@ class FeatureStore:
             raise _EngineRefused(str(error)) from error
 
 
-class _Passes:
-    """Backbone passes of one request, over as many images at once as the device has room for."""
-
-    def __init__(self, store: FeatureStore, extraction: Extraction) -> None:
-        self.store, self.extraction = store, extraction
-        self.device: Device = "cpu" if extraction.engine == "onnx" else find_device()
-        self.size = find_batch_size(self.device)
-        self.note = ""
-
-    def embed(self, pixels: Pixels) -> Finish:
-        """Start the passes over images [B, S, S, 3]. Raises: MLProjectError where one image has no room."""
-        parts: list[list[Tensor]] = []
-        start = 0
-        while start < len(pixels):
-            piece = pixels[start : start + self.size]
-            try:
-                parts.append(self._pass(piece))
-            except (RuntimeError, MemoryError) as error:
-                self._halve(error)
-            else:
-                start += len(piece)
-        return lambda: np.concatenate([_mean(blocks) for blocks in parts])
-
-    def _pass(self, pixels: Pixels) -> list[Tensor]:
-        """Features of all crops, a block [B, width] for each place of a crop."""
-        from mlproject.features.engines import network_inputs
-
-        crops = _crops(self.extraction, network_inputs(self.extraction.preprocess, pixels, self.device))
-        engine = self.store.ready(self.extraction, crops)
-        self.note = engine.note
-        return [engine.forward(crops[i : i + len(pixels)]) for i in range(0, len(crops), len(pixels))]
-
-    def _halve(self, error: BaseException) -> None:
-        if not is_out_of_memory(error):
-            raise error
-        name = self.extraction.model.name
-        if self.size == 1:
-            raise MLProjectError(f"out of memory on {self.device} with one image at a time: {name}") from error
-        free_memory(self.device)
-        self.size //= 2
-        log.warning("out of memory on %s: %s takes %d images at a time from here on", self.device, name, self.size)
-
-
 class _EngineRefused(Exception):
     """onnxruntime cannot be used for this network."""
 
 
-def _engine_name(engine: str, precision: str) -> str:
+def find_engine(engine: str, precision: str) -> str:
+    """The engine of that name; for ``auto``, the one that suits device and precision. Raises: WrongUse."""
     find_precision(precision)
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
@@ -250,23 +209,6 @@ def _engine_name(engine: str, precision: str) -> str:
     if engine == "onnx" and precision != "fp32":
         raise WrongUse(f"engine onnx computes in fp32 only, not {precision}; use engine=eager")
     return engine
-
-
-def _crops(extraction: Extraction, inputs: Tensor) -> Tensor:
-    if extraction.image_scale == 1.0:
-        return inputs
-    from mlproject.multiscale import cut, n_splits, split
-
-    if extraction.native:
-        k = n_splits(extraction.model.side, extraction.image_scale)
-        return cut(inputs, k, k)
-    return split(inputs, extraction.image_scale)
-
-
-def _mean(blocks: Sequence[Tensor]) -> Floats:
-    """The mean over the crops of each image."""
-    rows = np.stack([block.cpu().numpy() for block in blocks])
-    return np.asarray(rows.mean(axis=0, dtype=np.float32))
 
 
 def _describe(table: FeatureTable, extraction: Extraction, engine_note: str) -> dict[str, Any]:
