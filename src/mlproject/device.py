@@ -114,12 +114,11 @@ def _memory_groups() -> Iterator[Path]:
 
 def _free_of_group(group: Path) -> int:
     """Limit less use; pages of files that the kernel would drop first are free."""
-    limit, used = (
-        next(path for name in names if (path := group / name).exists())
-        for names in (("memory.max", "memory.limit_in_bytes"), ("memory.current", "memory.usage_in_bytes"))
-    )
+    second = (group / "memory.max").exists()
+    names = ("memory.max", "memory.current") if second else ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    limit, used = [int((group / name).read_text()) for name in names]
     pages = re.search(r"^(?:total_)?inactive_file (\d+)$", (group / "memory.stat").read_text(), re.MULTILINE)
-    return int(limit.read_text()) - int(used.read_text()) + (int(pages[1]) if pages else 0)
+    return limit - used + (int(pages[1]) if pages else 0)
 
 
 def _free_of_machine() -> int:

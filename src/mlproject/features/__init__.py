@@ -21,6 +21,7 @@ from mlproject.features.training_state import (
 
 if TYPE_CHECKING:
     from mlproject.features.engines import eager_engine, onnx_engine
+    from mlproject.features.streamed import StreamedImages
 
 __all__ = [
     "ABANDONED_DAYS",
@@ -32,6 +33,7 @@ __all__ = [
     "KeptImages",
     "LargeImages",
     "PixelReader",
+    "StreamedImages",
     "TableInfo",
     "cache_folder",
     "eager_engine",
@@ -48,7 +50,11 @@ __all__ = [
 ]
 
 
+NEED_TORCH = {"eager_engine": "engines", "onnx_engine": "engines", "StreamedImages": "streamed"}
+
+
 def __getattr__(name: str) -> Any:
-    if name in ("eager_engine", "onnx_engine"):  # these need torch
-        return getattr(importlib.import_module(f"{__name__}.engines"), name)
+    module = NEED_TORCH.get(name)
+    if module is not None:
+        return getattr(importlib.import_module(f"{__name__}.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

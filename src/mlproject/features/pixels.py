@@ -72,7 +72,7 @@ class PixelReader:
         self._loader = None  # its iterator stops them when it is released
 
     def batches(self, batches: Sequence[Sequence[int]]) -> Iterator[list[Pixels]]:
-        """Images [B, S, S, 3] of the places of each batch, and their maps [B, S, S] where there are maps.
+        """Images [B, S, S, 3] of the places of each batch, and their maps [B, S, S], as far as both are read.
 
         One iteration at a time. Raises: what ``read`` raises; MLProjectError when a worker was killed.
         """
@@ -93,7 +93,9 @@ class PixelReader:
             n_left -= len(places)
 
     def _here(self, places: Sequence[int], *, keep: bool) -> list[Pixels]:
-        parts = [np.stack([self._image(int(place), keep=keep) for place in places])]
+        parts = []
+        if self.decoder.read is not None:
+            parts.append(np.stack([self._image(int(place), keep=keep) for place in places]))
         if self.decoder.read_map is not None:
             parts.append(np.stack([self.decoder.map(int(place), self.ids[place]) for place in places]))
         return parts

@@ -23,17 +23,18 @@ KEPT_BYTES = 512 * 3 * 224**2
 
 @dataclass(frozen=True)
 class Decoder:
-    """Reads, resizes and cuts images, and their label maps where ``read_map`` is given; works in any process.
+    """Reads, resizes and cuts images, their label maps, or both, in any process.
 
-    Rows of ``images`` are pairs of place and name (for messages).
+    A row is the place of an image in its set, and its name for messages.
     """
 
-    read: Read
+    read: Read | None
     preprocess: Preprocess
     read_map: Read | None = None
 
     def image(self, row: int, name: str) -> Pixels:
         """One image, [S, S, 3]. Raises: BadInput, DigestMismatch."""
+        assert self.read is not None
         return prepare(self.preprocess, self.read(row), name=name)
 
     def map(self, row: int, name: str) -> Pixels:
@@ -50,14 +51,12 @@ class Decoder:
         import torch
 
         try:
-            parts = [np.stack([self.image(*row) for row in rows])]
-            if self.read_map is not None:
-                parts.append(np.stack([self.map(*row) for row in rows]))
+            makers = ([self.image] if self.read else []) + ([self.map] if self.read_map else [])
+            return [torch.from_numpy(np.stack([make(*row) for row in rows])) for make in makers]
         except MLProjectError as error:
             return error
         except Exception as error:  # decoders and file systems raise any type
             return MLProjectError(one_line(error))
-        return [torch.from_numpy(part) for part in parts]
 
 
 class KeptImages:
