@@ -123,3 +123,42 @@ def test_images_are_sent_in_the_layout_of_convolutions_and_labels_unchanged():
     assert sent.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(device.send(torch.arange(3), "cpu"), torch.arange(3))
     assert device.keep(images, "cpu") is images
+
+
+def test_memory_is_that_of_the_machine_or_of_the_narrowest_group_around_this_process(monkeypatch, tmp_path):
+    (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    8000 kB\n")
+    (tmp_path / "own").write_text("0::/job/step\n")
+    for name, path in {"MEMINFO": "meminfo", "OWN_GROUPS": "own", "CONTROL_GROUPS": "groups"}.items():
+        monkeypatch.setattr(device, name, tmp_path / path)
+    assert device.available_memory() == 8000 * 1024
+    step = tmp_path / "groups" / "job" / "step"
+    step.mkdir(parents=True)
+    for group, limit in ((step, "max"), (step.parent, "3000000")):
+        (group / "memory.max").write_text(limit)
+        (group / "memory.current").write_text("2500000")
+        (group / "memory.stat").write_text("anon 1\ninactive_file 500000\n")
+    assert device.available_memory() == 1_000_000
+    assert device.image_memory() == 500_000
+
+
+@pytest.mark.parametrize(("text", "expected"), [("16GB", 16e9), ("1.5 MB", 1.5e6), ("0", 0), ("2T", 2e12)])
+def test_memory_for_images_can_be_set(monkeypatch, text, expected):
+    monkeypatch.setenv("MLPROJECT_MEMORY", text)
+    assert device.image_memory() == expected
+
+
+@pytest.mark.parametrize("name", ["MLPROJECT_MEMORY", "MLPROJECT_WORKERS"])
+def test_memory_and_workers_that_are_no_numbers_are_refused(monkeypatch, name):
+    monkeypatch.setenv(name, "much")
+    with pytest.raises(WrongUse, match=f"{name} must be .* not 'much'"):
+        (device.image_memory if name == "MLPROJECT_MEMORY" else device.workers_asked)()
+
+
+def test_workers_fit_into_the_shared_memory_of_a_container(monkeypatch, tmp_path):
+    monkeypatch.setattr(device, "find_n_cores", lambda: 4)
+    monkeypatch.setattr(device, "SHARED_MEMORY", tmp_path)
+    room = os.statvfs(tmp_path)
+    assert device.find_n_workers("cuda", 1) == 4
+    assert device.find_n_workers("cuda", room.f_bavail * room.f_frsize // 4) <= 2
+    monkeypatch.setattr(device, "find_n_cores", lambda: 1)
+    assert device.find_n_workers("cuda", 1) == 0

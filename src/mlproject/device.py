@@ -1,18 +1,20 @@
-"""Device, threads, precision and batch size. All device handling is in this module.
+"""Device, threads, workers, precision, batch size and memory. All device handling is in this module.
 
-``MLPROJECT_DEVICE`` (cpu, cuda, mps) overrides the choice. On a machine without a GPU's device file
-none of this imports torch, so that a warm run stays light.
+``MLPROJECT_DEVICE`` (cpu, cuda, mps) overrides the choice of device, ``MLPROJECT_WORKERS`` the number of
+processes that decode images, ``MLPROJECT_MEMORY`` (16GB) the main memory that images of a training may fill.
+On a machine without a GPU's device file none of this imports torch, so that a warm run stays light.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from mlproject.errors import unknown
+from mlproject.errors import WrongUse, unknown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +25,10 @@ else:
 Device = Literal["cpu", "cuda", "mps"]
 Precision = Literal["fp32", "amp"]
 
+SHARED_MEMORY = Path("/dev/shm")
+MEMINFO = Path("/proc/meminfo")
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
+OWN_GROUPS = Path("/proc/self/cgroup")
 GPU_FILES = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
 
 
@@ -53,13 +59,113 @@ def find_n_threads() -> int:
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdecimal() and int(asked) > 0:
         return int(asked)
+    return find_n_cores()
+
+
+def find_n_cores() -> int:
+    """The cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
+def workers_asked() -> int | None:
+    """``MLPROJECT_WORKERS``, or None where it is not set. Raises: WrongUse for anything but a number."""
+    text = os.environ.get("MLPROJECT_WORKERS", "")
+    if text and not (text.isascii() and text.isdecimal()):
+        raise WrongUse(f"MLPROJECT_WORKERS must be a number of processes (0: none), not {text!r}")
+    return int(text) if text else None
+
+
+def find_n_workers(device: Device, n_bytes: int) -> int:
+    """Processes that may decode images beside this one, each with ``n_bytes`` of batches in shared memory.
+
+    As many as there are cores, up to 16 beside a GPU and 8 beside a CPU; none on a single core. Containers
+    often have 64 MB of shared memory: a worker that writes beyond it is killed.
+    """
+    n_cores = find_n_cores()
+    n_workers = 0 if n_cores == 1 else min(n_cores, 8 if device == "cpu" else 16)
+    if SHARED_MEMORY.exists():
+        free = os.statvfs(SHARED_MEMORY)
+        n_workers = min(n_workers, free.f_bavail * free.f_frsize // 2 // max(1, n_bytes))
+    return n_workers
+
+
+def available_memory() -> int:
+    """Bytes of main memory that this process may still use: of the machine, or of its container or job."""
+    limits = [_free_of_machine()]
+    for group in _memory_groups():
+        with contextlib.suppress(
+            OSError, ValueError, StopIteration
+        ):  # there is no such file, or no limit ("max")
+            limits.append(_free_of_group(group))
+    return max(0, min(limits))
+
+
+def _memory_groups() -> Iterator[Path]:
+    """The control groups whose limits hold for this process, versions 1 and 2."""
+    with contextlib.suppress(OSError):
+        for line in OWN_GROUPS.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers and "memory" not in controllers.split(","):
+                continue
+            root = CONTROL_GROUPS / "memory" if controllers else CONTROL_GROUPS
+            yield from (root / part for part in (Path(path.lstrip("/")), *Path(path.lstrip("/")).parents))
+
+
+def _free_of_group(group: Path) -> int:
+    """Limit less use; pages of files that the kernel would drop first are free."""
+    second = (group / "memory.max").exists()
+    names = ("memory.max", "memory.current") if second else ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    limit, used = [int((group / name).read_text()) for name in names]
+    pages = re.search(r"^(?:total_)?inactive_file (\d+)$", (group / "memory.stat").read_text(), re.MULTILINE)
+    return limit - used + (int(pages[1]) if pages else 0)
+
+
+def _free_of_machine() -> int:
+    with contextlib.suppress(OSError):
+        match = re.search(r"MemAvailable:\s+(\d+) kB", MEMINFO.read_text())
+        if match:
+            return int(match[1]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def image_memory() -> int:
+    """Bytes that the images of a training may fill: ``MLPROJECT_MEMORY``, else half of what is available.
+
+    Raises: WrongUse for a text that is no size.
+    """
+    text = os.environ.get("MLPROJECT_MEMORY", "")
+    if not text:
+        return available_memory() // 2
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kMGT]?)B?", text, re.ASCII)
+    if not match:
+        raise WrongUse(f"MLPROJECT_MEMORY must be a size such as 16GB or 500MB, not {text!r}")
+    return int(float(match[1]) * 1000 ** " kMGT".index(match[2] or " "))
+
+
+def pins(device: Device) -> bool:
+    """Whether batches should lie in pinned memory, from which a GPU copies while it computes."""
+    return device == "cuda"
+
+
 def find_batch_size(device: Device) -> int:
-    """Images per forward pass: 8 on a CPU, where larger batches cause page faults; 64 on a GPU."""
-    return 8 if device == "cpu" else 64
+    """Images per forward pass: 8 on a CPU, where larger batches cause page faults; 64 to 256 on a GPU.
+
+    Where a batch has no room after all, it is halved.
+    """
+    if device == "cpu":
+        return 8
+    if device != "cuda":
+        return 64
+    import torch
+
+    n_bytes = torch.cuda.mem_get_info()[1] if torch.cuda.is_available() else 0
+    return 64 if n_bytes < 16e9 else 128 if n_bytes < 40e9 else 256
+
+
+def runs_ahead(device: Device) -> bool:
+    """Whether calls return before the device is done, so that there is work to do meanwhile."""
+    return device != "cpu"
 
 
 def find_precision(name: str) -> Precision:
@@ -102,7 +208,7 @@ def send(batch: Tensor, device: Device) -> Tensor:
     """A batch on its device; to a GPU from pinned memory, while the CPU prepares the next one."""
     import torch
 
-    if device == "cuda" and not batch.is_cuda:
+    if pins(device) and not batch.is_cuda and not batch.is_pinned():
         batch = batch.pin_memory()
     floats = batch.dim() == 4 and batch.is_floating_point()
     layout = torch.channels_last if floats else torch.contiguous_format

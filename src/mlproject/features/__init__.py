@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from mlproject.features.cost import ExtractionCost, extraction_cost
 from mlproject.features.extraction import Features, LargeImages
+from mlproject.features.pixels import PixelReader
+from mlproject.features.prepared import KEPT, Decoder, KeptImages
 from mlproject.features.store import FeatureStore, forget
 from mlproject.features.table import TableInfo, list_tables, prune, table_faults
 from mlproject.features.training_state import (
@@ -18,14 +21,22 @@ from mlproject.features.training_state import (
 
 if TYPE_CHECKING:
     from mlproject.features.engines import eager_engine, onnx_engine
+    from mlproject.features.streamed import StreamedImages
 
 __all__ = [
     "ABANDONED_DAYS",
+    "KEPT",
+    "Decoder",
+    "ExtractionCost",
     "FeatureStore",
     "Features",
+    "KeptImages",
     "LargeImages",
+    "PixelReader",
+    "StreamedImages",
     "TableInfo",
     "eager_engine",
+    "extraction_cost",
     "forget",
     "held_by_nobody",
     "list_tables",
@@ -38,7 +49,11 @@ __all__ = [
 ]
 
 
+NEED_TORCH = {"eager_engine": "engines", "onnx_engine": "engines", "StreamedImages": "streamed"}
+
+
 def __getattr__(name: str) -> Any:
-    if name in ("eager_engine", "onnx_engine"):  # these need torch
-        return getattr(importlib.import_module(f"{__name__}.engines"), name)
+    module = NEED_TORCH.get(name)
+    if module is not None:
+        return getattr(importlib.import_module(f"{__name__}.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

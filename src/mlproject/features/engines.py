@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import io
 import logging
+import time
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -22,8 +23,24 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mlproject.device import Device, Precision, find_n_threads, inference, move, send
-from mlproject.models import plain_attention, trace
+from mlproject.device import (
+    Device,
+    Precision,
+    find_batch_size,
+    find_device,
+    find_n_threads,
+    free_memory,
+    inference,
+    is_out_of_memory,
+    move,
+    send,
+)
+from mlproject.errors import MLProjectError
+from mlproject.features.extraction import Extraction, Finish
+from mlproject.features.pixels import N_TIMED
+from mlproject.features.prepared import Pixels
+from mlproject.models import Preprocess, SamePad, normalise, plain_attention, trace
+from mlproject.multiscale import cut, n_splits, split
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +51,8 @@ TOLERANCE = 5e-4
 N_CHECKED = 2
 
 Floats = NDArray[np.float32]
+Speed = dict[str, Any]
+"""``images_per_second``, and the ``device`` and ``threads`` that it was measured with."""
 
 
 class Disagreement(Exception):
@@ -42,11 +61,23 @@ class Disagreement(Exception):
 
 @dataclass(frozen=True)
 class Engine:
-    """A way to compute features: ``forward`` maps [B, 3, S, S] to [B, D]; ``note`` describes its check."""
+    """A way to compute features: ``forward`` maps [B, 3, S, S] to [B, D]; ``note`` describes its check.
+
+    Both are float32 and on the engine's device, which may still be computing when ``forward`` returns.
+    """
 
     name: str
-    forward: Callable[[Floats], Floats]
+    forward: Callable[[Tensor], Tensor]
     note: str
+
+
+def network_inputs(preprocess: Preprocess, pixels: Pixels, device: Device) -> Tensor:
+    """Normalised inputs [B, 3, S, S] of images [B, S, S, 3], on the device: bytes are sent, not floats."""
+    if device == "cpu":
+        return torch.from_numpy(normalise(preprocess, pixels))
+    inputs = send(torch.from_numpy(pixels), device).permute(0, 3, 1, 2).float()
+    mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in (preprocess.mean, preprocess.std))
+    return inputs.div_(255).sub_(mean).div_(std)
 
 
 def onnx_engine(backbone: nn.Module, first: Floats) -> Engine:
@@ -76,9 +107,8 @@ def onnx_engine(backbone: nn.Module, first: Floats) -> Engine:
         raise Disagreement(f"features are {distance:.1e} from eager torch's (at most {TOLERANCE:g})")
     version = onnxruntime.__version__
 
-    def forward(images: Floats) -> Floats:
-        rows: Floats = session.run(None, {"images": images})[0]
-        return rows
+    def forward(images: Tensor) -> Tensor:
+        return torch.from_numpy(session.run(None, {"images": images.contiguous().numpy()})[0])
 
     return Engine("onnx", forward, f"onnxruntime {version}, {distance:.1e} from eager on {len(first)} images")
 
@@ -88,14 +118,87 @@ def eager_engine(backbone: nn.Module, device: Device, precision: Precision) -> E
     torch.set_num_threads(find_n_threads())
     net = move(fold_batchnorm(backbone), device)
 
-    def forward(images: Floats) -> Floats:
+    def forward(images: Tensor) -> Tensor:
         with inference(device, precision):
-            features: Tensor = net(send(torch.from_numpy(images), device))
-            return np.asarray(features.float().cpu().numpy())
+            features: Tensor = net(send(images, device))
+            return features.float()
 
     return Engine(
         "eager", forward, f"torch {torch.__version__}, {device}, {precision}, folded, channels last"
     )
+
+
+class Passes:
+    """Backbone passes of one request, over as many images at once as the device has room for.
+
+    ``ready`` gives the engine, made and checked by the first crops where it is not loaded.
+    """
+
+    def __init__(self, extraction: Extraction, ready: Callable[[Tensor], Engine]) -> None:
+        self.extraction, self.ready = extraction, ready
+        self.device: Device = "cpu" if extraction.engine == "onnx" else find_device()
+        self.size = find_batch_size(self.device)
+        self.note = ""
+        self.n_timed, self.start = 0, 0.0
+
+    def speed(self) -> Speed | None:
+        """Images a second since the first batch, which loads the network; None where they were few."""
+        if self.n_timed < N_TIMED:
+            return None
+        rate = self.n_timed / (time.perf_counter() - self.start)
+        return {"images_per_second": rate, "device": self.device, "threads": find_n_threads()}
+
+    def embed(self, pixels: Pixels) -> Finish:
+        """Start the passes over images [B, S, S, 3]. Raises: MLProjectError where one image has no room."""
+        parts: list[list[Tensor]] = []
+        start = 0
+        while start < len(pixels):
+            piece = pixels[start : start + self.size]
+            try:
+                parts.append(self._pass(piece))
+            except (RuntimeError, MemoryError) as error:
+                self._halve(error)
+            else:
+                start += len(piece)
+        self.n_timed += len(pixels) if self.start else 0
+        self.start = self.start or time.perf_counter()
+        return lambda: np.concatenate([_mean(blocks) for blocks in parts])
+
+    def _pass(self, pixels: Pixels) -> list[Tensor]:
+        """Features of all crops, a block [B, width] for each place of a crop."""
+        crops = _crops(self.extraction, network_inputs(self.extraction.preprocess, pixels, self.device))
+        engine = self.ready(crops)
+        self.note = engine.note
+        return [engine.forward(crops[i : i + len(pixels)]) for i in range(0, len(crops), len(pixels))]
+
+    def _halve(self, error: BaseException) -> None:
+        if not is_out_of_memory(error):
+            raise error
+        name = self.extraction.model.name
+        if self.size == 1:
+            raise MLProjectError(
+                f"out of memory on {self.device} with one image at a time: {name}"
+            ) from error
+        free_memory(self.device)
+        self.size //= 2
+        log.warning(
+            "out of memory on %s: %s takes %d images at a time from here on", self.device, name, self.size
+        )
+
+
+def _crops(extraction: Extraction, inputs: Tensor) -> Tensor:
+    if extraction.image_scale == 1.0:
+        return inputs
+    if extraction.native:
+        k = n_splits(extraction.model.side, extraction.image_scale)
+        return cut(inputs, k, k)
+    return split(inputs, extraction.image_scale)
+
+
+def _mean(blocks: Sequence[Tensor]) -> Floats:
+    """The mean over the crops of each image."""
+    rows = np.stack([block.cpu().numpy() for block in blocks])
+    return np.asarray(rows.mean(axis=0, dtype=np.float32))
 
 
 def relative_distance(features: Floats, expected: Floats) -> float:

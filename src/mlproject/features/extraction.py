@@ -6,6 +6,7 @@ Rows that are stored are read; the others are computed shard by shard.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -14,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlproject import multiscale
-from mlproject.device import find_batch_size, find_device
+from mlproject.device import find_batch_size, find_device, runs_ahead
 from mlproject.errors import BadInput
+from mlproject.features.pixels import PixelReader
+from mlproject.features.prepared import KEPT, Decoder, Pixels
 from mlproject.features.table import SHARD_ROWS, FeatureTable
 from mlproject.models import (
     PREPROCESS_VERSION,
@@ -23,8 +26,6 @@ from mlproject.models import (
     Model,
     Preprocess,
     Weights,
-    normalise,
-    prepare,
 )
 
 if TYPE_CHECKING:
@@ -145,14 +146,14 @@ class Features:
 
 log = logging.getLogger(__name__)
 
-KEPT = 512 * 224**2
-"""Pixels of prepared images kept in memory: 512 images of 224 x 224, 77 MB."""
-
-PREPARED: dict[tuple[Preprocess, str], NDArray[np.uint8]] = {}
+LOADED = 64
+"""Images that come from a worker at once, at least: each message costs a millisecond."""
 
 Floats = NDArray[np.float32]
-Compute = Callable[[list[int]], Floats]
-"""From places in the image set to their rows, one batch at a time."""
+Finish = Callable[[], Floats]
+"""Waits for the rows of a batch that was sent to a device."""
+Compute = Callable[[Pixels], Finish]
+"""From prepared images [B, S, S, 3] to their rows, [B, width]."""
 
 
 @dataclass(frozen=True)
@@ -170,11 +171,12 @@ class RowRequest:
         return [self.images.digests[int(i)] for i in self.indices]
 
 
-def complete(table: FeatureTable, request: RowRequest, compute: Compute) -> None:
+def complete(table: FeatureTable, request: RowRequest, preprocess: Preprocess, compute: Compute) -> None:
     """Fill ``request.out``, computing the rows that the table lacks, each image once.
 
-    A shard is written before the next one is started, so that a killed process loses at most one.
-    Raises: BadInput when a row is not finite; what ``compute`` raises.
+    A shard is written before the next one is started, so that a killed process loses at most one; beside a
+    GPU, while the next one is computed, so that it loses at most two.
+    Raises: BadInput when a row is not finite; what reading and ``compute`` raise.
     """
     digests = request.digests
     while True:
@@ -183,41 +185,44 @@ def complete(table: FeatureTable, request: RowRequest, compute: Compute) -> None
             request.report.stage("features", len(missing))
             with table.writing():
                 # Looked up again: another process may have added rows while this one waited.
-                _add(table, table.missing(missing), request, compute)
+                _add(table, table.missing(missing), request, preprocess, compute)
         try:
             return table.read(digests, request.out)
         except KeyError:
             log.info("%s lost rows while it was read; they are computed again", table.folder.name)
 
 
-def read_inputs(preprocess: Preprocess, images: Images, rows: list[int]) -> Floats:
-    """Normalised inputs of some images: [B, 3, S, S]."""
-    return normalise(preprocess, np.stack([_prepared(preprocess, images, i) for i in rows]))
-
-
-def _prepared(preprocess: Preprocess, images: Images, row: int) -> NDArray[np.uint8]:
-    """Decoded and resized once for all models of one preprocessing, while the images are few."""
-    key = preprocess, images.digests[row]
-    if key not in PREPARED:
-        while PREPARED and len(PREPARED) >= KEPT // preprocess.crop**2:
-            PREPARED.pop(next(iter(PREPARED)))
-        PREPARED[key] = prepare(preprocess, images.read(row), name=images.ids[row])
-    return PREPARED[key]
-
-
-def _add(table: FeatureTable, missing: list[str], request: RowRequest, compute: Compute) -> None:
+def _add(
+    table: FeatureTable, missing: list[str], request: RowRequest, preprocess: Preprocess, compute: Compute
+) -> None:
+    images, device = request.images, find_device()
     place = dict(zip(request.digests, (int(i) for i in request.indices), strict=True))
-    step = find_batch_size(find_device())
-    for start in range(0, len(missing), SHARD_ROWS):
-        digests = missing[start : start + SHARD_ROWS]
-        blocks = []
-        for first in range(0, len(digests), step):
-            batch = digests[first : first + step]
-            blocks.append(compute([place[digest] for digest in batch]))
-            request.report.advance(len(batch))
-        matrix = np.concatenate(blocks)
-        _require_finite(matrix, digests)
-        table.add(digests, matrix)
+    step = max(LOADED, find_batch_size(device))
+    shards = [missing[start : start + SHARD_ROWS] for start in range(0, len(missing), SHARD_ROWS)]
+    batches = [shard[start : start + step] for shard in shards for start in range(0, len(shard), step)]
+    places = [[place[digest] for digest in batch] for batch in batches]
+    decoder = Decoder(images.read, preprocess)
+    waiting: deque[tuple[list[str], list[Finish]]] = deque()
+    with PixelReader(decoder, images.ids, images.digests, device, kept=KEPT) as reader:
+        decoded = reader.batches(places)
+        try:
+            for shard in shards:
+                rows = []
+                for start in range(0, len(shard), step):
+                    rows.append(compute(next(decoded)[0]))
+                    request.report.advance(len(shard[start : start + step]))
+                waiting.append((shard, rows))
+                if len(waiting) > runs_ahead(device):
+                    _write(table, *waiting.popleft())
+        finally:
+            while waiting:
+                _write(table, *waiting.popleft())
+
+
+def _write(table: FeatureTable, digests: list[str], rows: list[Finish]) -> None:
+    matrix = np.concatenate([finish() for finish in rows])
+    _require_finite(matrix, digests)
+    table.add(digests, matrix)
 
 
 def _require_finite(matrix: Floats, digests: list[str]) -> None:

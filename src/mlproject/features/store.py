@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,25 +20,27 @@ from numpy.typing import NDArray
 from mlproject.device import find_device, find_precision
 from mlproject.errors import WrongUse, unknown
 from mlproject.features.extraction import (
-    PREPARED,
     Extraction,
     Features,
+    Finish,
     Images,
     LargeImages,
     RowRequest,
     complete,
     preprocess_values,
-    read_inputs,
 )
+from mlproject.features.prepared import KEPT, Pixels
 from mlproject.features.table import FeatureTable
 from mlproject.files import cache_folder
-from mlproject.models import Model, Weights
+from mlproject.models import Model, Weights, normalise
 
 if TYPE_CHECKING:
-    from mlproject.features.engines import Engine
+    from torch import Tensor
+
+    from mlproject.features.engines import Engine, Passes
     from mlproject.progress import Report
 else:
-    Engine = Report = Any
+    Engine = Passes = Report = Tensor = Any
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +56,7 @@ _ENGINE: dict[Extraction, Engine] = {}
 
 def forget() -> None:
     """Release the network, the opened tables (verified again when reopened) and the prepared images."""
-    PREPARED.clear()
+    KEPT.clear()
     _TABLES.clear()
     _ENGINE.clear()
 
@@ -89,7 +92,7 @@ class FeatureStore:
         Raises: WrongUse (unknown engine or precision), BadInput (a scale that does not divide, pixels
         or features that cannot be used), NoRoom, and what loading the weights raises.
         """
-        name = _engine_name(engine, precision)
+        name = find_engine(engine, precision)
         at_one = Extraction(
             model=model, weights=weights, large_images=large_images, precision=precision, engine=name
         )
@@ -123,14 +126,15 @@ class FeatureStore:
             raise WrongUse(f"count must lie in 1..{3 * preprocess.crop**2}, not {count}")
         table = self._table({"pixels": count, "preprocess": preprocess_values(preprocess)}, count)
 
-        def compute(rows: list[int]) -> Floats:
+        def compute(pixels: Pixels) -> Finish:
             # The table's lock is held here, so that no other process removes the file while it is written.
             if table.read_meta() is None:
                 table.write_meta({})
-            return read_inputs(preprocess, images, rows).reshape(len(rows), -1)[:, :count]
+            rows = normalise(preprocess, pixels).reshape(len(pixels), -1)[:, :count].copy()
+            return lambda: rows
 
         matrix = np.empty((len(indices), count), np.float32)
-        complete(table, RowRequest(images, indices, matrix, report), compute)
+        complete(table, RowRequest(images, indices, matrix, report), preprocess, compute)
         return matrix
 
     def _fetch(self, extraction: Extraction, request: RowRequest) -> dict[str, Any]:
@@ -139,46 +143,55 @@ class FeatureStore:
         if "refused" in meta:
             return self._fetch(replace(extraction, engine="eager"), request)
 
-        def compute(rows: list[int]) -> Floats:
-            nonlocal meta
-            inputs = _crops(extraction, read_inputs(extraction.preprocess, request.images, rows))
-            engine = self._ready(extraction, inputs)
-            meta = meta or _describe(table, extraction, engine.note)
-            self.n_forwards += len(rows)
-            self.n_crops += len(inputs)
-            return _embed(engine, inputs, len(rows))
+        passes: Passes | None = None
+
+        def compute(pixels: Pixels) -> Finish:
+            nonlocal meta, passes
+            if passes is None:  # torch is imported where something is missing, not before
+                from mlproject.features.engines import Passes as passes_of
+
+                passes = passes_of(extraction, partial(self._ready, extraction))
+            finish = passes.embed(pixels)
+            meta = meta or _describe(table, extraction, passes.note)
+            self.n_forwards += len(pixels)
+            self.n_crops += len(pixels) * extraction.n_crops
+            return finish
 
         try:
-            complete(table, request, compute)
+            complete(table, request, extraction.preprocess, compute)
         except _EngineRefused as refusal:
             log.warning("onnxruntime is not used for %s: %s; torch is used", extraction.model.name, refusal)
             table.write_meta({"refused": str(refusal)})
             return self._fetch(replace(extraction, engine="eager"), request)
-        return meta or _describe(table, extraction, "not recorded")
+        meta = meta or _describe(table, extraction, "not recorded")
+        if passes is not None and (speed := passes.speed()):
+            table.write_meta(meta | {"speed": speed})
+        return meta
 
     def _table(self, key: dict[str, Any], width: int) -> FeatureTable:
         table = FeatureTable(self.root, key, width)
         return _TABLES.setdefault(table.folder, table)
 
-    def _ready(self, extraction: Extraction, inputs: Floats) -> Engine:
+    def _ready(self, extraction: Extraction, crops: Tensor) -> Engine:
+        """The engine of an extraction, made and checked by its first crops where it is not loaded."""
         # A torch engine takes crops of any side; an exported network is fixed to one side.
         side = 1.0 if extraction.engine == "eager" else extraction.crop_side / extraction.model.side
         same = replace(extraction, image_scale=side, large_images="interpolated")
         if same not in _ENGINE:
             _ENGINE.clear()  # frees the last network before the next one is loaded
-            _ENGINE[same] = self._make(extraction, inputs)
+            _ENGINE[same] = self._make(extraction, crops)
         return _ENGINE[same]
 
-    def _make(self, extraction: Extraction, inputs: Floats) -> Engine:
+    def _make(self, extraction: Extraction, crops: Tensor) -> Engine:
         from mlproject.features.engines import N_CHECKED, Disagreement, eager_engine, onnx_engine
         from mlproject.models import load_backbone
 
         backbone = load_backbone(extraction.model, extraction.weights)
         if extraction.engine == "eager":
             return eager_engine(backbone, find_device(), find_precision(extraction.precision))
-        self.n_checks += min(N_CHECKED, len(inputs))
+        self.n_checks += min(N_CHECKED, len(crops))
         try:
-            return onnx_engine(backbone, inputs)
+            return onnx_engine(backbone, crops.numpy())
         except Disagreement as error:
             raise _EngineRefused(str(error)) from error
 
@@ -187,7 +200,8 @@ class _EngineRefused(Exception):
     """onnxruntime cannot be used for this network."""
 
 
-def _engine_name(engine: str, precision: str) -> str:
+def find_engine(engine: str, precision: str) -> str:
+    """The engine of that name; for ``auto``, the one that suits device and precision. Raises: WrongUse."""
     find_precision(precision)
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
@@ -196,27 +210,6 @@ def _engine_name(engine: str, precision: str) -> str:
     if engine == "onnx" and precision != "fp32":
         raise WrongUse(f"engine onnx computes in fp32 only, not {precision}; use engine=eager")
     return engine
-
-
-def _crops(extraction: Extraction, inputs: Floats) -> Floats:
-    if extraction.image_scale == 1.0:
-        return inputs
-    import torch
-
-    from mlproject.multiscale import cut, n_splits, split
-
-    images = torch.from_numpy(inputs)
-    if extraction.native:
-        k = n_splits(extraction.model.side, extraction.image_scale)
-        return np.asarray(cut(images, k, k).numpy())
-    return np.asarray(split(images, extraction.image_scale).numpy())
-
-
-def _embed(engine: Engine, crops: Floats, n_images: int) -> Floats:
-    # As many crops at once as images, then the mean over the crops of each image.
-    starts = range(0, len(crops), n_images)
-    blocks = [engine.forward(np.ascontiguousarray(crops[i : i + n_images])) for i in starts]
-    return np.asarray(np.stack(blocks).mean(axis=0, dtype=np.float32))
 
 
 def _describe(table: FeatureTable, extraction: Extraction, engine_note: str) -> dict[str, Any]:

@@ -115,7 +115,7 @@ class FeatureTable:
 
     def write_meta(self, content: Mapping[str, Any]) -> None:
         """Describe the table; the key's ingredients are added."""
-        described = {"key": self.key, "width": self.width, **content}
+        described = {**content, "key": self.key, "width": self.width}
         text = json.dumps(described, sort_keys=True, allow_nan=False)
         signed = {"content": described, "sha256": sha256(text.encode())}
         write_atomic(self.folder / "meta.json", json.dumps(signed, indent=1, sort_keys=True).encode())
@@ -170,6 +170,18 @@ def read_meta(folder: Path) -> dict[str, Any] | None:
         return content if sha256(text.encode()) == signed["sha256"] else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def stored_digests(folder: Path) -> set[str]:
+    """The images whose rows a table holds, by the headers of its shards, which are not verified."""
+    digests: set[str] = set()
+    for path in folder.glob(f"*{SHARD_SUFFIX}"):
+        with (
+            contextlib.suppress(OSError, SafetensorError, ValueError, KeyError),
+            safe_open(require_regular(path), framework="numpy") as file,
+        ):
+            digests.update(read_json((file.metadata() or {})["digests"]))
+    return digests
 
 
 def _open(path: Path) -> tuple[Floats, dict[str, str]]:

@@ -8,7 +8,7 @@ has antialiasing); pixels stay uint8 until a whole batch is normalised at once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -161,6 +161,11 @@ class Weights:
     def seed(self) -> int:
         """The seed of random weights."""
         return int(self.label.partition(":")[2])
+
+
+def geometry(preprocess: Preprocess) -> Preprocess:
+    """The part of a preprocessing that ``prepare`` carries out: the same for all means and deviations."""
+    return replace(preprocess, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
 def prepare(preprocess: Preprocess, image: NDArray[np.uint8], *, name: str = "") -> NDArray[np.uint8]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 from mlproject.cell import Cell, Knob
 from mlproject.errors import unknown
 from mlproject.losses import Outcome
+from mlproject.recipes.extractions import NeededFeatures, extract_together, needed_features
 from mlproject.recipes.finetune import Finetune
 from mlproject.recipes.knobs import LATER_KNOBS, FieldRow, Needs, described, require, validated
 from mlproject.recipes.memorise import Memorise
@@ -35,13 +36,16 @@ __all__ = [
     "RECIPES",
     "STRICT",
     "FieldRow",
+    "NeededFeatures",
     "Probe",
     "ProbeExamples",
     "Recipe",
     "build_recipe",
     "described",
+    "extract_together",
     "full_knobs",
     "initial_probe_head",
+    "needed_features",
     "optimizer_notes",
     "probe_examples",
     "require",

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from mlproject.cell import Cell, LargeImages
 from mlproject.errors import DigestMismatch, WrongUse
-from mlproject.training import statistics
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from mlproject.data import ImageSet
-    from mlproject.features import Features
+    from mlproject.features import ExtractionCost, Features
+    from mlproject.models import Preprocess
     from mlproject.progress import Report
 else:
-    Features = ImageSet = Report = Any
+    ExtractionCost = Features = ImageSet = Preprocess = Report = Tensor = Any
 
 GIGA_MAC = 2e9
 """Operations of a thousand million multiply-adds."""
@@ -52,6 +53,32 @@ class FrozenBackbone:
             pool=str(cell.knobs.get("pool", "auto")),
         )
 
+    @property
+    def preprocess(self) -> Preprocess:
+        """How images are decoded for the model, whatever they are normalised by afterwards."""
+        from mlproject.models import find_model, geometry
+
+        return geometry(find_model(self.model).preprocess)
+
+    @property
+    def n_decodings(self) -> int:
+        """How often an image is decoded in this way: once for each scale that is not of native pixels."""
+        return len([s for s in self.image_scales if s == 1.0 or self.large_images == "interpolated"])
+
+    def cost(self, digests: Sequence[str]) -> ExtractionCost:
+        """The cost of features that are not stored yet. Raises: WrongUse, BadInput as ``features`` would."""
+        from mlproject.features import extraction_cost
+        from mlproject.models import Weights, find_model
+
+        return extraction_cost(
+            find_model(self.model),
+            Weights("file", self.weights, self.weights_digest),
+            digests,
+            image_scales=self.image_scales,
+            large_images=cast("LargeImages", self.large_images),
+            precision=self.precision,
+        )
+
     def features(self, images: ImageSet, rows: NDArray[np.int64], report: Report) -> Features:
         """Features of these images, computed once.
 
@@ -81,6 +108,8 @@ class FrozenBackbone:
 
 def feature_tensor(features: Features) -> Tensor:
     """The features [n, d] on the device that heads are trained on."""
+    import torch
+
     return torch.from_numpy(features.matrix).to(head_device())
 
 
@@ -96,6 +125,10 @@ def standardized(inputs: Tensor, n_train: int, *, apply: bool) -> tuple[Tensor, 
 
     Without ``apply`` the inputs stay as they are, with mean 0 and deviation 1.
     """
+    import torch
+
+    from mlproject.training import statistics
+
     if not apply:
         return inputs, torch.zeros_like(inputs[0]), torch.ones_like(inputs[0])
     mean, std = statistics(inputs[:n_train])

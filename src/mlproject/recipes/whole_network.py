@@ -1,4 +1,4 @@
-"""Shared steps of recipes that train whole networks: images in memory, training, evaluation, the outcome."""
+"""Shared steps of recipes that train whole networks: training, evaluation, the outcome."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from torch import Tensor, nn
 
 from mlproject.cell import Cell
 from mlproject.data import SplitIndices
-from mlproject.device import Device, find_device, find_n_threads
+from mlproject.device import Device, find_n_threads
 from mlproject.errors import WrongUse
 from mlproject.features import unfinished
 from mlproject.losses import Floats, Outcome, PerImageLosses, Split, predictions_table
-from mlproject.models import Model, Preprocess, count, prepare
+from mlproject.models import Model, Preprocess, count
 from mlproject.multiscale import crop_side, n_splits
+from mlproject.recipes.examples import choice, training_device
 from mlproject.training import (
     CHECKPOINT,
     PREDICTED,
@@ -42,17 +43,16 @@ BACKWARD = 2.0
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EvaluatedTraining:
-    """A training and the values of every row, under the best weights and under the last ones."""
+    """A training and the values of every row, under the best weights and under the last ones.
+
+    ``images`` says where its images were.
+    """
 
     trained: Trained
     settings: Settings
     best: Values
     final: Values
-
-
-def training_device() -> Device:
-    """The device that networks are trained on: cuda where there is one, else the CPU."""
-    return "cuda" if find_device() == "cuda" else "cpu"  # losses are float64, which mps lacks
+    images: str
 
 
 def require_two_classes(recipe: str, images: ImageSet, rows: Sequence[int]) -> None:
@@ -72,32 +72,15 @@ def sized(model: Model, side: int) -> Preprocess:
     return replace(model.preprocess, resize=side, crop=side)
 
 
-def pixels_of(images: ImageSet, rows: Sequence[int], preprocess: Preprocess) -> Tensor:
-    """Preprocessed pixels of these images, uint8 [n, 3, side, side]."""
-    side = preprocess.crop
-    pixels = np.empty((len(rows), side, side, 3), np.uint8)
-    for place, row in enumerate(rows):
-        pixels[place] = prepare(preprocess, images.read(int(row)), name=images.ids[row])
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
-
-
-def labelled(images: ImageSet, rows: SplitIndices, preprocess: Preprocess) -> Examples:
-    """All rows of a cell in memory, each with its class as target."""
-    return Examples(
-        pixels=pixels_of(images, rows.every.tolist(), preprocess),
-        targets=torch.from_numpy(images.labels[rows.every]),
-        mean=preprocess.mean,
-        std=preprocess.std,
-    )
-
-
 def split_rows(rows: SplitIndices, examples: Examples) -> dict[Split, Examples]:
     """The examples of every split that is not empty, in the order of ``rows.every``."""
+    targets = examples.targets
     by_split: dict[Split, Examples] = {}
     for split in dict.fromkeys(rows.splits):
         start = rows.splits.index(split)
         part = slice(start, start + rows.splits.count(split))
-        by_split[split] = replace(examples, pixels=examples.pixels[part], targets=examples.targets[part])
+        labels = None if targets is None else targets[part]
+        by_split[split] = replace(examples, pixels=examples.pixels[part], targets=labels)
     return by_split
 
 
@@ -134,7 +117,9 @@ def train_and_evaluate(
         _evaluate_all(net, weights, examples.values(), task, settings, device)
         for weights in (trained.final, trained.best)
     )
-    return EvaluatedTraining(trained=trained, settings=settings, final=final, best=best)
+    return EvaluatedTraining(
+        trained=trained, settings=settings, final=final, best=best, images=choice(examples["train"])
+    )
 
 
 def _evaluate_all(
@@ -195,7 +180,7 @@ def outcome(
         flops_per_image=flops_per_image,
         flops_total=(1 + BACKWARD) * flops_per_image * trained.n_seen,
         facts=_facts(training, evaluated) | dict(facts or {}),
-        provenance=_provenance(cell, model, training.settings),
+        provenance=_provenance(cell, model, training),
         tensors={name.removeprefix("body."): value.cpu().numpy() for name, value in trained.best.items()},
         tables=all_tables,
     )
@@ -220,7 +205,7 @@ def _facts(training: EvaluatedTraining, evaluated: Tensor) -> dict[str, float]:
     return facts
 
 
-def _provenance(cell: Cell, model: Model, settings: Settings) -> dict[str, str]:
+def _provenance(cell: Cell, model: Model, training: EvaluatedTraining) -> dict[str, str]:
     iteration = {"parent": model.parent, "change": model.change} if model.parent else {}
     source = {"model_source": model.source} if model.source else {}
     return (
@@ -230,7 +215,8 @@ def _provenance(cell: Cell, model: Model, settings: Settings) -> dict[str, str]:
             "weights": f"{cell.weights}, drawn from seed {cell.seed}",
             "device": training_device(),
             "threads": str(find_n_threads()),
-            "precision": settings.precision,
+            "precision": training.settings.precision,
+            "images": training.images,
             "torch": torch.__version__,
         }
     )

@@ -15,6 +15,7 @@ from mlproject.errors import MLProjectError, NoRoom, StoreUnreachable, WrongUse,
 from mlproject.files import write_rows
 from mlproject.plans import Plan
 from mlproject.progress import Report
+from mlproject.recipes import extract_together, needed_features
 from mlproject.runs.cell_run import CellRun, Status, run_cell
 from mlproject.runs.experiment_view import announce_cells
 from mlproject.tracking import Store, TrackedRun
@@ -54,9 +55,12 @@ def run_plan(plan: Plan, store: Store, watcher: Watcher, *, summary: bool = True
     store.reconcile()
     announce_cells(store, plan.cells, plan.name)
     if plan.tune:
+        extract_together(needed_features(plan.cells, plan.images_of), watcher)
         return _run_tuned(plan, plan.tune, store, watcher)
     done = store.done([cell.key for cell in plan.cells])
-    to_do = len(plan.cells) - len(done)
+    waiting = [cell for cell in plan.cells if cell.key not in done]
+    extract_together(needed_features(waiting, plan.images_of), watcher)
+    to_do = len(waiting)
     if (to_do and not summary) or not (to_do or store.launcher_run):
         return _run_cells(plan, store, watcher, done, adopt=not summary)
     with _sweep_run(plan, store) as run:

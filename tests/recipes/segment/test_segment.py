@@ -13,8 +13,9 @@ from mlproject.errors import BadInput, WrongUse
 from mlproject.models import find_model
 from mlproject.progress import Silent
 from mlproject.recipes import build_recipe
-from mlproject.recipes.segment.run import iou, maps_of
-from mlproject.recipes.whole_network import pixels_of, sized
+from mlproject.recipes.examples import mapped
+from mlproject.recipes.segment.run import iou
+from mlproject.recipes.whole_network import sized
 from tests.recipes.doubles import QUICK, Images, cell_of, network_outcome, without_maps
 
 
@@ -87,6 +88,7 @@ def test_label_maps_are_cut_as_their_pictures_are():
         read_map=lambda _: classes,
     )
     preprocess = sized(find_model("segmenter_w4_i1"), 20)
-    pixels, maps = pixels_of(images, [0], preprocess), maps_of(images, [0], preprocess)
+    with mapped(images, [0], preprocess) as examples:
+        pixels, maps = examples.pixels, examples.targets
     assert maps.shape == (1, 20, 20)
     assert torch.equal(pixels[0, 0] > 100, maps[0] == 1)

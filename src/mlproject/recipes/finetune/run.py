@@ -32,14 +32,13 @@ from mlproject.models import (
     train_last,
     weights_sha256,
 )
+from mlproject.recipes.examples import labelled, training_device
 from mlproject.recipes.whole_network import (
-    labelled,
     outcome,
     require_two_classes,
     sized,
     split_rows,
     train_and_evaluate,
-    training_device,
 )
 from mlproject.training import (
     PREDICTED,
@@ -99,13 +98,13 @@ def run_finetune(knobs: Finetune, cell: Cell, images: ImageSet, report: Report) 
     _check(knobs, cell, model)
     require_two_classes("finetune", images, rows.train.tolist())
     net = build_tuned(knobs, cell, model, n_classes)
-    examples = labelled(images, rows, sized(model, knobs.side))
     augment = build_augment(knobs.augmentation, mixup=knobs.mixup, cutmix=knobs.cutmix, n_classes=n_classes)
     task = Task(objective=_objective(knobs), measure=measure, augment=augment)
     flops, training_flops = _flops(net, knobs.side)
-    parts = split_rows(rows, examples)
-    training = train_and_evaluate(net, task, knobs, cell, parts, report, watched=VALIDATION)
-    facts = _separation_facts(net, parts["validation" if "validation" in parts else "train"], knobs, cell)
+    with labelled(images, rows.every.tolist(), sized(model, knobs.side)) as examples:
+        parts = split_rows(rows, examples)
+        training = train_and_evaluate(net, task, knobs, cell, parts, report, watched=VALIDATION)
+        facts = _separation_facts(net, parts["validation" if "validation" in parts else "train"], knobs, cell)
     result = outcome(training, cell, model, images, rows, net, flops_per_image=flops, facts=facts)
     weights = planned_weights(model, cell)
     pretrained = {"weights": cell.weights, "weights_digest": cell.weights_digest}
@@ -204,12 +203,13 @@ def _separation_facts(
     """Mean cosines of all pairs of these images, and whether features have collapsed (with a warning)."""
     device, batches = training_device(), []
     net.eval()
-    for rows in torch.split(torch.arange(len(examples)), knobs.batch_size):
-        inputs, _ = examples.batch(rows, device)
+    order = torch.split(torch.arange(len(examples)), knobs.batch_size)
+    for inputs, _ in examples.batches(order, device):
         with inference(device, knobs.precision):
             batches.append(net(inputs)[0].float().cpu())
-    features = torch.cat(batches)
-    same, different = (float(value) for value in separation(features, examples.targets.cpu()))
+    features, labels = torch.cat(batches), examples.targets
+    assert labels is not None
+    same, different = (float(value) for value in separation(features, labels.cpu()))
     is_collapsed = collapsed(different, features)
     if is_collapsed:
         log.warning(

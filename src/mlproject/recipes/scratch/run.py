@@ -14,9 +14,9 @@ from mlproject.errors import WrongUse
 from mlproject.losses import Outcome
 from mlproject.models import find_model
 from mlproject.multiscale import embed
+from mlproject.recipes.examples import labelled
 from mlproject.recipes.whole_network import (
     forward_flops,
-    labelled,
     outcome,
     require_two_classes,
     sized,
@@ -64,9 +64,9 @@ def run_scratch(scratch: Scratch, cell: Cell, images: ImageSet, report: Report) 
     require_two_classes("scratch", images, rows.train.tolist())
     with seeded(cell.seed, "init"):
         net = Classifier(model.build(), model.width, n_classes, cell.image_scales)
-    examples = labelled(images, rows, sized(model, scratch.side))
     task = Task(objective=smoothed(scratch.label_smoothing), measure=measure)
-    training = train_and_evaluate(net, task, scratch, cell, split_rows(rows, examples), report)
+    with labelled(images, rows.every.tolist(), sized(model, scratch.side)) as examples:
+        training = train_and_evaluate(net, task, scratch, cell, split_rows(rows, examples), report)
     flops = forward_flops(model, scratch.side, cell.image_scales) + 2.0 * net.head.weight.numel()
     return outcome(training, cell, model, images, rows, net, flops_per_image=flops)
 

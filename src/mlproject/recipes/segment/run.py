@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mlproject.cell import Cell
 from mlproject.data import UNLABELLED, split_indices
-from mlproject.errors import BadInput, WrongUse
+from mlproject.errors import WrongUse
 from mlproject.losses import Floats, Outcome
-from mlproject.models import Preprocess, find_model, prepare_map
+from mlproject.models import find_model
+from mlproject.recipes.examples import class_counts, mapped, training_device
 from mlproject.recipes.whole_network import (
     forward_flops,
     outcome,
-    pixels_of,
     sized,
     split_rows,
     train_and_evaluate,
-    training_device,
 )
 from mlproject.training import Examples, Task, Values, evaluate, seeded
 
@@ -55,27 +55,16 @@ def run_segment(segment: Segment, cell: Cell, images: ImageSet, report: Report) 
     model = find_model(cell.model, cell.weights)
     rows, n_classes = split_indices(cell, images), len(images.classes)
     _require_fit(cell, images, maps=model.maps)
-    preprocess = sized(model, segment.side)
-    examples = Examples(
-        pixels=pixels_of(images, rows.every.tolist(), preprocess),
-        targets=maps_of(images, rows.every.tolist(), preprocess),
-        mean=preprocess.mean,
-        std=preprocess.std,
-    )
-    shares = _shares(examples.targets[: len(rows.train)], n_classes)
-    if (shares > 0).sum() < 2:
-        name = images.classes[int(shares.argmax())]
-        raise WrongUse(
-            f"recipe='segment' needs label maps of at least 2 classes; every pixel of the {len(rows.train)} "
-            f"training images of {images.name} that counts is of class {name!r}"
-        )
     with seeded(cell.seed, "init"):
         net = PixelClassifier(model.build(), model.width, n_classes)
-    parts = split_rows(rows, examples)
     task = Task(objective=measure, measure=measure)
-    training = train_and_evaluate(net, task, segment, cell, parts, report)
-    evaluated = parts["train" if cell.in_sample else "eval"]
-    matrix = _confusion(net, evaluated, n_classes, segment.batch_size)
+    with mapped(images, rows.every.tolist(), sized(model, segment.side)) as examples:
+        parts = split_rows(rows, examples)
+        counts = class_counts(parts, "train")[:n_classes]
+        _require_two_classes(images, counts, len(rows.train))
+        training = train_and_evaluate(net, task, segment, cell, parts, report)
+        evaluated = parts["train" if cell.in_sample else "eval"]
+        matrix = _confusion(net, evaluated, n_classes, segment.batch_size)
     flops = forward_flops(model, segment.side, (1.0,)) + 2.0 * net.head.weight.numel() * segment.side**2
     return outcome(
         training,
@@ -86,8 +75,16 @@ def run_segment(segment: Segment, cell: Cell, images: ImageSet, report: Report) 
         net,
         flops_per_image=flops,
         tables=_tables(matrix, images.classes),
-        facts=_facts(matrix, int(shares.argmax())),
+        facts=_facts(matrix, int(counts.argmax())),
     )
+
+
+def _require_two_classes(images: ImageSet, counts: NDArray[np.int64], n_train: int) -> None:
+    if (counts > 0).sum() < 2:
+        raise WrongUse(
+            f"recipe='segment' needs label maps of at least 2 classes; every pixel of the {n_train} training "
+            f"images of {images.name} that counts is of class {images.classes[int(counts.argmax())]!r}"
+        )
 
 
 def _require_fit(cell: Cell, images: ImageSet, *, maps: bool) -> None:
@@ -98,22 +95,6 @@ def _require_fit(cell: Cell, images: ImageSet, *, maps: bool) -> None:
         raise WrongUse(f"data must have label maps for recipe='segment'; {images.name} has none")
     if cell.image_scales != (1.0,):
         raise WrongUse(f"image_scales must be 1 for recipe='segment', not {cell.image_scales}")
-
-
-def maps_of(images: ImageSet, rows: Sequence[int], preprocess: Preprocess) -> Tensor:
-    """Classes of every pixel of these images, uint8 [n, side, side].
-
-    Raises: BadInput for an image of which no pixel has a class.
-    """
-    assert images.read_map is not None
-    maps = np.empty((len(rows), preprocess.crop, preprocess.crop), np.uint8)
-    for place, row in enumerate(rows):
-        maps[place] = prepare_map(preprocess, images.read_map(int(row)), name=images.ids[row])
-        if (maps[place] == UNLABELLED).all():
-            raise BadInput(
-                f"{images.ids[row]}: no pixel has a class at {preprocess.crop} x {preprocess.crop}"
-            )
-    return torch.from_numpy(maps)
 
 
 def measure(net: nn.Module, inputs: Tensor, targets: Tensor) -> Values:
@@ -132,13 +113,6 @@ def measure(net: nn.Module, inputs: Tensor, targets: Tensor) -> Values:
         "correct": correct,
         "total": total,
     }
-
-
-def _shares(maps: Tensor, n_classes: int) -> Floats:
-    """The share of every class among labelled pixels, [classes]."""
-    counts = np.bincount(maps.numpy().ravel(), minlength=UNLABELLED + 1)[:n_classes]
-    shares: Floats = counts / max(1, counts.sum())
-    return shares
 
 
 def _confusion(net: nn.Module, examples: Examples, n_classes: int, batch_size: int) -> Floats:

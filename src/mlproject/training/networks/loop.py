@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ SAVE_SECONDS = 30.0
 COPY_SECONDS = 1.0
 """Greatest age of the copy of the state in memory before the end of an epoch renews it."""
 COUNTS = ("correct", "total")
+Sums = dict[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,7 +114,7 @@ class _NetworkTraining:
         self.task, self.settings, self.seed, self.device, self.report = task, settings, seed, device, report
         self.examples = examples
         self.evaluated = {split: part.on(device) for split, part in evaluated.items()}
-        self.fewest = fewest_images(net, examples.pixels.shape[-1])
+        self.fewest = fewest_images(net, examples.side)
         self.schedule = settings.plan(len(examples), self.fewest)
         self.forward: Any = torch.compile(net) if settings.compile else net
         trained = [p for p in net.parameters() if p.requires_grad]
@@ -148,8 +150,12 @@ class _NetworkTraining:
         sums = {name: torch.tensor(v, dtype=torch.float64) for name, v in at.sums.items()}
         start, before = time.monotonic(), at.seconds
         set_train_mode(self.state.net)
-        for rows in self.schedule.epoch(at.epoch, self.seed)[at.offset :]:
-            self._step(rows, sums)
+        steps = self.schedule.epoch(at.epoch, self.seed)[at.offset :]
+        pieces = [split(rows, math.ceil(len(rows) / at.accumulate), self.fewest) for rows in steps]
+        augment = self._augment if self.task.augment else None  # seeding takes a millisecond
+        batches = self.examples.batches(list(chain(*pieces)), self.device, augment)
+        for rows, parts in zip(steps, pieces, strict=True):
+            self._step(rows, islice(batches, len(parts)), sums)
             at.offset, at.step, at.samples = at.offset + 1, at.step + 1, at.samples + len(rows)
             if time.monotonic() - self.saved >= self.file[2]:
                 at.seconds = before + time.monotonic() - start
@@ -157,14 +163,14 @@ class _NetworkTraining:
         at.seconds = before + time.monotonic() - start
         self._finish(sums)
 
-    def _step(self, rows: Tensor, sums: dict[str, Tensor]) -> None:
+    def _step(self, rows: Tensor, batches: Iterable[tuple[Tensor, Tensor]], sums: Sums) -> None:
         state, settings = self.state, self.settings
         for group in state.optimizer.param_groups:
             group["lr"] = settings.rate(state.at.step, self.schedule.n_steps)
         state.optimizer.zero_grad(set_to_none=True)
-        size = math.ceil(len(rows) / state.at.accumulate)
-        for number, piece in enumerate(split(rows, size, self.fewest)):
-            inputs, targets = self._batch(piece, number)
+        self.piece = 0
+        for inputs, targets in batches:
+            self.piece += 1
             with devices.mixed(self.device, settings.precision):
                 values = self.task.objective(self.forward, inputs, targets)
             state.scaler.scale(values["loss"].sum() / len(rows)).backward()
@@ -175,14 +181,13 @@ class _NetworkTraining:
         state.scaler.update()
         state.follow(settings.ema)
 
-    def _batch(self, rows: Tensor, piece: int) -> tuple[Tensor, Tensor]:
-        """Inputs and targets; random numbers of the augmentation depend on no other draws of the step."""
-        if self.task.augment is None:  # seeding costs a millisecond, a tenth of a small network's step
-            return self.examples.batch(rows, self.device)
-        with seeded(self.seed, f"augmentation of step {self.state.at.step}, piece {piece}"):
-            return self.examples.batch(rows, self.device, self.task.augment)
+    def _augment(self, pixels: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Augmentation whose random numbers depend on no other draws, nor on who reads the images."""
+        assert self.task.augment is not None
+        with seeded(self.seed, f"augmentation of step {self.state.at.step}, piece {self.piece}"):
+            return self.task.augment(pixels, targets)
 
-    def _finish(self, sums: dict[str, Tensor]) -> None:
+    def _finish(self, sums: Sums) -> None:
         """End an epoch: its row of the history, the best weights, a good copy of the state."""
         at = self.state.at
         n_seen = at.samples - (at.history[-1]["samples"] if at.history else 0)
@@ -220,7 +225,7 @@ class _NetworkTraining:
             at.best_loss, at.best_epoch = loss, at.epoch
             self.state.best = snapshot(net)
 
-    def _keep(self, sums: dict[str, Tensor], *, write: bool) -> None:
+    def _keep(self, sums: Sums, *, write: bool) -> None:
         """Copy the state in memory, and to the checkpoint if ``write``."""
         self.state.at.sums = {name: value.item() for name, value in sums.items()}
         self._require_finite("train", self.state.at.sums.get("loss", 0.0))

@@ -6,7 +6,7 @@ global ones, which the training loop seeds for every step.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from mlproject.device import Device, Precision, inference, keep, send
+from mlproject.features import StreamedImages
 
 Values = dict[str, Tensor]
 """One number per image [B], by name. ``loss`` decides; ``correct`` and ``total`` (images or pixels) give the
@@ -45,14 +46,14 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Examples:
-    """Images in memory and their targets.
+    """Images and their targets, in memory or streamed.
 
-    Shapes: ``pixels`` uint8 [n, 3, H, W]; ``targets`` [n, ...]; ``mean`` and ``std`` per channel of pixels
-    in 0..1.
+    Shapes: ``pixels`` uint8 [n, 3, H, W]; ``targets`` [n, ...], or None where they are the label maps that
+    are streamed with the images; ``mean`` and ``std`` per channel of pixels in 0..1.
     """
 
-    pixels: Tensor
-    targets: Tensor
+    pixels: Tensor | StreamedImages
+    targets: Tensor | None
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
@@ -60,16 +61,43 @@ class Examples:
         return len(self.pixels)
 
     def on(self, device: Device) -> Examples:
-        """The same examples on a device, or in main memory where it has no room for them."""
+        """The same examples on a device, or as they are where it has no room for them."""
+        if isinstance(self.pixels, StreamedImages) or self.targets is None:
+            return self
         return replace(self, pixels=keep(self.pixels, device), targets=keep(self.targets, device))
 
+    @property
+    def side(self) -> int:
+        """Pixels a side of an image."""
+        return self.pixels.side if isinstance(self.pixels, StreamedImages) else self.pixels.shape[-1]
+
+    def batches(
+        self, order: Sequence[Tensor], device: Device, augment: Augment | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Normalised inputs [B, 3, H, W] and targets [B, ...] of the rows of each batch, on the device.
+
+        Streamed images are read ahead in this order. One iteration at a time.
+        """
+        if not isinstance(self.pixels, StreamedImages):
+            for rows in order:
+                yield self.batch(rows, device, augment)
+            return
+        for rows, (pixels, maps) in zip(order, self.pixels.batches(order), strict=True):
+            targets = maps if self.targets is None else self.targets[rows]
+            assert targets is not None
+            yield self._augmented(send(pixels, device), send(targets, device), augment)
+
     def batch(self, rows: Tensor, device: Device, augment: Augment | None = None) -> tuple[Tensor, Tensor]:
-        """Normalised inputs [B, 3, H, W] and targets [B, ...] of some rows, on the device."""
+        """Normalised inputs [B, 3, H, W] and targets [B, ...] of some rows in memory, on the device."""
+        assert isinstance(self.pixels, Tensor)
+        assert self.targets is not None
         rows = rows.to(self.pixels.device)
         targets = send(self.targets[rows], device)
         if augment is None and self.pixels.numel() <= READY_VALUES:
             return send(self._ready[rows], device), targets
-        pixels = send(self.pixels[rows], device)
+        return self._augmented(send(self.pixels[rows], device), targets, augment)
+
+    def _augmented(self, pixels: Tensor, targets: Tensor, augment: Augment | None) -> tuple[Tensor, Tensor]:
         if augment is not None:
             pixels, targets = augment(pixels, targets)
         return self._normalised(pixels), targets
@@ -77,6 +105,7 @@ class Examples:
     @cached_property
     def _ready(self) -> Tensor:
         """All images as normalised inputs."""
+        assert isinstance(self.pixels, Tensor)
         return self._normalised(self.pixels)
 
     def _normalised(self, pixels: Tensor) -> Tensor:
@@ -102,8 +131,8 @@ def evaluate(
     modes = [module.training for module in net.modules()]
     net.eval()
     parts: list[Values] = []
-    for rows in torch.split(torch.arange(len(examples)), batch_size):
-        inputs, targets = examples.batch(rows, device)
+    order = torch.split(torch.arange(len(examples)), batch_size)
+    for inputs, targets in examples.batches(order, device):
         with inference(device, precision):
             values = measure(net, inputs, targets)
             parts.append({name: value.detach().to("cpu").double() for name, value in values.items()})
