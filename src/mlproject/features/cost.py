@@ -9,7 +9,8 @@ from pathlib import Path
 from mlproject.device import find_device, find_n_threads
 from mlproject.features.extraction import Extraction, LargeImages
 from mlproject.features.store import find_engine
-from mlproject.features.table import cache_folder, read_meta, stored_digests, table_name
+from mlproject.features.table import read_meta, stored_digests, table_name
+from mlproject.files import cache_folder
 from mlproject.models import Model, Weights
 
 BYTES_OF_VALUE, BYTES_OF_DIGEST = 4, 68

@@ -39,7 +39,7 @@ from mlproject.errors import MLProjectError
 from mlproject.features.extraction import Extraction, Finish
 from mlproject.features.pixels import N_TIMED
 from mlproject.features.prepared import Pixels
-from mlproject.models import Preprocess, SamePad, normalise, plain_attention, trace
+from mlproject.models import Preprocess, normalise, plain_attention, trace
 from mlproject.multiscale import cut, n_splits, split
 
 log = logging.getLogger(__name__)
