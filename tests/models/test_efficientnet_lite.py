@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
-from mlproject.models import SamePad, count, find_model
+from mlproject.models import count, find_model
+from mlproject.models.layers import SamePad
 from mlproject.models.efficientnet_lite import STAGES, _rounded, efficientnet_lite
 
 
