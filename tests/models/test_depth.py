@@ -124,10 +124,10 @@ def test_a_layer_or_pool_that_a_network_lacks_is_refused_with_those_it_has(model
 def test_both_engines_compute_them():
     cut = at_depth(VIT, "blocks.1", "mean")
     net = load_backbone(cut, RANDOM)
-    images = images_of(cut, N_CHECKED).numpy()
-    expected = embedded(cut, torch.from_numpy(images)).numpy()
-    for engine in (onnx_engine(net, images), eager_engine(net, "cpu", "fp32")):
-        assert relative_distance(engine.forward(images), expected) < 1e-5
+    images = images_of(cut, N_CHECKED)
+    expected = embedded(cut, images).numpy()
+    for engine in (onnx_engine(net, images.numpy()), eager_engine(net, "cpu", "fp32")):
+        assert relative_distance(engine.forward(images).numpy(), expected) < 1e-5
 
 
 def test_rows_of_different_depths_are_kept_apart(tmp_path):

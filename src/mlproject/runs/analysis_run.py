@@ -58,15 +58,7 @@ def fit_study(
     Raises: BadInput where nothing is finished, DigestMismatch for damaged losses.
     """
     store.reconcile()
-    observations = list(store.observations(keys=keys, where=where))
-    if not observations:
-        matching = f" that matches {where}" if where else ""
-        nothing = (
-            f"nothing to aggregate: the experiment holds no finished cell{matching}; run some cells first,"
-            " or name another experiment (--experiment)"
-        )
-        raise BadInput(next(iter(store.unreadable.values()), nothing))
-    observations = intact_runs(observations)
+    observations = _observations(store, keys, where)
     rows = sorted([run.cell.key, run.losses_digest, run.run_id] for run in observations)
     digest = _fit_key(rows, mix_weights)
     with contextlib.ExitStack() as lock:
@@ -87,6 +79,19 @@ def fit_study(
         page=run_link(store.experiment_id, run_id, PAGE),
         left_out=left_out,
     )
+
+
+def _observations(store: Store, keys: Sequence[str] | None, where: str) -> list[Observation]:
+    """The finished cells that are to be fitted. Raises: BadInput where there is none."""
+    observations = list(store.observations(keys=keys, where=where))
+    if not observations:
+        matching = f" that matches {where}" if where else ""
+        nothing = (
+            f"nothing to aggregate: the experiment holds no finished cell{matching}; run some cells first,"
+            " or name another experiment (--experiment)"
+        )
+        raise BadInput(next(iter(store.unreadable.values()), nothing))
+    return intact_runs(observations)
 
 
 def _fit_key(rows: Sequence[Sequence[str]], mix_weights: bool) -> str:
