@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from mlproject.models import count, find_model
-from mlproject.models.layers import SamePad
 from mlproject.models.efficientnet_lite import STAGES, _rounded, efficientnet_lite
+from mlproject.models.layers import SamePad
 
 
 @given(factor=st.floats(0.2, 3.0), channels=st.sampled_from([stage[4] for stage in STAGES]))
