@@ -43,7 +43,7 @@ def refit(problem: LeastSquares, theta: Array) -> Array:
     if problem.law.n_shapes < 3:
         mean = problem.of(problem.y.mean(axis=0, keepdims=True), problem.weights[:1])
         shapes = problem.law.grid()
-        shapes = shapes[np.argsort(project(mean, shapes)[1][0], kind="stable")[:NEAR]]
+        shapes = shapes[np.sort(np.argsort(project(mean, shapes)[1][0], kind="stable")[:NEAR])]
         begin, rounds = search(problem, shapes), ROUNDS
     step = max(FEW + 1, CACHED // len(problem.log_x))
     parts = [np.arange(len(begin)) // step == part for part in range(-(-len(begin) // step))]
