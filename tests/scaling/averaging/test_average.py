@@ -57,11 +57,10 @@ def test_the_answer_is_the_same_twice_and_in_other_units():
     assert there.high * 1e3 == pytest.approx(here.high, rel=1e-2)
 
 
-@pytest.mark.parametrize("floor", [0.0, 0.3])
-def test_predictions_and_exponents_cover_a_known_truth(floor):
+def test_predictions_and_exponents_cover_a_known_truth():
     rng = np.random.default_rng(1)
     held = []
-    for _ in range(24):
+    for floor in [0.0, 0.3] * 12:
         x = np.repeat(np.geomspace(1.0, 30.0, 6), 3)
         y = (floor + 1.5 * x**-0.5) * np.exp(0.02 * rng.standard_normal(len(x)))
         found = average(x, y)
@@ -87,17 +86,16 @@ def small_data(x):
     return 20.0 * (x + 1500.0) ** -0.4
 
 
-@pytest.mark.parametrize("seeds", [1, 3])
 @pytest.mark.parametrize("loss", [steepening, small_data])
-def test_a_curve_that_steepens_is_not_taken_for_one_that_levels_off(loss, seeds):
+def test_a_curve_that_steepens_is_not_taken_for_one_that_levels_off(loss):
     held = []
-    for seed in range(5):
+    for seed, seeds in enumerate([1, 3] * 3):
         x = np.repeat(100.0 * 2.0 ** np.arange(8), seeds)
         y = loss(x) * np.exp(0.01 * np.random.default_rng(seed).standard_normal(len(x)))
         at = 12_800.0 * np.array([2.0, 10.0])
         predicted = average(x, y).predict(at)
         held.append((predicted.low <= loss(at)) & (loss(at) <= predicted.high))
-    assert np.mean(held) >= 0.8  # 8 of 10: at a coverage of 0.5 that has a chance of 5 %
+    assert np.mean(held) >= 0.8  # 10 of 12: at a coverage of 0.5 that has a chance of 2 %
 
 
 @pytest.mark.parametrize("kind", ["separable", "product"])

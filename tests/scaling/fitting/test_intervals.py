@@ -71,6 +71,13 @@ def skewed_study(seed):
     return x, y, draws, (losses - y) / 400
 
 
+def test_draws_that_equal_the_value_but_for_rounding_count_half():
+    value, rounding = np.array([2.0]), 1e-11 * np.random.default_rng(0).random((200, 1))
+    draws = np.concatenate([[1.0, 1.5, 3.0, 4.0], np.full(196, 2.0)])[:, None]
+    assert np.allclose(bca(value, draws * (1.0 - rounding)), bca(value, draws), rtol=1e-9)
+    assert np.allclose(bca(value, draws * (1.0 + rounding)), bca(value, draws), rtol=1e-9)
+
+
 def test_influence_moves_the_interval_and_not_the_fit():
     x, y, draws, moved = skewed_study(0)
     plain = fit(x, y, law="power", draws=draws)

@@ -15,7 +15,6 @@ from mlproject.scaling.laws.law import Array
 
 STARTS = 12  # best grid cells that are refined, for laws with many shapes
 NEAR = 48  # cells of the grid that replicates are searched on
-CLOSE = 1e-6  # relative step with which the refinement of a replicate ends, far below its standard error
 CACHED = 12_000  # losses of replicates that are refined together, so that arrays stay in the cache
 
 
@@ -44,13 +43,11 @@ def refit(problem: LeastSquares, theta: Array) -> Array:
     if problem.law.n_shapes < 3:
         mean = problem.of(problem.y.mean(axis=0, keepdims=True), problem.weights[:1])
         shapes = problem.law.grid()
-        shapes = shapes[np.argsort(project(mean, shapes)[1][0], kind="stable")[:NEAR]]
+        shapes = shapes[np.sort(np.argsort(project(mean, shapes)[1][0], kind="stable")[:NEAR])]
         begin, rounds = search(problem, shapes), ROUNDS
     step = max(FEW + 1, CACHED // len(problem.log_x))
     parts = [np.arange(len(begin)) // step == part for part in range(-(-len(begin) // step))]
-    return np.concatenate(
-        [refine(problem.take(part), begin[part], rounds=rounds, close=CLOSE) for part in parts]
-    )
+    return np.concatenate([refine(problem.take(part), begin[part], rounds=rounds) for part in parts])
 
 
 def search(problem: LeastSquares, shapes: Array) -> Array:

@@ -30,6 +30,7 @@ NORMAL = float(special.ndtri(TAIL))
 LEAST_UNITS = 20  # images; the skewness of fewer is too uncertain for a correction
 REJECTED = 0.05  # probability of the residuals below which known noise is rejected
 MOST_SHIFT = 0.8  # of the median of the replicates, in standard normal units
+SAME = 1e-7  # relative distance of equal values: refits to equal losses, as of medians, differ by rounding
 LOSSES = {"E", "L0"}  # amplitudes that the search carries unchanged
 
 
@@ -148,8 +149,8 @@ def bca_levels(
     value: Array, draws: Array, acceleration: Array, *, bayesian: bool = True
 ) -> tuple[Array, Array]:
     """Probabilities [k] at which draws [b, k] of values [k] give the ends of a 95 % interval."""
-    below = np.mean(draws < value, axis=0) + 0.5 * np.mean(draws == value, axis=0)
-    edge = 1.0 / len(draws)
+    same, edge = np.isclose(draws, value, rtol=SAME, atol=0.0), 1.0 / len(draws)
+    below = np.mean((draws < value) & ~same, axis=0) + 0.5 * np.mean(same, axis=0)
     z0 = np.clip(special.ndtri(np.clip(below, edge, 1.0 - edge)), -MOST_SHIFT, MOST_SHIFT)
     ends = []
     for z in (-NORMAL, NORMAL):
@@ -268,8 +269,7 @@ def widen_amplitudes(
 ) -> dict[str, Estimate]:
     """Widen the intervals of amplitudes by those of the delta method.
 
-    Amplitudes are losses at x = 1 in the unit of the data, which the profiles of single parameters do not
-    cover.
+    Amplitudes are losses at x = 1 in the unit of the data, which profiles of single parameters do not cover.
     """
     names = [n for n, e in parameters.items() if n not in LOSSES | _shape_names(problem.law) and e.value > 0]
     if not names or not np.isfinite(noise.factor):

@@ -159,25 +159,21 @@ def refine(
     *,
     frozen: NDArray[np.bool_] | None = None,
     rounds: int = ROUNDS,
-    close: float = 1e-9,
 ) -> Array:
-    """Bounded Levenberg-Marquardt on every data set at once; ``frozen`` [b, p] parameters stay fixed.
-
-    It ends with a step of less than ``close`` times the parameters that hardly lessens the cost.
-    """
+    """Bounded Levenberg-Marquardt on every data set at once; ``frozen`` [b, p] parameters stay fixed."""
     bounds = low, high = problem.bounds()
-    theta, by_qr = np.clip(theta, low, high), len(theta) <= FEW
+    theta = np.clip(theta, low, high)
     held = np.broadcast_to(low == high, theta.shape) if frozen is None else frozen | (low == high)
     open_, at, damping = np.arange(len(theta)), theta, np.full(len(theta), 1e-3)
     residual = problem.residuals(theta).real
     cost = _sum_of_squares(residual)
     for _ in range(rounds):
-        trial = _step(problem, at, residual, held, damping, bounds, by_qr=by_qr)
+        trial = _step(problem, at, residual, held, damping, bounds)
         moved_residual = problem.residuals(trial).real
         new = _sum_of_squares(moved_residual)
         better = new <= cost
         moved = np.max(np.abs(trial - at) / (np.abs(at) + 1e-6), axis=1)
-        done = (better & (cost - new <= 1e-5 * close * cost) & (moved < close)) | (moved < 1e-14)
+        done = (better & (cost - new <= 1e-14 * cost) & (moved < 1e-9)) | (moved < 1e-14)
         at = np.where(better[:, None], trial, at)
         residual = np.where(better[:, None], moved_residual, residual)
         cost = np.where(better, new, cost)
@@ -205,8 +201,6 @@ def _step(
     held: NDArray[np.bool_],
     damping: Array,
     bounds: tuple[Array, Array],
-    *,
-    by_qr: bool,
 ) -> Array:
     """One damped Gauss-Newton step inside the bounds; parameters at a bound do not step outwards."""
     slopes = problem.slopes(theta)
@@ -215,7 +209,7 @@ def _step(
     stuck = held | ((theta <= low) & (gradient > 0)) | ((theta >= high) & (gradient < 0))
     size = np.maximum(np.sqrt(np.vecdot(slopes, slopes)), 1e-15).T
     damped = np.where(stuck, 1.0, damping[:, None] + 1e-15)
-    solved = _by_qr if by_qr else _by_normal_equations
+    solved = _by_qr if len(theta) <= FEW else _by_normal_equations
     step = -solved(slopes, residual, np.where(stuck, 0.0, 1.0 / size), damped)
     return np.asarray(np.clip(theta + step, low, high))
 
@@ -233,7 +227,7 @@ def _by_qr(slopes: Array, residual: Array, scale: Array, damping: Array) -> Arra
 
 
 def _by_normal_equations(slopes: Array, residual: Array, scale: Array, damping: Array) -> Array:
-    """As ``_by_qr``, faster and less accurate."""
+    """As ``_by_qr``, faster and less accurate: the last data sets, which are slow to end, go by QR."""
     by_set, right = slopes.transpose(1, 0, 2), np.vecdot(slopes, residual).T * scale
     curve = by_set @ by_set.swapaxes(1, 2) * scale[:, :, None] * scale[:, None, :]
     curve += damping[:, :, None] * _identity(len(slopes))

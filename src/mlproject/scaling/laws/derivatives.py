@@ -91,7 +91,7 @@ def _m4(theta: Array, log_x: Array, basis: Array) -> list[Array]:
     power, left, t = np.exp(theta[:, 2:3]), basis[..., 0], basis[..., 1]
     by_log = (theta[:, -1:] - theta[:, -2:-1]) * left * t / (left + power * t)
     from_middle = log_x[:, 0] - theta[:, 1:2]
-    return [-by_log * from_middle, by_log * theta[:, :1], by_log * power * np.log(left)]
+    return [-by_log * from_middle, by_log * theta[:, :1], by_log * power * np.log(np.maximum(left, 1e-300))]
 
 
 def _kaplan(theta: Array, log_x: Array, basis: Array) -> list[Array]:
