@@ -91,35 +91,34 @@ def load_images(
         images = DATASETS[name](download, max_bad)
         return images.only(one_class) if one_class else images
     path = Path(os.path.expanduser(spec))
+    if not (is_pattern(path) or is_file(path) or "/" in spec or os.path.isdir(path) or spec[0] in ".~"):
+        raise unknown("data set or folder", name, DATASETS)
     with _without_collector():
-        if is_pattern(path) or is_file(path):
-            _require_default(ignore, spec)
-            return _load_files(path, max_bad, verify)
-        if "/" not in spec and not os.path.isdir(path) and not spec.startswith((".", "~")):
-            raise unknown("data set or folder", name, DATASETS)
-        if pair := find_label_map_folders(path):
-            return load_label_maps(*pair, max_bad=max_bad, ignore=ignore)
-        _require_default(ignore, spec)
-        _require_no_published_files(path)
-        return _load_folder(path, max_bad, verify)
+        return _load_path(path, max_bad, ignore, verify)
 
 
-def _load_files(path: Path, max_bad: int, verify: Verify) -> ImageSet:
-    """The images of a table of paths, or of the shards that a path or a pattern names."""
+def _load_path(path: Path, max_bad: int, ignore: Ignore, verify: Verify) -> ImageSet:
+    """The images of a folder of images, of label maps or of shards, of a table, or of shards."""
+    is_folder = not (is_pattern(path) or is_file(path))
+    if is_folder and (pair := find_label_map_folders(path)):
+        return load_label_maps(*pair, max_bad=max_bad, ignore=ignore)
+    _require_default(ignore, str(path))
     path = Path(os.path.abspath(path))  # reads go on after a change of directory
-    suffix = path.suffix.casefold()
-    if suffix in (".csv", ".tsv") or (suffix == ".parquet" and is_image_table(path)):
-        return load_table(path, max_bad=max_bad, verify=verify)
-    return load_shards(path, list_shards(path), max_bad=max_bad, verify=verify)
-
-
-def _load_folder(path: Path, max_bad: int, verify: Verify) -> ImageSet:
-    """The images of a folder, or of the shards in one that has no pictures."""
-    path = Path(os.path.abspath(path))
+    if not is_folder:
+        return _load_files(path, max_bad, verify)
+    _require_no_published_files(path)
     listing = walk(path)
     if listing.shards and not listing.files:
         return load_shards(path, listing, max_bad=max_bad, verify=verify)
     return load_folder(path, listing, max_bad=max_bad, verify=verify)
+
+
+def _load_files(path: Path, max_bad: int, verify: Verify) -> ImageSet:
+    """The images of a table of paths, or of the shards that a path or a pattern names."""
+    suffix = path.suffix.casefold()
+    if suffix in (".csv", ".tsv") or (suffix == ".parquet" and is_image_table(path)):
+        return load_table(path, max_bad=max_bad, verify=verify)
+    return load_shards(path, list_shards(path), max_bad=max_bad, verify=verify)
 
 
 @contextlib.contextmanager

@@ -42,7 +42,7 @@ NUMBER = re.compile(r"[0-9]+")
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Kind:
+class _ShardKind:
     """How shards of a kind are read: their pictures, the bytes of one, the names of the classes."""
 
     index: Callable[[str], Sequence[Row]]
@@ -59,20 +59,14 @@ def load_shards(
     Raises: BadInput for shards of two kinds, damaged ones, splits or labels for some images only, and what
     an image set is refused for.
     """
-    suffix = _one_suffix(where, listing)
-    shards = listed_shards(listing) if suffix == ".arrow" else dict(listing.shards)
-    kind = _kind(where, suffix, shards)
+    shards, kind = _kind(where, listing)
     splits = {path: split_of_shard(path) for path in shards}
+    place = listing.root if where.is_dir() else os.path.join(listing.root, where.name)
+    stamps = {real: listing.stamps[real] for real in shards.values()}
     rows = read_rows(
-        listing.root,
-        {real: listing.stamps[real] for real in shards.values()},
-        listed_at=listing.listed_at,
-        verify=verify,
-        index=kind.index,
-        content=kind.content,
+        place, stamps, listed_at=listing.listed_at, verify=verify, index=kind.index, content=kind.content
     )
-    labelled = {splits[path] for path, real in shards.items() if any(row.label for row in rows[real])}
-    unlabelled = set(splits.values()) - labelled if labelled else set()
+    unlabelled = _unlabelled(shards, splits, rows)
     held_out = held_out_by_split(where, [split for split in splits.values() if split not in unlabelled])
     pictures = [
         _picture(f"{os.path.splitext(path)[0]}/{row.name}", row, held_out[splits[path]], real, kind)
@@ -80,13 +74,13 @@ def load_shards(
         if splits[path] in held_out
         for row in rows[real]
     ]
-    if labelled:
+    if any(picture.class_name for picture in pictures):
         pictures = [_require_label(picture) for picture in pictures]
-    links = leaving(listing, listing.root)
+    links = leaving(listing)
     return make_image_set(
         sorted(pictures, key=lambda picture: natural(picture.id)),
         where=where,
-        place=listing.root,
+        place=place,
         name=printable(where.name),
         source=f"{kind.what}, licence not stated{links and f'; {links}'}",
         content=kind.content,
@@ -94,6 +88,16 @@ def load_shards(
         skipped=[*_notes(splits, held_out, unlabelled), *left_out(listing)],
         order=kind.names,
     )
+
+
+def _unlabelled(
+    shards: Mapping[str, str],
+    splits: Mapping[str, SplitName | None],
+    rows: Mapping[str, Sequence[Row]],
+) -> set[SplitName | None]:
+    """The splits of which no picture has a label, where others have."""
+    labelled = {splits[path] for path, real in shards.items() if any(row.label for row in rows[real])}
+    return set(splits.values()) - labelled if labelled else set()
 
 
 def is_file(path: Path) -> bool:
@@ -118,7 +122,8 @@ def list_shards(path: Path) -> FolderListing:
         ]
     if not paths:
         raise BadInput(f"no shards match {path}")
-    listing = FolderListing(root=os.path.realpath(path.parent))
+    root = os.path.realpath(path.parent)
+    listing = FolderListing(root=root, outer=root)
     for each in dict.fromkeys(paths):
         real = os.path.realpath(each)
         try:
@@ -155,19 +160,25 @@ def _one_suffix(where: Path, listing: FolderListing) -> str:
     return suffixes[0]
 
 
-def _kind(where: Path, suffix: str, shards: Mapping[str, str]) -> _Kind:
+def _kind(where: Path, listing: FolderListing) -> tuple[dict[str, str], _ShardKind]:
+    """Real paths of shards by their relative ones, and how they are read."""
+    suffix, shards = _one_suffix(where, listing), dict(listing.shards)
     if suffix == ".tar":
         names = _names_beside(where if where.is_dir() else where.parent)
-        return _Kind(index=tar_rows, content=read_bytes, names=names, what="tar shards (WebDataset)")
+        return shards, _ShardKind(
+            index=tar_rows, content=read_bytes, names=names, what="tar shards (WebDataset)"
+        )
+    if suffix == ".arrow":
+        shards = listed_shards(listing)
     columns = find_columns(next(iter(shards.values())))
     if suffix == ".arrow":
-        return _Kind(
+        return shards, _ShardKind(
             index=lambda path: arrow_rows(path, columns),
             content=read_bytes,
             names=columns.names,
             what="table of images (Arrow)",
         )
-    return _Kind(
+    return shards, _ShardKind(
         index=lambda path: parquet_rows(path, columns),
         content=columns.cell,
         names=columns.names,
@@ -194,7 +205,7 @@ def split_of_shard(path: str) -> SplitName | None:
     return next((split for word in reversed(words) if (split := split_of(word))), None)
 
 
-def _picture(name: str, row: Row, held_out: bool | None, path: str, kind: _Kind) -> Picture:
+def _picture(name: str, row: Row, held_out: bool | None, path: str, kind: _ShardKind) -> Picture:
     """A picture under the name of its class, or bad where its label is none of the classes."""
     class_name, reason = row.label, row.reason
     if kind.names and NUMBER.fullmatch(row.label):
