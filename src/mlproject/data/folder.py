@@ -175,14 +175,16 @@ def _subfolders(files: Iterable[ImageFile]) -> Iterator[Skipped]:
     shared = sorted(set.intersection(*below.values()) - {""} if below else (), key=natural)
     if len(shared) > 1:
         above = " and ".join(f"{name}/" for name in list(below)[:N_NAMED])
-        yield Skipped(id=f"(subfolders {', '.join(shared)})", reason=f"no classes: {above} above them are")
+        id_, reason = f"(subfolders {', '.join(shared)})", f"no classes: {above} above them are"
+        yield Skipped(id=id_, reason=reason, note=True)
 
 
 def _named_as_splits(files: Sequence[ImageFile]) -> Iterator[Skipped]:
     """A note on classes that are named like a held-out split."""
     for name in sorted({file.class_name for file in files if file.nested and file.held_out is None}):
         if split_of(name) in ("test", "eval", "val"):
-            yield Skipped(id=f"({name}/)", reason="a class as it is, no split: there is no train/ beside it")
+            reason = "a class as it is, no split: there is no train/ beside it"
+            yield Skipped(id=f"({name}/)", reason=reason, note=True)
 
 
 def _why_none(listing: FolderListing) -> str:

@@ -140,7 +140,12 @@ def left_out(listing: FolderListing) -> list[Skipped]:
     ]
     counted = [Skipped(id=where, reason=f"{n} {what}") for (where, what), n in sorted(listing.counts.items())]
     links = leaving(listing)
-    return [*([Skipped(id="(links)", reason=links)] if links else []), *listing.skipped, *empty, *counted]
+    return [
+        *([Skipped(id="(links)", reason=links, note=True)] if links else []),
+        *listing.skipped,
+        *empty,
+        *counted,
+    ]
 
 
 def leaving(listing: FolderListing) -> str:
