@@ -38,7 +38,15 @@ SPLITS = [
     ("Train", "Validation"),
     ("TRAINING", "testing"),
 ]
-SPLITS += [("trn", "tst"), ("train_set", "test-set"), ("train2017", "val2017"), ("01_train", "02_valid")]
+SPLITS += [
+    ("trn", "tst"),
+    ("TRAIN2017", "VAL2017"),
+    ("training", "validation"),
+    ("learn", "vali"),
+    ("train_set", "test-set"),
+    ("train2017", "val2017"),
+    ("01_train", "02_valid"),
+]
 SPLITS += [
     ("Training Images", "Test Images"),
     ("trainset", "devset"),
@@ -294,6 +302,34 @@ def test_folders_of_programs_are_no_classes_at_any_depth(tmp_path, name):
 
 def test_a_folder_of_programs_does_not_make_class_folders_of_flat_images(tmp_path):
     assert load_images(str(fill(tmp_path, ["1.png", "@eaDir/1.png/SYNOPHOTO_THUMB_M.png"]))).ids == ("1.png",)
+
+
+@pytest.mark.parametrize("name", ["LOC_synset_mapping.txt", "synset_words.txt", "classes.txt"])
+def test_folders_of_wordnet_numbers_get_the_names_of_their_classes(tmp_path, name):
+    folder = fill(tmp_path, [f"{part}/n0{i}/{part}.png" for part in ("train", "val") for i in (1, 2)])
+    (folder / "meta.bin").write_bytes(b"a pickle, which is not opened")
+    digest = load_images(str(folder)).digest
+    (folder / name).write_text(
+        "n01 tench, Tinca tinca\nn02 goldfish, Carassius auratus\nn03 great white shark\n"
+    )
+    images = load_images(str(folder))
+    assert images.classes == ("n01 tench", "n02 goldfish")
+    assert images.digest == digest
+    (folder / name).write_text("n01 tench\n")
+    with pytest.raises(BadInput, match=f"{name} names no class n02; add a line"):
+        load_images(str(folder))
+    (folder / name).write_text("tench\ngold fish\n")  # of another kind
+    assert load_images(str(folder)).classes == ("n01", "n02")
+
+
+def test_a_flat_validation_folder_beside_class_folders_says_what_to_do(tmp_path):
+    fill(tmp_path, ["train/n01/1.png", "train/n02/2.png", "val/ILSVRC2012_val_1.png"])
+    (tmp_path / "ILSVRC2012_validation_ground_truth.txt").write_text("490\n")
+    with pytest.raises(BadInput) as refusal:
+        load_images(str(tmp_path))
+    assert "val has 1 images without class folders" in str(refusal.value)
+    assert "sort them into val/CLASS/ as ILSVRC2012_validation_ground_truth.txt says" in str(refusal.value)
+    assert "or give a table of path, label and split (data=FILE.csv)" in str(refusal.value)
 
 
 @pytest.fixture

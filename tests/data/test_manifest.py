@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlproject.data import encoded, load_images, manifest
@@ -193,6 +193,7 @@ FILES = st.tuples(
 )
 
 
+@settings(max_examples=25)
 @given(st.dictionaries(st.binary(min_size=1, max_size=6).map(os.fsdecode), FILES, max_size=4))
 def test_a_manifest_gives_back_what_was_kept(known):
     assert manifest._unpacked(manifest._packed(known)) == known

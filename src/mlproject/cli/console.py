@@ -284,12 +284,15 @@ def warn_of_tuning(plan: Plan) -> None:
 
 
 def warn_of_skipped(image_sets: Iterable[ImageSet]) -> None:
-    """Note how many files of a folder were left out, and why."""
+    """Note how many files of a folder were left out, and why, and how the others were taken."""
     for images in {(images.name, images.skipped): images for images in image_sets}.values():
-        if not images.skipped:
+        for entry in [skipped for skipped in images.skipped if skipped.note][:N_NAMED]:
+            note(f"{images.name} {entry.id}: {entry.reason}")
+        left_out = [skipped for skipped in images.skipped if not skipped.note]
+        if not left_out:
             continue
-        n_bad = sum(skipped.bad for skipped in images.skipped)
-        first = sorted(images.skipped, key=lambda skipped: not skipped.bad)[:N_NAMED]
+        n, n_bad = len(left_out), sum(skipped.bad for skipped in left_out)
+        first = sorted(left_out, key=lambda skipped: not skipped.bad)[:N_NAMED]
         named = "; ".join(f"{skipped.id}: {skipped.reason}" for skipped in first)
-        more = f"; and {n - N_NAMED} more" if (n := len(images.skipped)) > N_NAMED else ""
+        more = f"; and {n - N_NAMED} more" if n > N_NAMED else ""
         note(f"{images.name}: {n} left out, {n_bad} of them bad ({named}{more}); see skipped.csv of each run")

@@ -1,4 +1,4 @@
-"""Image sets: the embedded images, a folder, or a published data set that torchvision reads."""
+"""Image sets: the embedded images, a folder, a table, shards, or a published set that torchvision reads."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from mlproject.data.image_set import (
     digest_of_pixels,
     split_indices,
 )
+from mlproject.data.image_table import is_image_table, load_table
 from mlproject.data.label_map_names import find_label_map_folders
 from mlproject.data.label_maps import Ignore, load_label_maps
 from mlproject.data.manifest import Verify
 from mlproject.data.published import load_published, load_published_maps
 from mlproject.data.published_files import OWN_FILES
+from mlproject.data.shards import is_file, is_pattern, list_shards, load_shards
 from mlproject.data.tree import walk
 from mlproject.errors import BadInput, WrongUse, unknown
 
@@ -67,13 +69,15 @@ def load_images(
     ignore: Ignore = "255",
     verify: Verify = "changed",
 ) -> ImageSet:
-    """The images that ``spec`` names: a set (``embedded``), a class of it (``embedded:sneaker``), a folder.
+    """The images that ``spec`` names: a set (``embedded``), a class of it (``embedded:sneaker``), a path.
+
+    A path is that of a folder of images or of shards, of a table (``images.csv``: path, label, split), of a
+    shard, or a pattern of shards (``train-{000..009}.tar``, ``*.parquet``).
 
     A name wins over a folder of that name (say ``./mnist`` for the folder). ``max_bad`` is how many bad
-    images of a folder, or of a set with label maps, may be left out. With ``download`` a published set that
-    is not there is fetched.
-    ``ignore`` is the pixel value of a folder's label maps that counts for nothing; ``none`` reads 255 as the
-    class after all others.
+    images of a path or of a set with label maps may be left out. With ``download`` a published set that is
+    not there is fetched. ``verify`` says which files are read again. ``ignore`` is the pixel value of a
+    folder's label maps that counts for nothing; ``none`` reads 255 as the class after all others.
 
     Raises: WrongUse for an unknown name, BadInput for images that are not there or refused.
     """
@@ -86,16 +90,35 @@ def load_images(
         _require_default(ignore, name)
         images = DATASETS[name](download, max_bad)
         return images.only(one_class) if one_class else images
-    folder = Path(os.path.expanduser(spec))
-    if "/" not in spec and not os.path.isdir(folder) and not spec.startswith((".", "~")):
+    path = Path(os.path.expanduser(spec))
+    if not (is_pattern(path) or is_file(path) or "/" in spec or os.path.isdir(path) or spec[0] in ".~"):
         raise unknown("data set or folder", name, DATASETS)
-    if pair := find_label_map_folders(folder):
-        return load_label_maps(*pair, max_bad=max_bad, ignore=ignore)
-    _require_default(ignore, spec)
-    _require_no_published_files(folder)
-    folder = Path(os.path.abspath(folder))  # reads go on after a change of directory
     with _without_collector():
-        return load_folder(folder, walk(folder), max_bad=max_bad, verify=verify)
+        return _load_path(path, max_bad, ignore, verify)
+
+
+def _load_path(path: Path, max_bad: int, ignore: Ignore, verify: Verify) -> ImageSet:
+    """The images of a folder of images, of label maps or of shards, of a table, or of shards."""
+    is_folder = not (is_pattern(path) or is_file(path))
+    if is_folder and (pair := find_label_map_folders(path)):
+        return load_label_maps(*pair, max_bad=max_bad, ignore=ignore)
+    _require_default(ignore, str(path))
+    path = Path(os.path.abspath(path))  # reads go on after a change of directory
+    if not is_folder:
+        return _load_files(path, max_bad, verify)
+    _require_no_published_files(path)
+    listing = walk(path)
+    if listing.shards and not listing.files:
+        return load_shards(path, listing, max_bad=max_bad, verify=verify)
+    return load_folder(path, listing, max_bad=max_bad, verify=verify)
+
+
+def _load_files(path: Path, max_bad: int, verify: Verify) -> ImageSet:
+    """The images of a table of paths, or of the shards that a path or a pattern names."""
+    suffix = path.suffix.casefold()
+    if suffix in (".csv", ".tsv") or (suffix == ".parquet" and is_image_table(path)):
+        return load_table(path, max_bad=max_bad, verify=verify)
+    return load_shards(path, list_shards(path), max_bad=max_bad, verify=verify)
 
 
 @contextlib.contextmanager
@@ -126,7 +149,8 @@ def _require_default(ignore: Ignore, name: str) -> None:
 
 
 def full_name(spec: str) -> str:
-    """``spec`` as a run records it: a folder's is its absolute path, wherever the command was given."""
-    folder = os.path.expanduser(spec)
-    named = spec.partition(":")[0] in DATASETS or not os.path.isdir(folder)
-    return spec if named else os.path.abspath(folder)
+    """``spec`` as a run records it: that of a path is absolute, wherever the command was given."""
+    path = os.path.expanduser(spec)
+    is_path = os.path.exists(path) or is_pattern(Path(path))
+    named = spec.partition(":")[0] in DATASETS or not is_path
+    return spec if named else os.path.abspath(path)

@@ -184,12 +184,10 @@ def make_image_set(
     skipped: Sequence[Skipped] = (),
     order: Sequence[str] = (),
 ) -> ImageSet:
-    """The image set of pictures in the order given; classes in ``order``, else in natural order.
+    """The image set of pictures in the order given; ``place`` is that of the manifest.
 
-    ``place`` is that of the manifest.
-
-    Raises: BadInput for more than ``max_bad`` bad pictures, none that is good, or classes with nothing to
-    train on.
+    Classes are in ``order``, else in natural order. Raises: BadInput for more than ``max_bad`` bad pictures,
+    none that is good, or classes with nothing to train on.
     """
     usable, refused = tell_apart(pictures)
     require_few_bad(where, refused, len(pictures), max_bad)

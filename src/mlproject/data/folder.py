@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from mlproject.data.encoded import Picture, make_image_set, read_rows
 from mlproject.data.image_set import N_NAMED, ImageSet, Skipped
 from mlproject.data.images import read_bytes
-from mlproject.data.label_map_names import require_no_label_maps
+from mlproject.data.label_map_names import names_of_classes, require_no_label_maps
 from mlproject.data.layout import find_splits, natural, printable, require_distinct_classes, split_of
 from mlproject.data.manifest import WHOLE, Row, Verify
 from mlproject.data.tree import FolderListing, leaving, left_out
@@ -147,9 +148,8 @@ def load_folder(
         (row,) = rows[file.path]
         held_out, path = file.held_out, file.path
         pictures.append(Picture(file.id, file.class_name, held_out, path, 0, WHOLE, row.digest, row.reason))
-    links = leaving(listing, listing.root)
-    notes = [Skipped(id="(links)", reason=links)] if links else []
-    return make_image_set(
+    links = leaving(listing)
+    images = make_image_set(
         pictures,
         where=folder,
         place=listing.root,
@@ -157,8 +157,9 @@ def load_folder(
         source=f"{FOLDER_SOURCE}{links and f'; {links}'}",
         content=read_bytes,
         max_bad=max_bad,
-        skipped=[*notes, *left_out(listing), *_subfolders(files), *_named_as_splits(files)],
+        skipped=[*left_out(listing), *_subfolders(files), *_named_as_splits(files)],
     )
+    return replace(images, classes=names_of_classes(folder, images.classes))
 
 
 def _whole_file(path: str) -> list[Row]:
@@ -174,14 +175,16 @@ def _subfolders(files: Iterable[ImageFile]) -> Iterator[Skipped]:
     shared = sorted(set.intersection(*below.values()) - {""} if below else (), key=natural)
     if len(shared) > 1:
         above = " and ".join(f"{name}/" for name in list(below)[:N_NAMED])
-        yield Skipped(id=f"(subfolders {', '.join(shared)})", reason=f"no classes: {above} above them are")
+        id_, reason = f"(subfolders {', '.join(shared)})", f"no classes: {above} above them are"
+        yield Skipped(id=id_, reason=reason, note=True)
 
 
 def _named_as_splits(files: Sequence[ImageFile]) -> Iterator[Skipped]:
     """A note on classes that are named like a held-out split."""
     for name in sorted({file.class_name for file in files if file.nested and file.held_out is None}):
         if split_of(name) in ("test", "eval", "val"):
-            yield Skipped(id=f"({name}/)", reason="a class as it is, no split: there is no train/ beside it")
+            reason = "a class as it is, no split: there is no train/ beside it"
+            yield Skipped(id=f"({name}/)", reason=reason, note=True)
 
 
 def _why_none(listing: FolderListing) -> str:

@@ -29,11 +29,15 @@ UNLABELLED = 255
 
 @dataclass(frozen=True, kw_only=True)
 class Skipped:
-    """A file that is not in the set, and why; a ``bad`` file counts against ``max_bad``."""
+    """A file that is not in the set, and why; a ``bad`` file counts against ``max_bad``.
+
+    A ``note`` says how the files were taken, and leaves none out.
+    """
 
     id: str
     reason: str
     bad: bool = False
+    note: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -17,7 +17,7 @@ import stat
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,10 +82,7 @@ def read_bytes(path: str, offset: int = 0, length: int = -1) -> bytes:
     if length > MAX_BYTES:
         raise BadImage(f"over {MAX_BYTES // 1_000_000} MB")
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise BadImage("not a plain file")
+        with open_plain(path) as file:
             file.seek(offset)
             content = file.read(MAX_BYTES + 1 if length < 0 else length)
     except OSError as error:
@@ -99,6 +96,16 @@ def read_bytes(path: str, offset: int = 0, length: int = -1) -> bytes:
     if len(content) > MAX_BYTES:
         raise BadImage(f"over {MAX_BYTES // 1_000_000} MB")
     return content
+
+
+def open_plain(path: str) -> BinaryIO:
+    """Open a plain file without following a link or waiting. Raises: OSError; BadImage for anything else."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    file = os.fdopen(handle, "rb")
+    if stat.S_ISREG(os.fstat(handle).st_mode):
+        return file
+    file.close()
+    raise BadImage("not a plain file")
 
 
 def decode(content: bytes) -> Pixels:

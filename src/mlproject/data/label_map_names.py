@@ -19,6 +19,8 @@ from mlproject.data.layout import SUFFIXES, class_key, plain, printable, read_na
 from mlproject.errors import BadInput
 
 CLASSES = "classes.txt"
+SYNSETS = ("LOC_synset_mapping.txt", "synset_words.txt", CLASSES)
+"""Files that name the classes of a folder by the names of their folders; the first two are ImageNet's."""
 PICTURES = ("images", "image", "imgs", "img", "pictures", "picture", "photos", "photo", "jpegimages")
 """Names of a folder of pictures beside one of label maps."""
 LABEL_MAPS = (
@@ -196,3 +198,23 @@ def class_names(folder: Path) -> tuple[str, ...]:
     if len(set(names)) != len(names) or not names:
         raise BadInput(f"{path} must name each class once, one a line")
     return names
+
+
+def names_of_classes(folder: Path, classes: tuple[str, ...]) -> tuple[str, ...]:
+    """Classes with their names, where a file of the folder names them by the names of their folders.
+
+    A line is the name of a folder, a blank, and the name of the class, of which what stands before the first
+    comma is taken: ``n01440764 tench, Tinca tinca``. Files that name none of the classes are passed over.
+
+    Raises: BadInput for a file that names some of them only, or that is no text.
+    """
+    for path in (folder / name for name in SYNSETS):
+        lines = read_names(path) if path.is_file() else []
+        words = [re.split(r"[\s,]+", line, maxsplit=1) for line in lines]
+        names = {line[0]: line[1].partition(",")[0].strip() for line in words if len(line) == 2}
+        without = [each for each in classes if not names.get(each)]
+        if names and len(without) < len(classes):
+            if without:
+                raise BadInput(f"{path} names no class {without[0]}; add a line for it, or take the file out")
+            return tuple(f"{each} {printable(names[each])}" for each in classes)
+    return classes

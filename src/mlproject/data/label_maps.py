@@ -61,7 +61,7 @@ def load_label_maps(images: Path, label_maps: Path, *, max_bad: int = 0, ignore:
     """
     folder = Path(os.path.abspath(images.parent))
     images, label_maps = folder / images.name, folder / label_maps.name
-    listing, map_listing = walk(images), walk(label_maps)
+    listing, map_listing = walk(images, folder), walk(label_maps, folder)
     maps = _map_files(map_listing)
     meant = meant_for(maps.values())
     pairs, missing = [], []
@@ -73,9 +73,7 @@ def load_label_maps(images: Path, label_maps: Path, *, max_bad: int = 0, ignore:
         else:
             reason = missing_map(stem, label_maps, meant)
             missing.append(Skipped(id=file.id, reason=reason, bad=True))
-    root = os.path.realpath(folder)
-    links = "; ".join(filter(None, (leaving(each, root) for each in (listing, map_listing))))
-    notes = [Skipped(id="(links)", reason=links)] if links else []
+    links = "; ".join(filter(None, map(leaving, (listing, map_listing))))
     return load_pairs(
         pairs,
         name=printable(folder.name),
@@ -84,7 +82,7 @@ def load_label_maps(images: Path, label_maps: Path, *, max_bad: int = 0, ignore:
         max_bad=max_bad,
         ignore=ignore,
         missing=missing,
-        skipped=(*notes, *left_out(listing), *unread(images, label_maps, len(maps))),
+        skipped=(*left_out(listing), *unread(images, label_maps, len(maps))),
     )
 
 

@@ -170,6 +170,29 @@ def find_splits(folder: Path, files: Iterable[str]) -> dict[str, bool | None]:
     return {}
 
 
+def held_out_by_split(
+    where: Path | str, splits: Iterable[SplitName | None]
+) -> dict[SplitName | None, bool | None]:
+    """Whether the images of each split are held out; what is not in the answer is left out.
+
+    Without any split, and with ``train`` alone, the held-out images are still to be chosen (None).
+
+    Raises: BadInput where some images have no split, or none is for training.
+    """
+    present = set(splits)
+    if present <= {None}:
+        return {None: None}
+    named = ", ".join(sorted(split for split in present if split))
+    if None in present:
+        raise BadInput(
+            f"some images of {where} are of a split ({named}) and others of none; name all or none"
+        )
+    if "train" not in present:
+        raise BadInput(f"{where} has images of {named} and none to train on; add those of train")
+    held = next((split for split in HELD_OUT if split in present), None)
+    return {"train": False, held: True} if held else {"train": None}
+
+
 def _require_no_splits(folder: Path, below: Mapping[str, set[str]]) -> None:
     """Refuse folders on top that are no splits by the rules, and no classes by the looks."""
     tops = sorted(below)

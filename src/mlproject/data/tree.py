@@ -26,12 +26,14 @@ MOST_VISITS = 16
 
 @dataclass
 class FolderListing:
-    """Entries seen so far: relative paths, those of folders with ``/`` at their end; ``root`` is a real path.
+    """Entries seen so far: relative paths, those of folders with ``/`` at their end; ``root`` is a real path,
+    and ``outer`` that of the data set's folder.
 
     ``files`` are pictures by their names, ``shards`` files of many pictures, ``stamps`` those of real paths.
     """
 
     root: str
+    outer: str
     listed_at: int = field(default_factory=now_ns)
     files: dict[str, str] = field(default_factory=dict)
     shards: dict[str, str] = field(default_factory=dict)
@@ -50,10 +52,13 @@ class _Folder(NamedTuple):
     above: tuple[str, ...]
 
 
-def walk(folder: Path) -> FolderListing:
-    """List all that lies below a folder. Raises: BadInput where a folder cannot be read."""
+def walk(folder: Path, inside: Path | None = None) -> FolderListing:
+    """List all that lies below a folder, which is itself ``inside`` the folder of the data set.
+
+    Raises: BadInput where a folder cannot be read.
+    """
     try:
-        listing = FolderListing(root=os.path.realpath(folder))
+        listing = FolderListing(root=os.path.realpath(folder), outer=os.path.realpath(inside or folder))
     except ValueError as error:
         raise BadInput(f"cannot read the folder {os.fspath(folder)!r}: {error}") from error
     waiting = [_Folder("", listing.root, ())]
@@ -125,7 +130,7 @@ def _note_file(entry: os.DirEntry[str], path: str, real: str, listing: FolderLis
 
 
 def left_out(listing: FolderListing) -> list[Skipped]:
-    """The entries of a folder that are no pictures, one by one or counted by kind."""
+    """The entries of a folder that are no pictures, one by one or counted by kind, and where links lead."""
     occupied = {f"{parent}/" for parent in {file.rpartition("/")[0] for file in listing.files}}
     occupied |= {path[: i + 1] for path in occupied for i, c in enumerate(path) if c == "/"}
     empty = [
@@ -134,13 +139,19 @@ def left_out(listing: FolderListing) -> list[Skipped]:
         if path not in occupied
     ]
     counted = [Skipped(id=where, reason=f"{n} {what}") for (where, what), n in sorted(listing.counts.items())]
-    return [*listing.skipped, *empty, *counted]
+    links = leaving(listing)
+    return [
+        *([Skipped(id="(links)", reason=links, note=True)] if links else []),
+        *listing.skipped,
+        *empty,
+        *counted,
+    ]
 
 
-def leaving(listing: FolderListing, root: str) -> str:
-    """How many files lie outside of a folder, given by its real path, and where; empty where none do."""
+def leaving(listing: FolderListing) -> str:
+    """How many files lie outside of the data set's folder, and where; empty where none do."""
     paths = [*listing.files.values(), *listing.shards.values()]
-    outside = [path for path in paths if not path.startswith(f"{root.rstrip('/')}/")]
+    outside = [path for path in paths if not path.startswith(f"{listing.outer.rstrip('/')}/")]
     if not outside:
         return ""
     there = os.path.commonpath([os.path.dirname(path) for path in outside])

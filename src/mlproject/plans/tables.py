@@ -139,7 +139,13 @@ class Coordinates(BaseModel):
         str,
         Field(description="imagenet, random, scratch or a path; auto on the command line only."),
     ] = "auto"
-    data: Annotated[str, Field(description="Data set by name, or a folder of images.")] = "embedded"
+    data: Annotated[
+        str,
+        Field(
+            description="Data set by name, or a path: a folder of images, a table of their paths (CSV, "
+            "Parquet), or shards (tar, Parquet, Arrow)."
+        ),
+    ] = "embedded"
     dataset_size: Annotated[
         Size,
         BeforeValidator(read_size),
