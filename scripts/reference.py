@@ -171,7 +171,8 @@ def models() -> Iterator[str]:
     from mlproject.models import MODELS
 
     yield "# Models\n"
-    yield "Any torchvision classifier works by its torchvision name and any timm model as `timm:name`."
+    yield "Any torchvision classifier works by its torchvision name, any timm model as `timm:name`,"
+    yield "with its published weights as `weights=pretrained`, and a network of your own by `models.toml`."
     yield "Networks for training from random weights: `resblock_w16_d2`, `segmenter_w8_i1`, any width.\n"
     rows = [
         (

@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import typer.main
+from huggingface_hub import constants
 from PIL import Image
 
 from mlproject import cli
@@ -57,6 +58,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for model in MODELS.values():
         if model.imagenet is not None and model.imagenet.url:
             (checkpoints / model.imagenet.file).touch()
+    (checkpoints / "resnet50-11ad3fa6.pth").touch()
+    folder = tmp_path / "hub" / "models--timm--vit_small_patch14_dinov2.lvd142m"
+    (folder / "snapshots" / "c0ffee").mkdir(parents=True)
+    (folder / "snapshots" / "c0ffee" / "model.safetensors").touch()
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text("c0ffee", "utf-8")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(sys, "path", [*sys.path])  # that of models.toml is added to it
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.setattr(signal, "signal", lambda *_: None)  # the command line would keep its handlers
@@ -104,9 +113,9 @@ def parse(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("page", pages_with("toml"))
-def test_plans(page: str, tmp_path: Path) -> None:
+def test_plans(page: str, place: Path) -> None:
     for block in of(page, "toml"):
-        plan = tmp_path / "plan.toml"
+        plan = place / "plan.toml"
         plan.write_text(block.text if "[[grid]]" in block.text else GRID + block.text, "utf-8")
         assert read_plan(plan, {}).cells, block.name
 

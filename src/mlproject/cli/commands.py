@@ -278,7 +278,8 @@ def fetch(
     from mlproject.models import fetch_weights, find_model
 
     for name in models:
-        spec = weights or ("pretrained" if name.startswith("timm:") else "imagenet")
+        published = find_model(name).family in ("timm", "models.toml")
+        spec = weights or ("pretrained" if published else "imagenet")
         model = find_model(name, spec)
         fetched = fetch_weights(model, spec)
         commit = f", revision {fetched.revision}" if fetched.revision else ""

@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from mlproject.errors import WrongUse, shown, unknown
-from mlproject.models import efficientnet_lite, hub, libraries, small, timm_models
+from mlproject.models import efficientnet_lite, hub, libraries, models_file, small, timm_models
 from mlproject.models.model import (
     PREPROCESS_VERSION,
     TORCHVISION_SET,
@@ -121,12 +121,15 @@ _DEFERRED = {
 def find_model(name: str, weights: str = "") -> Model:
     """The model of that name, as ``weights`` need it: some have their own preprocessing, or another side.
 
-    torchvision and timm are imported only for what has no row.
+    torchvision and timm are imported only for what has no row, and a user's code (``models_file``) only for a
+    model of theirs.
 
     Raises: WrongUse with the near matches, BadInput for ``timm:name`` where timm is broken.
     """
     if name.startswith(timm_models.PREFIX):
         return _timm_model(name, weights)
+    if (of_user := models_file.model_of_file(name, _shipped)) is not None:
+        return of_user
     other_set = weights if names_set(weights) and weights != TORCHVISION_SET else ""
     model = MODELS.get(name) or small.small_model(name)
     if model is not None and not other_set:
@@ -136,7 +139,11 @@ def find_model(name: str, weights: str = "") -> Model:
         return libraries.torchvision_model(name, other_set or TORCHVISION_SET)
     if model is not None:
         raise WrongUse(f"{name} is no model of torchvision, so it has no weights {shown(weights)}")
-    raise unknown("model", name, {*MODELS, *known})
+    raise unknown("model", name, {*MODELS, *known, *models_file.names()})
+
+
+def _shipped() -> set[str]:
+    return {*MODELS, *libraries.torchvision_names()}
 
 
 def _timm_model(name: str, weights: str) -> Model:

@@ -155,7 +155,9 @@ def _shapes(empty: nn.Module, model: Model) -> dict[str, tuple[int, ...]]:
 
 def _node_of(graph: fx.Graph, shapes: Mapping[str, tuple[int, ...]], model: Model) -> fx.Node:
     """The last operation of a layer; of ``auto`` the last that gives a map or tokens of several positions."""
-    nodes = [node for node in graph.nodes if node.name in shapes and node.op not in ("placeholder", "output")]
+    nodes: list[fx.Node] = [
+        node for node in graph.nodes if node.name in shapes and node.op not in ("placeholder", "output")
+    ]
     if model.layer == AUTO:
         suitable = [node for node in nodes if _n_positions(shapes[node.name]) > 1]
         remedy = f"{model.name} has no layer with positions to pool over, so not pool {model.pool!r}"

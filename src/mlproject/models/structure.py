@@ -49,13 +49,13 @@ def count(model: Model, side: int) -> Count:
 def hollow(build: Callable[[], nn.Module]) -> nn.Module:
     """A network on the meta device: shapes without numbers, made in no time and no memory.
 
-    RegNet computes its widths with tensors while it is built, which need numbers: such a network is built in
-    memory and then emptied.
+    RegNet computes its widths with tensors while it is built, and many ViTs their drop rates, which need
+    numbers: such a network is built in memory and then emptied.
     """
     try:
         with torch.device("meta"):
             return build()
-    except NotImplementedError:
+    except RuntimeError:  # of which NotImplementedError is one
         with torch.random.fork_rng():
             return build().to("meta")
 

@@ -174,7 +174,12 @@ def _published(model: Model, spec: str, fetch: bool) -> Weights:
     """The weights of a timm tag, or the checkpoint of a network of models.toml."""
     revision = hub.read_revision(spec)
     if model.checkpoint is not None and spec == PRETRAINED:
+        if not model.checkpoint.is_file():
+            raise BadInput(f"checkpoint of {model.name} ({model.source}): {model.checkpoint} is no file")
         return _file(str(model.checkpoint))
+    if model.hub is None and model.source and model.family != "timm":
+        what = "a file has no revisions" if model.checkpoint else "its entry names no checkpoint"
+        raise WrongUse(f"{model.name} ({model.source}) has no weights {shown(spec)}: {what}")
     if model.hub is None:
         others = ["imagenet"] if model.imagenet else []
         raise BadInput(
