@@ -8,8 +8,10 @@ On a machine without a GPU's device file none of this imports torch, so that a w
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -284,6 +286,20 @@ def free_memory(device: Device) -> None:
 
     if device == "cuda":
         torch.cuda.empty_cache()
+
+
+def gpu_use() -> str:
+    """How busy the GPU is; its memory in use where the library that knows (nvidia-ml-py) is not installed.
+
+    Empty where no GPU is in use.
+    """
+    torch = sys.modules.get("torch")  # not imported for this
+    if torch is None or not torch.cuda.is_initialized():
+        return ""
+    if importlib.util.find_spec("pynvml"):
+        return f"GPU {torch.cuda.utilization()} %"
+    free, total = torch.cuda.mem_get_info()
+    return f"GPU memory {(total - free) / 1e9:.1f} of {total / 1e9:.0f} GB"
 
 
 def describe() -> dict[str, str]:
