@@ -145,11 +145,6 @@ def image_memory() -> int:
     return int(float(match[1]) * 1000 ** " kMGT".index(match[2] or " "))
 
 
-def pins(device: Device) -> bool:
-    """Whether batches should lie in pinned memory, from which a GPU copies while it computes."""
-    return device == "cuda"
-
-
 def find_batch_size(device: Device) -> int:
     """Images per forward pass: 8 on a CPU, where larger batches cause page faults; 64 to 256 on a GPU.
 
@@ -207,10 +202,13 @@ def _contiguous_inputs(net: Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor,
 
 
 def send(batch: Tensor, device: Device) -> Tensor:
-    """A batch on its device; to a GPU from pinned memory, while the CPU prepares the next one."""
+    """A batch on its device; to a GPU from pinned memory, while the CPU prepares the next one.
+
+    The copy that is pinned belongs to torch, which keeps it until the GPU has read it.
+    """
     import torch
 
-    if pins(device) and not batch.is_cuda and not batch.is_pinned():
+    if device == "cuda" and not batch.is_cuda:
         batch = batch.pin_memory()
     floats = batch.dim() == 4 and batch.is_floating_point()
     layout = torch.channels_last if floats else torch.contiguous_format
