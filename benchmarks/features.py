@@ -16,7 +16,6 @@ from collections.abc import Callable
 
 os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 
-import numpy as np
 import torch
 
 from mlproject.features import eager_engine, onnx_engine
@@ -24,7 +23,7 @@ from mlproject.models import Model, find_model, find_weights, load_backbone
 
 N_IMAGES, BATCH, N_ROUNDS = 64, 8, 3
 
-Forward = Callable[[np.ndarray], np.ndarray]
+Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
 def main(names: list[str]) -> None:
@@ -33,28 +32,28 @@ def main(names: list[str]) -> None:
     print(f"{'model':20}{'eager':>8}{'folded':>8}{'onnx':>8}{'folded/eager':>14}{'onnx/eager':>12}")
     for name in names:
         model = find_model(name)
-        images = np.random.default_rng(0).normal(size=(N_IMAGES, 3, model.side, model.side))
-        eager, folded, onnx = rates(variants(model, images.astype(np.float32)), images.astype(np.float32))
+        images = torch.randn(N_IMAGES, 3, model.side, model.side, generator=torch.Generator().manual_seed(0))
+        eager, folded, onnx = rates(variants(model, images), images)
         ratios = f"{folded / eager:14.2f}{onnx / eager:12.2f}"
         print(f"{name:20}{eager:8.1f}{folded:8.1f}{onnx:8.1f}{ratios}", flush=True)
 
 
-def variants(model: Model, images: np.ndarray) -> list[Forward]:
+def variants(model: Model, images: torch.Tensor) -> list[Forward]:
     shipped = model.imagenet is not None and model.imagenet.package is not None
     backbone = load_backbone(model, find_weights(model, "imagenet" if shipped else "random"))
 
-    def plain(batch: np.ndarray) -> np.ndarray:
+    def plain(batch: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode():
-            return np.asarray(backbone(torch.from_numpy(batch)))
+            return backbone(batch)
 
     return [
         plain,
         eager_engine(backbone, "cpu", "fp32").forward,
-        onnx_engine(backbone, images[:BATCH]).forward,
+        onnx_engine(backbone, images[:BATCH].numpy()).forward,
     ]
 
 
-def rates(forwards: list[Forward], images: np.ndarray) -> list[float]:
+def rates(forwards: list[Forward], images: torch.Tensor) -> list[float]:
     best = [float("inf")] * len(forwards)
     for forward in forwards:
         forward(images[:BATCH])

@@ -43,6 +43,8 @@ def make_images(folder: Path, count: int) -> None:
 
 def forwards(data: Path) -> dict[str, float]:
     """F: CPU seconds of one onnxruntime pass over all images, per model, inputs ready, session built."""
+    import torch
+
     from mlproject.data import load_images
     from mlproject.features import onnx_engine
     from mlproject.models import find_model, find_weights, load_backbone, normalise, prepare
@@ -54,9 +56,10 @@ def forwards(data: Path) -> dict[str, float]:
         pixels = [prepare(model.preprocess, images.read(i)) for i in range(len(images))]
         batches = [normalise(model.preprocess, np.stack(pixels[i : i + 8])) for i in range(0, len(pixels), 8)]
         engine = onnx_engine(load_backbone(model, find_weights(model, "random")), batches[0])
-        engine.forward(batches[0])
+        inputs = [torch.from_numpy(batch) for batch in batches]
+        engine.forward(inputs[0])
         start = time.process_time()
-        for batch in batches:
+        for batch in inputs:
             engine.forward(batch)
         found[name] = time.process_time() - start
     return found

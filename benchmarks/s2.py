@@ -19,6 +19,7 @@ from pathlib import Path
 os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 
 import numpy as np
+import torch
 
 from mlproject.data import load_images
 from mlproject.features import FeatureStore, onnx_engine
@@ -58,7 +59,7 @@ def measure(name: str) -> tuple[float, float]:
             )
             middle = time.process_time()
             for _ in range(n_calls):
-                forward(inputs)
+                forward(torch.from_numpy(inputs))
             end = time.process_time()
             best = [min(best[0], middle - start), min(best[1], end - middle)]
     return best[0] / N_IMAGES, best[1] / N_IMAGES

@@ -8,8 +8,10 @@ On a machine without a GPU's device file none of this imports torch, so that a w
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -143,11 +145,6 @@ def image_memory() -> int:
     return int(float(match[1]) * 1000 ** " kMGT".index(match[2] or " "))
 
 
-def pins(device: Device) -> bool:
-    """Whether batches should lie in pinned memory, from which a GPU copies while it computes."""
-    return device == "cuda"
-
-
 def find_batch_size(device: Device) -> int:
     """Images per forward pass: 8 on a CPU, where larger batches cause page faults; 64 to 256 on a GPU.
 
@@ -205,10 +202,13 @@ def _contiguous_inputs(net: Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor,
 
 
 def send(batch: Tensor, device: Device) -> Tensor:
-    """A batch on its device; to a GPU from pinned memory, while the CPU prepares the next one."""
+    """A batch on its device; to a GPU from pinned memory, while the CPU prepares the next one.
+
+    The copy that is pinned belongs to torch, which keeps it until the GPU has read it.
+    """
     import torch
 
-    if pins(device) and not batch.is_cuda and not batch.is_pinned():
+    if device == "cuda" and not batch.is_cuda:
         batch = batch.pin_memory()
     floats = batch.dim() == 4 and batch.is_floating_point()
     layout = torch.channels_last if floats else torch.contiguous_format
@@ -284,6 +284,20 @@ def free_memory(device: Device) -> None:
 
     if device == "cuda":
         torch.cuda.empty_cache()
+
+
+def gpu_use() -> str:
+    """How busy the GPU is; its memory in use where the library that knows (nvidia-ml-py) is not installed.
+
+    Empty where no GPU is in use.
+    """
+    torch = sys.modules.get("torch")  # not imported for this
+    if torch is None or not torch.cuda.is_initialized():
+        return ""
+    if importlib.util.find_spec("pynvml"):
+        return f"GPU {torch.cuda.utilization()} %"
+    free, total = torch.cuda.mem_get_info()
+    return f"GPU memory {(total - free) / 1e9:.1f} of {total / 1e9:.0f} GB"
 
 
 def describe() -> dict[str, str]:

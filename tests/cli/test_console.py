@@ -13,8 +13,11 @@ from rich.progress import Progress
 from rich.text import Text
 
 from mlproject.cli import EscapedRecord, console, doctor, listing, session
-from mlproject.cli.console import Bars, Trials, _Escaping, out, warn
+from mlproject.cli.console import _Escaping, out, warn
+from mlproject.cli.progress import Bars, Lines, Pace, Trials
+from mlproject.features import ExtractionCost
 from mlproject.plans import Plan
+from mlproject.runs import CellRun
 from tests.conftest import make_cell
 
 
@@ -146,3 +149,49 @@ def test_a_note_on_in_sample_losses_says_of_how_many_cells(capsys, sizes, expect
     printed = capsys.readouterr().err
     assert printed.startswith(expected)
     assert bool(printed) == bool(expected)
+
+
+def test_the_time_left_counts_images_to_embed_and_cells_apart(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("mlproject.cli.progress.time.monotonic", lambda: clock[0])
+    pace = Pace(n_cells=11)
+    assert pace.text == ""
+    pace.expect(1000)
+    pace.stage("features")
+    clock[0] = 2.0
+    pace.advance(100)
+    assert pace.text == "50 images/s, more than 18 s left"  # no cell has ended: its training is unknown
+    clock[0] = 20.0
+    pace.advance(900)
+    pace.stage("head")
+    clock[0] = 50.0
+    pace.end(CellRun(cell=make_cell(), name="a", status="done"))
+    assert pace.text == "5 min left"  # ten cells of 30 s, all images embedded
+
+
+def test_long_extractions_are_reported_each_minute_without_a_terminal(monkeypatch, capsys):
+    clock = [0.0]
+    monkeypatch.setattr("mlproject.cli.progress.time.monotonic", lambda: clock[0])
+    lines = Lines(1)
+    lines.expect(6100)
+    lines.stage("features", 6100)
+    for _ in range(61):
+        clock[0] += 1.0
+        lines.advance(50)
+    assert capsys.readouterr().out == "features of 3,000 images: 50 images/s, more than 62 s left\n"
+
+
+def test_the_cost_of_a_plan_is_told_as_far_as_it_was_measured(monkeypatch, capsys):
+    known = ExtractionCost(n_forwards=900, n_bytes=3 << 20, seconds=9000.0)
+    unknown = ExtractionCost(n_forwards=100, n_bytes=1 << 20, seconds=None)
+    needed = [
+        SimpleNamespace(backbone=SimpleNamespace(model=model), cost=cost)
+        for model, cost in {"resnet18": known, "vit": unknown}.items()
+    ]
+    monkeypatch.setattr("mlproject.recipes.needed_features", lambda cells, images_of: needed)
+    plan = Plan(name="p", cells=(), images={})
+    listing.print_cost([make_cell(), make_cell(recipe="scratch")], plan)
+    assert capsys.readouterr().out.splitlines() == [
+        "features: 1,000 forwards, 4.0 MiB of disk, 2.5 h at the speed measured here; vit: not measured yet",
+        "training of whole networks: 1 cells, time not measured",
+    ]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mlproject import cli
-from mlproject.cli.console import Lines
+from mlproject.cli.progress import Lines
 from mlproject.errors import BadInput, DigestMismatch, Stopped, StoreUnreachable
 from mlproject.files import try_locked
 from mlproject.plans import Plan, plan_of

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlproject.analysis import analyse
-from mlproject.cli.console import Lines
+from mlproject.cli.progress import Lines
 from mlproject.errors import StoreUnreachable, WrongUse
 from mlproject.plans import Plan, plan_of, read_plan
 from mlproject.progress import Silent

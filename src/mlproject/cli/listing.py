@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mlproject.cli.console import out
+from mlproject.cli.progress import duration
 from mlproject.errors import BadInput, WrongUse, command, printable
 from mlproject.losses import cell_loss
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlproject.analysis import Aim
-    from mlproject.features import TableInfo
+    from mlproject.cell import Cell
+    from mlproject.features import ExtractionCost, TableInfo
     from mlproject.plans import Plan
     from mlproject.runs import Choice
     from mlproject.tracking import Store
@@ -149,6 +151,7 @@ def print_tuned(plan: Plan, tune: Tune) -> None:
         f"{len(searches)} coordinates × {tune.trials} trials ({tune.sampler}), then {len(plan.cells)} cells:"
         f" about {sum(costs) / 60:.1f} min on one core at {GFLOPS} GFLOP/s, features not counted"
     )
+    print_cost(plan.cells, plan)
 
 
 def print_plan(plan: Plan, experiment: str) -> None:
@@ -173,6 +176,31 @@ def print_plan(plan: Plan, experiment: str) -> None:
     out.print("all cells: " + _pairs({k: v for k, v in knobs[0].items() if k in shared}))
     n_done = sum(cell.key in done for cell in plan.cells)
     out.print(f"{len(plan.cells)} cells: {n_done} done, {len(plan.cells) - n_done} to do")
+    print_cost([cell for cell in plan.cells if cell.key not in done], plan)
+
+
+def print_cost(cells: Sequence[Cell], plan: Plan) -> None:
+    """What the features of these cells cost: forwards, disk, and time as far as it was measured here."""
+    from mlproject.recipes import FROZEN, needed_features
+
+    costs = [(features.backbone.model, features.cost) for features in needed_features(cells, plan.images_of)]
+    costs = [(model, cost) for model, cost in costs if cost.n_forwards]
+    if costs:
+        n_forwards = sum(cost.n_forwards for _, cost in costs)
+        n_mib = sum(cost.n_bytes for _, cost in costs) / MIB
+        out.print(
+            f"features: {n_forwards:,} forwards, {n_mib:.1f} MiB of disk, {_time_of(costs)}", soft_wrap=True
+        )
+    if n_whole := sum(cell.recipe not in FROZEN for cell in cells):
+        out.print(f"training of whole networks: {n_whole} cells, time not measured", soft_wrap=True)
+
+
+def _time_of(costs: Sequence[tuple[str, ExtractionCost]]) -> str:
+    unknown = dict.fromkeys(model for model, cost in costs if cost.seconds is None)
+    left_out = f"{', '.join(unknown)}: not measured yet" if unknown else ""
+    known = [cost.seconds for _, cost in costs if cost.seconds is not None]
+    measured = f"{duration(sum(known))} at the speed measured here" if known else ""
+    return "; ".join(filter(None, [measured, left_out]))
 
 
 def _pairs(values: dict[str, Any]) -> str:

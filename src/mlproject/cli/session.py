@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mlproject.cli import console, listing
+from mlproject.cli import console, listing, progress
 from mlproject.errors import MLProjectError, WrongUse
 from mlproject.files import write_atomic
 
@@ -63,7 +63,7 @@ def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool) -> int
 
     store = open_store(experiment)
     n_trials = listing.n_trials(plan) if plan.tune else 0
-    with console.watching(len(plan.cells), n_trials) as watcher:
+    with progress.watching(len(plan.cells), n_trials) as watcher:
         results = run_plan(plan, store, watcher, summary=fit or len(plan.cells) > 1)
     failed = [r for r in results if r.status == "failed"]
     busy = any(r.status == "busy" for r in results)  # the process that finishes last fits
@@ -113,7 +113,7 @@ def find_regions(data: str, max_bad: int, settings: RegionSettings, experiment: 
         raise WrongUse(f"download must be true or false, not {download!r}")
     images = load_images(data, max_bad=max_bad, download=download == "true")
     console.warn_of_skipped([images])
-    with console.watching(0) as watcher:
+    with progress.watching(0) as watcher:
         region_run = mask_images(images, settings, open_store(experiment), report=watcher)
     console.out.print(region_run.text, markup=False, highlight=False, soft_wrap=True)
     console.out.print(f"Masks, overlays and tables: {region_run.where}", soft_wrap=True, markup=False)
@@ -163,7 +163,7 @@ def show_csv_study(study: CsvStudy, path: Path | None) -> None:
 
 
 def _summarise(results: Sequence[CellRun], cells: Sequence[Cell], uri: str, page: str) -> None:
-    counts = [f"{sum(r.status == s for r in results)} {s}" for s in console.STYLES]
+    counts = [f"{sum(r.status == s for r in results)} {s}" for s in progress.STYLES]
     console.out.print(f"Cells: {', '.join(counts)}.")
     if len(results) == 1 and results[0].run_id:
         console.out.print(f"Run {results[0].run_id}: {results[0].name}", markup=False)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from mlproject.device import Device, find_n_cores, find_n_threads, find_n_workers, pins, workers_asked
+from mlproject.device import Device, find_n_cores, find_n_threads, find_n_workers, workers_asked
 from mlproject.errors import MLProjectError, one_line
 from mlproject.features.prepared import Decoder, KeptImages, Pixels
 
@@ -32,7 +32,6 @@ START_SECONDS = 4.0
 LEAST_SAVED = 0.1
 """Share of the time that workers have to save. Beside a network that fills the cores they save half of the
 decoding at most, and less in truth: processes compete for caches."""
-DEATHS = ("DataLoader worker", "Pin memory thread")
 AHEAD = 2
 """Batches that each worker prepares ahead."""
 
@@ -161,7 +160,6 @@ class PixelReader:
             multiprocessing_context=context,
             prefetch_factor=AHEAD,
             persistent_workers=True,
-            pin_memory=pins(self.device),
             worker_init_fn=_begin_worker,
         )
         log.info("%d workers decode images", n_workers)
@@ -194,7 +192,7 @@ class PixelReader:
             EOFError,
             OSError,
         ) as error:  # the last two of a message that it left unfinished
-            if isinstance(error, RuntimeError) and not any(text in str(error) for text in DEATHS):
+            if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
                 raise
             self.close()
             raise MLProjectError(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 from mlproject.cell import Cell, Knob
 from mlproject.errors import unknown
 from mlproject.losses import Outcome
-from mlproject.recipes.extractions import NeededFeatures, extract_together, needed_features
+from mlproject.recipes.extractions import FROZEN, NeededFeatures, extract_together, needed_features
 from mlproject.recipes.finetune import Finetune
 from mlproject.recipes.knobs import LATER_KNOBS, FieldRow, Needs, described, require, validated
 from mlproject.recipes.memorise import Memorise
@@ -32,6 +32,7 @@ else:
     ImageSet = Report = Any
 
 __all__ = [
+    "FROZEN",
     "LATER_KNOBS",
     "RECIPES",
     "STRICT",

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlproject.cell import Cell
-from mlproject.data import split_indices
+from mlproject.data import SplitIndices, split_indices
 from mlproject.device import available_memory
 from mlproject.errors import MLProjectError, NoRoom, one_line
 from mlproject.recipes.frozen import FrozenBackbone
@@ -48,42 +48,49 @@ class NeededFeatures:
         """The cost of what is not stored yet. Raises: WrongUse, BadInput as the extraction would."""
         return self.backbone.cost([self.images.digests[i] for i in self.rows.tolist()])
 
+    @property
+    def n_forwards(self) -> int:
+        """Images that are not stored yet, once per scale; 0 where the cells will report a fault."""
+        with contextlib.suppress(MLProjectError):
+            return self.cost.n_forwards
+        return 0
+
 
 def needed_features(cells: Iterable[Cell], images_of: Callable[[Cell], ImageSet]) -> list[NeededFeatures]:
     """The features of cells that learn from frozen ones, in the order in which the cells need them."""
     needed: dict[tuple[FrozenBackbone, int], dict[Kind, Cell]] = {}
     image_sets: dict[int, ImageSet] = {}
+    largest: dict[Kind, Cell] = {}
     for cell in cells:
         images = images_of(cell)
         image_sets[id(images)] = images
-        # Draws are nested: the largest of each kind has the images of all others.
-        kind = (cell.seed, cell.draw, cell.in_sample, cell.validation_size)
+        kind = (id(images), cell.seed, cell.draw, cell.in_sample, cell.validation_size)
         for backbone in _backbones(cell):
-            largest = needed.setdefault((backbone, id(images)), {})
-            before = largest.get(kind, cell)
-            largest[kind] = replace(
-                cell,
-                dataset_size=max(cell.dataset_size, before.dataset_size),
-                eval_size=max(cell.eval_size, before.eval_size),
-            )
-    drawn: dict[Kind, Rows] = {}
+            own = needed.setdefault((backbone, id(images)), {})
+            own[kind] = _larger(cell, own.get(kind, cell))
+            largest[kind] = _larger(cell, largest.get(kind, cell))
+    # Draws are nested, so that the largest of each kind begins with all others.
+    drawn = {kind: split_indices(cell, image_sets[kind[0]]) for kind, cell in largest.items()}
     return [
-        NeededFeatures(
-            backbone=backbone, images=image_sets[number], rows=_rows(image_sets[number], largest, drawn)
-        )
-        for (backbone, number), largest in needed.items()
+        NeededFeatures(backbone=backbone, images=image_sets[number], rows=_rows(own, drawn))
+        for (backbone, number), own in needed.items()
     ]
 
 
-def _rows(images: ImageSet, largest: dict[Kind, Cell], drawn: dict[Kind, Rows]) -> Rows:
-    """The images of these cells, in the order of their first use; draws are made once for all backbones."""
-    parts = []
-    for kind, cell in largest.items():
-        key = (id(images), *kind, cell.dataset_size, cell.eval_size)
-        if key not in drawn:
-            drawn[key] = split_indices(cell, images).every
-        parts.append(drawn[key])
-    return _distinct(parts)
+def _larger(cell: Cell, other: Cell) -> Cell:
+    """The cell with the larger sizes of both."""
+    size = max(cell.dataset_size, other.dataset_size)
+    return replace(cell, dataset_size=size, eval_size=max(cell.eval_size, other.eval_size))
+
+
+def _rows(cells: dict[Kind, Cell], drawn: dict[Kind, SplitIndices]) -> Rows:
+    """The images of the largest cells of each kind, in the order of their first use."""
+    splits = [(drawn[kind], cell) for kind, cell in cells.items()]
+    return _distinct([
+        part
+        for rows, cell in splits
+        for part in (rows.train[: cell.dataset_size], rows.validation, rows.eval[: cell.eval_size])
+    ])  # fmt: skip
 
 
 def _distinct(parts: Sequence[Rows]) -> Rows:
@@ -125,11 +132,7 @@ def extract_together(needed: Sequence[NeededFeatures], report: Report) -> None:
 
 def _n_decodings(group: Sequence[NeededFeatures]) -> int:
     """How often an image would be decoded if every backbone did so by itself."""
-    n_decodings = 0
-    for features in group:
-        with contextlib.suppress(MLProjectError):
-            n_decodings += features.backbone.n_decodings if features.cost.n_forwards else 0
-    return n_decodings
+    return sum(features.backbone.n_decodings for features in group if features.n_forwards)
 
 
 def _extract_by_parts(group: Sequence[NeededFeatures], parts: Sequence[Rows], report: Report) -> None:

@@ -32,6 +32,9 @@ STUDIES = "optuna.log"
 class Watcher(Report, Protocol):
     """Progress callback of a plan, which also receives cells and searches."""
 
+    def expect(self, n_images: int) -> None:
+        """So many images are to be embedded for the whole plan (once per backbone and scale)."""
+
     def begin(self, name: str) -> None:
         """A cell of this name is started."""
 
@@ -55,11 +58,11 @@ def run_plan(plan: Plan, store: Store, watcher: Watcher, *, summary: bool = True
     store.reconcile()
     announce_cells(store, plan.cells, plan.name)
     if plan.tune:
-        extract_together(needed_features(plan.cells, plan.images_of), watcher)
+        _extract(plan.cells, plan, watcher)
         return _run_tuned(plan, plan.tune, store, watcher)
     done = store.done([cell.key for cell in plan.cells])
     waiting = [cell for cell in plan.cells if cell.key not in done]
-    extract_together(needed_features(waiting, plan.images_of), watcher)
+    _extract(waiting, plan, watcher)
     to_do = len(waiting)
     if (to_do and not summary) or not (to_do or store.launcher_run):
         return _run_cells(plan, store, watcher, done, adopt=not summary)
@@ -67,6 +70,13 @@ def run_plan(plan: Plan, store: Store, watcher: Watcher, *, summary: bool = True
         results = _run_cells(plan, store, watcher, done, adopt=False)
         _log_summary(run, results)
     return results
+
+
+def _extract(cells: Sequence[Cell], plan: Plan, watcher: Watcher) -> None:
+    """Announce the images that cells need embedded, and embed those first that several backbones share."""
+    needed = needed_features(cells, plan.images_of)
+    watcher.expect(sum(features.n_forwards for features in needed))
+    extract_together(needed, watcher)
 
 
 def _sweep_run(plan: Plan, store: Store) -> AbstractContextManager[TrackedRun]:
