@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 else:
     Figure = DataFrame = Study = Observation = Assessment = Any
 
-__version__ = "0.2.0"
+__version__ = "0.3.0.dev0"
 __all__ = ["StudyTables", "assess", "load_study", "plot_curve"]
 
 

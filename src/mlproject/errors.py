@@ -22,7 +22,7 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -148,6 +148,12 @@ def shown(value: object) -> str:
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}… ({len(text):,} characters)"
 
 
+def near_names(text: str, names: Sequence[str]) -> list[str]:
+    """Up to three names that come close to a text, or those that differ in case and punctuation only."""
+    same = [name for name in names if _letters(name) and _letters(name) == _letters(text)]
+    return same or difflib.get_close_matches(text[:LONGEST_SHOWN], names, n=3, cutoff=0.6)
+
+
 def unknown(kind: str, value: object, known: Iterable[str]) -> WrongUse:
     """The error for an unknown name, with near matches or all known names.
 
@@ -158,8 +164,7 @@ def unknown(kind: str, value: object, known: Iterable[str]) -> WrongUse:
     """
     names = sorted(known)
     text = value if isinstance(value, str) else shown(value)
-    near = [name for name in names if _letters(name) and _letters(name) == _letters(text)]
-    near = near or difflib.get_close_matches(text[:LONGEST_SHOWN], names, n=3, cutoff=0.6)
+    near = near_names(text, names)
     listed = names if len(names) <= N_SHOWN else [*names[:N_SHOWN], f"… ({len(names)} in all)"]
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(listed)}"
     return WrongUse(f"unknown {kind} {shown(text)}; {hint}")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mlproject.analysis import compare_runs
+from mlproject.analysis import analyse, compare_runs
 from mlproject.errors import BadInput
 from mlproject.losses import PerImageLosses
 from tests.studies import cell, observe, planted
@@ -41,6 +41,24 @@ def test_two_models_of_a_study_pair_by_size_and_seed_on_the_same_images():
     assert exponents.difference.difference.value == pytest.approx(
         exponents.first.parameters["alpha"].value - exponents.second.parameters["alpha"].value
     )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "noise", "verdict"),
+    [((100, 200, 400), 0.2, "not identifiable"), ((100, 200, 400, 800, 1600), 0.02, "scaling")],
+)
+def test_exponents_are_those_of_the_studys_curves_and_have_their_verdict(sizes, noise, verdict):
+    runs = {name: [planted(cell(name, size, seed), noise=noise) for size in sizes for seed in (0, 1)]
+            for name in ("lite0", "lite1")}  # fmt: skip
+    (exponents,) = compared(runs["lite0"], runs["lite1"]).exponents
+    study = analyse([*runs["lite0"], *runs["lite1"]], n_draws=200)
+    laws = [curve.law("mean", "power") for curve in study.along("images")]
+    for paired, law in zip((exponents.first, exponents.second), laws, strict=True):
+        alpha, of_curve = paired.parameters["alpha"], law.parameters["alpha"]
+        assert alpha.value == pytest.approx(of_curve.value, rel=0.02)
+        assert alpha.high - alpha.low == pytest.approx(of_curve.high - of_curve.low, rel=0.3)
+    assert exponents.identified == (verdict == "scaling")
+    assert {law.verdict for law in laws} == {verdict}
 
 
 def test_a_paired_interval_is_narrower_than_the_losses_intervals():

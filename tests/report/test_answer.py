@@ -41,7 +41,7 @@ def test_the_exponents_are_those_over_all_laws_at_the_largest_scale(study, answe
 
 
 def test_random_weights_are_a_control_beside_the_others(answer):
-    assert answer.result[2].startswith("The control resnet18 (random) falls")
+    assert answer.result[2].startswith("The loss of the control resnet18 (random) falls")
     assert "that of the others" in answer.result[2]
 
 

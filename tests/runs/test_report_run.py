@@ -12,7 +12,7 @@ from PIL import Image
 
 from mlproject.data import load_images
 from mlproject.errors import BadInput, WrongUse
-from mlproject.runs import find_runs, fit_study, write_study_report
+from mlproject.runs import NamedRuns, find_runs, fit_study, write_study_report
 from mlproject.runs.report_run import surroundings, thumbnails
 from mlproject.tracking import Store
 from tests.docs.stored import store_study
@@ -32,12 +32,15 @@ def test_the_report_of_a_fit_is_of_its_cells_and_lies_with_its_artifacts(
     assert len(keys) == 4
     logged = store.artifact(fitted.run_id, "report.html").read_text("utf-8")
     assert "Losses against scale" in logged
-    written = write_study_report(store, tmp_path / "new" / "folder", keys=keys[:2], name="latest")
+    written = write_study_report(
+        store, tmp_path / "new" / "folder", runs=NamedRuns(name="latest", keys=tuple(keys[:2]))
+    )
     assert (written.n_runs, written.left_out) == (2, ())
     assert written.page.read_text("utf-8").startswith("<!doctype html>")
     assert (written.page.parent / "tables" / "runs.csv").read_text("utf-8").count("run-") == 0
     reproduce = (written.page.parent / "paper" / "REPRODUCE.md").read_text("utf-8")
-    assert "report latest --out" in reproduce
+    assert "report latest --out report" in reproduce
+    assert str(tmp_path) not in reproduce
     with pytest.raises(WrongUse, match="no finished cell, fit or plan is named 'zz'"):
         find_runs(store, "zz")
 
@@ -47,9 +50,11 @@ def test_a_folder_that_cannot_be_written_and_cells_that_are_not_there_are_named(
 ) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(WrongUse, match="cannot write"):
-        write_study_report(store, tmp_path / "file" / "below", keys=list(store.done()), name="latest")
+        write_study_report(
+            store, tmp_path / "file" / "below", runs=NamedRuns(name="latest", keys=tuple(store.done()))
+        )
     with pytest.raises(BadInput, match="none of these cells is finished"):
-        write_study_report(store, tmp_path, keys=["0" * 16], name="latest")
+        write_study_report(store, tmp_path, runs=NamedRuns(name="latest", keys=("0" * 16,)))
 
 
 def test_pictures_are_small_and_only_of_the_data_that_was_evaluated() -> None:

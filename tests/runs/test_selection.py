@@ -82,6 +82,8 @@ def test_files_that_are_no_plans_and_odd_names_are_refused(store: Store, tmp_pat
         find_runs(store, str(tmp_path / "bad.toml"))
     with pytest.raises(WrongUse, match="no finished cell"):
         find_runs(store, "it's")
+    with pytest.raises(WrongUse, match=r"named 'latst'; did you mean latest\?"):
+        find_runs(store, "latst")
     with pytest.raises(WrongUse, match="both kinds of quotes"):
         find_runs(store, "it's \"")
 
@@ -100,6 +102,8 @@ def test_a_cell_is_pulled_into_the_folder_and_a_fit_with_the_losses_of_its_cells
     assert files[:3] == ["data/runs.csv", "figures/a.png", "losses.csv"]
     folders = sorted(path.name for path in (to / "losses").iterdir())
     assert folders[0].startswith("resnet18-random-100-images-embedded-seed-0-")
+    with pytest.raises(WrongUse, match="is no folder: move it away"):
+        pull_runs(store, find_runs(store, keys[0]), ["losses"], to / "losses.csv")
     with pytest.raises(WrongUse, match="has no figures"):
         pull_runs(store, find_runs(store, keys[0]), ["figures"], to)
     with pytest.raises(WrongUse, match="unknown kind of artifacts 'figure'; did you mean figures"):

@@ -6,12 +6,20 @@ import zlib
 from typing import Any
 
 from mlproject.report.figures import GREY, PALETTE
-from mlproject.tracking import Store, describe_experiment, experiment_link, model_colour, run_link
+from mlproject.tracking import (
+    Store,
+    colour_runs,
+    describe_experiment,
+    experiment_link,
+    model_colour,
+    run_link,
+)
 from mlproject.tracking.experiment_page import COLOURS, COLOURS_GIVEN, CONTROL_COLOUR
 
 
 def describe(store: Store, note: str = "More images help.", **changes: Any) -> dict[str, str]:
-    described = {"loss": "eval.loss", "columns": ["params.cell.model", "metrics.accuracy"]} | changes
+    described = {"loss": "eval.loss", "columns": ["params.cell.model", "metrics.accuracy"]}
+    described |= {"shared": {"cell.recipe": "probe"}} | changes
     describe_experiment(store, note=note, **described)
     return dict(store.client.get_experiment(store.experiment_id).tags)
 
@@ -25,7 +33,8 @@ def state(tag: str) -> dict[str, Any]:
 def test_two_views_show_cells_by_loss_and_losses_against_scales(store: Store) -> None:
     tags = describe(store)
     cells = state(tags["mlflow.sharedViewState.cells-by-loss"])
-    assert (cells["searchFilter"], cells["orderByKey"]) == ("tags.kind = 'cell'", "metrics.`eval.loss`")
+    assert cells["searchFilter"] == "tags.kind = 'cell' and params.`cell.recipe` = 'probe'"
+    assert cells["orderByKey"] == "metrics.`eval.loss`"
     assert cells["selectedColumns"] == ["metrics.`eval.loss`", "params.`cell.model`", "metrics.`accuracy`"]
     charts = state(tags["mlflow.sharedViewState.scaling-charts"])["compareRunCharts"]
     axes = [(chart["xaxis"]["key"], chart["yaxis"]["key"]) for chart in charts if chart["type"] == "SCATTER"]
@@ -63,6 +72,15 @@ def test_models_keep_their_colours_in_every_process_and_controls_are_grey(store:
     store.colours.clear()
     store.client.set_experiment_tag(store.experiment_id, COLOURS_GIVEN, "[damaged")
     assert model_colour(store, "z") == COLOURS[0]
+
+
+def test_runs_of_earlier_versions_get_the_colours_of_their_models(store: Store) -> None:
+    for model, weights in (("a", "imagenet"), ("b", "random:0")):
+        with store.run(kind="cell", name=model, tags={}) as run:
+            run.log(params={"cell.model": model, "cell.weights": weights})
+    colour_runs(store)
+    tags = {run.info.run_name: run.data.tags["mlflow.runColor"] for run in store.search("tags.kind = 'cell'")}
+    assert tags == {"a": COLOURS[0], "b": CONTROL_COLOUR}
 
 
 def test_the_first_colours_are_those_of_the_figures() -> None:

@@ -17,11 +17,11 @@ import numpy as np
 from mlproject.analysis.ablations import PairedDifference
 from mlproject.analysis.comparable import comparison_key, flat_fields, shared_by_runs
 from mlproject.analysis.effects import Discordant, Effect, Floats, effect, holm, mcnemar, seed_weights
-from mlproject.analysis.points import LEAST_SCALES
+from mlproject.analysis.points import LEAST_SCALES, seed_dof
 from mlproject.analysis.runs import ERROR, EvaluatedRun, read_runs
 from mlproject.errors import BadInput
 from mlproject.losses import Observation
-from mlproject.scaling import Difference, Fit, compare, fit
+from mlproject.scaling import UNIDENTIFIABLE, Difference, Fit, assess, compare
 
 SIZE = "dataset_size"
 UNSHARED = frozenset({"data_digest", "split", "kind"})
@@ -50,12 +50,16 @@ class PairedSetting:
 
 @dataclass(frozen=True, kw_only=True)
 class PairedExponent:
-    """The exponents of both under k D^-α over the sizes they share, and first minus second."""
+    """The exponents of both under k D^-α over the sizes they share, and first minus second.
+
+    Both are assessed as curves are; ``identified`` is whether the sizes and seeds can carry both.
+    """
 
     shared: Mapping[str, Any]
     first: Fit
     second: Fit
     difference: Difference
+    identified: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,16 +265,32 @@ def _exponents(
             continue
         sizes = sorted(by_size)
         means, draws = _curves([by_size[size] for size in sizes], n_draws=n_draws, seed=seed)
-        n_seeds = min(len(by_size[size]) for size in sizes)
-        dof = 0.0 if n_seeds == 1 else float("inf")
-        try:
-            first, second = (fit(sizes, means[i], law="power", draws=draws[i], noise_dof=dof) for i in (0, 1))
-        except BadInput:  # a mean loss of 0
-            continue
-        shared = json.loads(key)
-        difference = compare(first, second)
-        exponents.append(PairedExponent(shared=shared, first=first, second=second, difference=difference))
+        of_seeds = [[_seed_means(by_size[size])[i] for size in sizes] for i in (0, 1)]
+        dof = [seed_dof(of_seeds[i], draws[i]) for i in (0, 1)]
+        laws = [
+            assess(sizes, means[i], draws=draws[i], noise_dof=dof[i], laws=("power",)).law("power")
+            for i in (0, 1)
+        ]
+        first, second = (None if law is None else law.fit for law in laws)
+        if first is not None and second is not None:  # none where a mean loss is 0
+            exponents.append(
+                PairedExponent(
+                    shared=json.loads(key),
+                    first=first,
+                    second=second,
+                    difference=compare(first, second),
+                    identified=all(law is not None and law.verdict != UNIDENTIFIABLE for law in laws),
+                )
+            )
     return exponents
+
+
+def _seed_means(pairs: Pairs) -> Floats:
+    """Mean losses [2, seeds] of both."""
+    losses = _values(pairs)
+    assert losses is not None
+    means: Floats = np.nanmean(losses, axis=2)
+    return means
 
 
 def _curves(scales: Sequence[Pairs], *, n_draws: int, seed: int) -> tuple[Floats, Floats]:

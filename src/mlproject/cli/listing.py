@@ -82,15 +82,26 @@ def print_cache(tables: Iterable[TableInfo]) -> None:
 
 
 def print_one(store: Store, name: str, experiment: str) -> None:
-    """Everything about the run whose id or cell's key begins with ``name``, or about a plan's newest fit."""
+    """Everything about the run whose id or cell's key begins with ``name``, or about a plan's newest fit.
+
+    Raises: WrongUse where it is of several cells or of none.
+    """
     rows = [r for r in store.records() if r["cell"].startswith(name) or r["run_id"].startswith(name)]
+    rows = rows if name else []
+    cells = {row["cell"] for row in rows}
+    if len(cells) > 1:
+        raise WrongUse(f"{len(cells)} cells begin with {name!r}: give more of the key")
     if not rows:
-        from mlproject.runs import find_fit
+        from mlproject.runs import find_fit, find_runs
 
         if (fit := find_fit(store, name)) is not None:
             return _print_fit(store, fit)
-        lists = command("mlproject", "ls", "--all", *_option(experiment))
-        raise WrongUse(f"no cell, run or plan begins with {name!r}; `{lists}` lists cells")
+        runs = find_runs(store, name)
+        lists, fits = (command("mlproject", word, *_option(experiment)) for word in ("ls", "aggregate"))
+        raise WrongUse(
+            f"{name} has {len(runs.keys)} finished cells and no fit yet: `{fits}` fits what is finished, "
+            f"`{lists}` lists the cells"
+        )
     row = next((r for r in rows if r["status"] == "done"), rows[0])
     table = Table(box=None, show_header=False)
     table.add_column(style="cyan")

@@ -138,7 +138,12 @@ def write_report_of(of: str, out: Path, store: Store) -> None:
     from mlproject.runs import find_runs, write_study_report
 
     runs = find_runs(store, of)
-    written = write_study_report(store, out, keys=runs.keys, name=of, mix_weights=runs.mix_weights)
+    if runs.n_unfinished:
+        n_cells = len(runs.keys) + runs.n_unfinished
+        console.warn(
+            f"{runs.n_unfinished} of the plan's {n_cells} cells are not finished and not in the report"
+        )
+    written = write_study_report(store, out, runs=runs)
     console.out.print(f"Report of {written.n_runs} runs: {written.page}", soft_wrap=True, markup=False)
     for text in written.left_out:
         console.warn(text)

@@ -123,7 +123,7 @@ def _result(axis: Axis, curves: Sequence[AnsweredCurve]) -> str:
 def _control(axis: Axis, control: AnsweredCurve, main: Sequence[AnsweredCurve]) -> str:
     """A control with random weights: its exponent, and its loss beside those of the others."""
     slope = "" if control.way == FLAT else f" (α = {interval(control.slope)})"
-    text = f"The control {control.name} {control.way}{slope}"
+    text = f"The loss of the control {control.name} {control.way}{slope}"
     ours = {point.x: point for point in control.curve.points}
     shared = sorted(set(ours).intersection(*({p.x for p in item.curve.points} for item in main)))
     if main[0].curve.random or not shared:
@@ -132,7 +132,7 @@ def _control(axis: Axis, control: AnsweredCurve, main: Sequence[AnsweredCurve]) 
     others = sorted(p.value("mean") for item in main for p in item.curve.points if p.x == x)
     among = " to ".join(dict.fromkeys(number(end, 2) for end in (others[0], others[-1])))
     loss = interval(ours[x].losses["mean"])
-    return f"{text}; at {scale_text(x)} {axis.unit} its loss is {loss}, that of the others {among}."
+    return f"{text}; at {scale_text(x)} {axis.unit} it is {loss}, that of the others {among}."
 
 
 def _not_concluded(axis: Axis, curves: Sequence[AnsweredCurve]) -> Iterator[str]:
@@ -173,9 +173,10 @@ def _unfitted(study: Study) -> Iterator[str]:
             yield f"An exponent of {axis.name}: {most.refusal}."
         else:
             scales = "models" if key == "params" else "scales"
+            fault = "too few" if most.n_scales < LEAST_FITTED else "too alike"
             yield (
                 f"An exponent of {axis.name}: {most.n_scales} {scales} within a factor of {factor:.3g} are "
-                f"too few or too alike for a law; {LEAST_FITTED} over a factor of {WIDE:g} would do."
+                f"{fault} for a law; {LEAST_FITTED} over a factor of {WIDE:g} would do."
             )
 
 

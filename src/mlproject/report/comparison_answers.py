@@ -108,10 +108,10 @@ def _networks(ledger: IterationLedger) -> list[str]:
 
 def _network(name: str, arms: Sequence[IterationArm]) -> str:
     best = max(arms, key=lambda arm: arm.mean_sd("accuracy")[0])
-    text = (
-        f"{name}: of {len(arms)} networks {best.label} is the most accurate, "
-        f"{interval_text(best.mean_sd('accuracy')[0], *best.interval)}"
-    )
+    accuracy = interval_text(best.mean_sd("accuracy")[0], *best.interval)
+    text = f"{name}: {best.label} has accuracy {accuracy}"
+    if len(arms) > 1:
+        text = f"{name}: of {len(arms)} networks {best.label} is the most accurate, {accuracy}"
     if not math.isnan(best.baseline):
         text += f"; guessing the most common class everywhere gives {best.baseline:.3f}"
     return f"{text}."

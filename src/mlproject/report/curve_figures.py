@@ -79,7 +79,8 @@ def _scaling(curves: Sequence[Curve], statistic: Statistic, heading: str = "") -
     from mlproject.report.interactive.curves import scaling_view
 
     axis, law = curves[0].axis if curves else AXES["images"], shared_law(curves, statistic)
-    parts = "a law with its 95 % band, residuals and local exponents"
+    fitted = any(curve.fitted_laws(statistic) for curve in curves)
+    parts = "a law with its 95 % band, residuals and local exponents" if fitted else "no law was fitted"
     return _Kind(
         draw=partial(scaling_figure, statistic=statistic, law=law),
         curves=curves,

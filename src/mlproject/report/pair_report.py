@@ -20,6 +20,7 @@ from mlproject.report.formats import (
     kind_label,
     signed_interval,
 )
+from mlproject.scaling import UNIDENTIFIABLE, interval_text
 
 LOWER = {"better": "lower", "worse": "higher"}
 LESS = {"better": "fewer", "worse": "more"}
@@ -144,10 +145,12 @@ def _exponents_table(comparison: PairComparison) -> Table:
 
 def _exponent_row(item: PairedExponent) -> dict[str, Any]:
     row: dict[str, Any] = {"setting": setting_text(item.shared), "n_sizes": item.first.n_scales}
-    row |= ends("alpha_first", item.first.parameters["alpha"])
-    row |= ends("alpha_second", item.second.parameters["alpha"])
+    known = item.identified
+    row |= ends("alpha_first", item.first.parameters["alpha"], identified=known)
+    row |= ends("alpha_second", item.second.parameters["alpha"], identified=known)
     difference = item.difference
-    return row | ends("difference", difference.difference) | {"verdict": difference.verdict}
+    verdict = difference.verdict if known else UNIDENTIFIABLE
+    return row | ends("difference", difference.difference, identified=known) | {"verdict": verdict}
 
 
 def _result(comparison: PairComparison) -> Iterator[str]:
@@ -164,7 +167,15 @@ def _result(comparison: PairComparison) -> Iterator[str]:
     texts = [f"{signed_interval(s.loss.effect)}{_at(s.shared)}" for s in shown]
     yield f"Loss of {first} minus that of {second}: {', '.join(texts)}."
     for item in comparison.exponents:
-        values = (interval(fit.parameters["alpha"]) for fit in (item.first, item.second))
+        alphas = [fit.parameters["alpha"] for fit in (item.first, item.second)]
+        if not item.identified:
+            limits = [interval_text(None, alpha.low, alpha.high) for alpha in alphas]
+            yield (
+                f"Exponents under k D^-α{_at(item.shared)} are not identifiable from these sizes and seeds: "
+                f"{first} {limits[0]}, {second} {limits[1]}."
+            )
+            continue
+        values = map(interval, alphas)
         yield (
             f"Exponents under k D^-α{_at(item.shared)}: {first} {next(values)}, {second} {next(values)}, "
             f"difference {signed_interval(item.difference.difference)}: "

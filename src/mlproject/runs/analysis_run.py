@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlproject import __version__
 from mlproject.analysis import Study, analyse, intact_runs
 from mlproject.errors import BadInput
 from mlproject.files import locked, try_locked, write_rows
 from mlproject.losses import Observation
 from mlproject.report import BRIEF, PAGE, study_answer, write_report
 from mlproject.runs.experiment_view import announce_fit
+from mlproject.runs.kept_results import source_digest
 from mlproject.runs.report_run import surroundings
 from mlproject.runs.selection import MIX_WEIGHTS
 from mlproject.tracking import Store, run_link
@@ -95,8 +95,8 @@ def _observations(store: Store, keys: Sequence[str] | None, where: str) -> list[
 
 
 def _fit_key(rows: Sequence[Sequence[str]], mix_weights: bool) -> str:
-    """16 digits that are equal for fits of the same losses by the same version in the same way."""
-    content = repr(([row[:2] for row in rows], __version__, *(["mix_weights"] if mix_weights else [])))
+    """16 digits that are equal for fits of the same losses by the same code in the same way."""
+    content = repr(([row[:2] for row in rows], source_digest(), *(["mix_weights"] if mix_weights else [])))
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

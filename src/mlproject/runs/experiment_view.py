@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mlproject.cell import PREFIX, Cell, Naming
-from mlproject.tracking import Store, describe_experiment, run_link
+from mlproject.tracking import Store, colour_runs, describe_experiment, run_link
 
 if TYPE_CHECKING:
     from mlproject.report import Answer
 
 FIRST, LAST = ("model", "dataset_size"), ("seed", "weights")
 """Fields of a cell that the view by loss shows, before and after those that differ."""
+SHARED = ("recipe", "data_digest", "knobs.loss", "knobs.target")
+"""What decides the unit of a loss: a view shows cells that have the same."""
 MEASURED = {"segment": ("miou", "params")}
 MEASURES = ("accuracy", "params")
 """Metrics beside the loss: of most recipes, and of those with others."""
@@ -33,6 +35,7 @@ def announce_fit(store: Store, cells: Sequence[Cell], name: str, answer: Answer,
     fit = run_link(store.experiment_id, run_id)
     links = f"{len(cells):,} cells ({name}): [report]({page}) · [run of the fit]({fit})"
     _describe(store, cells, f"{render_answer(answer)}\n\n{links}", replace=True)
+    colour_runs(store)
 
 
 def _describe(store: Store, cells: Sequence[Cell], note: str, *, replace: bool) -> None:
@@ -41,11 +44,19 @@ def _describe(store: Store, cells: Sequence[Cell], note: str, *, replace: bool) 
     measured = MEASURED.get(recipes.pop(), MEASURES) if len(recipes) == 1 else MEASURES
     describe_experiment(
         store,
+        shared=_shared(cells),
         loss="train.loss_final" if in_sample else "eval.loss",
         columns=[*_parameters(cells), *(f"metrics.{name}" for name in measured)],
         note=note,
         replace=replace,
     )
+
+
+def _shared(cells: Sequence[Cell]) -> dict[str, str]:
+    """The parameters among ``SHARED`` that all cells have alike."""
+    values = [cell.to_params() for cell in cells]
+    alike = {f"{PREFIX}{name}": {row.get(f"{PREFIX}{name}") for row in values} for name in SHARED}
+    return {name: text for name, texts in alike.items() if len(texts) == 1 and (text := texts.pop())}
 
 
 def _parameters(cells: Sequence[Cell]) -> list[str]:

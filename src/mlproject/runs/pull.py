@@ -44,6 +44,8 @@ def pull_runs(store: Store, runs: NamedRuns, what: Collection[str], folder: Path
 
     Raises: WrongUse for another kind, where nothing matches or a file is in the way; DigestMismatch.
     """
+    if folder.exists() and not folder.is_dir():
+        raise WrongUse(f"{folder} is no folder: move it away, or choose another one (--to)")
     for kind in what:
         if kind not in WHAT:
             raise unknown("kind of artifacts", kind, WHAT)

@@ -10,7 +10,8 @@ from mlproject.analysis import analyse, intact_runs
 from mlproject.data import load_images
 from mlproject.errors import BadInput, MLProjectError, WrongUse, command
 from mlproject.report import Surroundings, thumbnail, write_paper, write_report
-from mlproject.tracking import Store, run_link, server_page
+from mlproject.runs.selection import NamedRuns
+from mlproject.tracking import DEFAULT_EXPERIMENT, Store, reaching, run_link, server_page
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,30 +23,39 @@ class WrittenReport:
     left_out: tuple[str, ...] = ()
 
 
-def write_study_report(
-    store: Store, out: Path, *, keys: Sequence[str], name: str, mix_weights: bool = False
-) -> WrittenReport:
+def write_study_report(store: Store, out: Path, *, runs: NamedRuns) -> WrittenReport:
     """Analyse finished cells, and write their report and the folder of a paper; nothing is tracked.
-
-    ``name`` is what ``mlproject report`` calls them, for the paper's page on how it was made.
 
     Raises: BadInput where none is finished, WrongUse where the folder cannot be written.
     """
-    observations = intact_runs(store.observations(keys=keys))
+    observations = intact_runs(store.observations(keys=runs.keys))
     if not observations:
         raise BadInput(
             next(iter(store.unreadable.values()), "nothing to report: none of these cells is finished")
         )
-    study = analyse(observations, mix_weights=mix_weights)
     try:
         out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WrongUse(f"cannot write {out}: {error.strerror or error}") from error
+    study = analyse(observations, mix_weights=runs.mix_weights)
+    try:
         write_report(study, out, surroundings(store))
-        write_paper(study, out / "paper", command=command("mlproject", "report", name, "--out", str(out)))
+        write_paper(study, out / "paper", command=_command(store, runs))
     except OSError as error:
         raise WrongUse(f"cannot write {out}: {error.strerror or error}") from error
     return WrittenReport(
         page=out / "report.html", n_runs=len(study.runs), left_out=tuple(store.unreadable.values())
     )
+
+
+def _command(store: Store, runs: NamedRuns) -> str:
+    """The command that writes the same report again: of the fit by its id, since ``latest`` changes."""
+    with reaching(store.uri):
+        experiment = store.client.get_experiment(store.experiment_id).name
+    where = [] if experiment == DEFAULT_EXPERIMENT else ["--experiment", experiment]
+    text = command("mlproject", "report", runs.fit or runs.name, "--out", "report", *where)
+    unfinished = f" (without {runs.n_unfinished} cells of the plan that were not finished)"
+    return f"{text}{unfinished if runs.n_unfinished else ''}"
 
 
 def surroundings(store: Store) -> Surroundings:

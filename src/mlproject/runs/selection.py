@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlproject.errors import BadInput, WrongUse, command
+from mlproject.errors import BadInput, WrongUse, command, near_names
 from mlproject.plans import plan_file, read_plan
 from mlproject.tracking import Store, artifacts_of, reaching
 
@@ -25,13 +25,15 @@ MIX_WEIGHTS = "fit.mix_weights"
 class NamedRuns:
     """What a name stands for: the cells by their keys, and the fit that used them, where it is one.
 
-    ``mix_weights``: that fit held models together whose weights were trained differently.
+    ``mix_weights``: that fit held models together whose weights were trained differently. ``n_unfinished``
+    counts the cells of a plan's file that are not finished, and so are not among the keys.
     """
 
     name: str
     keys: tuple[str, ...]
     fit: str = ""
     mix_weights: bool = False
+    n_unfinished: int = 0
 
 
 def find_runs(
@@ -57,18 +59,33 @@ def find_runs(
     if fit is not None and fit.info.status == FINISHED:
         mixed = MIX_WEIGHTS in fit.data.tags
         return NamedRuns(name=name, keys=_cells_of_fit(store, fit), fit=fit.info.run_id, mix_weights=mixed)
-    keys = _cells_of_plan(store, name)
+    keys, n_unfinished = _cells_of_plan(store, name)
     if not keys:
-        model = ", model" if models else ""
-        lists = command("mlproject", "ls")
-        raise WrongUse(f"no finished cell, fit{model} or plan is named {name!r}; `{lists}` lists the cells")
-    return NamedRuns(name=name, keys=tuple(sorted(keys)))
+        raise WrongUse(_nothing_named(store, name, models))
+    return NamedRuns(name=name, keys=tuple(sorted(keys)), n_unfinished=n_unfinished)
+
+
+def _nothing_named(store: Store, name: str, models: bool) -> str:
+    """The message on a name of nothing, with the names that come close."""
+    known = {LATEST}
+    for run in store.search(f"tags.kind = 'cell' and attributes.status = '{FINISHED}'"):
+        known.add(run.data.tags.get("sweep", ""))
+        known.update([run.data.params.get("cell.model", "")] if models else [])
+    near = near_names(name, sorted(known - {""}))
+    hint = f"; did you mean {' or '.join(near)}?" if near else ";"
+    what = f"no finished cell, fit{', model' if models else ''} or plan is named {name!r}"
+    return f"{what}{hint} `{command('mlproject', 'ls')}` lists the cells"
 
 
 def find_fit(store: Store, name: str) -> Any | None:
-    """The MLflow run of a fit by the beginning of its id, or the newest finished one of a plan or of all."""
+    """The MLflow run of a fit by the beginning of its id, or the newest finished one of a plan or of all.
+
+    Raises: WrongUse where several ids begin with the name.
+    """
     fits = list(store.search("tags.kind = 'fit'"))
-    by_id = [run for run in fits if run.info.run_id.startswith(name)]
+    by_id = [run for run in fits if name and run.info.run_id.startswith(name)]
+    if len(by_id) > 1:
+        raise WrongUse(f"{len(by_id)} fits begin with {name!r}: give more of the id")
     if by_id:
         return by_id[0]
     title = f"fit · {_plan_name(name)}"
@@ -99,8 +116,10 @@ def _cells_of_fit(store: Store, fit: Any) -> tuple[str, ...]:
     return tuple(table["cell"])
 
 
-def _cells_of_plan(store: Store, name: str) -> set[str]:
+def _cells_of_plan(store: Store, name: str) -> tuple[set[str], int]:
     """The finished cells of a plan: of its file those that it describes, whichever plan ran them first.
+
+    And how many of those that the file describes are not finished.
 
     A search decides the knobs of a tuned plan's cells, so that these are found as those of a name are, by
     the plan that ran them; so are those of a plan whose images are not on this machine.
@@ -108,8 +127,9 @@ def _cells_of_plan(store: Store, name: str) -> set[str]:
     with contextlib.suppress(BadInput):  # its images or weights may lie on another machine
         plan = read_plan(Path(name), {}) if name.endswith(".toml") else None
         if plan is not None and plan.tune is None:
-            return set(store.done([cell.key for cell in plan.cells]))
-    return _keys(store.search(f"tags.kind = 'cell' and tags.sweep = {_quoted(_plan_name(name))}"))
+            done = set(store.done([cell.key for cell in plan.cells]))
+            return done, len(plan.cells) - len(done)
+    return _keys(store.search(f"tags.kind = 'cell' and tags.sweep = {_quoted(_plan_name(name))}")), 0
 
 
 def _plan_name(name: str) -> str:

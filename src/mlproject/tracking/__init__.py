@@ -12,6 +12,7 @@ from mlproject.tracking.copies import Copy, artifact_names, copy_artifacts, plac
 from mlproject.tracking.experiment_page import (
     LOGGED_TABLES,
     RUN_COLOUR,
+    colour_runs,
     describe_experiment,
     experiment_link,
     model_colour,
@@ -19,6 +20,7 @@ from mlproject.tracking.experiment_page import (
     server_page,
 )
 from mlproject.tracking.location import (
+    DEFAULT_EXPERIMENT,
     done_runs,
     keep_done_runs,
     open_store,
@@ -34,6 +36,7 @@ from mlproject.tracking.store import Store
 from mlproject.tracking.tracked_run import TrackedRun
 
 __all__ = [
+    "DEFAULT_EXPERIMENT",
     "HOST",
     "LOGGED_TABLES",
     "LOSSES_DIGEST",
@@ -45,6 +48,7 @@ __all__ = [
     "artifact_names",
     "artifacts_of",
     "claim_launched_run",
+    "colour_runs",
     "copy_artifacts",
     "database_url",
     "deletion",

@@ -22,6 +22,7 @@ NOTE, NOTE_DIGEST = "mlflow.note.content", "note.sha256"
 RUN_COLOUR, COLOURS_GIVEN = "mlflow.runColor", "model.colours"
 LOGGED_TABLES = "mlflow.loggedArtifacts"
 """Tag that names the tables of a run that the UI shows beside those of other runs."""
+CELLS = "tags.kind = 'cell'"
 VIEW = "mlflow.sharedViewState."
 BY_LOSS, CHARTS = "cells-by-loss", "scaling-charts"
 TITLES = {BY_LOSS: "Cells by loss", CHARTS: "Scaling charts"}
@@ -63,13 +64,20 @@ def server_page(uri: str, page: str) -> str:
 
 
 def describe_experiment(
-    store: Store, *, loss: str, columns: Sequence[str], note: str, replace: bool = True
+    store: Store,
+    *,
+    shared: Mapping[str, str],
+    loss: str,
+    columns: Sequence[str],
+    note: str,
+    replace: bool = True,
 ) -> None:
     """Write the views and the note of an experiment, where they differ from what is there.
 
-    ``loss`` is the metric that cells are sorted by, ``columns`` are the parameters and metrics beside it
-    (``params.name``, ``metrics.name``). Links to the views are added to ``note``, which replaces an earlier
-    note only where ``replace`` is true, and never one that a person wrote.
+    The views show the cells whose parameters have the values ``shared``. ``loss`` is the metric that cells
+    are sorted by, ``columns`` are the parameters and metrics beside it (``params.name``, ``metrics.name``).
+    Links to the views are added to ``note``, which replaces an earlier note only where ``replace`` is true,
+    and never one that a person wrote.
     """
     with reaching(store.uri):
         experiment = store.client.get_experiment(store.experiment_id)
@@ -80,7 +88,8 @@ def describe_experiment(
         }
         links = " · ".join(f"[{title}]({page})" for title, page in pages.items())
         text = f"{note.strip()}\n\n{links}\n"
-        tags = _views(loss, columns, experiment.creation_time or 0)
+        clauses = [CELLS, *(f"{_column(f'params.{name}')} = '{value}'" for name, value in shared.items())]
+        tags = _views(" and ".join(clauses), loss, columns, experiment.creation_time or 0)
         there = experiment.tags.get(NOTE, "")
         written_here = experiment.tags.get(NOTE_DIGEST) == sha256(there.encode())
         if not there or (replace and written_here):
@@ -107,6 +116,15 @@ def model_colour(store: Store, model: str, *, control: bool = False) -> str:
     return store.colours[model]
 
 
+def colour_runs(store: Store) -> None:
+    """Give runs of cells without a colour, as those of earlier versions have none, that of their model."""
+    for run in list(store.search(f"{CELLS} and tags.`{RUN_COLOUR}` IS NULL")):
+        control = run.data.params.get("cell.weights", "").startswith("random")
+        colour = model_colour(store, run.data.params.get("cell.model", ""), control=control)
+        with reaching(store.uri):
+            store.client.set_tag(run.info.run_id, RUN_COLOUR, colour)
+
+
 def _colours(tags: Mapping[str, str]) -> dict[str, str]:
     """The colours that an experiment remembers; none where its tag holds anything else."""
     try:
@@ -116,11 +134,11 @@ def _colours(tags: Mapping[str, str]) -> dict[str, str]:
     return {str(name): str(value) for name, value in colours.items()} if isinstance(colours, dict) else {}
 
 
-def _views(loss: str, columns: Sequence[str], created: int) -> dict[str, str]:
-    """The tags of both views; ``created`` in ms since the epoch."""
+def _views(search: str, loss: str, columns: Sequence[str], created: int) -> dict[str, str]:
+    """The tags of both views of the runs that match a condition; ``created`` in ms since the epoch."""
     shown = [_column(f"metrics.{loss}"), *map(_column, columns)]
     cells = {
-        "searchFilter": "tags.kind = 'cell'",
+        "searchFilter": search,
         "orderByKey": _column(f"metrics.{loss}"),
         "orderByAsc": True,
         "startTime": "ALL",

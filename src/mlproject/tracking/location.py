@@ -27,6 +27,8 @@ from mlproject.tracking.reach import PatientClient, reaching
 from mlproject.tracking.store import Store
 
 DEFAULT_URI = "sqlite:///mlflow.db"
+DEFAULT_EXPERIMENT = "Default"
+"""MLflow's own, which has no other name."""
 SETTINGS = {
     "MLFLOW_TRUNCATE_LONG_VALUES": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
@@ -249,7 +251,7 @@ def _find_experiment(client: Any, name: str | None) -> Any:
 
     env_name, env_id = (os.environ.get(variable) for variable in EXPERIMENT)
     if name or not env_id:
-        return client.get_experiment_by_name(name or env_name or "Default")
+        return client.get_experiment_by_name(name or env_name or DEFAULT_EXPERIMENT)
     try:
         experiment = client.get_experiment(env_id)
     except MlflowException as error:
@@ -268,7 +270,7 @@ def _find_experiment(client: Any, name: str | None) -> Any:
 def _experiment_id(client: Any, name: str | None, create: bool) -> str:
     experiment = _find_experiment(client, name)
     if experiment is None:
-        name = name or os.environ.get("MLFLOW_EXPERIMENT_NAME") or "Default"
+        name = name or os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT
         if not create:
             raise unknown("experiment", name, [known.name for known in client.search_experiments()])
         return _create_experiment(client, name)

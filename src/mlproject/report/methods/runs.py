@@ -188,7 +188,7 @@ def tuning(study: Study) -> Iterator[str]:
         if not record:
             yield (
                 f"{len(cells):,} runs have knobs that a person set, the same at every scale unless stated "
-                "otherwise; no search chose them on the images of this study."
+                "otherwise; no search of this study chose them."
             )
             continue
         yield (

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlproject.analysis import Study
+from mlproject.analysis import Study, data_name
 from mlproject.files import sha256, write_atomic
 from mlproject.report.checklist import checklist_section
 from mlproject.report.document import Answer, Document, Figure
@@ -142,7 +142,7 @@ def _main(
     study: Study, answer: Answer, figures: Sequence[Figure], drawn: Mapping[str, bytes],
     tables: Sequence[PaperTable], quantities: Sequence[Quantity],
 ) -> str:  # fmt: skip
-    axes = dict.fromkeys(curve.axis.name for curve in study.curves if curve.assessments)
+    axes = dict.fromkeys(curve.axis.name for curve in study.curves if curve.fitted_laws("mean"))
     captions = _caption_macros(figures)
     return fill(
         "main.tex.jinja",
@@ -172,14 +172,17 @@ def _placed(figure: Figure, drawn: Mapping[str, bytes], caption: str) -> dict[st
 
 
 def _results(study: Study, quantities: Sequence[Quantity]) -> Iterator[str]:
-    """What was measured by its macros: a sentence for each curve of one law, and for each arm."""
+    """What was measured by its macros: a sentence for each curve of one law, and for each arm.
+
+    The abstract's exponents are those at the largest scale over all laws, and so differ.
+    """
     macro = {(q.kind, q.words): name for q, name in zip(quantities, macro_names(quantities), strict=True)}
     names = _names(study)
     fitted = [(curve, law) for curve in study.curves for law in curve.fitted_laws("mean") if law.law == LAW]
     for curve, _ in fitted[:MOST_LINES]:
         name = macro["alpha", (LAW, names[curve.label], "over", curve.axis.name)]
         where = f"{tex(names[curve.label])}, against {tex(curve.axis.name)}"
-        yield rf"{where}: \mbox{{$\alpha$ = \{name}Interval}}."
+        yield rf"{where}: \mbox{{$\alpha$ = \{name}Interval}} under $k\,x^{{-\alpha}}$ over all scales."
     if not fitted:
         yield "No law was fitted; the methods say why."
     compared = [(table, row) for table in study.ablation.tables for row in table.rows if row.loss_difference]
@@ -227,7 +230,7 @@ def _reproduce(study: Study, command: str) -> str:
         command=plain(command).replace("`", ""),
         versions=[(name, installed(name)) for name in PACKAGES],
         recorded=[escape_markdown(line) for line in _recorded(study)],
-        images=sorted({(escape_markdown(cell.data), cell.data_digest) for cell in cells}),
+        images=sorted({(escape_markdown(data_name(cell.data)), cell.data_digest) for cell in cells}),
         weights=[list(map(escape_markdown, row)) for row in sorted(weights)],
         n_runs=len(runs),
         runs_digest=hashlib.sha256("\n".join("\t".join(row) for row in runs).encode()).hexdigest(),

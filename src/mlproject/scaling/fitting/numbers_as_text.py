@@ -64,6 +64,8 @@ def _with_decimals(value: float, decimals: int, largest: float, *, sign: bool) -
     if power >= MOST_DIGITS or (decimals > MOST_DECIMALS and power < -MOST_ZEROS):
         digits = max(0, decimals + power)
         return f"{_rounded(value / 10.0**power, digits):{plus}.{digits}f}e{power:+03d}"
+    if sign and value < 0.0 == round(value, max(0, decimals)):  # a difference keeps its sign
+        return f"-{0.0:,.{max(0, decimals)}f}"
     return f"{_rounded(value, decimals):{plus},.{max(0, decimals)}f}"
 
 
