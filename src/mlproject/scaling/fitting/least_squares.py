@@ -98,7 +98,7 @@ class LeastSquares:
         """Derivatives of the residuals [p, b, m]: of the shapes in closed form or by complex steps."""
         q, m = self.law.n_shapes, len(self.log_x)
         change = np.empty((theta.shape[1], len(theta), m))  # of the mean
-        basis = self.law.basis(theta[:, :q], self.log_x)
+        basis = self.law.basis(theta[:, :q], self.log_x).real
         change[q:] = np.moveaxis(basis, 2, 0)
         by_shape = mean_slopes(self.law, theta, self.log_x, basis)
         change[:q] = self._complex_steps(theta) if by_shape is None else by_shape

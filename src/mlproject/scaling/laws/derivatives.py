@@ -104,7 +104,7 @@ def _kaplan(theta: Array, log_x: Array, basis: Array) -> list[Array]:
 
 def _coupled(theta: Array, log_x: Array, basis: Array) -> list[Array]:
     alpha, beta, logit, c = theta[:, :1], theta[:, 1:2], theta[:, 2:3], np.exp(theta[:, 3:4])
-    mixed = several_axes.log_mixture(alpha / c, beta / c, logit, log_x)
+    mixed = several_axes.log_mixture(alpha / c, beta / c, logit, log_x).real
     by_n, by_d, by_logit = _of_mixture(alpha / c, logit, mixed, log_x)
     term = theta[:, -1:] * basis[..., -1]
     by_c = c * mixed - alpha * by_n - beta * by_d
@@ -113,7 +113,7 @@ def _coupled(theta: Array, log_x: Array, basis: Array) -> list[Array]:
 
 def _bounded_sum(theta: Array, log_x: Array, basis: Array) -> list[Array]:
     alpha, beta, logit = theta[:, :1], theta[:, 1:2], theta[:, 2:3]
-    mixed = several_axes.log_mixture(alpha, beta, logit, log_x)
+    mixed = several_axes.log_mixture(alpha, beta, logit, log_x).real
     by_log = (theta[:, -1:] - theta[:, -2:-1]) * basis[..., 0] * basis[..., 1]
     return [*(by_log * each for each in _of_mixture(alpha, logit, mixed, log_x)), by_log]
 
