@@ -1,13 +1,18 @@
+import functools
 import gzip
+import hashlib
+import http.server
 import shutil
+import socket
 import tarfile
+import threading
 
 import pytest
 
 from mlproject.data import load_images
 from mlproject.data.published import SEGMENTATION_SETS
 from mlproject.data.published_files import BINARY_FILES, CIFAR_BINARY, CIFAR_FILES, DATASET_CLASSES
-from mlproject.errors import BadInput
+from mlproject.errors import BadInput, NoRoom
 
 from .test_contract import N_TEST, N_TRAIN, noise, write_cifar, write_mnist, write_pairs
 
@@ -222,6 +227,67 @@ def test_a_set_is_downloaded_where_that_is_asked_for_and_it_is_not_there(tmp_pat
     assert fetched == [str(tmp_path)]
     assert len(load_images("mnist", download=True)) == 30
     assert len(fetched) == 1
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A folder, and a server of its files from which torchvision fetches MNIST."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    handler = functools.partial(QuietHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/"
+        monkeypatch.setattr("torchvision.datasets.MNIST.mirrors", [address])
+        monkeypatch.setenv("MLPROJECT_DATA", str(tmp_path / "data"))
+        yield folder
+        server.shutdown()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def test_a_set_is_fetched_from_a_server_that_answers_and_what_it_cut_is_fetched_again(
+    server, tmp_path, monkeypatch
+):
+    write_mnist(tmp_path / "raw")
+    resources = []
+    for path in sorted((tmp_path / "raw").iterdir()):
+        content = gzip.compress(path.read_bytes())
+        (server / f"{path.name}.gz").write_bytes(content)
+        resources.append((f"{path.name}.gz", hashlib.md5(content, usedforsecurity=False).hexdigest()))
+    monkeypatch.setattr("torchvision.datasets.MNIST.resources", resources)
+    name, whole = resources[-1][0], (server / resources[-1][0]).read_bytes()
+    (server / name).write_bytes(whole[:-9])
+    with pytest.raises(BadInput, match=r"mnist cannot be downloaded into .*corrupted.*; check the network"):
+        load_images("mnist", download=True)
+    (server / name).write_bytes(whole)
+    assert len(load_images("mnist", download=True)) == 30
+
+
+def test_a_server_that_says_nothing_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLPROJECT_DATA", str(tmp_path))
+    monkeypatch.setattr("mlproject.data.published.SILENT_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        monkeypatch.setattr("torchvision.datasets.MNIST.mirrors", [address])
+        with pytest.raises(
+            BadInput, match=r"mnist cannot be downloaded into .*timed out.*; check the network"
+        ):
+            load_images("mnist", download=True)
+    assert socket.getdefaulttimeout() is None
+
+
+def test_a_full_disk_during_a_download_is_told_as_such(tmp_path, monkeypatch):
+    def full(self):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setenv("MLPROJECT_DATA", str(tmp_path))
+    monkeypatch.setattr("torchvision.datasets.MNIST.download", full)
+    with pytest.raises(NoRoom, match="no room for mnist in"):
+        load_images("mnist", download=True)
 
 
 def test_a_failed_download_says_what_to_do(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import sys
+import tarfile
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -38,9 +39,21 @@ def pages_with(language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What ``/path/to`` stands for: ``images`` in ten classes, ``scenes`` with label maps."""
+    """What ``/path/to`` stands for: ``images`` in ten classes, ``scenes`` with label maps.
+
+    The same images are listed in ``images.csv``, and some lie in ``shards``.
+    """
     folder = tmp_path_factory.mktemp("path_to")
-    fill(folder / "images", [f"class{i % 10}/{i}.png" for i in range(N_IMAGES)])
+    names = [f"class{i % 10}/{i}.png" for i in range(N_IMAGES)]
+    fill(folder / "images", names)
+    rows = [f"images/{name},{name.partition('/')[0]}" for name in names]
+    (folder / "images.csv").write_text("\n".join(["path,label", *rows]))
+    (folder / "shards").mkdir()
+    with tarfile.open(folder / "shards" / "set-train-0.tar", "w") as tar:
+        for i, name in enumerate(names[:40]):
+            (folder / "label").write_text(name.partition("/")[0])
+            tar.add(folder / "images" / name, f"{i}.png")
+            tar.add(folder / "label", f"{i}.txt")
     fill(folder / "scenes" / "images", [f"{i}.png" for i in range(N_SCENES)])
     (folder / "scenes" / "labels").mkdir()
     classes = Image.fromarray(np.array([[0, 1, 2, 0, 1, 2]] * 4, np.uint8))

@@ -31,6 +31,11 @@ LABEL_MAPS = (
 IN_NAMES = (*(word for word in LABEL_MAPS if word != "gt"), "annots", "annot", "labelids", "instanceids")
 """Words that mean label maps at an end of a longer name; two letters would be part of too many names."""
 IN_PICTURES = (*PICTURES, "rgb")
+LIKELY = re.compile(
+    f"(?:{'|'.join(LABEL_MAPS)})(?:png|jpe?g)?$|^(?:{'|'.join(LABEL_MAPS)})|[^\\x00-\\x7f]", re.M
+)
+"""Whether a name among others, a line each in small letters, may be that of a label map; ``_bases`` knows."""
+NO_LETTERS = re.compile("[\\x00-\\x09\\x0b-\\x60\\x7b-\\x7f]+")
 SUFFIX = re.compile(r"\.(?:png|jpe?g)$", re.IGNORECASE)
 LAYOUT = "put pictures below images/ and label maps below masks/, splits below both (images/train/)"
 
@@ -135,7 +140,8 @@ def _without(name: str, words: Iterable[str]) -> str:
 
 def _require_no_mask_files(parent: Path, stems: set[str]) -> None:
     """Refuse ``a_mask.png`` beside ``a.png``."""
-    masks = [stem for stem in sorted(stems) if _bases(stem)]
+    likely = stems if LIKELY.search(NO_LETTERS.sub("", "\n".join(stems).casefold())) else ()
+    masks = [stem for stem in sorted(likely) if _bases(stem)]
     pictured = {class_key(stem): stem for stem in sorted(stems)} if masks else {}
     for stem in masks:
         if base := next((pictured[base] for base in _bases(stem) if base in pictured), None):

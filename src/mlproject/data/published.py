@@ -8,6 +8,7 @@ the compressed files that are published, and downloaded only on request.
 from __future__ import annotations
 
 import os
+import socket
 import tarfile
 import tempfile
 import zlib
@@ -30,7 +31,7 @@ from mlproject.data.published_files import (
     place_files,
     read_binary,
 )
-from mlproject.errors import BadInput
+from mlproject.errors import BadInput, NoRoom, is_disk_full
 
 SOURCES = {
     "mnist": "MNIST, LeCun, Cortes, Burges 1998, CC BY-SA 3.0",
@@ -38,6 +39,8 @@ SOURCES = {
     "cifar10": "CIFAR-10, Krizhevsky 2009, no licence stated",
     "cifar100": "CIFAR-100, Krizhevsky 2009, no licence stated",
 }
+SILENT_SECONDS = 30.0
+"""How long a server may say nothing while a set is downloaded."""
 VOC = "VOCdevkit/VOC2012"
 VOC_CLASSES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -132,7 +135,9 @@ def _parts(name: str, folder: Path, download: bool) -> tuple[list[Part], tuple[s
             _require_download(name, download, missing_files(name, root))
             opened(name, DATASET_CLASSES[name], root, download=True)
     except (OSError, EOFError, ValueError, tarfile.TarError, zlib.error) as error:
-        raise _unreadable(name, error) from error
+        if not download:
+            raise _unreadable(name, error) from error
+        opened(name, DATASET_CLASSES[name], root, download=True)  # whose digests say what to fetch again
     sets = [opened(name, DATASET_CLASSES[name], root, train=train) for train in (False, True)]
     parts = [
         Part(pixels=np.asarray(part.data, np.uint8), labels=np.asarray(part.targets, np.int64))
@@ -166,18 +171,27 @@ def _require_download(name: str, download: bool, missing: str = "") -> None:
 def opened(name: str, kind: str, root: Path, *, download: bool = False, **arguments: object) -> Any:
     """torchvision's dataset of that kind below a root.
 
-    Raises: BadInput, saying what to do, when it cannot be downloaded or read.
+    Raises: BadInput, saying what to do, when it cannot be downloaded or read; NoRoom.
     """
     from torchvision import datasets
 
+    patience = socket.getdefaulttimeout()
     try:
+        if download:  # torchvision sets no limit, and a server that says nothing would be waited for forever
+            socket.setdefaulttimeout(SILENT_SECONDS)
         return getattr(datasets, kind)(str(root), download=download, **arguments)
     except Exception as error:  # torchvision raises whatever its readers and the network raise
         if not download:
             raise _unreadable(name, error) from error
+        if is_disk_full(error):
+            raise NoRoom(
+                f"no room for {name} in {data_root()}; free some space, or set MLPROJECT_DATA"
+            ) from error
         remedy = f"check the network, or put there {looked_for(name)}"
         reason = _in_one_line(error)
         raise BadInput(f"{name} cannot be downloaded into {data_root()} ({reason}); {remedy}") from error
+    finally:
+        socket.setdefaulttimeout(patience)
 
 
 def _unreadable(name: str, error: Exception) -> BadInput:

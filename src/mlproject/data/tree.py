@@ -67,7 +67,10 @@ def walk(folder: Path, inside: Path | None = None) -> FolderListing:
         try:
             with os.scandir(here.real) as entries:
                 for entry in sorted(entries, key=lambda entry: entry.name):
-                    waiting += _note(entry, here, listing)
+                    if entry.is_file(follow_symlinks=False) and not entry.name.startswith("."):
+                        _note_file(entry, here.inside + entry.name, entry.path, listing)
+                    else:
+                        waiting += _note(entry, here, listing)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise BadInput(
@@ -83,9 +86,6 @@ def _note(entry: os.DirEntry[str], here: _Folder, listing: FolderListing) -> Ite
         listing.counts[".*", "hidden"] += 1
         return
     real = entry.path
-    if entry.is_file(follow_symlinks=False):
-        _note_file(entry, path, real, listing)
-        return
     if entry.is_symlink():
         try:
             real = os.path.realpath(entry.path, strict=True)
@@ -101,8 +101,10 @@ def _note(entry: os.DirEntry[str], here: _Folder, listing: FolderListing) -> Ite
         listing.folders.append(f"{path}/")
         listing.visits[real] += 1
         yield _Folder(f"{path}/", real, (*here.above, here.real))
-    else:
+    elif entry.is_file():
         _note_file(entry, path, real, listing)
+    else:
+        listing.skipped.append(Skipped(id=printable(path), reason="not a plain file"))
 
 
 def _not_entered(real: str, here: _Folder, listing: FolderListing) -> str:
@@ -117,9 +119,7 @@ def _not_entered(real: str, here: _Folder, listing: FolderListing) -> str:
 def _note_file(entry: os.DirEntry[str], path: str, real: str, listing: FolderListing) -> None:
     dot = entry.name.rfind(".")
     suffix = entry.name[dot:].casefold() if dot > 0 else ""
-    if not entry.is_file():
-        listing.skipped.append(Skipped(id=printable(path), reason="not a plain file"))
-    elif suffix in SUFFIXES:
+    if suffix in SUFFIXES:
         listing.files[path] = real
         listing.stamps[real] = stamp_of(entry.stat())
     else:
