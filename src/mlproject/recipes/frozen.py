@@ -17,9 +17,10 @@ from mlproject.training import statistics
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
     from mlproject.features import Features
+    from mlproject.models import Model
     from mlproject.progress import Report
 else:
-    Features = ImageSet = Report = Any
+    Features = ImageSet = Model = Report = Any
 
 GIGA_MAC = 2e9
 """Operations of a thousand million multiply-adds."""
@@ -35,6 +36,7 @@ class FrozenBackbone:
     image_scales: tuple[float, ...] = (1.0,)
     large_images: str = "interpolated"
     precision: str = "fp32"
+    model_digest: str = ""
     layer: str = "auto"
     pool: str = "auto"
 
@@ -45,6 +47,7 @@ class FrozenBackbone:
             model=cell.model,
             weights=cell.weights,
             weights_digest=cell.weights_digest,
+            model_digest=cell.model_digest,
             image_scales=cell.image_scales,
             large_images=cell.large_images,
             precision=precision,
@@ -59,9 +62,10 @@ class FrozenBackbone:
         model whose output is a map.
         """
         from mlproject.features import FeatureStore
-        from mlproject.models import at_depth, find_model, find_weights
+        from mlproject.models import at_depth, find_weights
 
-        model = at_depth(find_model(self.model, self.weights), self.layer, self.pool)
+        planned = planned_model(self.model, self.weights, self.model_digest)
+        model = at_depth(planned, self.layer, self.pool)
         if model.maps:
             raise WrongUse(f"model must give one feature row an image, not maps as {model.name!r} does")
         weights = find_weights(model, self.weights, fetch=True)
@@ -77,6 +81,17 @@ class FrozenBackbone:
             precision=self.precision,
             report=report,
         )
+
+
+def planned_model(name: str, weights: str, digest: str) -> Model:
+    """The model that was planned. Raises: DigestMismatch where ``models.toml`` or timm changed since."""
+    from mlproject.models import find_model
+
+    model = find_model(name, weights)
+    if model.digest != digest:
+        what = f"network or preprocessing of {name} ({model.source})"
+        raise DigestMismatch(f"{what} changed after the cell was planned; start again")
+    return model
 
 
 def feature_tensor(features: Features) -> Tensor:
