@@ -6,9 +6,10 @@ import uuid
 import pytest
 import torch
 
-from mlproject.errors import BadInput, WrongUse
+from mlproject.errors import BadInput, DigestMismatch, WrongUse
 from mlproject.models import find_model, find_weights, load_backbone
 from mlproject.plans import plan_of
+from mlproject.recipes.frozen import planned_model
 
 CODE = """
 import torch
@@ -82,6 +83,17 @@ def test_factory_preprocessing_and_checkpoint_are_part_of_a_cells_key(write, tmp
     (cell,) = plan_of("x", {"model": "mine", "weights": "pretrained", "dataset_size": 20}).cells
     assert cell.weights_digest.startswith("sha256:")
     assert len({*keys, cell.key}) == 4
+
+
+def test_an_entry_that_changes_after_its_cell_was_planned_is_refused(write):
+    write()
+    (cell,) = plan_of("x", {"model": "mine", "weights": "random", "dataset_size": 20}).cells
+    assert planned_model(cell.model, cell.weights, cell.model_digest).name == "mine"
+    write(std="[0.3, 0.3, 0.3]")
+    with pytest.raises(
+        DigestMismatch, match=r"of mine \(.*models\.toml\) changed after the cell was planned"
+    ):
+        planned_model(cell.model, cell.weights, cell.model_digest)
 
 
 def test_a_factory_that_computes_with_numbers_is_built_in_memory(write):

@@ -106,7 +106,11 @@ def test_image_scales_out_of_range_are_refused(scales: str, message_end: str) ->
 @pytest.mark.parametrize(
     ("recipe", "weights", "want"),
     [
-        ("probe", "scratch", "weights must be imagenet, random or a path for recipe='probe', not 'scratch'"),
+        (
+            "probe",
+            "scratch",
+            "weights must be imagenet, pretrained, random or a path for recipe='probe', not 'scratch'",
+        ),
         ("scratch", "imagenet", "weights must be scratch for recipe='scratch', not 'imagenet'"),
     ],
 )

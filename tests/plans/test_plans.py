@@ -88,7 +88,7 @@ def test_native_pixels_are_a_coordinate(tmp_path: Path) -> None:
         (f"[[grid]]\n{LITE}epochs = 3", r"epochs is a knob: write it below \[grid\.knobs\]"),
         (f"[[grid]]\n{LITE}knobs = {{ side = 32 }}", "side is a knob of finetune, scratch, segment, not of"),
         ('[[grid]]\nmodel = "resnet18"', "weights is missing"),
-        ('[[grid]]\nmodel = "resnet18"\nweights = "auto"', "must be imagenet, random or a path"),
+        ('[[grid]]\nmodel = "resnet18"\nweights = "auto"', "must be imagenet, pretrained, random or a path"),
         ('[[grid]]\nmodel = "resnet19"\nweights = "random"', "unknown model 'resnet19'; did you mean"),
         (f"[[grid]]\n{LITE}dataset_size = []", "must not be an empty list"),
         (

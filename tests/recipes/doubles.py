@@ -120,12 +120,12 @@ def install(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
     parts: dict[str, dict[str, Any]] = {
         "features": {"FeatureStore": lambda: store},
         "models": {
-            "find_model": SimpleNamespace,
+            "find_model": lambda name, weights="": SimpleNamespace(name=name, maps=False, digest=""),
+            "at_depth": lambda model, layer, pool: model,
             "find_weights": lambda *_, **_named: SimpleNamespace(label="imagenet", digest=DIGEST),
         },
         "device": {"find_device": lambda: "cpu"},
     }
-    parts["models"]["find_model"] = lambda name: SimpleNamespace(name=name, maps=False)
     for name, values in parts.items():
         module = ModuleType(f"mlproject.{name}")
         module.__path__ = getattr(import_module(module.__name__), "__path__", [])  # its parts are real

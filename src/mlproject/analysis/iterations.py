@@ -246,9 +246,9 @@ def _change(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> s
 
 
 def _differences(fields: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Names of what differs; another model has other weights, which is no further difference."""
+    """Names of what differs; another model has other digests, which is no further difference."""
     names = [name for name in fields if fields[name] != other.get(name)]
-    return [name for name in names if name != "weights_digest" or "model" not in names]
+    return [n for n in names if n not in ("model_digest", "weights_digest") or "model" not in names]
 
 
 def _budgets(runs: Sequence[IterationRun]) -> dict[tuple[int, str], float]:

@@ -26,7 +26,9 @@ from mlproject.scaling import UNIDENTIFIABLE, Difference, Fit, assess, compare
 SIZE = "dataset_size"
 UNSHARED = frozenset({"data_digest", "split", "kind"})
 """What pairs cannot differ in: the images, whether they were trained on, and the loss."""
-HIDDEN = frozenset({"weights_digest", "weights_kind", "recipe_version", "region_digest", "data"})
+HIDDEN = frozenset(
+    {"model_digest", "weights_digest", "weights_kind", "recipe_version", "region_digest", "data"}
+)
 """Fields that only repeat what another one says."""
 
 

@@ -21,7 +21,7 @@ from mlproject.cli.leftovers import leftovers
 from mlproject.errors import MLProjectError
 
 ROOM = 1 << 30
-PACKAGES = ("torch", "torchvision", "mlflow", "onnxruntime", "numpy", "opencv-python-headless")
+PACKAGES = ("torch", "torchvision", "timm", "mlflow", "onnxruntime", "numpy", "opencv-python-headless")
 MARKS = {True: ("ok  ", "green"), None: ("note", "yellow"), False: ("bad ", "red")}
 
 Finding = tuple[bool | None, str, str]

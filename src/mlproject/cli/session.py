@@ -45,12 +45,10 @@ def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool) -> int
 
     1 where a cell failed or a grid was left out, else 0.
     """
-    from mlproject.analysis import kept_apart
-
     console.warn_of_plan(plan)
     console.warn_of_cells(plan.cells)
-    for text in kept_apart(plan.cells) if fit and not plan.mix_weights else ():
-        console.warn(text)
+    if fit and not plan.mix_weights:
+        _warn_of_training(plan.cells)
     console.warn_of_skipped(plan.images.values())
     console.warn_of_tuning(plan)
     if dry_run:
@@ -79,6 +77,16 @@ def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool) -> int
     if store.file:  # a server is asked anew each time
         keep_done_runs(store, experiment)
     return int(bool(failed or plan.left_out))
+
+
+def _warn_of_training(cells: Sequence[Cell]) -> None:
+    """Warn of models that no fit will hold together, since their weights were trained differently."""
+    trained = [cell for cell in cells if not cell.random_features]
+    if len({(cell.weights, cell.model.partition(".")[2]) for cell in trained}) > 1:
+        from mlproject.analysis import kept_apart  # and with it SciPy, which few dry runs need
+
+        for text in kept_apart(trained):
+            console.warn(text)
 
 
 def _was_done(plan: Plan, experiment: str) -> bool:

@@ -120,7 +120,9 @@ def _weights(spec: str, name: str, recipe: Recipe) -> str:
     if recipe.from_scratch and spec == "auto":
         return SCRATCH
     if recipe.from_scratch != (spec == SCRATCH):
-        rule = f"must be {SCRATCH}" if recipe.from_scratch else "must be imagenet, random or a path"
+        rule = (
+            f"must be {SCRATCH}" if recipe.from_scratch else "must be imagenet, pretrained, random or a path"
+        )
         raise WrongUse(f"weights {rule} for recipe={name!r}, not {spec!r}")
     return spec
 

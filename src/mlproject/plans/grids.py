@@ -85,9 +85,9 @@ def read_grid(grid: Mapping[str, Any], overrides: Mapping[str, Any], *, named_we
     if "model" not in merged:
         raise WrongUse("model is missing; name one, for example model=resnet50")
     if named_weights and ("weights" not in flat and "weights" not in overrides):
-        raise WrongUse("weights is missing; a plan names its weights: imagenet, random or a path")
+        raise WrongUse("weights is missing; a plan names its weights: imagenet, pretrained, random or a path")
     if named_weights and "auto" in _values("weights", merged["weights"]):
-        raise WrongUse("weights must be imagenet, random or a path in a plan, not 'auto'")
+        raise WrongUse("weights must be imagenet, pretrained, random or a path in a plan, not 'auto'")
     return PlanGrid(values=merged, seeds=seeds)
 
 

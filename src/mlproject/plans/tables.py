@@ -137,7 +137,10 @@ class Coordinates(BaseModel):
     ]
     weights: Annotated[
         str,
-        Field(description="imagenet, random, scratch or a path; auto on the command line only."),
+        Field(
+            description="imagenet, pretrained (timm, models.toml), a set of torchvision by name, random, "
+            "scratch or a path; auto on the command line only."
+        ),
     ] = "auto"
     data: Annotated[
         str,

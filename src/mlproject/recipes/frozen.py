@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from mlproject.data import ImageSet
     from mlproject.features import ExtractionCost, Features
-    from mlproject.models import Preprocess
+    from mlproject.models import Model, Preprocess
     from mlproject.progress import Report
 else:
-    ExtractionCost = Features = ImageSet = Preprocess = Report = Tensor = Any
+    ExtractionCost = Features = ImageSet = Model = Preprocess = Report = Tensor = Any
 
 GIGA_MAC = 2e9
 """Operations of a thousand million multiply-adds."""
@@ -36,6 +36,7 @@ class FrozenBackbone:
     image_scales: tuple[float, ...] = (1.0,)
     large_images: str = "interpolated"
     precision: str = "fp32"
+    model_digest: str = ""
     layer: str = "auto"
     pool: str = "auto"
 
@@ -46,6 +47,7 @@ class FrozenBackbone:
             model=cell.model,
             weights=cell.weights,
             weights_digest=cell.weights_digest,
+            model_digest=cell.model_digest,
             image_scales=cell.image_scales,
             large_images=cell.large_images,
             precision=precision,
@@ -58,7 +60,7 @@ class FrozenBackbone:
         """How images are decoded for the model, whatever they are normalised by afterwards."""
         from mlproject.models import find_model, geometry
 
-        return geometry(find_model(self.model).preprocess)
+        return geometry(find_model(self.model, self.weights).preprocess)
 
     @property
     def n_decodings(self) -> int:
@@ -68,10 +70,10 @@ class FrozenBackbone:
     def cost(self, digests: Sequence[str]) -> ExtractionCost:
         """The cost of features that are not stored yet. Raises: WrongUse, BadInput as ``features`` would."""
         from mlproject.features import extraction_cost
-        from mlproject.models import Weights, find_model
+        from mlproject.models import Weights, at_depth, find_model
 
         return extraction_cost(
-            find_model(self.model),
+            at_depth(find_model(self.model, self.weights), self.layer, self.pool),
             Weights("file", self.weights, self.weights_digest),
             digests,
             image_scales=self.image_scales,
@@ -86,9 +88,10 @@ class FrozenBackbone:
         model whose output is a map.
         """
         from mlproject.features import FeatureStore
-        from mlproject.models import at_depth, find_model, find_weights
+        from mlproject.models import at_depth, find_weights
 
-        model = at_depth(find_model(self.model, self.weights), self.layer, self.pool)
+        planned = planned_model(self.model, self.weights, self.model_digest)
+        model = at_depth(planned, self.layer, self.pool)
         if model.maps:
             raise WrongUse(f"model must give one feature row an image, not maps as {model.name!r} does")
         weights = find_weights(model, self.weights, fetch=True)
@@ -104,6 +107,17 @@ class FrozenBackbone:
             precision=self.precision,
             report=report,
         )
+
+
+def planned_model(name: str, weights: str, digest: str) -> Model:
+    """The model that was planned. Raises: DigestMismatch where ``models.toml`` or timm changed since."""
+    from mlproject.models import find_model
+
+    model = find_model(name, weights)
+    if model.digest != digest:
+        what = f"network or preprocessing of {name} ({model.source})"
+        raise DigestMismatch(f"{what} changed after the cell was planned; start again")
+    return model
 
 
 def feature_tensor(features: Features) -> Tensor:

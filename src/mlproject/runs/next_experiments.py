@@ -140,6 +140,7 @@ def write_plan(path: Path, plan: Plan, aim: Aim, choices: Iterable[Choice]) -> N
     """Write the chosen cells as a TOML plan: a grid for all sizes of a model that have the same seeds."""
     about = f"Chosen to narrow the loss at {aim.words} within {aim.budget:g} {aim.unit}."
     lines = [f"name = {_toml(f'{plan.name}-next')}", f"description = {_toml(about)}"]
+    lines += ["mix_weights = true"] if plan.mix_weights else []
     lines += _tune(plan.tune) if plan.tune is not None else []
     for choice in choices:
         grids: dict[tuple[str, tuple[int, ...]], tuple[Cell, list[int]]] = {}

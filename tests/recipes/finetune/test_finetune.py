@@ -148,7 +148,8 @@ class Constant(nn.Module):
 def test_the_alarm_tells_a_planted_collapse_and_nothing_else(monkeypatch, caplog, trace, alarm):
     this = cell(contrast="signed", lr=1e-4)
     model = replace(find_model(this.model), width=8, build=lambda: Constant(trace))
-    monkeypatch.setattr(finetuning, "find_model", lambda name: model)
+    monkeypatch.setattr(finetuning, "planned_model", lambda *_: model)
+    monkeypatch.setattr(finetuning, "planned_weights", lambda *_: find_weights(model, "random"))
     monkeypatch.setattr(finetuning, "load_backbone", lambda model, weights: model.build())
     found = run_finetune(Finetune(**this.knobs), this, Images(200), Listener())
     assert found.facts["collapsed"] == alarm

@@ -23,7 +23,6 @@ from mlproject.models import (
     FeatureEncoding,
     PixelEncoding,
     Weights,
-    find_model,
     find_weights,
     fitting_inputs,
     freeze_norms,
@@ -33,6 +32,7 @@ from mlproject.models import (
     weights_sha256,
 )
 from mlproject.recipes.examples import labelled, training_device
+from mlproject.recipes.frozen import planned_model
 from mlproject.recipes.whole_network import (
     outcome,
     require_two_classes,
@@ -93,7 +93,7 @@ class FinetunedNetwork(nn.Module):
 
 def run_finetune(knobs: Finetune, cell: Cell, images: ImageSet, report: Report) -> Outcome:
     """The outcome of a cell. Raises: WrongUse, DigestMismatch, MLProjectError where training fails."""
-    model = find_model(cell.model, cell.weights)
+    model = planned_model(cell.model, cell.weights, cell.model_digest)
     rows, n_classes = split_indices(cell, images), len(images.classes)
     _check(knobs, cell, model)
     require_two_classes("finetune", images, rows.train.tolist())

@@ -101,5 +101,6 @@ class Reconstruct(BaseModel):
         spec = getattr(self, f"{role}_weights")
         model = find_model(getattr(self, f"{role}_model"), spec)
         weights = find_weights(model, spec)
-        for name, value in (("model", model.name), ("weights", weights.label), ("digest", weights.digest)):
+        digest = " ".join(part for part in (weights.digest, model.digest) if part)
+        for name, value in (("model", model.name), ("weights", weights.label), ("digest", digest)):
             object.__setattr__(self, f"{role}_{name}", value)

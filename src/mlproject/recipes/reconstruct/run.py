@@ -85,10 +85,12 @@ def run_reconstruct(recipe: Reconstruct, cell: Cell, images: ImageSet, report: R
 
 def _backbone(recipe: Reconstruct, role: str) -> FrozenBackbone:
     """The backbone of the target or the reference, at scale 1."""
+    weights_digest, _, model_digest = getattr(recipe, f"{role}_digest").partition(" ")
     return FrozenBackbone(
         model=getattr(recipe, f"{role}_model"),
         weights=getattr(recipe, f"{role}_weights"),
-        weights_digest=getattr(recipe, f"{role}_digest"),
+        weights_digest=weights_digest,
+        model_digest=model_digest,
         precision=recipe.precision,
     )
 

@@ -12,9 +12,9 @@ from mlproject.cell import Cell
 from mlproject.data import split_indices
 from mlproject.errors import WrongUse
 from mlproject.losses import Outcome
-from mlproject.models import find_model
 from mlproject.multiscale import embed
 from mlproject.recipes.examples import labelled
+from mlproject.recipes.frozen import planned_model
 from mlproject.recipes.whole_network import (
     forward_flops,
     outcome,
@@ -54,7 +54,8 @@ class Classifier(nn.Module):
 
 def run_scratch(scratch: Scratch, cell: Cell, images: ImageSet, report: Report) -> Outcome:
     """The outcome of a cell. Raises: WrongUse, MLProjectError where training fails."""
-    model, rows = find_model(cell.model, cell.weights), split_indices(cell, images)
+    model = planned_model(cell.model, cell.weights, cell.model_digest)
+    rows = split_indices(cell, images)
     if model.maps:
         raise WrongUse(f"model must classify whole images for recipe='scratch', not {model.name!r}")
     if cell.large_images != "interpolated":

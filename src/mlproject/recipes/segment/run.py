@@ -15,8 +15,8 @@ from mlproject.cell import Cell
 from mlproject.data import UNLABELLED, split_indices
 from mlproject.errors import WrongUse
 from mlproject.losses import Floats, Outcome
-from mlproject.models import find_model
 from mlproject.recipes.examples import class_counts, mapped, training_device
+from mlproject.recipes.frozen import planned_model
 from mlproject.recipes.whole_network import (
     forward_flops,
     outcome,
@@ -52,7 +52,7 @@ class PixelClassifier(nn.Module):
 
 def run_segment(segment: Segment, cell: Cell, images: ImageSet, report: Report) -> Outcome:
     """The outcome of a cell. Raises: WrongUse, BadInput, MLProjectError where training fails."""
-    model = find_model(cell.model, cell.weights)
+    model = planned_model(cell.model, cell.weights, cell.model_digest)
     rows, n_classes = split_indices(cell, images), len(images.classes)
     _require_fit(cell, images, maps=model.maps)
     with seeded(cell.seed, "init"):

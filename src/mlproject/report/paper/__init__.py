@@ -246,7 +246,7 @@ def _file_digest(provenance: Mapping[str, str]) -> str:
 
 def _recorded(study: Study) -> Iterator[str]:
     """What the runs recorded of their environment."""
-    for name in ("engine", "engine_note", "precision", "device", "threads", "torch"):
+    for name in ("engine", "engine_note", "precision", "device", "threads", "torch", "weights_revision"):
         values = sorted({v for run in study.runs if (v := run.observation.provenance.get(name))})
         if values:
             yield f"{name.replace('_', ' ')} of the runs: {'; '.join(values)}"
