@@ -15,7 +15,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from multiprocessing.reduction import ForkingPickler
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -153,7 +153,7 @@ class PixelReader:
         context.set_forkserver_preload([__name__, "torch.utils.data", "PIL.Image"])
         self.n_workers = n_workers
         self._loader = DataLoader(
-            self.decoder,
+            cast(Any, self.decoder),  # it reads whole batches, for which a Dataset has no type
             batch_sampler=self._batches,
             num_workers=n_workers,
             collate_fn=_unchanged,
