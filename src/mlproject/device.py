@@ -33,7 +33,6 @@ CONTROL_GROUPS = Path("/sys/fs/cgroup")
 OWN_GROUPS = Path("/proc/self/cgroup")
 GPU_FILES = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
 
-
 LEAST_CHANNELS = 8
 """Output channels below which a convolution is not trained in channels-last layout on a CPU: with fewer, the
 backward pass of torch 2.14 with oneDNN writes beyond its buffers (seen as aborts on a CPU with AVX-512)."""
@@ -116,11 +115,12 @@ def _memory_groups() -> Iterator[Path]:
 
 def _free_of_group(group: Path) -> int:
     """Limit less use; pages of files that the kernel would drop first are free."""
-    second = (group / "memory.max").exists()
-    names = ("memory.max", "memory.current") if second else ("memory.limit_in_bytes", "memory.usage_in_bytes")
-    limit, used = [int((group / name).read_text()) for name in names]
+    limit, used = (
+        ("max", "current") if (group / "memory.max").exists() else ("limit_in_bytes", "usage_in_bytes")
+    )
+    free = int((group / f"memory.{limit}").read_text()) - int((group / f"memory.{used}").read_text())
     pages = re.search(r"^(?:total_)?inactive_file (\d+)$", (group / "memory.stat").read_text(), re.MULTILINE)
-    return limit - used + (int(pages[1]) if pages else 0)
+    return free + (int(pages[1]) if pages else 0)
 
 
 def _free_of_machine() -> int:
@@ -146,14 +146,9 @@ def image_memory() -> int:
 
 
 def find_batch_size(device: Device) -> int:
-    """Images per forward pass: 8 on a CPU, where larger batches cause page faults; 64 to 256 on a GPU.
-
-    Where a batch has no room after all, it is halved.
-    """
-    if device == "cpu":
-        return 8
+    """Images per forward pass: 8 on a CPU, where larger batches cause page faults; 64 to 256 on a GPU."""
     if device != "cuda":
-        return 64
+        return 8 if device == "cpu" else 64
     import torch
 
     n_bytes = torch.cuda.mem_get_info()[1] if torch.cuda.is_available() else 0
@@ -202,14 +197,11 @@ def _contiguous_inputs(net: Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor,
 
 
 def send(batch: Tensor, device: Device) -> Tensor:
-    """A batch on its device; to a GPU from pinned memory, while the CPU prepares the next one.
-
-    The copy that is pinned belongs to torch, which keeps it until the GPU has read it.
-    """
+    """A batch on its device; to a GPU from pinned memory, while the CPU prepares the next one."""
     import torch
 
     if device == "cuda" and not batch.is_cuda:
-        batch = batch.pin_memory()
+        batch = batch.pin_memory()  # a copy of torch's, which keeps it until the GPU has read it
     floats = batch.dim() == 4 and batch.is_floating_point()
     layout = torch.channels_last if floats else torch.contiguous_format
     return batch.to(device, non_blocking=True).contiguous(memory_format=layout)
@@ -287,10 +279,7 @@ def free_memory(device: Device) -> None:
 
 
 def gpu_use() -> str:
-    """How busy the GPU is; its memory in use where the library that knows (nvidia-ml-py) is not installed.
-
-    Empty where no GPU is in use.
-    """
+    """How busy the GPU is, or how full without nvidia-ml-py, which knows; empty where none is in use."""
     torch = sys.modules.get("torch")  # not imported for this
     if torch is None or not torch.cuda.is_initialized():
         return ""

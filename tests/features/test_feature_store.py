@@ -10,8 +10,8 @@ import pytest
 import torch
 from tiny import RANDOM, Loud, Pictures, tiny_model
 
-from mlproject.errors import BadInput, WrongUse
-from mlproject.features import FeatureStore, engines, extraction
+from mlproject.errors import BadInput, MLProjectError, WrongUse
+from mlproject.features import FeatureStore, eager_engine, engines, extraction, extraction_cost, forget
 from mlproject.models import Preprocess, Weights, normalise, prepare
 from mlproject.progress import Silent
 
@@ -236,3 +236,57 @@ def run(code, *, check=True):
     here = Path(__file__).parent
     paths = f"import sys; sys.path[:0] = [{str(here)!r}, {str(here.parents[1] / 'src')!r}]\n"
     return subprocess.run([sys.executable, "-c", paths + code], capture_output=True, text=True, check=check)
+
+
+def test_the_cost_of_features_is_known_once_their_backbone_was_timed_on_this_device(store, monkeypatch):
+    ask(store, range(290))
+    model, how = tiny_model(), {"precision": "fp32", "root": store.root}
+    monkeypatch.setattr("mlproject.features.cost.find_engine", lambda *_: "eager")
+    cost = extraction_cost(model, RANDOM, IMAGES.digests, **how)
+    assert (cost.n_forwards, cost.n_bytes) == (10, 10 * (4 * 8 + 68))
+    assert 0 < cost.seconds < 60
+    assert extraction_cost(model, RANDOM, IMAGES.digests[:290], **how).seconds == 0
+    scaled = extraction_cost(model, RANDOM, IMAGES.digests, image_scales=(1.0, 2.0), **how)
+    assert (scaled.n_forwards, scaled.seconds) == (310, None)
+    monkeypatch.setattr("mlproject.features.cost.find_n_threads", lambda: 99)
+    assert extraction_cost(model, RANDOM, IMAGES.digests, **how).seconds is None
+
+
+def refusing(most):
+    """An engine of torch on a device that has room for so many images."""
+
+    def make(*how):
+        engine = eager_engine(*how)
+
+        def forward(images):
+            if len(images) > most:
+                raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+            return engine.forward(images)
+
+        return replace(engine, forward=forward)
+
+    return make
+
+
+def test_a_batch_without_room_is_halved_once_and_told_once(store, monkeypatch, caplog):
+    expected = ask(FeatureStore(store.root / "other"), range(40)).matrix
+    forget()
+    monkeypatch.setattr(engines, "eager_engine", refusing(3))
+    assert np.allclose(ask(store, range(40)).matrix, expected, rtol=1e-5, atol=1e-6)
+    assert [record.message for record in caplog.records] == [
+        "out of memory on cpu: tiny takes 4 images at a time from here on",
+        "out of memory on cpu: tiny takes 2 images at a time from here on",
+    ]
+    forget()
+    monkeypatch.setattr(engines, "eager_engine", refusing(0))
+    with pytest.raises(MLProjectError, match="out of memory on cpu with one image at a time: tiny"):
+        ask(store, range(50))
+
+
+def test_inputs_that_are_normalised_on_a_device_are_those_of_the_cpu():
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
+    preprocess = tiny_model().preprocess
+    inputs = engines.network_inputs(preprocess, pixels, "cpu")
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (preprocess.mean, preprocess.std))
+    scaled = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255).sub_(mean).div_(std)
+    assert torch.equal(inputs, scaled)  # what a GPU computes, by another library

@@ -77,7 +77,7 @@ def test_errors_of_a_worker_are_those_of_this_process_and_its_death_is_a_line(mo
             (
                 97,
                 MLProjectError,
-                r"^a worker process that decodes images was killed .* \(MLPROJECT_WORKERS=0\)",
+                r"^a worker process that decodes images was killed, .* \(MLPROJECT_WORKERS=0\) if",
             ),
         ):
             with pytest.raises(kind, match=text):

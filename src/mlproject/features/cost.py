@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mlproject.device import find_device, find_n_threads
 from mlproject.features.extraction import Extraction, LargeImages
@@ -64,7 +65,7 @@ def extraction_cost(
     return ExtractionCost(n_forwards=n_forwards, n_bytes=n_bytes, seconds=seconds if is_known else None)
 
 
-def _table(extraction: Extraction, root: Path) -> tuple[Path, dict[str, object]]:
+def _table(extraction: Extraction, root: Path) -> tuple[Path, dict[str, Any]]:
     """Folder and description of the features' table, which torch fills where onnxruntime cannot."""
     folder = root / table_name(extraction.key)
     meta = read_meta(folder) or {}

@@ -15,7 +15,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from multiprocessing.reduction import ForkingPickler
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class PixelReader:
         self.n_timed = 0
         self.n_workers = 0
         self._loader: Any = None
-        self._batches: list[list[tuple[int, str]]] = []
+        self._order = _Order(ids)
         self._never = False
 
     def __enter__(self) -> PixelReader:
@@ -77,8 +77,9 @@ class PixelReader:
         """
         n_left = sum(map(len, batches))
         keep = self.kept is not None and n_left <= self.kept.room(self.decoder.preprocess)
+        largest = max(map(len, batches), default=0)
         for number, places in enumerate(batches):
-            if self._workers_pay(n_left, max(map(len, batches))):
+            if self._workers_pay(n_left, largest):
                 yield from self._from_workers(batches[number:], keep=keep)
                 return
             start = time.perf_counter()
@@ -118,11 +119,9 @@ class PixelReader:
         if self._never or asked == 0 or (asked is None and self.n_timed < N_TIMED):
             return False
         n_bytes = AHEAD * largest * 4 * self.decoder.preprocess.crop**2
-        n_workers = find_n_workers(self.device, n_bytes)
-        if asked is None:
-            n_workers = min(n_workers, self._n_useful(n_left))
+        n_workers = asked or min(find_n_workers(self.device, n_bytes), self._n_useful(n_left))
         if n_workers and self._is_portable():
-            self._start(asked or n_workers)
+            self._start(n_workers)
         return self._loader is not None
 
     def _n_useful(self, n_left: int) -> int:
@@ -153,8 +152,8 @@ class PixelReader:
         context.set_forkserver_preload([__name__, "torch.utils.data", "PIL.Image"])
         self.n_workers = n_workers
         self._loader = DataLoader(
-            self.decoder,
-            batch_sampler=self._batches,
+            cast(Any, self.decoder),  # it reads whole batches, for which a Dataset has no type
+            batch_sampler=self._order,
             num_workers=n_workers,
             collate_fn=_unchanged,
             multiprocessing_context=context,
@@ -166,17 +165,16 @@ class PixelReader:
 
     def _from_workers(self, batches: Sequence[Sequence[int]], *, keep: bool) -> Iterator[list[Pixels]]:
         assert self._loader is not None
-        preprocess = self.decoder.preprocess
-        wanted = [
-            [int(place) for place in places if not (keep and self._is_kept(int(place)))] for places in batches
-        ]
-        self._batches[:] = [[(place, self.ids[place]) for place in places] for places in wanted if places]
+        preprocess, wanted = self.decoder.preprocess, batches
+        if keep:
+            wanted = [[place for place in places if not self._is_kept(int(place))] for places in batches]
+        self._order.batches = wanted
         iterator = iter(self._loader)
         for places, asked in zip(batches, wanted, strict=True):
-            parts = self._next(iterator) if asked else []
+            parts = self._next(iterator) if len(asked) else []
             if keep and self.kept is not None:
                 for place, image in zip(asked, parts[0] if parts else (), strict=True):
-                    self.kept.add(preprocess, self.digests[place], image.copy())  # not a view of the batch
+                    self.kept.add(preprocess, self.digests[int(place)], image.copy())  # no view of the batch
             yield parts if len(asked) == len(places) else self._here(places, keep=keep)
 
     def _is_kept(self, place: int) -> bool:
@@ -187,21 +185,31 @@ class PixelReader:
     def _next(self, iterator: Iterator[Any]) -> list[Pixels]:
         try:
             batch = next(iterator)
-        except (
-            RuntimeError,
-            EOFError,
-            OSError,
-        ) as error:  # the last two of a message that it left unfinished
+        except (RuntimeError, EOFError, OSError) as error:  # the last two: a message is left unfinished
             if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
                 raise
             self.close()
             raise MLProjectError(
-                "a worker process that decodes images was killed (out of memory?); what is finished is kept: "
-                "start again, with fewer workers or none (MLPROJECT_WORKERS=0) if it happens again"
+                f"a worker process that decodes images was killed, as a rule for lack of memory "
+                f"({one_line(error)}); what is finished is kept: start again, with fewer workers or none "
+                "(MLPROJECT_WORKERS=0) if it happens again"
             ) from error
         if isinstance(batch, MLProjectError):
             raise batch
         return [part.numpy() for part in batch]
+
+
+class _Order:
+    """The batches that workers are asked for, as places and names; made as they are asked for."""
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        self.ids = ids
+        self.batches: Sequence[Sequence[int]] = ()
+
+    def __iter__(self) -> Iterator[list[tuple[int, str]]]:
+        for places in self.batches:
+            if len(places):
+                yield [(int(place), self.ids[int(place)]) for place in places]
 
 
 def _unchanged(batch: Any) -> Any:

@@ -66,14 +66,14 @@ def needed_features(cells: Iterable[Cell], images_of: Callable[[Cell], ImageSet]
         image_sets[id(images)] = images
         kind = (id(images), cell.seed, cell.draw, cell.in_sample, cell.validation_size)
         for backbone in _backbones(cell):
-            own = needed.setdefault((backbone, id(images)), {})
-            own[kind] = _larger(cell, own.get(kind, cell))
+            kinds = needed.setdefault((backbone, id(images)), {})
+            kinds[kind] = _larger(cell, kinds.get(kind, cell))
             largest[kind] = _larger(cell, largest.get(kind, cell))
     # Draws are nested, so that the largest of each kind begins with all others.
     drawn = {kind: split_indices(cell, image_sets[kind[0]]) for kind, cell in largest.items()}
     return [
-        NeededFeatures(backbone=backbone, images=image_sets[number], rows=_rows(own, drawn))
-        for (backbone, number), own in needed.items()
+        NeededFeatures(backbone=backbone, images=image_sets[number], rows=_rows(kinds, drawn))
+        for (backbone, number), kinds in needed.items()
     ]
 
 
