@@ -133,9 +133,7 @@ def _verdicts(unread: Sequence[Place], judge: Callable[[Place], Verdict], place:
                 seconds = time.monotonic() - started
                 if not is_told and seconds > PATIENCE:
                     is_told, rest = True, seconds / n_read * (len(unread) - n_read)
-                    log.warning(
-                        "reading %d new files or pictures of %s: %.0f s to go", len(unread), place, rest
-                    )
+                    log.warning("reading %s new images of %s: %.0f s to go", f"{len(unread):,}", place, rest)
         except BrokenProcessPool as error:
             raise MLProjectError(
                 f"a process that read pictures of {place} was killed, perhaps for memory; start again"
