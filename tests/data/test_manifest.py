@@ -1,11 +1,14 @@
 import logging
 import os
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from mlproject.data import encoded, load_images, manifest
 from mlproject.data.manifest import Row, Stamp
@@ -31,9 +34,9 @@ def opened(monkeypatch):
     paths: list[str] = []
     verdict = encoded._verdict
 
-    def noted(place, content):
+    def noted(place, **how):
         paths.append(Path(place[0]).name)
-        return verdict(place, content)
+        return verdict(place, **how)
 
     monkeypatch.setattr(encoded, "_verdict", noted)
     return paths
@@ -71,6 +74,26 @@ def test_a_file_changed_under_its_old_size_and_time_is_noticed(folder):
     path.write_bytes(path.read_bytes()[:-1] + b"\0")  # of the same length, damaged
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert load_images(str(folder), max_bad=1).skipped[0].id == "dog/0.png"
+
+
+def test_label_maps_have_manifests_too_apart_from_those_of_pictures_alone(folder, opened):
+    shutil.copytree(folder, folder / "images")
+    for path in (folder / "images").rglob("*.png"):
+        label_map = folder / "masks" / path.relative_to(folder / "images")
+        label_map.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.array([[0, 1, 0, 1, 0, 1]] * 4, np.uint8)).save(label_map)
+    for name in ("cat", "dog"):
+        shutil.rmtree(folder / name)
+    load_images(str(folder / "images"))
+    first = load_images(str(folder))
+    assert len(opened) == 3 * 8
+    opened.clear()
+    second = load_images(str(folder))
+    assert opened == []
+    assert (second.digest, second.classes) == (first.digest, ("0", "1"))
+    np.testing.assert_array_equal(second.read_map(0), [[0, 1, 0, 1, 0, 1]] * 4)
+    load_images(str(folder), verify="full")
+    assert len(opened) == 2 * 8
 
 
 def test_bad_files_stay_bad_with_their_reason(folder, opened):
@@ -174,7 +197,7 @@ def test_many_files_are_read_by_several_processes_with_the_same_result(folder, m
     assert load_images(str(folder), verify="full").digest == digest
 
 
-def die(batch, content):
+def die(batch, judge):
     os.kill(os.getpid(), 9)
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pyarrow as pa
@@ -115,9 +116,11 @@ def test_shards_are_a_data_set_with_splits_and_named_classes(folder, photographs
     for place, index in enumerate(held):
         np.testing.assert_array_equal(images.read(index), source.read(N + place))
 
-    def never(*_):
+    def never(*_, **__):
         raise AssertionError("a picture is decoded again")
 
+    sent = ForkingPickler.loads(ForkingPickler.dumps(images))  # to another process
+    np.testing.assert_array_equal(sent.read(1), images.read(1))
     monkeypatch.setattr(encoded, "_verdict", never)
     assert load_images(str(folder)).digest == images.digest
 

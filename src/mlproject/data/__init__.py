@@ -44,21 +44,19 @@ __all__ = [
     "split_indices",
 ]
 
-DATASETS: dict[str, Callable[[bool, int], ImageSet]] = {
+DATASETS: dict[str, Callable[[bool, int, Verify], ImageSet]] = {
     "embedded": lambda *_: load_embedded(),
     "fashion-mnist-subset": lambda *_: load_embedded(),
-    "mnist": lambda download, _: load_published("mnist", download=download),
-    "fashion-mnist": lambda download, _: load_published("fashion-mnist", download=download),
-    "cifar10": lambda download, _: load_published("cifar10", download=download),
-    "cifar100": lambda download, _: load_published("cifar100", download=download),
+    "mnist": lambda download, *_: load_published("mnist", download=download),
+    "fashion-mnist": lambda download, *_: load_published("fashion-mnist", download=download),
+    "cifar10": lambda download, *_: load_published("cifar10", download=download),
+    "cifar100": lambda download, *_: load_published("cifar100", download=download),
     "embedded-scenes-32": lambda *_: load_scenes(32),
     "embedded-scenes-64": lambda *_: load_scenes(64),
-    "voc2012": lambda download, max_bad: load_published_maps("voc2012", download=download, max_bad=max_bad),
-    "oxford-pets": lambda download, max_bad: load_published_maps(
-        "oxford-pets", download=download, max_bad=max_bad
-    ),
+    "voc2012": lambda *how: _published_maps("voc2012", *how),
+    "oxford-pets": lambda *how: _published_maps("oxford-pets", *how),
 }
-"""Data sets by name; each is a function of whether it may be downloaded, and of ``max_bad``."""
+"""Data sets by name; each is a function of whether it may be downloaded, ``max_bad`` and ``verify``."""
 
 
 def load_images(
@@ -88,7 +86,7 @@ def load_images(
     name, _, one_class = spec.partition(":")
     if name in DATASETS:
         _require_default(ignore, name)
-        images = DATASETS[name](download, max_bad)
+        images = DATASETS[name](download, max_bad, verify)
         return images.only(one_class) if one_class else images
     path = Path(os.path.expanduser(spec))
     if not (is_pattern(path) or is_file(path) or "/" in spec or os.path.isdir(path) or spec[0] in ".~"):
@@ -97,11 +95,15 @@ def load_images(
         return _load_path(path, max_bad, ignore, verify)
 
 
+def _published_maps(name: str, download: bool, max_bad: int, verify: Verify) -> ImageSet:
+    return load_published_maps(name, download=download, max_bad=max_bad, verify=verify)
+
+
 def _load_path(path: Path, max_bad: int, ignore: Ignore, verify: Verify) -> ImageSet:
     """The images of a folder of images, of label maps or of shards, of a table, or of shards."""
     is_folder = not (is_pattern(path) or is_file(path))
     if is_folder and (pair := find_label_map_folders(path)):
-        return load_label_maps(*pair, max_bad=max_bad, ignore=ignore)
+        return load_label_maps(*pair, max_bad=max_bad, ignore=ignore, verify=verify)
     _require_default(ignore, str(path))
     path = Path(os.path.abspath(path))  # reads go on after a change of directory
     if not is_folder:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
@@ -35,6 +36,10 @@ log = logging.getLogger(__name__)
 Content = Callable[[str, int, int], bytes]
 """The bytes of a picture: of the path of its file, and its offset and length there (see ``Row``)."""
 Place = tuple[str, int, int]
+Look = Callable[[bytes], str | None]
+"""Raises BadImage for bytes that cannot be used; what it says of others is kept as their label."""
+Verdict = tuple[str, str, str]
+"""Digest, reason and label of a picture."""
 BATCH = 256
 """Pictures that a process reads at once."""
 ENOUGH = 4_096
@@ -64,6 +69,7 @@ def read_rows(
     verify: Verify,
     index: Callable[[str], Sequence[Row]],
     content: Content,
+    look: Look = check,
 ) -> dict[str, tuple[Row, ...]]:
     """The pictures of each file, all with a digest or the reason why they cannot be used.
 
@@ -85,7 +91,9 @@ def read_rows(
     ]
     if not unread and rows.keys() == known.keys():
         return {path: pictures for path, (_, pictures) in rows.items()}
-    verdicts = dict(zip(unread, _verdicts(unread, content, place), strict=True))
+    verdicts = dict(
+        zip(unread, _verdicts(unread, partial(_verdict, content=content, look=look), place), strict=True)
+    )
     rows = {
         path: (stamp, tuple(_judged(path, row, verdicts) for row in pictures))
         for path, (stamp, pictures) in rows.items()
@@ -94,19 +102,20 @@ def read_rows(
     return {path: pictures for path, (_, pictures) in rows.items()}
 
 
-def _judged(path: str, row: Row, verdicts: Mapping[Place, tuple[str, str]]) -> Row:
+def _judged(path: str, row: Row, verdicts: Mapping[Place, Verdict]) -> Row:
     if verdict := verdicts.get((path, row.offset, row.length)):
-        return row._replace(digest=verdict[0], reason=verdict[1])
+        digest, reason, label = verdict
+        return row._replace(digest=digest, reason=reason, label=label or row.label)
     return row
 
 
-def _verdicts(unread: Sequence[Place], content: Content, place: str) -> Iterator[tuple[str, str]]:
-    """Digest and reason of pictures, which are read by as many processes as there are cores to use."""
+def _verdicts(unread: Sequence[Place], judge: Callable[[Place], Verdict], place: str) -> Iterator[Verdict]:
+    """Digest, reason and label of pictures, which are read by as many processes as there are cores to use."""
     batches = [unread[i : i + BATCH] for i in range(0, len(unread), BATCH)]
     n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     started, n_read, is_told = time.monotonic(), 0, False
     with contextlib.ExitStack() as stack:
-        results: Iterable[list[tuple[str, str]]]
+        results: Iterable[list[Verdict]]
         if len(unread) >= ENOUGH and n_cores > 1:
             pool = ProcessPoolExecutor(
                 n_cores,
@@ -114,9 +123,9 @@ def _verdicts(unread: Sequence[Place], content: Content, place: str) -> Iterator
                 initializer=end_with_parent,
             )
             stack.callback(pool.shutdown, cancel_futures=True)
-            results = pool.map(_look, batches, itertools.repeat(content))
+            results = pool.map(_look, batches, itertools.repeat(judge))
         else:
-            results = map(_look, batches, itertools.repeat(content))
+            results = map(_look, batches, itertools.repeat(judge))
         try:
             for batch in results:
                 yield from batch
@@ -124,29 +133,26 @@ def _verdicts(unread: Sequence[Place], content: Content, place: str) -> Iterator
                 seconds = time.monotonic() - started
                 if not is_told and seconds > PATIENCE:
                     is_told, rest = True, seconds / n_read * (len(unread) - n_read)
-                    log.warning(
-                        "reading %d new files or pictures of %s: %.0f s to go", len(unread), place, rest
-                    )
+                    log.warning("reading %s new images of %s: %.0f s to go", f"{len(unread):,}", place, rest)
         except BrokenProcessPool as error:
             raise MLProjectError(
                 f"a process that read pictures of {place} was killed, perhaps for memory; start again"
             ) from error
 
 
-def _look(batch: Sequence[Place], content: Content) -> list[tuple[str, str]]:
-    """Digest and reason of each picture of a batch; one of the two may be empty."""
-    return [_verdict(place, content) for place in batch]
+def _look(batch: Sequence[Place], judge: Callable[[Place], Verdict]) -> list[Verdict]:
+    return [judge(place) for place in batch]
 
 
-def _verdict(place: Place, content: Content) -> tuple[str, str]:
-    digest = ""
+def _verdict(place: Place, *, content: Content, look: Look) -> Verdict:
+    digest = label = ""
     try:
         encoded = content(*place)
         digest = sha256(encoded)
-        check(encoded)
+        label = look(encoded) or ""
     except BadImage as error:
-        return digest, str(error)
-    return digest, ""
+        return digest, str(error), ""
+    return digest, "", label
 
 
 def tell_apart(pictures: Iterable[Picture]) -> tuple[list[Picture], list[Skipped]]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -20,41 +19,29 @@ from numpy.typing import NDArray
 
 from mlproject.data.folder import image_files
 from mlproject.data.image_set import UNLABELLED, ImageSet, Skipped, held_out_by_content, require_few_bad
-from mlproject.data.images import SAVE_NUMBERS, BadImage, decode, decode_map, orientation, read_bytes
+from mlproject.data.images import SAVE_NUMBERS
 from mlproject.data.label_map_names import CLASSES, class_names, meant_for, missing_map, unread
 from mlproject.data.layout import printable
+from mlproject.data.manifest import Verify
+from mlproject.data.pairs import CheckedPair, Pair, PairedImages, Present, decode_pairs
 from mlproject.data.tree import FolderListing, leaving, left_out, walk
-from mlproject.errors import BadInput, DigestMismatch
+from mlproject.errors import BadInput
 from mlproject.files import sha256
 
 MOST_UNNAMED = 64
 """Classes of label maps that need no names. A picture that was saved as a label map has far larger values."""
 Ignore = Literal["255", "none"]
 """The pixel value that counts for nothing."""
-Present = NDArray[np.bool_]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pair:
-    """A picture and its label map. ``held_out`` is None where no split is given."""
-
-    id: str
-    image: str
-    label_map: str
-    held_out: bool | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _CheckedPair:
-    """A pair that was decoded; ``present`` marks the pixel values of its map, [256]."""
-
-    pair: Pair
-    image_digest: str
-    map_digest: str
-    present: Present
-
-
-def load_label_maps(images: Path, label_maps: Path, *, max_bad: int = 0, ignore: Ignore = "255") -> ImageSet:
+def load_label_maps(
+    images: Path,
+    label_maps: Path,
+    *,
+    max_bad: int = 0,
+    ignore: Ignore = "255",
+    verify: Verify = "changed",
+) -> ImageSet:
     """The images and label maps of two folders beside each other, each opened once to know that it can be.
 
     Raises: BadInput for label maps that are missing, of another size, pictures, or of a class without a name.
@@ -81,6 +68,7 @@ def load_label_maps(images: Path, label_maps: Path, *, max_bad: int = 0, ignore:
         source=f"folder of images and label maps, licence not stated{links and f'; {links}'}",
         max_bad=max_bad,
         ignore=ignore,
+        verify=verify,
         missing=missing,
         skipped=(*left_out(listing), *unread(images, label_maps, len(maps))),
     )
@@ -103,6 +91,7 @@ def load_pairs(
     first_class: int = 0,
     max_bad: int = 0,
     ignore: Ignore = "255",
+    verify: Verify = "changed",
     published: bool = False,
     missing: Sequence[Skipped] = (),
     skipped: Iterable[Skipped] = (),
@@ -114,7 +103,7 @@ def load_pairs(
 
     Raises: BadInput for more than ``max_bad`` bad pairs, none that is good, or maps of 0 and 255 only.
     """
-    decoded, unread = _decode(pairs, published)
+    decoded, unread = decode_pairs(pairs, published, verify)
     refused = [*missing, *unread]
     class_of = _class_of_values(decoded, name, len(classes), first_class, ignore)
     checked, unfit = _check(decoded, class_of, len(classes))
@@ -125,7 +114,7 @@ def load_pairs(
 
 
 def _image_set(
-    checked: Sequence[_CheckedPair],
+    checked: Sequence[CheckedPair],
     class_of: NDArray[np.uint8],
     name: str,
     classes: tuple[str, ...],
@@ -156,7 +145,7 @@ def _image_set(
 
 
 def _class_of_values(
-    decoded: Sequence[_CheckedPair], name: str, n_classes: int, first: int, ignore: Ignore
+    decoded: Sequence[CheckedPair], name: str, n_classes: int, first: int, ignore: Ignore
 ) -> NDArray[np.uint8]:
     """The class of every pixel value, [256]; 255 where there is none. Raises: BadInput for 0 and 255 only."""
     present = np.zeros(256, np.bool_)
@@ -175,7 +164,7 @@ def _class_of_values(
     return class_of
 
 
-def _known(pair: _CheckedPair, class_of: NDArray[np.uint8]) -> Present:
+def _known(pair: CheckedPair, class_of: NDArray[np.uint8]) -> Present:
     """The classes of a map, [255]."""
     known = np.zeros(256, np.bool_)
     known[class_of[pair.present]] = True
@@ -190,41 +179,9 @@ def _untrained(known: Present, held_out: Present, classes: Sequence[str]) -> lis
     return [Skipped(id=f"(class {name})", reason=reason) for name in names]
 
 
-def _decode(pairs: Iterable[Pair], published: bool) -> tuple[list[_CheckedPair], list[Skipped]]:
-    """Pairs that can be read and fit each other, and the others: bad ones and duplicates."""
-    same: dict[str, list[_CheckedPair]] = {}
-    refused: list[Skipped] = []
-    for pair in pairs:
-        try:
-            image, label_map = read_bytes(pair.image), _read_map(pair.label_map)
-            values = decode_map(label_map)
-            _require_fit(decode(image).shape, values.shape)
-            if not published:
-                _require_same_turn(orientation(image), orientation(label_map), values.shape)
-        except BadImage as error:
-            refused.append(Skipped(id=pair.id, reason=str(error), bad=True))
-            continue
-        present = np.bincount(values.ravel(), minlength=256) > 0
-        digests = sha256(image), sha256(label_map)
-        read = _CheckedPair(pair=pair, image_digest=digests[0], map_digest=digests[1], present=present)
-        same.setdefault(pair.id if published else read.image_digest, []).append(read)
-    decoded = []
-    for first, *others in same.values():
-        other = next((read for read in others if read.map_digest != first.map_digest), None)
-        if other is None:
-            decoded.append(first)
-            refused += [Skipped(id=read.pair.id, reason=f"duplicate of {first.pair.id}") for read in others]
-            continue
-        for read in (first, *others):
-            opposite = other if read.map_digest == first.map_digest else first
-            reason = f"the same bytes as {opposite.pair.id}, with another label map"
-            refused.append(Skipped(id=read.pair.id, reason=reason, bad=True))
-    return decoded, refused
-
-
 def _check(
-    decoded: Iterable[_CheckedPair], class_of: NDArray[np.uint8], n_classes: int
-) -> tuple[list[_CheckedPair], list[Skipped]]:
+    decoded: Iterable[CheckedPair], class_of: NDArray[np.uint8], n_classes: int
+) -> tuple[list[CheckedPair], list[Skipped]]:
     """Pairs whose values are numbers of classes, and the others with the reason."""
     checked, refused = [], []
     for pair in decoded:
@@ -234,29 +191,6 @@ def _check(
         else:
             checked.append(pair)
     return checked, refused
-
-
-def _read_map(path: str) -> bytes:
-    try:
-        return read_bytes(path)
-    except BadImage as error:
-        raise BadImage(f"its label map {Path(path).name}: {error}") from error
-
-
-def _require_fit(image: tuple[int, ...], label_map: tuple[int, ...]) -> None:
-    if image[:2] != label_map:
-        sizes = [f"{shape[1]} x {shape[0]}" for shape in (image, label_map)]
-        raise BadImage(f"image of {sizes[0]}, label map of {sizes[1]} pixels (upright, by EXIF)")
-
-
-def _require_same_turn(image: int, label_map: int, shape: tuple[int, ...]) -> None:
-    """Refuse a pair of which EXIF turns one only, unless the equal sizes show that they agree."""
-    sizes_tell = (image > 4) != (label_map > 4) and shape[0] != shape[1]
-    if image != label_map and not sizes_tell:
-        raise BadImage(
-            f"EXIF orientation of the image {image}, of its label map {label_map} (1: as stored): they may "
-            "not lie on each other; save both upright"
-        )
 
 
 def _fault(known: Present, n_classes: int) -> str:
@@ -270,29 +204,3 @@ def _fault(known: Present, n_classes: int) -> str:
         return ""
     values = f"its label map holds {known.sum()} values up to {largest}, as a picture does"
     return f"{values}: {SAVE_NUMBERS}, or name all classes in {CLASSES}"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class PairedImages:
-    """Reads pictures and label maps as they were loaded; ``class_of`` is the class of each value, [256]."""
-
-    pairs: Sequence[_CheckedPair]
-    class_of: NDArray[np.uint8]
-
-    def __call__(self, index: int) -> NDArray[np.uint8]:
-        """The picture, [height, width, 3]. Raises: DigestMismatch."""
-        return decode(_read_again(self.pairs[index])[0])
-
-    def read_map(self, index: int) -> NDArray[np.uint8]:
-        """The class of each pixel, [height, width]. Raises: DigestMismatch."""
-        return self.class_of[decode_map(_read_again(self.pairs[index])[1])]
-
-
-def _read_again(checked: _CheckedPair) -> tuple[bytes, bytes]:
-    try:
-        image, label_map = read_bytes(checked.pair.image), read_bytes(checked.pair.label_map)
-    except BadImage as error:
-        raise DigestMismatch(f"{checked.pair.id} is no longer what was loaded: {error}") from error
-    if (sha256(image), sha256(label_map)) != (checked.image_digest, checked.map_digest):
-        raise DigestMismatch(f"{checked.pair.id} changed after it was loaded; start again")
-    return image, label_map

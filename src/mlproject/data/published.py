@@ -21,8 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlproject.data.image_set import ImageSet, digest_of_pixels
-from mlproject.data.label_maps import Pair, load_pairs
+from mlproject.data.label_maps import load_pairs
 from mlproject.data.layout import natural, read_names, require_no_links
+from mlproject.data.manifest import Verify
+from mlproject.data.pairs import Pair
 from mlproject.data.published_files import (
     DATASET_CLASSES,
     Part,
@@ -223,7 +225,9 @@ def _rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.repeat(image[..., np.newaxis], 3, axis=-1) if image.ndim == 2 else image.copy()
 
 
-def load_published_maps(name: str, *, download: bool = False, max_bad: int = 0) -> ImageSet:
+def load_published_maps(
+    name: str, *, download: bool = False, max_bad: int = 0, verify: Verify = "changed"
+) -> ImageSet:
     """A published set of images and label maps with its own validation or test split held out.
 
     Raises: BadInput, saying how to get it, when it is not there or cannot be read, or for more than
@@ -247,6 +251,7 @@ def load_published_maps(name: str, *, download: bool = False, max_bad: int = 0) 
         source=files.source,
         first_class=files.first_class,
         max_bad=max_bad,
+        verify=verify,
         published=True,
     )
 
