@@ -143,7 +143,8 @@ def aggregate(
     from mlproject.tracking import open_store
 
     store = open_store(experiment, create=False)
-    show_fit(fit_study(store, name=where or "all cells", where=where, mix_weights=mix_weights))
+    fitted = fit_study(store, name=where or "all cells", where=where, mix_weights=mix_weights)
+    show_fit(fitted, store.uri)
 
 
 @app.command()
