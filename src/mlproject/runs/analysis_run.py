@@ -51,8 +51,8 @@ def fit_study(
     """Aggregate finished cells (of ``keys``, or all that match ``where``) as a tracked run of kind ``fit``.
 
     ``mix_weights``: models whose weights were trained differently may share a curve. The same losses are not
-    fitted twice: an earlier run of the same content whose artifacts are whole is given back, and where another
-    process fits them at this moment its end is waited for.
+    fitted twice: an earlier run of the same content whose artifacts are whole is given back, and where
+    another process fits them at this moment its end is waited for.
 
     Raises: BadInput where nothing is finished, DigestMismatch for damaged losses.
     """
