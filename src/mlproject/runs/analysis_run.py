@@ -50,10 +50,9 @@ def fit_study(
 ) -> Fitted:
     """Aggregate finished cells (of ``keys``, or all that match ``where``) as a tracked run of kind ``fit``.
 
-    ``mix_weights``: models whose weights were trained differently may share a curve.
-
-    The same losses are not fitted twice: an earlier run of the same content whose artifacts are whole is
-    given back, and where another process fits them at this moment its end is waited for.
+    ``mix_weights``: models whose weights were trained differently may share a curve. The same losses are not
+    fitted twice: an earlier run of the same content whose artifacts are whole is given back, and where
+    another process fits them at this moment its end is waited for.
 
     Raises: BadInput where nothing is finished, DigestMismatch for damaged losses.
     """
@@ -71,13 +70,12 @@ def fit_study(
             run_id, text = earlier, store.artifact(earlier, BRIEF).read_text("utf-8")
         else:
             run_id, text = _fit(store, observations, rows, name=name, digest=digest, mix_weights=mix_weights)
-    left_out = tuple(store.unreadable.values())
     return Fitted(
         run_id=run_id,
         text=text,
         where=store.artifact_uri(run_id),
         page=run_link(store.experiment_id, run_id, PAGE),
-        left_out=left_out,
+        left_out=tuple(store.unreadable.values()),
     )
 
 
