@@ -76,8 +76,9 @@ def test_models_keep_their_colours_in_every_process_and_controls_are_grey(store:
 
 def test_runs_of_earlier_versions_get_the_colours_of_their_models(store: Store) -> None:
     for model, weights in (("a", "imagenet"), ("b", "random:0")):
-        with store.run(kind="cell", name=model, tags={}) as run:
-            run.log(params={"cell.model": model, "cell.weights": weights})
+        run = store.client.create_run(store.experiment_id, tags={"kind": "cell"}, run_name=model)
+        for name, value in {"cell.model": model, "cell.weights": weights}.items():
+            store.client.log_param(run.info.run_id, name, value)
     colour_runs(store)
     tags = {run.info.run_name: run.data.tags["mlflow.runColor"] for run in store.search("tags.kind = 'cell'")}
     assert tags == {"a": COLOURS[0], "b": CONTROL_COLOUR}

@@ -16,14 +16,17 @@ import numpy as np
 
 from mlproject.analysis.ablations import PairedDifference
 from mlproject.analysis.comparable import comparison_key, flat_fields, shared_by_runs
-from mlproject.analysis.effects import Discordant, Effect, Floats, effect, holm, mcnemar, seed_weights
-from mlproject.analysis.points import LEAST_SCALES, seed_dof
+from mlproject.analysis.effects import Discordant, Effect, effect, holm, mcnemar
+from mlproject.analysis.pair_exponents import (
+    PairedExponent,
+    Pairs,
+    paired_exponents,
+    values_of,
+)
 from mlproject.analysis.runs import ERROR, EvaluatedRun, read_runs
 from mlproject.errors import BadInput
 from mlproject.losses import Observation
-from mlproject.scaling import UNIDENTIFIABLE, Difference, Fit, assess, compare
 
-SIZE = "dataset_size"
 UNSHARED = frozenset({"data_digest", "split", "kind"})
 """What pairs cannot differ in: the images, whether they were trained on, and the loss."""
 HIDDEN = frozenset(
@@ -51,20 +54,6 @@ class PairedSetting:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairedExponent:
-    """The exponents of both under k D^-α over the sizes they share, and first minus second.
-
-    Both are assessed as curves are; ``identified`` is whether the sizes and seeds can carry both.
-    """
-
-    shared: Mapping[str, Any]
-    first: Fit
-    second: Fit
-    difference: Difference
-    identified: bool
-
-
-@dataclass(frozen=True, kw_only=True)
 class PairComparison:
     """Two sets of runs, by name: what they differ in (field to both values), and every setting they share.
 
@@ -77,9 +66,6 @@ class PairComparison:
     settings: tuple[PairedSetting, ...]
     exponents: tuple[PairedExponent, ...]
     n_alone: tuple[int, int]
-
-
-Pairs = Sequence[tuple[EvaluatedRun, EvaluatedRun]]
 
 
 def compare_runs(
@@ -108,7 +94,7 @@ def compare_runs(
         kind=sets[0][0].kind,
         differing={name: values for name, values in differing.items() if name not in HIDDEN},
         settings=tuple(_corrected(rows)),
-        exponents=tuple(_exponents(settings, n_draws=n_draws, seed=seed)),
+        exponents=tuple(paired_exponents(settings, n_draws=n_draws, seed=seed)),
         n_alone=(len(sets[0]) - n_paired[0], len(sets[1]) - n_paired[1]),
     )
 
@@ -194,30 +180,10 @@ def _why(first: Sequence[EvaluatedRun], second: Sequence[EvaluatedRun], names: t
     return "no setting (sizes and knobs) is in both"
 
 
-def _shared_images(pairs: Pairs) -> list[str]:
-    """The images that both runs of any pair evaluated."""
-    return sorted({image for a, b in pairs for image in set(a.image_ids) & set(b.image_ids)})
-
-
-def _values(pairs: Pairs, column: str = "") -> Floats | None:
-    """Losses, or a column that all runs have, of both [2, seeds, images]; NaN where not both have one."""
-    if column and any(column not in run.columns for pair in pairs for run in pair):
-        return None
-    ids = _shared_images(pairs)
-    values = np.full((2, len(pairs), len(ids)), np.nan)
-    for row, pair in enumerate(pairs):
-        for side, run in enumerate(pair):
-            of_run = run.columns[column] if column else run.losses
-            by_image = dict(zip(run.image_ids, of_run.tolist(), strict=True))
-            values[side, row] = [by_image.get(image, np.nan) for image in ids]
-    values[:, np.isnan(values).any(axis=0)] = np.nan
-    return values
-
-
 def _setting(
     shared: Mapping[str, Any], pairs: Pairs, seeds_shared: bool, *, n_draws: int, seed: int
 ) -> PairedSetting:
-    losses, wrong = _values(pairs), _values(pairs, ERROR)
+    losses, wrong = values_of(pairs), values_of(pairs, ERROR)
     assert losses is not None
     (a, b), error, counts = losses, None, None
     if wrong is not None:
@@ -248,67 +214,3 @@ def _corrected(rows: Sequence[PairedSetting]) -> list[PairedSetting]:
             error = replace(error, holm=next(errors))
         corrected.append(replace(row, loss=loss, error=error))
     return corrected
-
-
-def _exponents(
-    settings: Sequence[tuple[Mapping[str, Any], Pairs, bool]], *, n_draws: int, seed: int
-) -> list[PairedExponent]:
-    """Exponents over the sizes of settings that differ in nothing else, from three sizes on.
-
-    Images and seeds are drawn alike for both, at every size: the draws of the difference are paired.
-    """
-    series: dict[str, dict[int, Pairs]] = {}
-    for shared, pairs, _ in settings:
-        rest = {name: value for name, value in shared.items() if name != SIZE}
-        series.setdefault(json.dumps(rest, default=str), {})[pairs[0][0].cell.dataset_size] = pairs
-    exponents = []
-    for key, by_size in series.items():
-        if len(by_size) < LEAST_SCALES:
-            continue
-        sizes = sorted(by_size)
-        means, draws = _curves([by_size[size] for size in sizes], n_draws=n_draws, seed=seed)
-        of_seeds = [[_seed_means(by_size[size])[i] for size in sizes] for i in (0, 1)]
-        dof = [seed_dof(of_seeds[i], draws[i]) for i in (0, 1)]
-        laws = [
-            assess(sizes, means[i], draws=draws[i], noise_dof=dof[i], laws=("power",)).law("power")
-            for i in (0, 1)
-        ]
-        first, second = (None if law is None else law.fit for law in laws)
-        if first is not None and second is not None:  # none where a mean loss is 0
-            exponents.append(
-                PairedExponent(
-                    shared=json.loads(key),
-                    first=first,
-                    second=second,
-                    difference=compare(first, second),
-                    identified=all(law is not None and law.verdict != UNIDENTIFIABLE for law in laws),
-                )
-            )
-    return exponents
-
-
-def _seed_means(pairs: Pairs) -> Floats:
-    """Mean losses [2, seeds] of both."""
-    losses = _values(pairs)
-    assert losses is not None
-    means: Floats = np.nanmean(losses, axis=2)
-    return means
-
-
-def _curves(scales: Sequence[Pairs], *, n_draws: int, seed: int) -> tuple[Floats, Floats]:
-    """Mean losses [2, scales] of both, and replicates [2, draws, scales], drawn alike for both."""
-    ids = sorted({image for pairs in scales for image in _shared_images(pairs)})
-    place = {image: i for i, image in enumerate(ids)}
-    rng = np.random.default_rng([seed, 4])
-    weights = rng.standard_exponential((n_draws, len(ids)))
-    means, draws = [], []
-    for pairs in scales:
-        losses = _values(pairs)
-        assert losses is not None
-        chosen = weights[:, [place[image] for image in _shared_images(pairs)]]
-        known = ~np.isnan(losses)
-        sums = np.einsum("bi,ksi->kbs", chosen, np.where(known, losses, 0.0), optimize=True)
-        totals = np.einsum("bi,ksi->kbs", chosen, known, optimize=True)
-        draws.append((sums / totals * seed_weights(len(pairs), n_draws, rng)).sum(axis=2))
-        means.append(np.nanmean(losses, axis=2).mean(axis=1))
-    return np.array(means).T, np.stack(draws, axis=2)

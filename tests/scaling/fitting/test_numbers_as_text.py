@@ -40,7 +40,7 @@ def test_an_interval_has_the_decimals_of_its_half_width(numbers, text):
 
 def test_a_difference_has_the_sign_of_every_number():
     assert interval_text(10.5, -54.4, 95.5, sign=True) == "+10 [-54, +96]"
-    assert interval_text(-0.001, -0.1, math.inf, sign=True) == "+0.00 [-0.10, +∞]"
+    assert interval_text(-0.001, -0.1, math.inf, sign=True) == "-0.00 [-0.10, +∞]"
 
 
 FINITE = st.floats(min_value=-1e15, max_value=1e15).map(lambda value: value if abs(value) > 1e-290 else 0.0)
