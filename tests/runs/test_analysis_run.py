@@ -53,7 +53,9 @@ def test_the_same_cells_are_fitted_once_by_two_processes(
     note = study.client.get_experiment(study.experiment_id).tags["mlflow.note.content"]
     assert f"[report](#/experiments/{study.experiment_id}/runs/{first.run_id}/artifacts/report.html" in note
     path = study.lock_path(f"fit-{study.client.get_run(first.run_id).data.tags['fit.key']}")
-    monkeypatch.setattr("mlproject.runs.analysis_run.analyse", lambda _, **_named: pytest.fail("fitted twice"))
+    monkeypatch.setattr(
+        "mlproject.runs.analysis_run.analyse", lambda _, **_named: pytest.fail("fitted twice")
+    )
     answers = []
     with locked(path):
         second = threading.Thread(target=lambda: answers.append(fit_study(study, name="all")))
