@@ -8,6 +8,7 @@ import pytest
 from mlproject.cell import Cell
 from mlproject.data import ImageSet
 from mlproject.features import KEPT, forget
+from mlproject.files import locked
 from mlproject.models import find_model, find_weights
 from mlproject.progress import Silent
 from mlproject.recipes import build_recipe, extract_together, full_knobs, needed_features
@@ -94,3 +95,12 @@ def test_one_backbone_and_recipes_without_frozen_features_need_nothing_ahead(ima
     scratch = replace(cells[0], recipe="scratch", knobs=full_knobs(build_recipe("scratch", {})))
     assert images.read.reads == []
     assert needed_features([scratch], lambda _: images) == []
+
+
+def test_a_backbone_that_another_process_runs_is_left_to_it(images, cells, tmp_path) -> None:
+    needed = needed_features(cells, lambda _: images)
+    needed[0].backbone.features(images, needed[0].rows[:1], Silent())
+    (lock,) = tmp_path.glob("*.lock")
+    with locked(lock):
+        extract_together(needed, Silent())
+    assert [features.cost.n_forwards for features in needed] == [len(needed[0].rows) - 1, 0]

@@ -11,7 +11,7 @@ from mlproject.device import find_device, find_n_threads
 from mlproject.features.extraction import Extraction, LargeImages
 from mlproject.features.store import find_engine
 from mlproject.features.table import read_meta, stored_digests, table_name
-from mlproject.files import cache_folder
+from mlproject.files import cache_folder, try_locked
 from mlproject.models import Model, Weights
 
 BYTES_OF_VALUE, BYTES_OF_DIGEST = 4, 68
@@ -22,11 +22,13 @@ class ExtractionCost:
     """Images to embed (once per scale), the bytes that their features take, and the seconds that this takes.
 
     ``seconds`` is None where no extraction by this backbone was measured with this device and these threads.
+    ``is_busy``: another process computes some of them at the moment.
     """
 
     n_forwards: int
     n_bytes: int
     seconds: float | None
+    is_busy: bool = False
 
 
 def extraction_cost(
@@ -51,7 +53,7 @@ def extraction_cost(
         engine=find_engine("auto", precision),
         large_images=large_images,
     )
-    is_known = True
+    is_known, is_busy = True, False
     for image_scale in image_scales:
         extraction = replace(at_one, image_scale=float(image_scale))
         folder, meta = _table(extraction, root or cache_folder())
@@ -59,10 +61,20 @@ def extraction_cost(
         speed = meta.get("speed", {})
         alike = speed.get("device") == find_device() and speed.get("threads") == find_n_threads()
         n_forwards += n_missing
+        is_busy = is_busy or _is_locked(folder.with_name(f"{folder.name}.lock"))
         is_known = is_known and (alike or not n_missing)
         seconds += n_missing / speed["images_per_second"] if alike else 0.0
     n_bytes = n_forwards * (BYTES_OF_VALUE * model.width + BYTES_OF_DIGEST)
-    return ExtractionCost(n_forwards=n_forwards, n_bytes=n_bytes, seconds=seconds if is_known else None)
+    return ExtractionCost(
+        n_forwards=n_forwards, n_bytes=n_bytes, seconds=seconds if is_known else None, is_busy=is_busy
+    )
+
+
+def _is_locked(path: Path) -> bool:
+    if not path.exists():
+        return False
+    with try_locked(path) as is_free:
+        return not is_free
 
 
 def _table(extraction: Extraction, root: Path) -> tuple[Path, dict[str, Any]]:

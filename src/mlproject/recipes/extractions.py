@@ -49,6 +49,13 @@ class NeededFeatures:
         return self.backbone.cost([self.images.digests[i] for i in self.rows.tolist()])
 
     @property
+    def is_busy(self) -> bool:
+        """Whether another process computes some of them at the moment."""
+        with contextlib.suppress(MLProjectError):
+            return self.cost.is_busy
+        return False
+
+    @property
     def n_forwards(self) -> int:
         """Images that are not stored yet, once per scale; 0 where the cells will report a fault."""
         with contextlib.suppress(MLProjectError):
@@ -115,7 +122,7 @@ def extract_together(needed: Sequence[NeededFeatures], report: Report) -> None:
 
     Done where a set is too large for its prepared images to be kept for the next backbone: all backbones see
     a part of the images before any of them sees the next part. What fails here is left to the cells, which
-    report it. Raises: NoRoom.
+    report it; what another process computes is left to that process. Raises: NoRoom.
     """
     from mlproject.features import KEPT
 
@@ -139,7 +146,7 @@ def _extract_by_parts(group: Sequence[NeededFeatures], parts: Sequence[Rows], re
     failed: set[FrozenBackbone] = set()
     for part in parts:
         for features in group:
-            if features.backbone in failed:
+            if features.backbone in failed or features.is_busy:
                 continue
             try:
                 wanted = part[np.isin(part, features.rows)]
