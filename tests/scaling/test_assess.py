@@ -35,6 +35,16 @@ def test_a_curve_has_laws_by_weight_a_verdict_and_its_largest_scale_held_out():
     assert found.held_out.prediction.mean == pytest.approx(rest.mean, rel=1e-12)
 
 
+@pytest.mark.parametrize("dof", [0.0, float("inf")])
+def test_losses_without_any_noise_are_assessed(dof):
+    y = losses(noise=0.0)
+    assessed = assess(SIZES, y, draws=np.tile(y, (50, 1)), noise_dof=dof)
+    assert assessed.verdict == "scaling"
+    assert assessed.law("power_floor").parameters["alpha"].value == pytest.approx(0.5, rel=1e-3)
+    two = assess(SIZES[:3], y[:3], draws=np.tile(y[:3], (50, 1)), noise_dof=dof)
+    assert two.verdict == "not identifiable"
+
+
 def test_fits_and_average_are_those_of_the_same_points():
     y = losses()
     found = assess(SIZES, y, sd=0.01 * y)

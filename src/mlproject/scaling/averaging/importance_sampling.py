@@ -37,6 +37,7 @@ KERNEL_WIDTH = 0.6  # of one kernel, relative to the standard deviation of the s
 HEAVY = 5  # degrees of freedom of the kernels
 WIDEN = 1.2
 BISECTIONS = 14  # of the logarithm of the power of the likelihood
+FLAT = 1e-12
 FURTHEST = 6.0  # standard normal numbers lie within -/+ this
 
 
@@ -79,7 +80,22 @@ class Proposal:
 
 def around(mode: Array, covariance: Array) -> Proposal:
     """The proposal at a mode [d] with the covariance [d, d] of the posterior there."""
-    return Proposal(n=N_START, centres=mode[None], lower=np.asarray(np.linalg.cholesky(WIDEN * covariance)))
+    return Proposal(n=N_START, centres=mode[None], lower=_triangular(WIDEN * covariance))
+
+
+def _triangular(covariance: Array) -> Array:
+    """The Cholesky factor [d, d] of a covariance, also where it is singular up to rounding.
+
+    Losses without noise leave posteriors so narrow in some directions; their variances are raised to
+    ``FLAT`` of the largest.
+    """
+    try:
+        return np.asarray(np.linalg.cholesky(covariance))
+    except np.linalg.LinAlgError:
+        variances, directions = np.linalg.eigh((covariance + covariance.T) / 2)
+        root = directions * np.sqrt(np.maximum(variances, FLAT * variances[-1]))
+        upper = np.linalg.qr(root.T)[1]
+        return np.asarray((np.sign(np.diag(upper))[:, None] * upper).T)
 
 
 def first_samples(d: int) -> Array:
@@ -153,7 +169,7 @@ def _adapt(z: Array, target: Array) -> Proposal:
     places = (np.arange(KERNELS) + 0.5) / KERNELS
     picked = np.minimum(np.searchsorted(np.cumsum(weight), places), len(z) - 1)
     centres = mean + np.sqrt(1.0 - KERNEL_WIDTH**2) * centred[picked]
-    lower = np.linalg.cholesky(WIDEN * KERNEL_WIDTH**2 * covariance)
+    lower = _triangular(WIDEN * KERNEL_WIDTH**2 * covariance)
     return Proposal(n=N_ADAPTED, centres=centres, lower=lower)
 
 

@@ -107,14 +107,15 @@ class Fit:
         else:
             low, high = self._limits(log_x)
         run = self.noise.factor * self.residual_sd
-        return Prediction(
-            mean=np.exp(mean),
-            low=np.exp(low),
-            high=np.exp(high),
-            new_run_low=np.exp(mean - np.hypot(mean - low, run)),
-            new_run_high=np.exp(mean + np.hypot(high - mean, run)),
-            horizon=horizon(self.points, at),
-        )
+        with np.errstate(over="ignore"):  # an end that the data leave open
+            return Prediction(
+                mean=np.exp(mean),
+                low=np.exp(low),
+                high=np.exp(high),
+                new_run_low=np.exp(mean - np.hypot(mean - low, run)),
+                new_run_high=np.exp(mean + np.hypot(high - mean, run)),
+                horizon=horizon(self.points, at),
+            )
 
     def _limits(self, log_x: Array) -> tuple[Array, Array]:
         """Limits of ln L [n]: of refits, of profiles, or those that hold both for partly known noise."""

@@ -253,7 +253,8 @@ def estimate_parameters(
             as_log = positive and at > 0 and bool(np.all(samples > 0))
             quantity = partial(_parameter, physical, name, as_log)
             ends = refits.interval(theta, quantity, noise.stretch)
-            low, high = (float(np.exp(end[0])) if as_log else float(end[0]) for end in ends)
+            with np.errstate(over="ignore"):  # an end that the data leave open
+                low, high = (float(np.exp(end[0])) if as_log else float(end[0]) for end in ends)
             low = max(low, 0.0) if positive else low
         out[name] = Estimate(value=at, low=low, high=high)
     return out
