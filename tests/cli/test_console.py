@@ -51,7 +51,7 @@ def test_a_finished_plan_ends_with_the_page_of_its_experiment(monkeypatch, tmp_p
             f"mlflow ui --backend-store-uri sqlite:///{tmp_path}/a.db, then http://127.0.0.1:5000/{page}"
         ),
     }.items():
-        assert session.where_to_compare(uri, "7") == shown
+        assert session.in_ui(uri, page) == shown
 
 
 def test_names_with_brackets_and_colons_are_printed_as_they_are(capsys):

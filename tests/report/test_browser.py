@@ -37,7 +37,9 @@ def labelled(observation: Observation) -> Observation:
 def html(tmp_path_factory):
     cells = [cell(model, size, seed) for model in MODELS for size in SIZES for seed in (0, 1)]
     study = analyse([labelled(planted(this, n=40)) for this in cells], n_draws=20)
-    page = study_page(study, study_document(study), Surroundings(run_pages="https://ui.example/#/runs/"))
+    page = study_page(
+        study, study_document(study), Surroundings(run_page=lambda run: f"https://ui.example/#/runs/{run}")
+    )
     path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(render_html(page), "utf-8")
     return path

@@ -7,7 +7,7 @@ from mlproject.report import iterations_document, study_document, study_page
 from mlproject.report.columns import COLUMNS, TABLES, definition, definitions
 from mlproject.report.grid_sections import CELLS, FRONTIER, JOINT_LAWS, PREDICTED
 from mlproject.report.image_scale_section import CROSSINGS, POINTS
-from mlproject.report.loss_tables import REGIONS
+from mlproject.report.loss_tables import CLASSES, CONFUSION, REGIONS
 from mlproject.report.page import page_tables
 from mlproject.report.paper.data import cells_table, images_header
 from mlproject.report.study_tables import points_table
@@ -42,11 +42,12 @@ def test_every_column_of_every_table_has_a_definition(kind):
     [
         ("exponents_by_region", REGIONS), ("sweet_spots", CROSSINGS), ("compute_curves", POINTS),
         ("joint_cells", CELLS), ("joint_laws", JOINT_LAWS), ("frontier", FRONTIER),
-        ("joint_predictions", PREDICTED), ("frontier_exponents", ("group", "way", "budgets", "N_low", "D")),
+        ("joint_predictions", PREDICTED),
+        ("frontier_exponents", ("group", "data", "recipe", "way", "budgets", "N_low", "D")),
         ("interactions", ("held", "scales", "loss_change_by_doubling", "error_change_by_doubling_p_holm")),
         ("exponent_differences", ("alpha_baseline_low", "difference", "difference_high", "identified")),
-        ("classes", ("group", "label", "loss_first", "alpha_low", "difference_high", "p_value", "q_value")),
-        ("confusion", ("group", "scale", "label", "predicted", "count")),
+        ("classes", CLASSES),
+        ("confusion", CONFUSION),
         ("runs", ("cell", "losses_digest", "run_id")),
     ],
 )  # fmt: skip

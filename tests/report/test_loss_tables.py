@@ -114,7 +114,7 @@ def test_classes_that_differ_are_named_with_the_most_common_error(monkeypatch):
     assert classes.texts[0][1:] == (
         "bag", "10", "1", "0.5", "0.51 [0.41, 0.61]", "+0.21 [+0.16, +0.26]", "0.001"
     )  # fmt: skip
-    assert [list(row.values())[1:] for row in read(confusion)][1] == ["2000", "coat", "bag", "5"]
+    assert [list(row.values())[5:] for row in read(confusion)][1] == ["2000", "coat", "bag", "5"]
 
 
 def test_classes_of_which_none_is_seen_to_differ_are_not_called_alike(monkeypatch):

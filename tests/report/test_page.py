@@ -66,7 +66,9 @@ def test_runs_are_named_with_their_digests_and_linked_where_the_store_is_a_serve
     runs = table(page, "runs")
     assert len(runs.rows) == 40
     assert runs.formats["run"].link is None
-    linked = page_of([planted(cell(), n=5)], Surroundings(run_pages="https://ui.example/#/runs/"))
+    linked = page_of(
+        [planted(cell(), n=5)], Surroundings(run_page=lambda run: f"https://ui.example/#/runs/{run}")
+    )
     column = table(linked, "runs").formats["run"]
     assert column.link(table(linked, "runs").rows[0]).startswith("https://ui.example/#/runs/run-")
 

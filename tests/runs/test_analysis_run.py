@@ -50,6 +50,8 @@ def test_the_same_cells_are_fitted_once_by_two_processes(
     study: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = fit_study(study, name="all")
+    note = study.client.get_experiment(study.experiment_id).tags["mlflow.note.content"]
+    assert f"[report](#/experiments/{study.experiment_id}/runs/{first.run_id}/artifacts/report.html" in note
     path = study.lock_path(f"fit-{study.client.get_run(first.run_id).data.tags['fit.key']}")
     monkeypatch.setattr("mlproject.runs.analysis_run.analyse", lambda _: pytest.fail("fitted twice"))
     answers = []

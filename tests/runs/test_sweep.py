@@ -1,9 +1,11 @@
+import base64
 import errno
 import json
 import os
 import signal
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,6 +90,7 @@ def test_the_contract_of_a_cell_run_holds(store: Store) -> None:
         "losses.csv",
         "losses.parquet",
         "losses.png",
+        "losses_compared.json",
         "predictions.parquet",
     }
     (seen,) = store.observations()
@@ -98,9 +101,27 @@ def test_the_contract_of_a_cell_run_holds(store: Store) -> None:
         if s == "eval"
     ]
     assert sum(evaluated) == run.data.metrics["n_correct"]
+    compared = json.loads(store.artifact(result.run_id, "losses_compared.json").read_text())
+    assert compared["columns"] == ["image_name", "loss", "label", "predicted"]
+    assert [row[2] == row[3] for row in compared["data"]] == evaluated
+    assert json.loads(run.data.tags["mlflow.loggedArtifacts"]) == [
+        {"path": "losses_compared.json", "type": "table"}
+    ]
+    assert run.data.tags["mlflow.runColor"] == store.colours["efficientnet_lite0"]
     cell = json.loads(store.artifact(result.run_id, "cell.json").read_text())
     assert cell == plan.cells[0].to_dict()
     assert [dataset.dataset.name for dataset in run.inputs.dataset_inputs] == ["fashion-mnist-subset"]
+
+
+def test_an_experiment_shows_what_is_to_come_and_by_what_its_cells_differ(store: Store) -> None:
+    run_plan(small_plan(dataset_size="20", seed="0", lr=["1e-3", "1e-2"], loss="mse"), store, Lines(2))
+    tags = store.client.get_experiment(store.experiment_id).tags
+    assert "2 cells" in tags["mlflow.note.content"]
+    packed = json.loads(tags["mlflow.sharedViewState.cells-by-loss"])["state"].removeprefix("deflate;")
+    shown = json.loads(zlib.decompress(base64.b64decode(packed)))["selectedColumns"]
+    assert shown[:4] == [
+        "metrics.`eval.loss`", "params.`cell.model`", "params.`cell.dataset_size`", "params.`cell.knobs.lr`",
+    ]  # fmt: skip
 
 
 def test_the_same_cell_gives_the_same_losses_in_another_experiment(store: Store) -> None:

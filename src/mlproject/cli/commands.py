@@ -137,7 +137,7 @@ def aggregate(
     from mlproject.tracking import open_store
 
     store = open_store(experiment, create=False)
-    show_fit(fit_study(store, name=where or "all cells", where=where))
+    show_fit(fit_study(store, name=where or "all cells", where=where), store.uri)
 
 
 @app.command()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from mlproject.cli import console, listing, progress
 from mlproject.errors import MLProjectError, WrongUse
@@ -56,7 +55,7 @@ def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool) -> int
     if not fit and _was_done(plan, experiment):
         return int(bool(plan.left_out))
     from mlproject.runs import run_plan
-    from mlproject.tracking import keep_done_runs, open_store
+    from mlproject.tracking import experiment_link, keep_done_runs, open_store
 
     store = open_store(experiment)
     n_trials = listing.n_trials(plan) if plan.tune else 0
@@ -67,10 +66,10 @@ def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool) -> int
     if fit and not busy and len(failed) < len(results):
         from mlproject.runs import fit_study
 
-        show_fit(fit_study(store, name=plan.name, keys=[r.cell.key for r in results]))
+        show_fit(fit_study(store, name=plan.name, keys=[r.cell.key for r in results]), store.uri)
     for text in watcher.trials.warnings:
         console.warn(text)
-    _summarise(results, plan.cells, store.uri, store.experiment_id)
+    _summarise(results, plan.cells, store.uri, experiment_link(store.experiment_id))
     if store.file:  # a server is asked anew each time
         keep_done_runs(store, experiment)
     return int(bool(failed or plan.left_out))
@@ -79,7 +78,7 @@ def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool) -> int
 def _was_done(plan: Plan, experiment: str) -> bool:
     """Report a plan whose cells are all done already; whether it is one. MLflow is not even imported."""
     from mlproject.runs import CellRun
-    from mlproject.tracking import done_runs, sqlite_path, tracking_uri
+    from mlproject.tracking import done_runs, experiment_link, sqlite_path, tracking_uri
 
     # Knobs of a tuned plan are not known yet; a launcher's run is to be adopted.
     if plan.tune or "MLFLOW_RUN_ID" in os.environ:
@@ -93,7 +92,8 @@ def _was_done(plan: Plan, experiment: str) -> bool:
         CellRun(cell=cell, name=plan.naming.name(cell), status="was done", run_id=done[cell.key])
         for cell in plan.cells
     ]
-    _summarise(results, plan.cells, tracking_uri(), experiment_id)
+    # An experiment of an earlier version may have no saved view.
+    _summarise(results, plan.cells, tracking_uri(), experiment_link(experiment_id, view=""))
     return True
 
 
@@ -114,10 +114,15 @@ def find_regions(data: str, max_bad: int, settings: RegionSettings, experiment: 
     return 0
 
 
-def show_fit(fitted: Fitted) -> None:
-    """Print the exponents and the address of the artifacts."""
+def show_fit(fitted: Fitted, uri: str) -> None:
+    """Print the exponents, where the artifacts lie, and the report: on a server its page in the UI."""
+    from mlproject.report import PAGE
+    from mlproject.tracking import server_page
+
     console.out.print(fitted.text, markup=False, highlight=False, soft_wrap=True)
     console.out.print(f"Tables and figures: {fitted.where}", soft_wrap=True, markup=False)
+    page = server_page(uri, fitted.page) or f"{fitted.where}/{PAGE}"
+    console.out.print(f"Report: {page}", soft_wrap=True, markup=False)
     for text in fitted.left_out:
         console.warn(text)
 
@@ -150,21 +155,17 @@ def show_csv_study(study: CsvStudy, path: Path | None) -> None:
         raise MLProjectError(f"{n} of the groups left out, the others fitted: {first}")
 
 
-def _summarise(results: Sequence[CellRun], cells: Sequence[Cell], uri: str, experiment_id: str) -> None:
+def _summarise(results: Sequence[CellRun], cells: Sequence[Cell], uri: str, page: str) -> None:
     counts = [f"{sum(r.status == s for r in results)} {s}" for s in progress.STYLES]
     console.out.print(f"Cells: {', '.join(counts)}.")
     if len(results) == 1 and results[0].run_id:
         console.out.print(f"Run {results[0].run_id}: {results[0].name}", markup=False)
     console.warn_of_cells(cells)
-    console.out.print(f"Compare runs: {where_to_compare(uri, experiment_id)}", soft_wrap=True)
+    console.out.print(f"Compare runs: {in_ui(uri, page)}", soft_wrap=True)
 
 
-def where_to_compare(uri: str, experiment_id: str) -> str:
-    """The page of the experiment: of the tracking server, or of the UI and the command that starts it."""
-    from mlproject.tracking import ui_command
+def in_ui(uri: str, page: str) -> str:
+    """The address of a page of MLflow's UI: of a tracking server, or with the command that starts it."""
+    from mlproject.tracking import server_page, ui_command
 
-    page = f"#/experiments/{experiment_id}/runs?workflowType=machine_learning"
-    address = urlsplit(uri)
-    if address.scheme in ("http", "https"):
-        return f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path.rstrip('/')}/{page}"
-    return f"{ui_command(uri)}, then {UI}/{page}"
+    return server_page(uri, page) or f"{ui_command(uri)}, then {UI}/{page}"

@@ -18,6 +18,7 @@ from mlproject.report.document import Answer, Document, Figure, Format, Section,
 
 if TYPE_CHECKING:
     from mlproject.analysis import Study
+    from mlproject.report.answer import study_answer
     from mlproject.report.checklist import checklist_section
     from mlproject.report.csv_report import csv_document, csv_json
     from mlproject.report.figures import RC
@@ -44,11 +45,12 @@ if TYPE_CHECKING:
     )
     from mlproject.report.renderers import to_csv, to_json
     from mlproject.report.renderers.html import render_html
-    from mlproject.report.renderers.markdown import render_markdown
+    from mlproject.report.renderers.markdown import render_answer, render_markdown
     from mlproject.report.renderers.terminal import render_terminal, terminal_text
     from mlproject.report.study_report import study_document, study_json
 
 _HOMES = {
+    "answer": ("study_answer",),
     "checklist": ("checklist_section",),
     "csv_report": ("csv_document", "csv_json"),
     "figures": ("RC",),
@@ -72,7 +74,7 @@ _HOMES = {
         "region_summary",
     ),
     "renderers": ("to_csv", "to_json"),
-    "renderers.markdown": ("render_markdown",),
+    "renderers.markdown": ("render_answer", "render_markdown"),
     "renderers.terminal": ("render_terminal", "terminal_text"),
     "interactive.gallery": ("thumbnail",),
     "renderers.html": ("render_html",),
@@ -118,11 +120,13 @@ __all__ = [
     "png",
     "region_document",
     "region_summary",
+    "render_answer",
     "render_html",
     "render_markdown",
     "render_terminal",
     "scaling_figure",
     "slug",
+    "study_answer",
     "study_document",
     "study_json",
     "study_page",

@@ -204,7 +204,7 @@ def as_fixed(name: str, decimals: int = 2) -> Format:
 
 
 def as_signed(name: str, decimals: int = 3) -> Format:
-    """Column format: a difference with its interval, where there is one."""
+    """Column format: a difference with its interval, where there is one; a browser draws it as a bar."""
 
     def write(row: Row) -> str:
         if _absent(row, name):
@@ -213,7 +213,7 @@ def as_signed(name: str, decimals: int = 3) -> Format:
             return signed(row[name], decimals)
         return interval_text(row[name], row[f"{name}_low"], row[f"{name}_high"], sign=True)
 
-    return Format(write=write, wrap=False)
+    return Format(write=write, wrap=False, bar=name)
 
 
 def as_interval(name: str, low: str = "", high: str = "") -> Format:

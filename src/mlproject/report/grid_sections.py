@@ -221,7 +221,14 @@ def _splits_table(grids: tuple[Grid, ...]) -> Table:
     formats = {**_groups(grids)[0], "method": as_text("way"), "N* ~ C^": as_interval("N")}
     formats |= {"D* ~ C^": as_interval("D"), "budgets": as_count("budgets")}
     caption = "Best split of a budget C: exponents of N* and D*; the optima are in frontier.csv."
-    columns = ("group", "way", "budgets", *(f"{name}{end}" for name in "ND" for end in ENDS))
+    columns = (
+        "group",
+        "data",
+        "recipe",
+        "way",
+        "budgets",
+        *(f"{name}{end}" for name in "ND" for end in ENDS),
+    )
     return Table(name="frontier_exponents", rows=rows, columns=columns, formats=formats, caption=caption)
 
 

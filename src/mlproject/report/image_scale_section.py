@@ -6,17 +6,17 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from mlproject.analysis import Crossing, ImageScaleComparison
+from mlproject.analysis import Crossing, ImageScaleComparison, data_name
 from mlproject.report.document import Figure, Row, Section, Table
 from mlproject.report.formats import slug
 
 POINTS = (
-    "group", "way", "model", "image_scales", "gmac", "loss", "low", "high", "gain", "gain_low", "gain_high",
-    "n_seeds", "n_images",
+    "group", "data", "recipe", "way", "model", "image_scales", "gmac", "loss", "low", "high", "gain",
+    "gain_low", "gain_high", "n_seeds", "n_images",
 )  # fmt: skip
 CROSSINGS = (
-    "group", "model", "crossover_gmac", "low", "high", "share_of_draws", "ahead", "gap", "gap_low",
-    "gap_high", "from_gmac", "to_gmac",
+    "group", "data", "recipe", "model", "crossover_gmac", "low", "high", "share_of_draws", "ahead", "gap",
+    "gap_low", "gap_high", "from_gmac", "to_gmac",
 )  # fmt: skip
 
 
@@ -33,7 +33,7 @@ def image_scale_section(comparisons: Sequence[ImageScaleComparison]) -> Section:
         draw, rows = partial(image_scale_figure, comparison), list(_compute_rows(comparison))
         figures.append(Figure(name=name, draw=draw, caption=caption, data=Table(name=name, rows=rows)))
     points = [row for comparison in comparisons for row in _compute_rows(comparison)]
-    crossings = [_crossing_row(item.label, crossing) for item in comparisons for crossing in item.crossings]
+    crossings = [_head(item) | _crossing_row(crossing) for item in comparisons for crossing in item.crossings]
     return Section(
         title="Model size against image scale, at equal compute",
         bullets=tuple(bullets),
@@ -68,7 +68,7 @@ def _end(value: float, beyond: str) -> str:
 def _compute_rows(comparison: ImageScaleComparison) -> Iterator[Row]:
     for curve in comparison.curves:
         for point in curve.points:
-            row: dict[str, Any] = {"group": comparison.label, "way": curve.way, "model": point.model}
+            row = _head(comparison) | {"way": curve.way, "model": point.model}
             row |= {"image_scales": ",".join(f"{scale:g}" for scale in point.image_scales)}
             row |= {"gmac": point.gmac, "loss": point.loss}
             row |= dict(zip(("low", "high"), point.interval, strict=True))
@@ -76,8 +76,14 @@ def _compute_rows(comparison: ImageScaleComparison) -> Iterator[Row]:
             yield row | {"n_seeds": point.n_seeds, "n_images": point.n_images}
 
 
-def _crossing_row(group: str, crossing: Crossing) -> Row:
+def _head(comparison: ImageScaleComparison) -> dict[str, Any]:
+    """What a row of a file says of its comparison."""
+    fixed = comparison.fixed
+    return {"group": comparison.label, "data": data_name(str(fixed["data"])), "recipe": fixed["recipe"]}
+
+
+def _crossing_row(crossing: Crossing) -> dict[str, Any]:
     gmac = "none in range" if crossing.gmac is None else crossing.gmac
-    row: dict[str, Any] = {"group": group, "model": crossing.name, "crossover_gmac": gmac}
+    row: dict[str, Any] = {"model": crossing.name, "crossover_gmac": gmac}
     row |= {"share_of_draws": crossing.share, "from_gmac": crossing.reach[0], "to_gmac": crossing.reach[1]}
     return row | {name: getattr(crossing, name) for name in CROSSINGS if hasattr(crossing, name)}

@@ -38,10 +38,10 @@ KINDS = (
     "agreement", "alpha", "alpha_low", "alpha_high", "verdict",
 )  # fmt: skip
 CLASSES = (
-    "group", "label", "n_images", "loss_first", "loss_last", "alpha", "alpha_low", "alpha_high", "difference",
+    *CURVE, "label", "n_images", "loss_first", "loss_last", "alpha", "alpha_low", "alpha_high", "difference",
     "difference_low", "difference_high", "p_value", "q_value",
 )  # fmt: skip
-CONFUSION = ("group", "scale", "label", "predicted", "count")
+CONFUSION = (*CURVE, "scale", "label", "predicted", "count")
 DISCOVERED = 0.05
 """The false-discovery rate at which a class is said to differ."""
 MOST_CLASSES = 12
@@ -111,8 +111,8 @@ def classes_section(study: Study) -> Section:
         rows += here
         shown += [row for row in here if row in least]
     confusion = [
-        {"group": s.curve.label, "scale": s.curve.points[-1].name, "label": c.label, "predicted": c.predicted}
-        | {"count": c.count}
+        head_of(s.curve)
+        | {"scale": s.curve.points[-1].name, "label": c.label, "predicted": c.predicted, "count": c.count}
         for s in study.classes
         for c in s.confusion
     ]
@@ -136,12 +136,7 @@ def classes_section(study: Study) -> Section:
 
 
 def _class_row(curve: Curve, row: ClassExponent, name: str) -> dict[str, Any]:
-    values: dict[str, Any] = {
-        "group": curve.label,
-        "label": row.label,
-        "n_images": row.n_images,
-        "name": name,
-    }
+    values = head_of(curve) | {"label": row.label, "n_images": row.n_images, "name": name}
     values |= {"loss_first": row.first, "loss_last": row.last, "p_value": row.p, "q_value": row.q}
     return values | ends("alpha", row.alpha) | ends("difference", row.difference)
 

@@ -44,11 +44,11 @@ def no_pictures(data: str, digest: str, ids: Sequence[str]) -> tuple[Mapping[str
 class Surroundings:
     """What a page shows that a study does not know: pictures of images, addresses of runs.
 
-    ``run_pages`` and the id of a run are the address of its page; empty where the store is no server.
+    ``run_page`` gives the address of the page of a run by its id; None where the store is no server.
     """
 
     pictures: Pictures = no_pictures
-    run_pages: str = ""
+    run_page: Callable[[str], str] | None = None
 
 
 NOWHERE = Surroundings()
@@ -76,7 +76,7 @@ def study_page(
         checklist_section(study),
         *(by_title[title] for title in LATE if title in by_title),
         Section(title="All laws and statistics", tables=by_title.get("Exponents", none).tables),
-        Section(title="Runs", paragraphs=(_left_out(study),), tables=(runs_table(study, around.run_pages),)),
+        Section(title="Runs", paragraphs=(_left_out(study),), tables=(runs_table(study, around.run_page),)),
         Section(title="Glossary", terms=glossary()),
         Section(title="", tables=by_title.get("Data", none).tables),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -79,7 +79,7 @@ def differences_table(known: Sequence[Explorer]) -> Table:
     rows = [_difference_row(explorer, d) for explorer in known for d in explorer.differences]
     formats = {"model": as_text("model"), "minus": as_text("reference"), "images": as_scale("size")}
     formats |= {"loss": as_number("loss")}
-    formats["Δ loss"] = replace(as_signed("difference"), bar="difference")
+    formats["Δ loss"] = as_signed("difference")
     formats |= {"loss is": as_text("verdict"), "p (Holm)": as_number("p_holm", 2)}
     formats["seeds"] = as_count("n_seeds")
     if len({row["family"] for row in rows}) > 1:
@@ -166,7 +166,7 @@ def _listed(values: list[str]) -> str:
     return "; ".join(ordered)
 
 
-def runs_table(study: Study, run_pages: str) -> Table:
+def runs_table(study: Study, run_page: Callable[[str], str] | None) -> Table:
     """Every run that was used, with its digest and, in a tracking server, the address of its page."""
     rows = [
         {
@@ -185,7 +185,7 @@ def runs_table(study: Study, run_pages: str) -> Table:
         for run in study.runs
     ]
     rows.sort(key=lambda row: (row["model"], row["images"], row["seed"], row["cell"]))
-    link = (lambda row: run_pages + row["run"]) if run_pages else None
+    link = (lambda row: run_page(row["run"])) if run_page else None
     formats = {"run": replace(as_text("run", wrap=False), link=link), "model": as_text("model", wrap=False)}
     formats |= {"images": as_count("images"), "seed": as_count("seed"), "loss": as_fixed("loss", 4)}
     formats |= {"parameters": as_scale("params"), "cell": as_text("cell", wrap=False)}

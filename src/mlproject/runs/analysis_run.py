@@ -16,9 +16,10 @@ from mlproject.analysis import Study, analyse, intact_runs
 from mlproject.errors import BadInput
 from mlproject.files import locked, try_locked, write_rows
 from mlproject.losses import Observation
-from mlproject.report import BRIEF, write_report
+from mlproject.report import BRIEF, PAGE, study_answer, write_report
+from mlproject.runs.experiment_view import announce_fit
 from mlproject.runs.report_run import surroundings
-from mlproject.tracking import Store
+from mlproject.tracking import Store, run_link
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +33,14 @@ NOTE_LENGTH = 7900
 class Fitted:
     """The tracked run that holds a study, its table for a terminal, and where its artifacts lie.
 
-    ``left_out`` says which runs could not be read, and why.
+    ``page`` is the link to its report within MLflow's UI; ``left_out`` says which runs could not be read,
+    and why.
     """
 
     run_id: str
     text: str
     where: str
+    page: str
     left_out: tuple[str, ...] = ()
 
 
@@ -73,7 +76,13 @@ def fit_study(store: Store, *, name: str, keys: Sequence[str] | None = None, whe
         else:
             run_id, text = _fit(store, observations, rows, name=name, digest=digest)
     left_out = tuple(store.unreadable.values())
-    return Fitted(run_id=run_id, text=text, where=store.artifact_uri(run_id), left_out=left_out)
+    return Fitted(
+        run_id=run_id,
+        text=text,
+        where=store.artifact_uri(run_id),
+        page=run_link(store.experiment_id, run_id, PAGE),
+        left_out=left_out,
+    )
 
 
 def _fit(
@@ -92,6 +101,8 @@ def _fit(
         note = summary.read_text("utf-8")[:NOTE_LENGTH]
         run.log(metrics=fit_metrics(study) | {"runs": len(rows)}, tags={"mlflow.note.content": note})
         run.log_files(Path(folder))
+    cells = [observation.cell for observation in observations]
+    announce_fit(store, cells, name, study_answer(study), run.run_id)
     return run.run_id, text
 
 

@@ -19,15 +19,18 @@ from mlproject.data import ImageSet
 from mlproject.errors import NoRoom, StoreUnreachable, printable
 from mlproject.features import unfinished_folder
 from mlproject.files import try_locked, write_rows
-from mlproject.losses import Outcome, write_losses, write_table
+from mlproject.losses import PREDICTIONS, Outcome, write_losses, write_table
 from mlproject.progress import Report
 from mlproject.recipes import build_recipe
 from mlproject.runs.kept_results import CellRecord, discard_result, keep_result, kept_path, read_result
-from mlproject.tracking import LOSSES_DIGEST, Store
+from mlproject.tracking import LOGGED_TABLES, LOSSES_DIGEST, RUN_COLOUR, Store, model_colour
 
 log = logging.getLogger(__name__)
 
 Status = Literal["done", "was done", "busy", "failed"]
+
+COMPARED, N_COMPARED = "losses_compared.json", 1000
+"""Artifact with the losses of so many evaluated images at most, the same in every run of these images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +97,7 @@ def _log_cell(
     kept = kept_path(store, cell)
     record = read_result(kept, cell, artifacts)
     try:
-        with store.run(kind="cell", name=name, tags=_tags(cell, sweep), adopt=adopt) as run:
+        with store.run(kind="cell", name=name, tags=_tags(cell, sweep, store), adopt=adopt) as run:
             record = record or _compute(cell, images, artifacts, report, name)
             record.log(run, artifacts)
     except BaseException as error:  # a signal, too
@@ -124,7 +127,9 @@ def _compute(cell: Cell, images: ImageSet, artifacts: Path, report: Report, name
     return CellRecord(
         params=cell.to_params(),
         metrics=_metrics(cell, outcome, timed.seconds),
-        tags=provenance | {LOSSES_DIGEST: losses.digest, "losses.rows": str(len(losses.image_ids))},
+        tags=provenance
+        | {LOSSES_DIGEST: losses.digest, "losses.rows": str(len(losses.image_ids))}
+        | {LOGGED_TABLES: json.dumps([{"path": COMPARED, "type": "table"}])},
         history=timed.history,
         dataset={
             "name": images.name,
@@ -165,13 +170,14 @@ class _Timer:
             self._stage = None
 
 
-def _tags(cell: Cell, sweep: str) -> dict[str, str]:
+def _tags(cell: Cell, sweep: str, store: Store) -> dict[str, str]:
+    colour = model_colour(store, cell.model, control=cell.random_features)
     tags = {"cell.key": cell.key, "cell.json": json.dumps(cell.to_dict(), allow_nan=False), "sweep": sweep}
     if cell.random_features:
         tags["features"] = "random"
     if cell.in_sample:
         tags["protocol"] = "in-sample"
-    tags["tuned"] = ",".join(cell.tuned)
+    tags |= {"tuned": ",".join(cell.tuned), RUN_COLOUR: colour}
     return {name: value for name, value in tags.items() if value}
 
 
@@ -212,9 +218,22 @@ def _write_artifacts(folder: Path, cell: Cell, outcome: Outcome, title: str) -> 
         save_file(tensors, folder / "head.safetensors", {"cell": cell.key})
     for name, columns in outcome.tables.items():
         write_table(folder, name, columns)
+    _write_compared(folder, outcome)
     from mlproject.report import draw_histogram
 
     draw_histogram(outcome.losses, title, folder / "losses.png")
+
+
+def _write_compared(folder: Path, outcome: Outcome) -> None:
+    """Write the losses of the first evaluated images as a table that MLflow's UI shows beside other runs'."""
+    losses = outcome.losses
+    places = [i for i, split in enumerate(losses.splits) if split == losses.evaluated_split][:N_COMPARED]
+    # By default the UI groups by the first column and compares the second.
+    columns = {"image_name": losses.image_ids, "loss": losses.loss.tolist()}
+    columns |= outcome.tables.get(PREDICTIONS, {})
+    columns.pop("split", None)
+    rows = [[column[i] for column in columns.values()] for i in places]
+    (folder / COMPARED).write_text(json.dumps({"columns": list(columns), "data": rows}), "utf-8")
 
 
 def _loss(outcome: Outcome) -> float:

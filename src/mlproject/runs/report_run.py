@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from mlproject.analysis import analyse, intact_runs
 from mlproject.data import load_images
 from mlproject.errors import BadInput, MLProjectError, WrongUse, command
 from mlproject.report import Surroundings, thumbnail, write_paper, write_report
-from mlproject.tracking import Store
+from mlproject.tracking import Store, run_link, server_page
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +48,11 @@ def write_study_report(store: Store, out: Path, *, keys: Sequence[str], name: st
 
 def surroundings(store: Store) -> Surroundings:
     """What a page shows beside a study: pictures of its images, and links where the store is a server."""
-    address = urlsplit(store.uri)
-    pages = ""
-    if address.scheme in ("http", "https"):
-        host = f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path.rstrip('/')}"
-        pages = f"{host}/#/experiments/{store.experiment_id}/runs/"
-    return Surroundings(run_pages=pages, pictures=thumbnails)
+
+    def page_of(run_id: str) -> str:
+        return server_page(store.uri, run_link(store.experiment_id, run_id))
+
+    return Surroundings(run_page=page_of if server_page(store.uri, "") else None, pictures=thumbnails)
 
 
 def thumbnails(data: str, digest: str, ids: Sequence[str]) -> tuple[Mapping[str, bytes], str]:

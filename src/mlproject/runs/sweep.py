@@ -17,6 +17,7 @@ from mlproject.plans import Plan
 from mlproject.progress import Report
 from mlproject.recipes import extract_together, needed_features
 from mlproject.runs.cell_run import CellRun, Status, run_cell
+from mlproject.runs.experiment_view import announce_cells
 from mlproject.tracking import Store, TrackedRun
 from mlproject.tuning import Coordinate, SearchResult, Tune, Tuner, coordinates, log_search, open_tuner
 
@@ -55,6 +56,7 @@ def run_plan(plan: Plan, store: Store, watcher: Watcher, *, summary: bool = True
     Raises: StoreUnreachable, NoRoom and Stopped at once; finished cells are kept.
     """
     store.reconcile()
+    announce_cells(store, plan.cells, plan.name)
     if plan.tune:
         _extract(plan.cells, plan, watcher)
         return _run_tuned(plan, plan.tune, store, watcher)

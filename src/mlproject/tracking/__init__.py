@@ -9,6 +9,15 @@ closed as KILLED.
 from mlproject.tracking.addresses import database_url, lock_folder
 from mlproject.tracking.artifacts import LOSSES_DIGEST, Artifacts, artifacts_of, deletion
 from mlproject.tracking.copies import Copy, artifact_names, copy_artifacts, place_of
+from mlproject.tracking.experiment_page import (
+    LOGGED_TABLES,
+    RUN_COLOUR,
+    describe_experiment,
+    experiment_link,
+    model_colour,
+    run_link,
+    server_page,
+)
 from mlproject.tracking.location import (
     done_runs,
     keep_done_runs,
@@ -26,7 +35,9 @@ from mlproject.tracking.tracked_run import TrackedRun
 
 __all__ = [
     "HOST",
+    "LOGGED_TABLES",
     "LOSSES_DIGEST",
+    "RUN_COLOUR",
     "Artifacts",
     "Copy",
     "Store",
@@ -37,13 +48,18 @@ __all__ = [
     "copy_artifacts",
     "database_url",
     "deletion",
+    "describe_experiment",
     "done_runs",
+    "experiment_link",
     "keep_done_runs",
     "lock_folder",
+    "model_colour",
     "open_store",
     "open_stores",
     "place_of",
     "reaching",
+    "run_link",
+    "server_page",
     "sqlite_path",
     "store_lock",
     "store_problem",

@@ -54,6 +54,7 @@ class Store:
     ``file`` is that of a SQLite store; ``locks`` is the folder of the locks of running cells. ``unreadable``
     says, by run, why one that was listed or read cannot be used: it is left out, and the others are not.
     ``damaged`` says, by run, why a finished cell has to run again, where no other run of it is intact.
+    ``colours`` are those of models in MLflow's UI, as far as they were asked for.
     """
 
     uri: str
@@ -64,6 +65,7 @@ class Store:
     launcher_run: str | None = None
     unreadable: dict[str, str] = field(default_factory=dict)
     damaged: dict[str, str] = field(default_factory=dict)
+    colours: dict[str, str] = field(default_factory=dict)
     _context: dict[str, str] = field(default_factory=dict)
     _reported: set[str] = field(default_factory=set)
 

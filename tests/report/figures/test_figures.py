@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from mlproject.report import RC
+from mlproject.report import RC, figures
 from mlproject.report.figures import (
     FONT,
     ROOM,
@@ -166,8 +166,7 @@ def test_text_is_that_of_dejavu_sans_also_beyond_the_characters_of_the_font_of_f
         return encode(figure, "png")
 
     assert drawn([FONT, "DejaVu Sans"]) == drawn("DejaVu Sans")
-    with pytest.warns(UserWarning, match="missing from font"):
-        assert drawn(FONT) != drawn("DejaVu Sans"), "the font of figures is in use"
+    assert drawn(FONT) != drawn("DejaVu Sans"), "the font of figures is in use"
 
 
 def test_a_pdf_holds_the_characters_of_the_small_font():
@@ -178,3 +177,19 @@ def test_a_pdf_holds_the_characters_of_the_small_font():
     assert b"FigureSans" in content
     assert b"FigureSans-Oblique" in content
     assert b"DejaVu" not in content
+
+
+def test_a_character_that_no_font_has_is_reported_once_with_what_to_install(caplog, monkeypatch):
+    monkeypatch.setattr(figures, "_REPORTED", set())
+    drawn = Figure((2, 1))
+    drawn.suptitle("\U00013000 cats")  # an Egyptian hieroglyph
+    with matplotlib.rc_context({**RC, "font.family": RC["font.family"][:2]}):
+        assert encode(drawn, "png") == encode(drawn, "png")
+    (message,) = caplog.messages
+    assert "figures show '\U00013000' as a box" in message
+    assert "fonts-noto-cjk" in message
+
+
+def test_fonts_of_other_scripts_are_asked_for_only_where_they_are_installed(monkeypatch):
+    monkeypatch.setattr(figures.fontManager, "get_font_names", lambda: ["Arial", "Yu Gothic"])
+    assert figures._installed(figures.FURTHER_FONTS) == ["Yu Gothic"]

@@ -21,6 +21,7 @@ from mlproject.scaling import interval_text
         ((0.5, 0.02, 0.98), "0.50 [0.02, 0.98]"),  # 0 is outside and must not look as if it were inside
         ((0.4, -0.03, 0.9), "0.40 [-0.03, 0.90]"),
         ((0.4, 0.0, 0.9), "0.4 [0.0, 0.9]"),
+        ((0.5, 0.4999999999999997, 0.5000000000000002), "0.50000000 [0.50000000, 0.50000000]"),
         ((0.4, 1e-9, 0.9), "0.4 [0.0, 0.9]"),
         ((0.5, 0.4, math.inf), "0.50 [0.40, ∞]"),
         ((0.5, -math.inf, math.inf), "0.500 [-∞, ∞]"),
@@ -52,5 +53,6 @@ def test_an_interval_is_read_back_within_a_fraction_of_its_width(ends):
     text = interval_text(value, low, high)
     read = [float(word.strip("[],").replace(",", "")) for word in text.split()]
     rounding = 0.15 * (high - low) / 2 if high > low else 0.005 * abs(value)
-    assert read == pytest.approx([value, low, high], abs=rounding, rel=1e-9)
+    eight_digits = 1e-7 * max(abs(low), abs(high))
+    assert read == pytest.approx([value, low, high], abs=max(rounding, eight_digits))
     assert read[1] <= read[0] <= read[2]

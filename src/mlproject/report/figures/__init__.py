@@ -6,8 +6,11 @@ points or more at the printed width, and what differs in colour differs in its m
 
 from __future__ import annotations
 
+import logging
 import math
+import re
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -30,6 +33,8 @@ from mlproject.report.renderers import plain
 if TYPE_CHECKING:
     from mlproject.analysis import Curve
 
+log = logging.getLogger(__name__)
+
 Floats = NDArray[np.float64]
 COLUMN = 3.4
 PAGE = 7.0
@@ -44,12 +49,30 @@ DIGITS: tuple[tuple[float, tuple[float, ...]], ...] = (
     (math.inf, (1,)),
 )
 """Leading digits of the ticks of a log axis, by how many decades it spans at most."""
+
+
+def _installed(names: Sequence[str]) -> list[str]:
+    """The fonts of these names that matplotlib knows of."""
+    known = set(fontManager.get_font_names())
+    return [name for name in names if name in known]
+
+
 ROOM = 0.12
 """Share of a log axis that a label takes."""
+GLYPH = re.compile(r"Glyph (?P<code>\d+) .*missing from font")
+"""What matplotlib warns of where no font has a character."""
+_REPORTED: set[str] = set()
+"""Characters without a font that this process has reported."""
 FONT = "Figure Sans"
 """DejaVu Sans with fewer characters, which halves the time of a PDF (``scripts/figure_fonts.py``)."""
+FURTHER_FONTS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR", "Source Han Sans SC", "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei", "Droid Sans Fallback", "Hiragino Sans", "PingFang SC", "Apple SD Gothic Neo",
+    "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "Noto Sans Devanagari", "Noto Sans Thai",
+)  # fmt: skip
+"""Fonts of other scripts, of which those that are installed draw what the first two lack."""
 RC: dict[Any, Any] = {
-    "font.family": [FONT, "DejaVu Sans"],  # the second for what the first has not
+    "font.family": [FONT, "DejaVu Sans", *_installed(FURTHER_FONTS)],
     "mathtext.fontset": "custom",
     "mathtext.it": f"{FONT}:italic",
     **{f"mathtext.{style}": FONT for style in ("rm", "sf", "tt", "cal", "bf", "bfit")},
@@ -188,6 +211,25 @@ def encode(figure: Figure, kind: str, about: Mapping[str, str] | None = None) ->
 
     ``about`` are entries of the file's metadata: ``Title``, and ``Subject``, which names the figure's data.
     """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        content = _encoded(figure, kind, about or {})
+    for warning in caught:
+        missing = GLYPH.match(str(warning.message))
+        if missing is None:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        elif missing["code"] not in _REPORTED:
+            _REPORTED.add(missing["code"])
+            log.warning(
+                "figures show %r as a box: no font that draws it is known to matplotlib; install one "
+                "(in Debian fonts-noto-cjk for Chinese, Japanese and Korean) and remove the folder %s",
+                chr(int(missing["code"])),
+                matplotlib.get_cachedir(),
+            )
+    return content
+
+
+def _encoded(figure: Figure, kind: str, about: Mapping[str, str]) -> bytes:
     FigureCanvasAgg(figure)
     if (layout := figure.get_layout_engine()) is not None:
         # Laid out once for all formats; savefig would draw everything once more for it.
@@ -195,6 +237,6 @@ def encode(figure: Figure, kind: str, about: Mapping[str, str] | None = None) ->
         layout.execute(figure)
         figure.set_layout_engine(None)
     buffer = BytesIO()
-    stamp = {**(about or {}), **({"CreationDate": None} if kind == "pdf" else {"Software": None})}
+    stamp = {**about, **({"CreationDate": None} if kind == "pdf" else {"Software": None})}
     figure.savefig(buffer, format=kind, metadata=stamp)
     return buffer.getvalue()

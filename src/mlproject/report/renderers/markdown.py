@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from mlproject.report.document import Document, Section, Table
+from mlproject.report.document import Answer, Document, Section, Table
 from mlproject.report.renderers import plain
 
 LINK = re.compile(r"^\[.*\]:|\][(\[]")
@@ -27,6 +27,15 @@ def render_markdown(document: Document, files: Sequence[str] = ()) -> str:
     if files:
         parts.append("## Files\n\n" + "\n".join(f"- `{path}`" for path in files))
     return "\n\n".join(parts) + "\n"
+
+
+def render_answer(answer: Answer) -> str:
+    """The answer alone: the result as one paragraph without a heading, then what goes beside it."""
+    (_, result), *further = answer.parts
+    parts = [escape_markdown(" ".join(result))]
+    for heading, sentences in further:
+        parts += [f"**{heading}**", "\n".join(f"- {escape_markdown(sentence)}" for sentence in sentences)]
+    return "\n\n".join(parts)
 
 
 def escape_markdown(text: str) -> str:

@@ -10,6 +10,10 @@ TWO_DIGITS = 3.55
 TINY = 1e-300
 MOST_DIGITS, MOST_DECIMALS = 12, 6
 """Digits before and behind the point from which on numbers are written in powers of ten."""
+MOST_ZEROS = 3
+"""Zeros behind the point from which on a number of many decimals is written in powers of ten."""
+MOST_SIGNIFICANT = 8
+"""Losses are computed in single precision, which carries seven or eight digits, however narrow a limit is."""
 
 
 def scale_text(value: float) -> str:
@@ -24,8 +28,8 @@ def interval_text(value: float | None, low: float, high: float, *, sign: bool = 
     The half-width has two digits where its first three are 100 to 354, one for 355 to 949, and above two of
     the next power of ten (Particle Data Group 2024, Introduction, section 5.3). Whole numbers are written in
     full; a limit that is not 0 is not written as 0 where two further decimals avoid it; open ends are
-    infinities. Without a value (None, or not a number) the limits stand alone. ``sign`` writes the sign of
-    positive numbers too, as of differences.
+    infinities; no number has more than eight digits. Without a value (None, or not a number) the limits
+    stand alone. ``sign`` writes the sign of positive numbers too, as of differences.
     """
     value = None if value is None or math.isnan(value) else value
     numbers = [x for x in (value, low, high) if x is not None]
@@ -47,8 +51,9 @@ def _decimals(width: float, numbers: Sequence[float], limits: Sequence[float]) -
     power = math.floor(math.log10(width))
     lead = width / 10.0**power
     decimals = (1 if lead < TWO_DIGITS else 0) - power
+    most = MOST_SIGNIFICANT - 1 - math.floor(math.log10(largest))
     enough = [d for d in range(decimals, decimals + 3) if all(abs(x) >= 0.5 * 10.0**-d for x in limits)]
-    return enough[0] if enough else decimals
+    return min(enough[0] if enough else decimals, most)
 
 
 def _with_decimals(value: float, decimals: int, largest: float, *, sign: bool) -> str:
@@ -56,7 +61,7 @@ def _with_decimals(value: float, decimals: int, largest: float, *, sign: bool) -
     if not math.isfinite(value):
         return "–" if math.isnan(value) else f"{plus}∞" if value > 0 else "-∞"
     power = math.floor(math.log10(largest)) if largest > TINY else 0
-    if power >= MOST_DIGITS or decimals > MOST_DECIMALS:
+    if power >= MOST_DIGITS or (decimals > MOST_DECIMALS and power < -MOST_ZEROS):
         digits = max(0, decimals + power)
         return f"{_rounded(value / 10.0**power, digits):{plus}.{digits}f}e{power:+03d}"
     return f"{_rounded(value, decimals):{plus},.{max(0, decimals)}f}"
