@@ -111,10 +111,7 @@ def _backbones(cell: Cell) -> Iterator[FrozenBackbone]:
     yield FrozenBackbone.of(cell, precision=precision)
     for role in ("target", "reference"):
         if cell.recipe == "reconstruct" and cell.knobs[f"{role}_model"]:
-            model, weights, digest = (
-                str(cell.knobs[f"{role}_{part}"]) for part in ("model", "weights", "digest")
-            )
-            yield FrozenBackbone(model=model, weights=weights, weights_digest=digest, precision=precision)
+            yield FrozenBackbone.of_role(role, cell)
 
 
 def extract_together(needed: Sequence[NeededFeatures], report: Report) -> None:

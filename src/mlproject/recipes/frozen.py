@@ -55,6 +55,21 @@ class FrozenBackbone:
             pool=str(cell.knobs.get("pool", "auto")),
         )
 
+    @classmethod
+    def of_role(cls, role: str, cell: Cell) -> FrozenBackbone:
+        """The backbone of the ``target`` or the ``reference`` of a cell that reconstructs, at scale 1."""
+        model, weights, digests = (
+            str(cell.knobs[f"{role}_{part}"]) for part in ("model", "weights", "digest")
+        )
+        weights_digest, _, model_digest = digests.partition(" ")
+        return cls(
+            model=model,
+            weights=weights,
+            weights_digest=weights_digest,
+            model_digest=model_digest,
+            precision=str(cell.knobs["precision"]),
+        )
+
     @property
     def preprocess(self) -> Preprocess:
         """How images are decoded for the model, whatever they are normalised by afterwards."""

@@ -54,12 +54,12 @@ def run_reconstruct(recipe: Reconstruct, cell: Cell, images: ImageSet, report: R
     """The outcome of a cell. Raises: MLProjectError (a target that does not vary, training that diverges)."""
     rows = split_indices(cell, images)
     source = FrozenBackbone.of(cell, precision=recipe.precision).features(images, rows.every, report)
-    target = _backbone(recipe, "target").features(images, rows.every, report)
+    target = FrozenBackbone.of_role("target", cell).features(images, rows.every, report)
     targets, n_train = feature_tensor(target), len(rows.train)
     mapped = _map(recipe, cell, feature_tensor(source), targets, n_train, report)
     values = {"mse": mapped.losses, **_constants(targets, rows)}
     if recipe.reference_model:
-        reference = _backbone(recipe, "reference").features(images, rows.every, report)
+        reference = FrozenBackbone.of_role("reference", cell).features(images, rows.every, report)
         values["reference"] = _map(recipe, cell, feature_tensor(reference), targets, n_train, report).losses
     losses = PerImageLosses(
         kind="mse",
@@ -80,18 +80,6 @@ def run_reconstruct(recipe: Reconstruct, cell: Cell, images: ImageSet, report: R
         provenance=dict(source.provenance) | {"target": f"{recipe.target_model} {recipe.target_digest}"},
         tensors=_tensors(mapped),
         tables={"information": _table(informations)},
-    )
-
-
-def _backbone(recipe: Reconstruct, role: str) -> FrozenBackbone:
-    """The backbone of the target or the reference, at scale 1."""
-    weights_digest, _, model_digest = getattr(recipe, f"{role}_digest").partition(" ")
-    return FrozenBackbone(
-        model=getattr(recipe, f"{role}_model"),
-        weights=getattr(recipe, f"{role}_weights"),
-        weights_digest=weights_digest,
-        model_digest=model_digest,
-        precision=recipe.precision,
     )
 
 
