@@ -133,7 +133,7 @@ def python(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (["ls", "--experiment=cli"], 2, "unknown experiment 'cli'"),
         (["ls", "--jsn"], 2, "No such option"),
         (["lst"], 2, "No such command 'lst'"),
-        (["show", "zzz", "--experiment=Default"], 2, "no cell, run or plan begins with 'zzz'"),
+        (["show", "zzz", "--experiment=Default"], 2, "no finished cell, fit or plan is named 'zzz'"),
         (["pull", "zzz", "--to=x", "--experiment=Default"], 2, "no finished cell, fit or plan is named"),
         (["pull", "zzz", "--experiment=Default"], 2, "Missing option '--to'"),
         (["compare", "z", "y", "--experiment=Default"], 2, "no finished cell, fit, model or plan is named"),

@@ -95,7 +95,7 @@ def test_runs_record_who_ran_which_code_as_the_launcher_does():
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     assert tags.get("mlflow.source.git.commit", "") == commit
-    assert re.fullmatch(r"[\d.]+", tags["code.version"])
+    assert re.fullmatch(r"[\d.]+(\.dev\d+)?", tags["code.version"])
     assert not commit or tags["code.dirty"] in ("true", "false")
 
 

@@ -85,10 +85,15 @@ class FrozenBackbone:
     def cost(self, digests: Sequence[str]) -> ExtractionCost:
         """The cost of features that are not stored yet. Raises: WrongUse, BadInput as ``features`` would."""
         from mlproject.features import extraction_cost
-        from mlproject.models import Weights, at_depth, find_model
+        from mlproject.models import Weights, find_model
 
+        model = find_model(self.model, self.weights)
+        if (self.layer, self.pool) != ("auto", "auto"):
+            from mlproject.models import at_depth  # which needs torch
+
+            model = at_depth(model, self.layer, self.pool)
         return extraction_cost(
-            at_depth(find_model(self.model, self.weights), self.layer, self.pool),
+            model,
             Weights("file", self.weights, self.weights_digest),
             digests,
             image_scales=self.image_scales,

@@ -230,8 +230,7 @@ class Refits:
     def _acceleration(self, theta: Array, quantity: Callable[[Array], Array], replicates: Array) -> Array:
         if self.influence is None:
             return np.zeros(replicates.shape[1])
-        gradients = gradients_of(quantity, theta).T
-        usable = np.where(np.isfinite(gradients), gradients, 0.0)
+        usable = np.nan_to_num(gradients_of(quantity, theta).T, posinf=0.0, neginf=0.0)
         with np.errstate(all="ignore"):  # amplitudes of a law that does not fit may have no variance
             return acceleration_of(self.influence @ usable, np.var(replicates, axis=0))
 
@@ -254,7 +253,7 @@ def estimate_parameters(
             quantity = partial(_parameter, physical, name, as_log)
             ends = refits.interval(theta, quantity, noise.stretch)
             with np.errstate(over="ignore"):  # an end that the data leave open
-                low, high = (float(np.exp(end[0])) if as_log else float(end[0]) for end in ends)
+                low, high = (float(np.exp(end[0]) if as_log else end[0]) for end in ends)
             low = max(low, 0.0) if positive else low
         out[name] = Estimate(value=at, low=low, high=high)
     return out
