@@ -101,7 +101,8 @@ def _kinds(key: str, family: Sequence[Curve]) -> dict[str, _Kind]:
     from mlproject.report.interactive.curves import distribution_view
 
     axis, several = AXES[key], [curve for curve in family if len(curve.points) > 1]
-    kinds = {f"scaling_{axis.slug}_{statistic}": _scaling(several, statistic) for statistic in STATISTICS}
+    scaled = [curve for curve in several if curve.n_scales > 1]  # networks may have equally many parameters
+    kinds = {f"scaling_{axis.slug}_{statistic}": _scaling(scaled, statistic) for statistic in STATISTICS}
     if key != "flops":
         kinds[f"distribution_{axis.slug}"] = _Kind(
             draw=distribution_figure,

@@ -18,7 +18,7 @@ from mlproject.report import RC, TrialColumns, iterations_document, study_docume
 from mlproject.report.figures.runs import histogram_figure, trials_figure
 from tests.plans.test_plans import FETCHED, STAND_IN, SWEEPS
 from tests.report.figures import legible
-from tests.studies import made_up
+from tests.studies import cell, made_up, planted
 
 FEW = {"dataset_size": 2, "model": 3, "seed": 1, "knobs": 3, "image_scales": 3}
 """The most values of each coordinate that the smallest study of a plan keeps; two sizes carry no law."""
@@ -60,6 +60,22 @@ def test_every_figure_of_every_plan_can_be_read_and_carries_its_data(path: Path)
         # Of figures that differ only in what they are of, that with the longest names is drawn.
         kinds[figure.name if path.stem == "embedded" else figure.name.partition("_")[0]] = figure
     for figure in kinds.values():
+        assert not (found := legible.faults(figure.draw)), f"{figure.name}: {found}"
+
+
+def test_networks_of_one_size_and_long_verdicts_can_be_read() -> None:
+    """Two networks with equally many parameters have no curve over model size; random ones long names."""
+    runs = [
+        planted(cell(model, size, seed, weights="random:0"), noise=0.3)
+        for model in ("efficientnet_lite0", "efficientnet_lite1")
+        for size in (10, 30, 90)
+        for seed in (0, 1)
+    ]
+    figures = study_document(analyse(runs, n_draws=20)).figures
+    assert {figure.name for figure in figures if figure.name.startswith("scaling")} == {
+        "scaling_training_images_mean", "scaling_training_images_median",
+    }  # fmt: skip
+    for figure in figures:
         assert not (found := legible.faults(figure.draw)), f"{figure.name}: {found}"
 
 

@@ -45,7 +45,8 @@ def scaling_figure(curves: Sequence[Curve], statistic: Statistic, law: str = "")
     lines = [drawn_line(curve, statistic, law) for curve in curves]
     fitted = any(line is not None for line in lines)
     handles = _handles(curves, statistic, law)
-    figure = Figure(figsize=(COLUMN, 2.4 + 0.15 * len(handles) + 1.7 * fitted), layout="constrained")
+    n_lines = sum(1 + str(handle.get_label()).count("\n") for handle in handles)
+    figure = Figure(figsize=(COLUMN, 2.4 + 0.15 * n_lines + 1.7 * fitted), layout="constrained")
     ratios = [3.4, 1.0, 1.25] if fitted else [1.0]
     axes = figure.subplots(len(ratios), 1, sharex=True, squeeze=False, height_ratios=ratios)[:, 0].tolist()
     for i, (curve, look, line) in enumerate(zip(curves, looks(curves), lines, strict=True)):
@@ -214,7 +215,9 @@ def _curve_handle(curve: Curve, look: Look, statistic: Statistic, law: str) -> L
     if fitted is not None and fitted.fit is not None:
         alpha = fitted.parameters["alpha"]
         label += f": α = {interval(alpha, identified=alpha.identified)}"
-        label += "" if fitted.verdict == "scaling" else f", {fitted.verdict}"
+        verdict = "" if fitted.verdict == "scaling" else f", {fitted.verdict}"
+        fits = len(label) + len(verdict) <= LEGEND_WIDTH
+        label += verdict if fits else f",\n{fitted.verdict}"
     joined = law == "" or drawn_line(curve, statistic, law) is None
     return Line2D(
         [], [], color=look.color, linestyle=JOINED if joined else "-", marker=look.marker, markersize=4,

@@ -86,7 +86,8 @@ def _parts_of_violin() -> list[Artist]:
 def _name_scales(ax: Axes, places: Any, curve: Curve) -> None:
     """Ticks at the scales, tilted where names of models would touch."""
     names = point_labels(curve)
-    tilted = sum(map(len, names)) > MOST_CHARACTERS
+    longest = max(map(len, names)) * (len(names) + 0.5)  # of a name beside others as long
+    tilted = max(sum(map(len, names)), longest) > MOST_CHARACTERS
     ax.set_xticks(
         places, names, rotation=25 if tilted else 0, ha="right" if tilted else "center",
         rotation_mode="anchor",
