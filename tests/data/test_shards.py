@@ -174,6 +174,38 @@ def test_a_tar_damaged_at_a_header_in_the_middle_is_not_taken_as_a_shorter_one(t
         load_images(str(path))
 
 
+def test_a_tar_with_a_hole_in_it_and_joined_ones_are_not_taken_as_shorter_ones(tmp_path, photographs):
+    path = tmp_path / "a.tar"
+    write_tar(path, samples(photographs[:4]))
+    whole = path.read_bytes()
+    with tarfile.open(path) as tar:
+        hole = tar.getmembers()[4].offset
+    path.write_bytes(whole[:hole] + bytes(4096) + whole[hole + 4096 :])
+    with pytest.raises(BadInput, match="holds more behind its end, after 4 members"):
+        load_images(str(path))
+    path.write_bytes(whole + whole)
+    with pytest.raises(BadInput, match="several archives were joined"):
+        load_images(str(path))
+
+
+def test_a_numbered_shard_that_is_not_there_is_named_where_the_folder_is_read(folder, photographs):
+    write_parquet(folder, photographs)
+    path = next(folder.rglob("*train*.parquet"))
+    part = path.with_name("train-00000-of-00003.parquet")
+    path.rename(part)
+    with pytest.raises(BadInput, match=r"lacks 2 of the 3 shards .*first: .*train-00001-of-00003.parquet"):
+        load_images(str(folder))
+    assert len(load_images(str(part))) > 0
+
+
+def test_shards_themselves_are_not_listed_among_what_was_left_out(folder, photographs):
+    write_tars(folder, photographs)
+    (folder / "notes.md").write_text("words")
+    others = {skipped.id for skipped in load_images(str(folder)).skipped}
+    assert "*.md" in others
+    assert "*.tar" not in others
+
+
 def test_compressed_shards_are_refused_with_the_remedy(tmp_path, photographs):
     with tarfile.open(tmp_path / "a.tar", "w:gz"):
         pass

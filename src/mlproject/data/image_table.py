@@ -9,7 +9,8 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 from mlproject.data.encoded import Picture, make_image_set, read_rows
@@ -60,8 +61,6 @@ def load_table(table: Path, *, max_bad: int = 0, verify: Verify = "changed") -> 
             digest, reason = row.digest, row.reason
             picture = Picture(printable(path), class_name, held_out[split], at, 0, WHOLE, digest, reason)
             pictures.append(picture)
-    n_others = len(paths) - len(pictures)
-    notes = [Skipped(id="(other splits)", reason=f"{n_others} images, in no split")] if n_others else []
     return make_image_set(
         sorted(pictures, key=lambda picture: natural(picture.id)),
         where=table,
@@ -70,8 +69,15 @@ def load_table(table: Path, *, max_bad: int = 0, verify: Verify = "changed") -> 
         source="images listed in a table, licence not stated",
         content=read_bytes,
         max_bad=max_bad,
-        skipped=notes,
+        skipped=_not_read(splits, held_out),
     )
+
+
+def _not_read(splits: Sequence[SplitName | None], held_out: Container[SplitName | None]) -> list[Skipped]:
+    """A note for each split that is neither trained on nor held out."""
+    others = Counter(str(split) for split in splits if split not in held_out)
+    reason = "images, not read: another split is held out"
+    return [Skipped(id=f"(split {name})", reason=f"{n} {reason}") for name, n in sorted(others.items())]
 
 
 def _whole_file(path: str) -> Sequence[Row]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from mlproject.errors import BadInput
 NAMES = ("classes.txt", "classnames.txt", "class_names.txt")
 """Files beside tar shards with the names of classes 0, 1, …, one a line."""
 MOST_SHARDS = 100_000
+NUMBERED = re.compile(r"(?P<before>.*?)(?P<number>[0-9]+)-of-(?P<all>[0-9]+)(?P<after>\.[a-z]+)")
 GLOB = re.compile(r"[*?\[]").search
 NUMBER = re.compile(r"[0-9]+")
 
@@ -60,6 +61,8 @@ def load_shards(
     an image set is refused for.
     """
     shards, kind = _kind(where, listing)
+    if where.is_dir():
+        _require_all(where, shards)
     splits = {path: split_of_shard(path) for path in shards}
     place = listing.root if where.is_dir() else os.path.join(listing.root, where.name)
     stamps = {real: listing.stamps[real] for real in shards.values()}
@@ -85,9 +88,31 @@ def load_shards(
         source=f"{kind.what}, licence not stated{links and f'; {links}'}",
         content=kind.content,
         max_bad=max_bad,
-        skipped=[*_notes(splits, held_out, unlabelled), *left_out(listing)],
+        skipped=[*_notes(splits, held_out, unlabelled), *_others(listing, next(iter(shards)))],
         order=kind.names,
     )
+
+
+def _require_all(where: Path, shards: Iterable[str]) -> None:
+    """Raise BadInput where a shard of a numbered set, such as ``train-00001-of-00002``, is not there."""
+    there: dict[tuple[str, str, str], set[int]] = {}
+    for path in shards:
+        if match := NUMBERED.fullmatch(path):
+            there.setdefault((match["before"], match["all"], match["after"]), set()).add(int(match["number"]))
+    for (before, all_, after), numbers in there.items():
+        missing = sorted(set(range(int(all_))) - numbers) if int(all_) <= MOST_SHARDS else []
+        if missing and min(numbers) < int(all_):
+            first = f"{before}{str(missing[0]).zfill(len(all_))}-of-{all_}{after}"
+            raise BadInput(
+                f"{where} lacks {len(missing):,} of the {int(all_):,} shards that their names count (first: "
+                f"{first}); fetch them, or name those that are there by a pattern"
+            )
+
+
+def _others(listing: FolderListing, shard: str) -> list[Skipped]:
+    """What a folder holds beside its shards and the JSON files that describe them."""
+    read = {f"*{os.path.splitext(shard)[1].casefold()}", "*.json"}
+    return [entry for entry in left_out(listing) if entry.id not in read]
 
 
 def _unlabelled(

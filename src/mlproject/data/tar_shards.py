@@ -24,7 +24,7 @@ KEYS = ("label", "cls", "class", "class_id", "target", "label_name", "class_name
 """Keys of a JSON member that may hold the label."""
 LONGEST_LABEL = 1 << 20
 LONGEST_TEXT = 200
-BLOCK = 512
+BLOCK, PART = 512, 1 << 20
 COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 Place = tuple[int, int]
 
@@ -70,7 +70,17 @@ def _samples(path: str, file: BinaryIO) -> dict[str, dict[str, Place]]:
         raise BadInput(
             f"the shard {path} is truncated or damaged after {n_members:,} members; fetch or write it again"
         )
+    if _holds_more(file):
+        raise BadInput(
+            f"the shard {path} holds more behind its end, after {n_members:,} members: it is damaged, or "
+            "several archives were joined (unpack and write them again)"
+        )
     return samples
+
+
+def _holds_more(file: BinaryIO) -> bool:
+    """Whether anything but zeros follows, which fill a tar file up behind its end."""
+    return any(any(part) for part in iter(lambda: file.read(PART), b""))
 
 
 def _pictures(members: Mapping[str, Place]) -> list[str]:

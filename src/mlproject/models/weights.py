@@ -77,7 +77,7 @@ def fetch_weights(model: Model, spec: str = IMAGENET) -> Weights:
         weights = _published(model, spec, fetch=True)
         verified(model, weights)
         return weights
-    pinned = _pinned(model)
+    pinned = _pinned(model, spec)
     path = _cached(pinned)
     if path is not None:
         verify(path, pinned.sha256, _replacing(pinned))
@@ -153,7 +153,7 @@ def _auto(model: Model) -> Weights:
 
 
 def _imagenet(model: Model, spec: str, fetch: bool) -> Weights:
-    pinned = _pinned(model)
+    pinned = _pinned(model, spec)
     if spec not in (IMAGENET, pinned.set_name):
         raise WrongUse(f"the published weights of {model.name} are weights=imagenet, not {shown(spec)}")
     path = _cached(pinned)
@@ -224,13 +224,12 @@ def _digest(path: Path, *state: int) -> str:
     return sha256_file(path)
 
 
-def _pinned(model: Model) -> Pinned:
+def _pinned(model: Model, spec: str = IMAGENET) -> Pinned:
     if model.imagenet is None:
         published = "weights=pretrained, " if model.family == "timm" or model.checkpoint else ""
         sets = "another set of torchvision by its name, " if model.family == "torchvision" else ""
         raise BadInput(
-            f"{model.name} has no pinned IMAGENET1K_V1 weights; use {published}{sets}weights=/path or "
-            "weights=random"
+            f"{model.name} has no weights {shown(spec)}; use {published}{sets}weights=/path or weights=random"
         )
     return model.imagenet
 
