@@ -149,6 +149,17 @@ def test_damaged_weights_are_refused_before_they_are_read(cache, network):
         find_weights(model, "pretrained")
 
 
+@pytest.mark.parametrize("content", [b"<html>sign in</html>", None])
+def test_a_file_that_holds_no_weights_is_refused_when_the_cell_is_planned(cache, network, content):
+    place(cache, network, FIRST)
+    snapshot = cache / "models--timm--test_vit.r160_in1k" / "snapshots" / FIRST / "model.safetensors"
+    whole = snapshot.read_bytes()
+    snapshot.unlink()  # a cache that was made by hand holds files, not links to them
+    snapshot.write_bytes(content or whole[:-100])
+    with pytest.raises(BadInput, match=r"cannot be read as weights .*: fetch it again"):
+        find_weights(find_model(NAME, "pretrained"), "pretrained")
+
+
 def test_weights_of_another_network_are_refused_in_one_line(cache):
     place(cache, torch.nn.Linear(2, 2), FIRST)
     model = find_model(NAME, "pretrained")

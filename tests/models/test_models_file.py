@@ -138,6 +138,8 @@ def test_the_file_is_the_one_that_the_environment_names_else_that_of_the_folder(
         ({"std": "[0.0, 0.5, 0.5]"}, "std must be positive"),
         ({"interpolation": '"nearest"'}, "field interpolation: Input should be 'bilinear' or 'bicubic'"),
         ({"sise": "3"}, "unknown field 'sise'; did you mean size"),
+        ({"sise": "3", "size": None}, "unknown field 'sise'; did you mean size"),
+        ({"mean": "[123.7, 116.3, 103.5]"}, "field mean: Input should be less than or equal to 1, not 123.7"),
     ],
 )
 def test_a_faulty_entry_is_one_line_that_names_file_entry_and_field(write, changes, message):

@@ -47,7 +47,8 @@ def commit_of(path: Path) -> str:
 def require_whole(path: Path, digest: str) -> None:
     """Compare a file's SHA-256 with the name under which the cache keeps its content, where it is a digest.
 
-    Raises: DigestMismatch.
+    The header of a safetensors file is read too, so that a plan finds what is cut or no weights at all.
+    Raises: DigestMismatch, BadInput.
     """
     expected = path.resolve().name
     if DIGEST.fullmatch(expected) and digest != expected:
@@ -55,6 +56,14 @@ def require_whole(path: Path, digest: str) -> None:
             f"{path} has SHA-256 {digest[:16]}…, not {expected[:16]}…: delete it and {path.resolve()}, "
             "and fetch it again"
         )
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, framework="numpy"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise BadInput(f"{path} cannot be read as weights ({error}): fetch it again") from error
 
 
 def absent(hub: Hub, model: str, spec: str) -> BadInput:

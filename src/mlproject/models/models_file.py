@@ -39,7 +39,6 @@ VARIABLE = "MLPROJECT_MODELS"
 FILE = "models.toml"
 FAMILY = "models.toml"
 MOST_BYTES = 1 << 20
-Channels = tuple[float, float, float]
 
 
 def models_file() -> Path | None:
@@ -127,6 +126,9 @@ def _checked(path: Path, name: str, table: Any) -> dict[str, Any]:
     """The fields of an entry, each of its type. Raises: WrongUse for the first that is not."""
     from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+    # Of pixels from 0 to 1: with values of 0 to 255 every image would look alike.
+    Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
     class Entry(BaseModel):
         model_config = ConfigDict(extra="forbid")
 
@@ -134,8 +136,8 @@ def _checked(path: Path, name: str, table: Any) -> dict[str, Any]:
         checkpoint: str = ""
         size: Annotated[int, Field(ge=1, le=4096)]
         resize: Annotated[int, Field(ge=0, le=8192)] = 0
-        mean: Channels
-        std: Channels
+        mean: tuple[Share, Share, Share]
+        std: tuple[Share, Share, Share]
         interpolation: Interpolation
 
     where = f"{path}, entry {name!r}"
@@ -144,7 +146,8 @@ def _checked(path: Path, name: str, table: Any) -> dict[str, Any]:
     try:
         return Entry.model_validate(table).model_dump()
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
+        faults = error.errors(include_url=False)
+        fault = next((each for each in faults if each["type"] == "extra_forbidden"), faults[0])
         field = str(fault["loc"][0])
     if fault["type"] == "extra_forbidden":
         raise WrongUse(f"{where}: {unknown('field', field, Entry.model_fields)}")
