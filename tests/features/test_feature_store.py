@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import RANDOM, Loud, Pictures, tiny_model
+from tiny import RANDOM, Loud, Pictures, build_tiny, tiny_model
 
 from mlproject.errors import BadInput, MLProjectError, WrongUse
 from mlproject.features import FeatureStore, eager_engine, engines, extraction, extraction_cost, forget
@@ -115,6 +115,18 @@ def test_onnx_gives_the_features_of_plain_eager(store):
     assert onnx.provenance["engine"] == "onnx"
     assert "from eager" in onnx.provenance["engine_note"]
     assert store.n_checks == 2
+
+
+def test_a_backbone_that_draws_random_numbers_is_refused(store):
+    class Noisy(torch.nn.Module):
+        def forward(self, features):
+            return features + torch.randn_like(features)
+
+    def build():
+        return build_tiny().append(Noisy())
+
+    with pytest.raises(BadInput, match="other features for the same images at every pass"):
+        ask(store, range(20), engine="onnx", model=tiny_model(build=build))
 
 
 def test_an_engine_that_disagrees_is_left_aloud_and_for_good(store, monkeypatch, caplog):

@@ -35,7 +35,7 @@ from mlproject.device import (
     move,
     send,
 )
-from mlproject.errors import MLProjectError
+from mlproject.errors import BadInput, MLProjectError
 from mlproject.features.extraction import Extraction, Finish
 from mlproject.features.pixels import N_TIMED
 from mlproject.features.prepared import Pixels
@@ -83,7 +83,8 @@ def network_inputs(preprocess: Preprocess, pixels: Pixels, device: Device) -> Te
 def onnx_engine(backbone: nn.Module, first: Floats) -> Engine:
     """onnxruntime's CPU engine, checked on the first images, [n, 3, S, S].
 
-    Raises: Disagreement when the network cannot be exported or its features differ from eager's.
+    Raises: Disagreement when the network cannot be exported or its features differ from eager's, BadInput
+    for a network that is random.
     """
     import onnxruntime
 
@@ -102,7 +103,13 @@ def onnx_engine(backbone: nn.Module, first: Floats) -> Engine:
         raise Disagreement(f"it cannot run this network ({reason[:200]})") from error
     with inference("cpu", "fp32"):
         expected = backbone(torch.from_numpy(first)).numpy()
-    distance = relative_distance(features, expected)
+        distance = relative_distance(features, expected)
+        again = expected if distance <= TOLERANCE else backbone(torch.from_numpy(first)).numpy()
+    if relative_distance(again, expected) > abs(TOLERANCE):
+        raise BadInput(
+            "the backbone gives other features for the same images at every pass: its forward draws random "
+            "numbers also in eval mode, so that no feature can be stored; make it deterministic"
+        )
     if not distance <= TOLERANCE:
         raise Disagreement(f"features are {distance:.1e} from eager torch's (at most {TOLERANCE:g})")
     version = onnxruntime.__version__
