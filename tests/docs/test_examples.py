@@ -14,6 +14,7 @@ import pytest
 import typer.main
 from huggingface_hub import constants
 from PIL import Image
+from safetensors.numpy import save_file
 
 from mlproject import cli
 from mlproject.models import MODELS
@@ -74,7 +75,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (checkpoints / "resnet50-11ad3fa6.pth").touch()
     folder = tmp_path / "hub" / "models--timm--vit_small_patch14_dinov2.lvd142m"
     (folder / "snapshots" / "c0ffee").mkdir(parents=True)
-    (folder / "snapshots" / "c0ffee" / "model.safetensors").touch()
+    save_file({"none": np.zeros(1)}, folder / "snapshots" / "c0ffee" / "model.safetensors")
     (folder / "refs").mkdir()
     (folder / "refs" / "main").write_text("c0ffee", "utf-8")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
