@@ -68,9 +68,9 @@ def paired_exponents(
         if len(by_size) < LEAST_SCALES:
             continue
         sizes = sorted(by_size)
-        means, draws = _curves([by_size[size] for size in sizes], n_draws=n_draws, seed=seed)
-        of_seeds = [[_seed_means(by_size[size])[i] for size in sizes] for i in (0, 1)]
-        dof = [seed_dof(of_seeds[i], draws[i]) for i in (0, 1)]
+        of_seeds, draws = _curves([by_size[size] for size in sizes], n_draws=n_draws, seed=seed)
+        means = [[float(of_size[i].mean()) for of_size in of_seeds] for i in (0, 1)]
+        dof = [seed_dof([of_size[i] for of_size in of_seeds], draws[i]) for i in (0, 1)]
         laws = [
             assess(sizes, means[i], draws=draws[i], noise_dof=dof[i], laws=("power",)).law("power")
             for i in (0, 1)
@@ -89,16 +89,8 @@ def paired_exponents(
     return exponents
 
 
-def _seed_means(pairs: Pairs) -> Floats:
-    """Mean losses [2, seeds] of both."""
-    losses = values_of(pairs)
-    assert losses is not None
-    means: Floats = np.nanmean(losses, axis=2)
-    return means
-
-
-def _curves(scales: Sequence[Pairs], *, n_draws: int, seed: int) -> tuple[Floats, Floats]:
-    """Mean losses [2, scales] of both, and replicates [2, draws, scales], drawn alike for both."""
+def _curves(scales: Sequence[Pairs], *, n_draws: int, seed: int) -> tuple[list[Floats], Floats]:
+    """Mean losses [2, seeds] of both by scale, and replicates [2, draws, scales], drawn alike for both."""
     ids = sorted({image for pairs in scales for image in shared_images(pairs)})
     place = {image: i for i, image in enumerate(ids)}
     rng = np.random.default_rng([seed, 4])
@@ -112,5 +104,5 @@ def _curves(scales: Sequence[Pairs], *, n_draws: int, seed: int) -> tuple[Floats
         sums = np.einsum("bi,ksi->kbs", chosen, np.where(known, losses, 0.0), optimize=True)
         totals = np.einsum("bi,ksi->kbs", chosen, known, optimize=True)
         draws.append((sums / totals * seed_weights(len(pairs), n_draws, rng)).sum(axis=2))
-        means.append(np.nanmean(losses, axis=2).mean(axis=1))
-    return np.array(means).T, np.stack(draws, axis=2)
+        means.append(np.nanmean(losses, axis=2))
+    return means, np.stack(draws, axis=2)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,19 +34,24 @@ def write_study_report(store: Store, out: Path, *, runs: NamedRuns) -> WrittenRe
         raise BadInput(
             next(iter(store.unreadable.values()), "nothing to report: none of these cells is finished")
         )
-    try:
+    with _writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WrongUse(f"cannot write {out}: {error.strerror or error}") from error
     study = analyse(observations, mix_weights=runs.mix_weights)
-    try:
+    with _writing(out):
         write_report(study, out, surroundings(store))
         write_paper(study, out / "paper", command=_command(store, runs))
-    except OSError as error:
-        raise WrongUse(f"cannot write {out}: {error.strerror or error}") from error
     return WrittenReport(
         page=out / "report.html", n_runs=len(study.runs), left_out=tuple(store.unreadable.values())
     )
+
+
+@contextlib.contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Name the folder where it cannot be written. Raises: WrongUse."""
+    try:
+        yield
+    except OSError as error:
+        raise WrongUse(f"cannot write {out}: {error.strerror or error}") from error
 
 
 def _command(store: Store, runs: NamedRuns) -> str:
