@@ -4,7 +4,8 @@ import shutil
 import numpy as np
 import pytest
 
-from mlproject.data import load_images
+from mlproject.data import label_map_names, load_images
+from mlproject.data.layout import plain
 from mlproject.errors import BadInput, DigestMismatch, WrongUse
 
 from .pictures import encoded, fill, picture
@@ -478,3 +479,10 @@ def test_what_is_no_folder_is_refused_in_one_line(tmp_path, monkeypatch, spec):
 def test_an_unknown_name_is_refused_with_near_names():
     with pytest.raises(WrongUse, match=r"unknown data set or folder 'embeded'; did you mean embedded\?"):
         load_images("embeded")
+
+
+def test_names_of_classes_are_looked_at_once_and_not_once_for_every_pair(tmp_path, monkeypatch):
+    looked_at = []
+    monkeypatch.setattr(label_map_names, "plain", lambda name: looked_at.append(name) or plain(name))
+    label_map_names.require_no_label_maps(tmp_path, [f"n{i:08d}/{i}.JPEG" for i in range(1000)])
+    assert len(looked_at) < 10_000  # 1,000 classes are 999,000 pairs

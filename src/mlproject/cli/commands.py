@@ -22,11 +22,12 @@ app.add_typer(cache_app, name="cache")
 
 @cache_app.command("ls")
 def cache_ls(debug: Debug = False) -> None:
-    """List the feature tables: model, scale, images, size."""
+    """List the feature tables (model, scale, size), and the size of the manifests of data sets."""
     from mlproject.cli.listing import print_cache
+    from mlproject.data import list_manifests
     from mlproject.features import list_tables
 
-    print_cache(list_tables())
+    print_cache(list_tables(), [path.stat().st_size for path in list_manifests()])
 
 
 @cache_app.command("prune")
@@ -34,12 +35,13 @@ def cache_prune(
     model: Annotated[str, typer.Option(help="Only tables of this model (default: all).")] = "",
     debug: Debug = False,
 ) -> None:
-    """Delete feature tables, which are computed again when needed, and trainings untouched for a week.
+    """Delete feature tables and manifests, made again when needed, and trainings untouched for a week.
 
-    With `--model` only tables are deleted.
+    A manifest saves reading all files of a data set. With `--model` only tables are deleted.
     """
     from mlproject.cli.console import out
     from mlproject.cli.listing import MIB
+    from mlproject.data import list_manifests
     from mlproject.features import ABANDONED_DAYS, prune, prune_unfinished
 
     deleted = prune(model=model or None)
@@ -48,6 +50,11 @@ def cache_prune(
         n_deleted, n_bytes = prune_unfinished()
         text = f"{n_deleted} unfinished trainings untouched for {ABANDONED_DAYS:g} days deleted"
         out.print(f"{text}, {n_bytes / MIB:.1f} MiB freed")
+        manifests = list_manifests()
+        n_bytes = sum(path.stat().st_size for path in manifests)
+        for path in manifests:
+            path.unlink(missing_ok=True)
+        out.print(f"{len(manifests)} manifests deleted, {n_bytes / MIB:.1f} MiB freed")
 
 
 def _dashes(word: str) -> str:
@@ -196,6 +203,9 @@ def regions(
     download: Annotated[
         str, typer.Option(help="true: fetch a published data set that is missing.")
     ] = "false",
+    verify: Annotated[
+        str, typer.Option(help="changed: read files that changed; full: all files.")
+    ] = "changed",
     experiment: Experiment = "",
     debug: Debug = False,
 ) -> None:
@@ -207,7 +217,7 @@ def regions(
     if checkpoint and method == "blobs":
         raise WrongUse("checkpoint is for method=sam or sam-auto; method=blobs needs none")
     settings = find_settings(method, limits=limits, checkpoint=checkpoint, paths=paths, refine=refine)
-    raise typer.Exit(find_regions(data, max_bad, settings, experiment, download))
+    raise typer.Exit(find_regions(data, max_bad, settings, experiment, download, verify))
 
 
 @app.command("plan-next", context_settings=ANY_KNOB)

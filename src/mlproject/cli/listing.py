@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mlproject.analysis import Aim
     from mlproject.cell import Cell
-    from mlproject.features import ExtractionCost, TableInfo
+    from mlproject.features import TableInfo
     from mlproject.plans import Plan
     from mlproject.runs import Choice
     from mlproject.tracking import Store
@@ -72,13 +72,15 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
     out.print(f"{len(rows)} cells{hint}")
 
 
-def print_cache(tables: Iterable[TableInfo]) -> None:
-    """One line for each feature table."""
+def print_cache(tables: Iterable[TableInfo], manifests: Sequence[int]) -> None:
+    """One line for each feature table, and one for the manifests of data sets, whose bytes are given."""
     table = Table("table", "model", "weights", "scale", "engine", "precision", "MiB", box=None)
     for row in tables:
         words = (row.name, row.model, row.weights, f"{row.image_scale:g}", row.engine, row.precision)
         table.add_row(*map(printable, words), f"{row.n_bytes / MIB:.1f}")
     out.print(table)
+    if manifests:
+        out.print(f"manifests of {len(manifests)} data sets: {sum(manifests) / MIB:.1f} MiB")
 
 
 def print_one(store: Store, name: str, experiment: str) -> None:
@@ -193,23 +195,25 @@ def print_plan(plan: Plan, experiment: str) -> None:
 def print_cost(cells: Sequence[Cell], plan: Plan) -> None:
     """What the features of these cells cost: forwards, disk, and time as far as it was measured here."""
     from mlproject.recipes import FROZEN, needed_features
+    from mlproject.training import training_seconds
 
     costs = [(features.backbone.model, features.cost) for features in needed_features(cells, plan.images_of)]
     costs = [(model, cost) for model, cost in costs if cost.n_forwards]
     if costs:
         n_forwards = sum(cost.n_forwards for _, cost in costs)
+        seconds = [(model, cost.seconds) for model, cost in costs]
         n_mib = sum(cost.n_bytes for _, cost in costs) / MIB
         out.print(
-            f"features: {n_forwards:,} forwards, {n_mib:.1f} MiB of disk, {_time_of(costs)}", soft_wrap=True
+            f"features: {n_forwards:,} forwards, {n_mib:.1f} MiB of disk, {_time_of(seconds)}", soft_wrap=True
         )
-    if n_whole := sum(cell.recipe not in FROZEN for cell in cells):
-        out.print(f"training of whole networks: {n_whole} cells, time not measured", soft_wrap=True)
+    if whole := [(cell.model, training_seconds(cell)) for cell in cells if cell.recipe not in FROZEN]:
+        out.print(f"training of whole networks: {len(whole)} cells, {_time_of(whole)}", soft_wrap=True)
 
 
-def _time_of(costs: Sequence[tuple[str, ExtractionCost]]) -> str:
-    unknown = dict.fromkeys(model for model, cost in costs if cost.seconds is None)
+def _time_of(seconds: Sequence[tuple[str, float | None]]) -> str:
+    unknown = dict.fromkeys(model for model, each in seconds if each is None)
     left_out = f"{', '.join(unknown)}: not measured yet" if unknown else ""
-    known = [cost.seconds for _, cost in costs if cost.seconds is not None]
+    known = [each for _, each in seconds if each is not None]
     measured = f"{duration(sum(known))} at the speed measured here" if known else ""
     return "; ".join(filter(None, [measured, left_out]))
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from mlproject.cli import console, listing, progress
-from mlproject.errors import MLProjectError, WrongUse
+from mlproject.errors import MLProjectError, WrongUse, unknown
 from mlproject.files import write_atomic
 
 if TYPE_CHECKING:
@@ -111,15 +111,21 @@ def _was_done(plan: Plan, experiment: str) -> bool:
     return True
 
 
-def find_regions(data: str, max_bad: int, settings: RegionSettings, experiment: str, download: str) -> int:
+def find_regions(
+    data: str, max_bad: int, settings: RegionSettings, experiment: str, download: str, verify: str
+) -> int:
     """Find the regions of a data set as a tracked run; the exit status."""
-    from mlproject.data import load_images
+    from mlproject.data import Verify, load_images
     from mlproject.runs import mask_images
     from mlproject.tracking import open_store
 
     if download not in ("true", "false"):
         raise WrongUse(f"download must be true or false, not {download!r}")
-    images = load_images(data, max_bad=max_bad, download=download == "true")
+    if verify not in get_args(Verify):
+        raise unknown("verify", verify, get_args(Verify))
+    images = load_images(
+        data, max_bad=max_bad, download=download == "true", verify="full" if verify == "full" else "changed"
+    )
     console.warn_of_skipped([images])
     with progress.watching(0) as watcher:
         region_run = mask_images(images, settings, open_store(experiment), report=watcher)

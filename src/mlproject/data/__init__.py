@@ -22,7 +22,7 @@ from mlproject.data.image_set import (
 from mlproject.data.image_table import is_image_table, load_table
 from mlproject.data.label_map_names import find_label_map_folders
 from mlproject.data.label_maps import Ignore, load_label_maps
-from mlproject.data.manifest import Verify
+from mlproject.data.manifest import Verify, list_manifests
 from mlproject.data.published import load_published, load_published_maps
 from mlproject.data.published_files import OWN_FILES
 from mlproject.data.shards import is_file, is_pattern, list_shards, load_shards
@@ -40,6 +40,7 @@ __all__ = [
     "Verify",
     "digest_of_pixels",
     "full_name",
+    "list_manifests",
     "load_images",
     "split_indices",
 ]

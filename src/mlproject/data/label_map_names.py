@@ -11,7 +11,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from itertools import permutations
+from functools import cache
 from pathlib import Path
 
 from mlproject.data.image_set import Skipped
@@ -108,10 +108,7 @@ def require_no_label_maps(folder: Path, files: Iterable[str]) -> None:
 
 def _require_no_pair(parent: Path, children: Mapping[str, set[str]]) -> None:
     """Refuse folders beside each other of which one holds the label maps of the other."""
-    pair = find_label_maps(children)
-    if pair is None:
-        likely = (names for names in permutations(children, 2) if _is_pair(*names, children))
-        pair = next(likely, None)
+    pair = find_label_maps(children) or next(_likely_pairs(children), None)
     if pair:
         first, second = (f"{name}/" for name in pair)
         raise BadInput(
@@ -120,22 +117,38 @@ def _require_no_pair(parent: Path, children: Mapping[str, set[str]]) -> None:
         )
 
 
-def _is_pair(pictures: str, maps: str, stems: Mapping[str, set[str]]) -> bool:
-    """Whether two names are alike but for a word for label maps, and so are half of the files below them."""
-    if not plain(pictures) or _without(pictures, IN_NAMES) != plain(pictures):
-        return False
-    rest = _without(maps, (*IN_NAMES, *IN_PICTURES))
-    if _without(maps, IN_NAMES) == plain(maps) or rest != _without(pictures, IN_PICTURES):
-        return False
-    pictured = {class_key(stem) for stem in stems[pictures]}
-    alike = sum(bool({class_key(stem), *_bases(stem)} & pictured) for stem in stems[maps])
-    return 2 * alike >= len(stems[maps])
+def _likely_pairs(stems: Mapping[str, set[str]]) -> Iterator[tuple[str, str]]:
+    """Two names that are alike but for a word for label maps, where half of the files below them are, too.
+
+    ``stems`` are those of the files below each name: thousands of classes have millions of pairs.
+    """
+    letters = {name: (plain(name), _without(name, IN_NAMES)) for name in stems}
+    maps: dict[str, list[str]] = defaultdict(list)
+    for name, (every, rest) in letters.items():
+        if rest != every:
+            maps[_without(name, (*IN_NAMES, *IN_PICTURES))].append(name)
+    for name, (every, rest) in letters.items() if maps else ():
+        if every and rest == every:
+            likely = maps.get(_without(name, IN_PICTURES), ())
+            yield from ((name, other) for other in likely if _share_half(stems[name], stems[other]))
 
 
-def _without(name: str, words: Iterable[str]) -> str:
+def _share_half(pictures: set[str], maps: set[str]) -> bool:
+    """Whether half of the label maps have a picture."""
+    pictured = {class_key(stem) for stem in pictures}
+    alike = sum(bool({class_key(stem), *_bases(stem)} & pictured) for stem in maps)
+    return 2 * alike >= len(maps)
+
+
+def _without(name: str, words: tuple[str, ...]) -> str:
     """The letters of a name without the words at its ends."""
+    return _at_ends(words).sub("", plain(name))
+
+
+@cache
+def _at_ends(words: tuple[str, ...]) -> re.Pattern[str]:
     choice = "|".join(sorted(words, key=len, reverse=True))
-    return re.sub(f"^(?:{choice})+|(?:{choice})+$", "", plain(name))
+    return re.compile(f"^(?:{choice})+|(?:{choice})+$")
 
 
 def _require_no_mask_files(parent: Path, stems: set[str]) -> None:

@@ -75,6 +75,11 @@ def manifest_path(place: str) -> Path:
     return cache_folder() / f"manifest-{hashlib.sha256(os.fsencode(place)).hexdigest()[:24]}.arrow"
 
 
+def list_manifests() -> list[Path]:
+    """The manifests in the cache folder."""
+    return sorted(cache_folder().glob("manifest-*.arrow"))
+
+
 def read_manifest(place: str) -> Known:
     """What is known of the files of a data set; nothing where there is no manifest, or a damaged one."""
     path = manifest_path(place)

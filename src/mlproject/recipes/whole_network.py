@@ -28,6 +28,7 @@ from mlproject.training import (
     Trained,
     Values,
     evaluate,
+    keep_speed,
     train,
 )
 
@@ -113,6 +114,8 @@ def train_and_evaluate(
             checkpoint=folder / CHECKPOINT if folder else None,
             identity=cell.key,
         )
+    if trained.seconds:
+        keep_speed(cell, trained.n_seen / trained.seconds)
     final, best = (
         _evaluate_all(net, weights, examples.values(), task, settings, device)
         for weights in (trained.final, trained.best)

@@ -25,6 +25,7 @@ from mlproject.training.settings import (
     Steps,
     WeightDecay,
 )
+from mlproject.training.speed import keep_speed, training_seconds
 
 if TYPE_CHECKING:
     from mlproject.training.heads.batched_heads import BatchedHeads
@@ -114,6 +115,7 @@ __all__ = [
     "generator",
     "hinged",
     "initial_head",
+    "keep_speed",
     "loss_and_gradient",
     "losses_by_kind",
     "n_blocks",
@@ -125,6 +127,7 @@ __all__ = [
     "supcon",
     "train",
     "train_head",
+    "training_seconds",
 ]
 
 
