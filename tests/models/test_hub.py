@@ -171,6 +171,8 @@ def test_weights_of_another_network_are_refused_in_one_line(cache):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
+        ("timm:", "model=timm: names no model of timm, for example timm:vit"),
+        ("test_vit", "unknown model 'test_vit'; timm has it: model=timm:test_vit"),
         ("timm:test_vitt", "unknown timm model 'test_vitt'; did you mean test_vit"),
         ("timm:vit_small_patch14_dinov2.lvd142", "unknown tag of .* 'lvd142'; did you mean lvd142m"),
         ("timm:vit_small_patch14_dinov2.", "unknown tag of .* ''; known: lvd142m"),

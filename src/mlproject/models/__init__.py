@@ -139,6 +139,8 @@ def find_model(name: str, weights: str = "") -> Model:
         return libraries.torchvision_model(name, other_set or TORCHVISION_SET)
     if model is not None:
         raise WrongUse(f"{name} is no model of torchvision, so it has no weights {shown(weights)}")
+    if timm_models.has(name):
+        raise WrongUse(f"unknown model {shown(name)}; timm has it: model={timm_models.PREFIX}{name}")
     raise unknown("model", name, {*MODELS, *known, *models_file.names()})
 
 

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlproject.errors import BadInput, unknown
+from mlproject.errors import BadInput, WrongUse, unknown
 from mlproject.models.libraries import triple
 from mlproject.models.model import PREPROCESS_VERSION, Hub, Model, Preprocess
 
@@ -73,6 +73,14 @@ def description_digest(preprocess: Preprocess, **more: str) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def has(name: str) -> bool:
+    """Whether timm knows an architecture of this name, with or without a tag."""
+    try:
+        return bool(_timm(name).is_model(name.partition(".")[0]))
+    except BadInput:
+        return False
+
+
 def _timm(name: str) -> Any:
     try:
         import timm
@@ -85,6 +93,8 @@ def _timm(name: str) -> Any:
 def _config(timm: Any, bare: str) -> Any:
     """What timm knows of a tag, None where an architecture has none. Raises: WrongUse for unknown names."""
     architecture, _, tag = bare.partition(".")
+    if not bare:
+        raise WrongUse(f"model={PREFIX} names no model of timm, for example {PREFIX}vit_small_patch14_dinov2")
     if not timm.is_model(architecture):
         raise unknown("timm model", bare, timm.list_models())
     try:
