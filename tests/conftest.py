@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sqlite3
 import uuid
@@ -12,6 +13,8 @@ from pathlib import Path
 os.environ.pop("COLUMNS", None)  # set in workers of parallel tests; consoles read it when they are imported
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy and torch: workers share the cores
+
+gc.set_threshold(100_000, 50, 50)  # as the command line does: what is imported stays
 
 from tests.annotations import check_annotations
 
@@ -28,6 +31,12 @@ from mlproject.tracking import Store, open_store
 
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")  # how long an example takes says how busy the machine is, nothing of the code
+
+
+def pytest_collection_finish() -> None:
+    """What was imported until now is looked through by no collection of garbage: a million objects."""
+    gc.collect()
+    gc.freeze()
 
 
 NewStore = Callable[[Path], str]
@@ -83,6 +92,25 @@ def _workplace(tmp_path_factory: pytest.TempPathFactory, new_store: NewStore) ->
 def store() -> Store:
     """An empty experiment."""
     return open_store(f"test-{uuid.uuid4().hex[:8]}")
+
+
+@pytest.fixture(scope="session")
+def dots() -> dict[str, bytes]:
+    """A picture of a dot in each format."""
+    from matplotlib.figure import Figure
+
+    from mlproject.report.figures import encode
+
+    return {kind: encode(Figure(figsize=(0.1, 0.1)), kind) for kind in ("png", "pdf")}
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch, dots: dict[str, bytes]) -> None:
+    """Figures are written as dots, where a test is of what lies around them."""
+    from matplotlib.figure import Figure
+
+    monkeypatch.setattr("mlproject.report.figures._encoded", lambda figure, kind, about: dots[kind])
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path: path.write_bytes(dots["png"]))
 
 
 @pytest.fixture

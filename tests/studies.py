@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache, partial
 
 import numpy as np
+import pytest
 
+from mlproject.analysis import Study, analyse
+from mlproject.analysis.curves import REPORTED
 from mlproject.analysis.points import Replicates, replicates
 from mlproject.analysis.runs import ImagePool, image_pools, read_runs
 from mlproject.cell import Cell
 from mlproject.losses import Observation, PerImageLosses
 from mlproject.models import find_model
+from mlproject.scaling import assess
 
 
 def drawn_pools(
@@ -20,6 +25,20 @@ def drawn_pools(
     """Pools and their replicates as ``analyse`` makes them, for tests of one kind of result alone."""
     for pool in image_pools(read_runs(observations)[0]):
         yield pool, replicates(pool, n_draws=n_draws, seed=seed)
+
+
+def without_laws(observations: Iterable[Observation], *, n_draws: int) -> Study:
+    """A study whose curves have no laws, which take most of an analysis; its grids have theirs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mlproject.analysis.curves._assess", lambda curve: {})
+        return analyse(observations, n_draws=n_draws)
+
+
+def with_two_laws(observations: Iterable[Observation], *, n_draws: int) -> Study:
+    """A study whose curves have the two laws that reports give for every curve, and none of the others."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mlproject.analysis.curves.assess", partial(assess, laws=REPORTED))
+        return analyse(observations, n_draws=n_draws)
 
 
 PARAMS = {"lite0": 3.37e6, "lite1": 4.14e6, "lite2": 4.81e6, "resnet18": 11.2e6}
@@ -101,6 +120,12 @@ def default_study(n=200, sizes=(100, 200, 400, 700, 1200, 2000), seeds=3):
             for model, (floor, k) in floors.items():
                 yield planted(cell(model, size, seed), n=n, floor=floor, k=k)
             yield planted(cell("resnet18", size, seed, weights="random"), n=n, floor=0.52, k=9.0, alpha=0.44)
+
+
+@cache
+def usual_study() -> Study:
+    """The study of these runs, analysed once for all tests of this process that read it."""
+    return analyse(default_study(n=100), n_draws=200)
 
 
 def made_up(this, n=40):

@@ -2,9 +2,6 @@
 
 import contextlib
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +10,8 @@ from torch import nn
 from mlproject import device
 from mlproject.device import move
 from mlproject.errors import WrongUse
+from mlproject.models import find_model
+from tests import processes
 
 
 def test_a_machine_without_a_gpu_file_uses_its_cpu(monkeypatch, tmp_path):
@@ -53,16 +52,15 @@ def test_a_wide_network_keeps_the_layout_that_convolutions_run_fastest_in() -> N
     assert net[0].weight.is_contiguous(memory_format=torch.channels_last)
 
 
+def pass_backward_many_times() -> None:
+    net = move(find_model("resblock_w4_d1").build(), "cpu")
+    for _ in range(20):
+        x = torch.randn(64, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+        net(x).square().mean().backward()
+
+
 def test_a_network_narrower_than_eight_channels_survives_many_backward_passes() -> None:
-    code = (
-        "import torch; from mlproject.device import move; from mlproject.models import find_model\n"
-        "net = move(find_model('resblock_w4_d1').build(), 'cpu')\n"
-        "for _ in range(20):\n"
-        "    x = torch.randn(64, 3, 32, 32).contiguous(memory_format=torch.channels_last)\n"
-        "    net(x).square().mean().backward()"
-    )
-    source = Path(__file__).parents[1] / "src"
-    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": str(source)})
+    assert processes.ended(processes.started(pass_backward_many_times)) == 0
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "many", "²"])

@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mlproject.analysis import analyse
 from mlproject.analysis.ablations import ONE_SEED, TWO_SEEDS
 from mlproject.cell import Cell
 from mlproject.losses import Observation, PerImageLosses
+from tests.studies import with_two_laws, without_laws
 
 KNOBS = {"lr": 1e-3, "dropout": 0.2, "augmentation": "none", "contrast": "none"}
 N = 150
@@ -66,8 +66,8 @@ def observations(seeds=5):
             yield observe(cell(seed=seed, **knobs), gain=gain)
 
 
-def ablation(found, **changes):
-    return analyse(found, n_draws=400, **changes).ablation
+def ablation(found, analysed=without_laws):
+    return analysed(found, n_draws=400).ablation
 
 
 def test_arms_are_found_with_their_baseline_and_other_models_that_share_its_knobs():
@@ -202,7 +202,7 @@ def test_a_planted_interaction_with_the_size_comes_out(change, verdict):
 
 
 def test_exponents_of_an_arm_stand_beside_those_of_its_baseline():
-    found = ablation(by_size(0.0))
+    found = ablation(by_size(0.0), with_two_laws)
     assert {one.law for one in found.exponents} == {"power", "power_floor"}
     for one in found.exponents:
         assert one.arm == "augmentation=flips"

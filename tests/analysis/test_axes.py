@@ -2,13 +2,14 @@
 
 import dataclasses
 import math
+from functools import cache
 
 import numpy as np
 import pytest
 
-from mlproject.analysis import AXES, GRID_AXES, analyse
+from mlproject.analysis import AXES, GRID_AXES
 from mlproject.report import study_document
-from tests.studies import cell, observe
+from tests.studies import cell, observe, with_two_laws
 
 SCALES, SEEDS = (100, 200, 400), (0, 1)
 
@@ -71,10 +72,11 @@ def at(axis, scale, seed, **fields):
     return observe(this, losses, params=params, flops=1e5 * this.dataset_size**1.5)
 
 
+@cache
 def curve_along(key):
     axis = AXES[key]
     runs = [at(axis, scale, seed) for scale in SCALES for seed in SEEDS]
-    study = analyse(runs, n_draws=20)
+    study = with_two_laws(runs, n_draws=20)
     (curve,) = study.along(key)
     return study, curve
 
@@ -103,7 +105,7 @@ def test_no_run_is_lost_where_the_compute_of_seeds_differs():
         for seed in SEEDS:
             flops = 1e8 * size**1.3 * (1 + 0.01 * seed)
             runs.append(observe(cell(size=size, seed=seed), [1.0, 2.0 + 10 / size], flops=flops))
-    study = analyse(runs, n_draws=20)
+    study = with_two_laws(runs, n_draws=20)
     (curve,) = study.along("flops")
     assert sorted(run_id for point in curve.points for run_id in point.run_ids) == sorted(study.run_ids)
     assert all(figure.draw() for figure in study_document(study).figures)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mlproject.analysis import Study, analyse
-from tests.studies import cell, planted
+from mlproject.analysis import Study
+from tests.studies import cell, planted, with_two_laws
 
 SIZES = (100, 200, 400, 700, 1200, 2000)
 OF = {"full": "", "blobs": "digest", "background": "digest"}
@@ -16,7 +16,7 @@ def study(alphas: dict[str, float], **fields) -> Study:
         for size in SIZES
         for seed in range(3)
     )
-    return analyse([planted(one, alpha=alpha, floor=0.0) for one, alpha in cells], n_draws=300)
+    return with_two_laws([planted(one, alpha=alpha, floor=0.0) for one, alpha in cells], n_draws=300)
 
 
 @pytest.fixture(scope="module")
@@ -52,4 +52,4 @@ def test_other_data_or_knobs_are_never_contrasted() -> None:
     assert one.region_contrasts == ()
     cells = [cell(size=s, seed=0, knobs={"target": "labels", "lr": lr}, region=r, region_digest=OF[r])
              for lr, r in ((1e-3, "full"), (1e-2, "blobs")) for s in SIZES]  # fmt: skip
-    assert analyse([planted(c) for c in cells], n_draws=100).region_contrasts == ()
+    assert with_two_laws([planted(c) for c in cells], n_draws=100).region_contrasts == ()

@@ -15,14 +15,14 @@ from mlproject.analysis import AXES, STATISTICS, Columns, analyse, assess_csv, c
 from mlproject.analysis.curves import make_curves
 from mlproject.analysis.points import influence, noise_dof
 from mlproject.scaling import assess, fit, unshared_noise
-from tests.studies import cell, default_study, drawn_pools, observe, planted
+from tests.studies import cell, drawn_pools, observe, planted, usual_study
 
 SIZES = (100, 200, 400, 700, 1200, 2000)
 
 
 @pytest.fixture(scope="module")
 def study():
-    return analyse(default_study(), n_draws=300)
+    return usual_study()
 
 
 def curve_of(study, axis, series):
@@ -127,7 +127,7 @@ def test_correlations_equal_scipy_on_losses_averaged_over_seeds(study):
     assert math.isclose(pair.pearson, stats.pearsonr(a, b).statistic, rel_tol=1e-9)
     assert math.isclose(pair.spearman, stats.spearmanr(a, b).statistic, rel_tol=1e-9)
     assert len(curve.correlations) == 15
-    assert pair.n_images == 200
+    assert pair.n_images == 100
 
 
 def test_correlations_use_the_images_that_both_sizes_evaluated():
@@ -200,10 +200,12 @@ def test_noise_that_all_scales_share_is_no_noise_of_a_scale():
     assert unshared_noise(np.zeros(5), np.zeros((10, 5))) is None
 
 
-def assessed_through_csv(study, folder):
-    """The assessments of a study's exported points, by curve, axis and statistic."""
+def assessed_through_csv(study, curves, folder, statistics=STATISTICS):
+    """The assessments of a study's exported points of these curves, by curve, axis and statistic."""
     path = folder / "points.csv"
-    rows = study.points()
+    named = [(curve.label, curve.axis.name) for curve in curves]
+    rows = [row for row in study.points() if (row["group"], row["axis"]) in named]
+    rows = [row for row in rows if row["statistic"] in statistics]
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
@@ -212,7 +214,7 @@ def assessed_through_csv(study, folder):
     return {group.group.key: group.assessment for group in assess_csv(path, columns).groups}
 
 
-def test_points_exported_as_csv_give_the_answer_of_the_study(tmp_path):
+def test_points_exported_as_csv_give_the_answer_of_the_study(study, tmp_path):
     """Laws, values and verdicts are equal: both paths call ``assess`` on the same x, loss and sd.
 
     What may differ is what follows from noise that scales share, which a file cannot state. The study also
@@ -220,12 +222,11 @@ def test_points_exported_as_csv_give_the_answer_of_the_study(tmp_path):
     replicates and not from profile likelihood, and weights allow for the shared noise (by a few hundredths).
     A verdict could differ only where such an interval ends close to a threshold.
     """
-    models = ("lite0", "resnet18")
-    runs = [run for run in default_study(sizes=SIZES, seeds=2) if run.cell.model in models]
-    study = analyse(runs, n_draws=300)
-    from_csv = assessed_through_csv(study, tmp_path)
+    fitted = [curve_of(study, "images", model) for model in ("lite0", "resnet18 (random)")]
+    curves = [*fitted, study.unfitted[0]]
+    from_csv = assessed_through_csv(study, curves, tmp_path)
     compared = 0
-    for curve in study.assessed:
+    for curve in curves:
         for statistic, tracked in curve.assessments.items():
             again = from_csv[curve.label, curve.axis.name, statistic]
             assert again.verdict == tracked.verdict
@@ -243,17 +244,16 @@ def test_points_exported_as_csv_give_the_answer_of_the_study(tmp_path):
     assert compared >= 8
 
 
-def test_the_same_noise_information_gives_the_same_numbers_whole(tmp_path):
+def test_the_same_noise_information_gives_the_same_numbers_whole(study, tmp_path):
     """Without replicates, as the file gives it: every interval, weight and prediction is equal."""
-    study = analyse((run for run in default_study(seeds=2) if run.cell.model == "lite0"), n_draws=200)
-    (curve,) = study.along("images")
+    curve = curve_of(study, "images", "lite0")
     tracked = assess(
         curve.x,
         curve.values("mean"),
         sd=unshared_noise(curve.values("mean"), curve.draws("mean")),
         axes=("x",),
     )
-    again = assessed_through_csv(study, tmp_path)[curve.label, curve.axis.name, "mean"]
+    (again,) = assessed_through_csv(study, [curve], tmp_path, ["mean"]).values()
     assert (again.verdict, again.reason, again.weights) == (tracked.verdict, tracked.reason, tracked.weights)
     assert [law.parameters for law in again.laws] == [law.parameters for law in tracked.laws]
     at = np.array([4000.0, 20000.0])

@@ -7,7 +7,7 @@ import pytest
 from mlproject.analysis import analyse
 from mlproject.report.answer import study_answer
 from mlproject.report.formats import interval
-from tests.studies import cell, default_study, planted
+from tests.studies import cell, planted, usual_study
 
 SIZES = (100, 200, 400, 700, 1200, 2000)
 NUMBER = r"[\d.]+ \[[\d.]+, [\d.]+\]"
@@ -15,7 +15,7 @@ NUMBER = r"[\d.]+ \[[\d.]+, [\d.]+\]"
 
 @pytest.fixture(scope="module")
 def study():
-    return analyse(default_study(n=100), n_draws=200)
+    return usual_study()
 
 
 @pytest.fixture(scope="module")

@@ -2,26 +2,26 @@
 
 import pytest
 
-from mlproject.analysis import analyse
 from mlproject.report.comparison_answers import comparison_answers
 from mlproject.report.grid_sections import grid_answers
 from tests.analysis.test_ablations import observations
 from tests.analysis.test_image_scale import study as image_scale_study
 from tests.analysis.test_iterations import run
-from tests.studies import cell, grid_study, planted
+from tests.studies import cell, grid_study, planted, with_two_laws, without_laws
 
 
-def answer_of(runs, n_draws=60):
-    return comparison_answers(analyse(list(runs), n_draws=n_draws))
+def answer_of(runs, analysed=without_laws):
+    return comparison_answers(analysed(list(runs), n_draws=60))
 
 
 def test_a_joint_law_is_part_of_the_result():
-    study = analyse(grid_study(n=40, seeds=1, sizes=(100, 400, 1600, 3200)), n_draws=40)
+    study = without_laws(grid_study(n=40, seeds=1, sizes=(100, 400, 1600, 3200)), n_draws=40)
     assert comparison_answers(study).result == tuple(grid_answers(study.grids))
 
 
 def test_a_grid_without_a_law_is_a_doubt_with_its_reason():
-    study = analyse(grid_study(n=30, seeds=1, models=("net-8", "net-128"), sizes=(100, 3200)), n_draws=40)
+    runs = grid_study(n=30, seeds=1, models=("net-8", "net-128"), sizes=(100, 3200))
+    study = without_laws(runs, n_draws=40)
     (doubt,) = comparison_answers(study).not_concluded
     assert study.grids[0].assessment.reason in doubt
 
@@ -50,7 +50,7 @@ def test_the_ratio_of_losses_of_two_regions_is_never_taken_for_a_difference_of_e
         for s in (100, 200, 400, 700, 1200)
         for i in range(2)
     ]
-    (text,) = answer_of(runs).result
+    (text,) = answer_of(runs, with_two_laws).result
     assert "on full the loss is 0.6" in text
     assert "their exponents (k x^-α) do not differ measurably, by" in text
 

@@ -25,6 +25,7 @@ from tests.analysis.test_ablations import ARMS, by_size, observations
 from tests.analysis.test_exponent_differences import study as regions
 from tests.analysis.test_image_scale import bent, study
 from tests.report.figures import legible
+from tests.studies import with_two_laws, without_laws
 
 STUDY = [
     *(seen for seen in observations(3)),
@@ -32,11 +33,23 @@ STUDY = [
 ]
 
 
+COMPARED = {"ablations", "interactions", "exponent_differences"}
+
+
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    analysed = analyse(STUDY, n_draws=200)
+    """A study of arms, and the sections on them as files."""
+    analysed = with_two_laws(STUDY, n_draws=200)
+    whole = study_document(analysed)
+    sections = [
+        part
+        for part in whole.sections
+        if COMPARED & {table.name for table in part.tables}
+        or any(figure.name.startswith("arm") for figure in part.figures)
+    ]
     folder = tmp_path_factory.mktemp("report")
-    return analysed, {path.name: path for path in write_report(analysed, folder)}
+    document = replace(whole, sections=tuple(sections))
+    return analysed, {path.name: path for path in write_document(document, folder, page="summary.md")}
 
 
 def test_every_artifact_of_an_ablation_is_written(written):
@@ -98,7 +111,7 @@ def test_a_study_without_arms_has_nothing_of_them(tmp_path):
 
 
 def test_model_size_against_image_scale_has_figure_tables_and_sentences(tmp_path):
-    whole = study_document(analyse(bent(0.6)))
+    whole = study_document(without_laws(bent(0.6), n_draws=200))
     (section,) = (part for part in whole.sections if any("sweet" in table.name for table in part.tables))
     document = replace(whole, sections=(section,))
     names = {path.name for path in write_document(document, tmp_path, page="summary.md")}
@@ -110,12 +123,12 @@ def test_model_size_against_image_scale_has_figure_tables_and_sentences(tmp_path
     rows = list(csv.DictReader((tmp_path / "tables" / "compute_curves.csv").read_text().splitlines()))
     assert [row["image_scales"] for row in rows] == ["1", "1", "1", "1", "1,2"]
     assert [float(row["gain"]) for row in rows] == pytest.approx([0, -0.05, -0.6, 0, -0.4], abs=0.02)
-    plain = study_document(analyse(s for s in bent(0.6) if s.cell.image_scales == (1.0,)))
+    plain = study_document(without_laws((s for s in bent(0.6) if s.cell.image_scales == (1.0,)), n_draws=200))
     assert not any("sweet" in part.name for part in (*plain.figures, *plain.tables))
 
 
 def test_a_crossing_out_of_range_is_called_none_in_range_with_the_way_that_is_ahead():
-    (comparison,) = analyse(study(lambda gmac: 1.5)).image_scale
+    (comparison,) = without_laws(study(lambda gmac: 1.5), n_draws=200).image_scale
     (crossing,) = comparison.crossings
     assert "none in range" in crossing_sentence(crossing)
     assert "model size ahead" in crossing_sentence(crossing)

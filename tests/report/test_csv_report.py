@@ -28,13 +28,18 @@ def power_law(model, alpha, *, k=8.0, seed=0):
     return [f"{model},{n},{k * n**-alpha * e}" for n, e in zip(SIZES, noise, strict=True)]
 
 
-def test_laws_verdicts_predictions_and_comparison_are_shown(folder):
+@pytest.fixture(scope="module")
+def two(folder):
+    """Two models compared, with predictions."""
     path = write(folder / "two.csv", [*power_law("A", 0.6), *power_law("B", 0.3, seed=1)])
     at = folder / "at.csv"
     at.write_text("images\n150\n6400\n")
     columns = Columns(x=("images",), y="loss", group=("model",))
-    study = assess_csv(path, columns, predict_at=at, compared=("A", "B"))
-    document = csv_document(study)
+    return assess_csv(path, columns, predict_at=at, compared=("A", "B"))
+
+
+def test_laws_verdicts_predictions_and_comparison_are_shown(two):
+    document = csv_document(two)
     for text in (terminal_text(document), render_markdown(document)):
         words = " ".join(text.split())
         for word in ("power", "scaling", "Predictions", "A: scaling.", "The exponent α of A is larger"):
@@ -43,11 +48,9 @@ def test_laws_verdicts_predictions_and_comparison_are_shown(folder):
         assert "2 ×" in words
 
 
-def test_the_answer_of_a_comparison_is_that_over_all_laws(folder):
+def test_the_answer_of_a_comparison_is_that_over_all_laws(two):
     """One law may call a difference significant that is none over all laws."""
-    path = write(folder / "two.csv", [*power_law("A", 0.6), *power_law("B", 0.3, seed=1)])
-    study = assess_csv(path, Columns(x=("images",), y="loss", group=("model",)), compared=("A", "B"))
-    found = study.comparison
+    found = two.comparison
     (over_all,) = found.over_all_laws
     unsure = replace(over_all, difference=replace(over_all.difference, low=-1.0, high=1.0))
     sentence = comparison_sentences(replace(found, over_all_laws=(unsure,)))
@@ -57,12 +60,12 @@ def test_the_answer_of_a_comparison_is_that_over_all_laws(folder):
     assert f"0.3 [-1.0, 1.0] over all laws, {by_law} under {found.by_law[0][0].law}" in sentence
     alone = comparison_sentences(replace(found, over_all_laws=()))
     assert alone.startswith(f"The exponent α of A is larger than that of B (under {found.by_law[0][0].law}).")
-    assert csv_json(study)["comparison"]["answer"] == comparison_sentences(found)
+    assert csv_json(two)["comparison"]["answer"] == comparison_sentences(found)
 
 
 def test_a_group_that_cannot_be_read_says_where(folder):
     path = write(folder / "broken.csv", [*power_law("A", 0.5), "C,100,-1"])
-    study = assess_csv(path, Columns(x=("images",), y="loss", group=("model",)))
+    study = assess_csv(path, Columns(x=("images",), y="loss", group=("model",)), laws=("power",))
     text = " ".join(terminal_text(csv_document(study)).split())
     assert "C: not identifiable. Not fitted: broken.csv, row 8, column 'loss': '-1'" in text
 

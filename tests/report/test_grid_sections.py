@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from mlproject.analysis import analyse
 from mlproject.report import (
     render_markdown,
     study_document,
@@ -20,7 +19,7 @@ from mlproject.report import (
 from mlproject.report.study_report import grid_json
 from tests.report.figures import legible
 from tests.report.pictures import assert_not_blank
-from tests.studies import WIDTHS, grid_study
+from tests.studies import WIDTHS, grid_study, without_laws
 
 
 def rows(content):
@@ -29,9 +28,8 @@ def rows(content):
 
 @pytest.fixture(scope="module")
 def study():
-    return analyse(
-        grid_study(n=60, seeds=1, models=tuple(WIDTHS)[:4], sizes=(100, 400, 1600, 3200)), n_draws=50
-    )
+    runs = grid_study(n=60, seeds=1, models=tuple(WIDTHS)[:4], sizes=(100, 400, 1600, 3200))
+    return without_laws(runs, n_draws=50)
 
 
 def test_joint_laws_are_in_tables_page_latex_and_pictures(study, tmp_path):
@@ -81,7 +79,8 @@ def test_the_flags_of_a_grid_are_on_the_page_and_in_the_json(study):
 
 
 def test_a_grid_without_a_law_is_refused_on_the_page_and_in_the_table():
-    small = study_document(analyse(grid_study(n=30, seeds=1, models=("net-8", "net-16")), n_draws=50))
+    runs = grid_study(n=30, seeds=1, models=("net-8", "net-16"))
+    small = study_document(without_laws(runs, n_draws=50))
     assert "No joint law: 2 values of model size" in render_markdown(small)
     table = next(table for table in small.tables if table.name == "joint_laws")
     (row,) = rows(to_csv(table))

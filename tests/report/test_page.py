@@ -7,7 +7,7 @@ from mlproject.analysis import analyse, explorers
 from mlproject.report import Surroundings, render_html, study_document, study_page
 from mlproject.report.page import glossary, image_sentences
 from tests.report.test_html import EVIL, Page
-from tests.studies import cell, default_study, observe, planted
+from tests.studies import cell, observe, planted, usual_study
 
 SIZES = (100, 200, 400, 800, 1600)
 
@@ -19,7 +19,8 @@ def page_of(runs, around=None, n_draws=30):
 
 @pytest.fixture(scope="module")
 def page():
-    return page_of(default_study(n=40, sizes=SIZES, seeds=2))
+    study = usual_study()
+    return study_page(study, study_document(study), Surroundings())
 
 
 def table(page, name):
@@ -36,7 +37,7 @@ def test_the_sections_of_a_reader_are_there_in_order(page):
     ]  # fmt: skip
     assert [title for title in titles if title in wanted] == wanted
     assert page.question == (
-        "How does the held-out loss change with training images (100 to 1,600) and the model "
+        "How does the held-out loss change with training images (100 to 2,000) and the model "
         "(lite0, lite1, lite2 and resnet18)?"
     )
 
@@ -64,7 +65,7 @@ def test_exponents_stand_under_one_law_a_column(page):
 
 def test_runs_are_named_with_their_digests_and_linked_where_the_store_is_a_server(page):
     runs = table(page, "runs")
-    assert len(runs.rows) == 40
+    assert len(runs.rows) == 4 * 6 * 3
     assert runs.formats["run"].link is None
     linked = page_of(
         [planted(cell(), n=5)], Surroundings(run_page=lambda run: f"https://ui.example/#/runs/{run}")
@@ -75,7 +76,7 @@ def test_runs_are_named_with_their_digests_and_linked_where_the_store_is_a_serve
 
 def test_the_setup_names_every_knob_and_that_nothing_was_tuned(page):
     rows = {row["setting"]: row["values"] for row in table(page, "setup").rows}
-    assert rows["dataset_size"] == "100; 200; 400; 800; 1,600"
+    assert rows["dataset_size"] == "100; 200; 400; 700; 1,200; 2,000"
     assert rows["knob lr"] == "0.001"
     assert rows["tuning"] == "no knob was tuned"
 

@@ -25,14 +25,15 @@ from mlproject.report.figures.curves import FORMULAS
 from mlproject.report.formats import interval
 from mlproject.report.renderers.latex import render_latex
 from tests.report.pictures import assert_not_blank
-from tests.studies import cell, default_study, observe, planted
+from tests.studies import cell, observe, planted, usual_study
 
-SIZES = (100, 200, 400, 800, 1600)
+SIZES = (100, 200, 400, 700, 1200, 2000)
+N_IMAGES = 100
 
 
 @pytest.fixture(scope="module")
 def study():
-    return analyse(default_study(n=60, sizes=SIZES, seeds=2), n_draws=100)
+    return usual_study()
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +129,7 @@ def test_the_same_runs_give_the_same_bytes_in_any_order():
 def test_losses_by_size_has_the_columns_of_the_contract(study, folder):
     table = rows((folder / "tables" / "losses_by_size.csv").read_bytes())
     assert list(table[0]) == ["image_name", "group", *(f"loss_{size}" for size in SIZES)]
-    assert len(table) == 4 * 60
+    assert len(table) == 4 * N_IMAGES
     curve = next(c for c in study.along("images") if c.series == "lite0")
     mine = [float(row["loss_400"]) for row in table if row["group"] == curve.label]
     assert mine == curve.losses[:, 2].tolist()
@@ -179,7 +180,7 @@ def test_fits_are_strict_json(folder):
 def test_losses_beyond_the_data_are_predicted_over_all_laws(study, folder):
     told = rows((folder / "tables" / "predictions.csv").read_bytes())
     assert len(told) == 4 * 2 * 2, "four curves over sizes, two statistics, two horizons"
-    assert {row["x"] for row in told} == {"3200.0", "16000.0"}
+    assert {row["x"] for row in told} == {"4000.0", "20000.0"}
     for row in told:
         limits = [float(row[name]) for name in ("new_run_low", "low", "mean", "high", "new_run_high")]
         assert limits == sorted(limits)

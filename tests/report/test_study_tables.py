@@ -22,16 +22,15 @@ from mlproject.report.study_tables import (
     points_table,
     predictions_table,
 )
-from tests.studies import cell, default_study, planted
+from tests.studies import cell, default_study, planted, usual_study
 
-SIZES = (100, 200, 400, 800, 1600)
-NAMES = ("lite0", "lite1")
+SIZES = (100, 200, 400, 700, 1200, 2000)
+N_MODELS, N_IMAGES, N_SEEDS = 4, 100, 3
 
 
 @pytest.fixture(scope="module")
 def study():
-    runs = [planted(cell(name, size, seed), n=60) for name in NAMES for size in SIZES for seed in (0, 1)]
-    return analyse(runs, n_draws=100)
+    return usual_study()
 
 
 def read(table):
@@ -149,7 +148,7 @@ def test_losses_of_an_image_average_to_the_loss_of_the_point(study):
     rows = file_of(study, "losses_by_size")
     curve = study.along("images")[0]
     column = [float(row["loss_100"]) for row in rows if row["group"] == curve.label]
-    assert len(column) == curve.n_images == 60
+    assert len(column) == curve.n_images == N_IMAGES
     assert np.mean(column) == pytest.approx(curve.points[0].value("mean"))
 
 
@@ -162,16 +161,16 @@ def test_quantiles_of_a_distribution_ascend_between_its_extremes(study):
 
 def test_correlations_are_between_minus_one_and_one_over_counted_images(study):
     rows = file_of(study, "correlations_by_size")
-    assert len(rows) == len(NAMES) * len(SIZES) * (len(SIZES) - 1) // 2
+    assert len(rows) == N_MODELS * len(SIZES) * (len(SIZES) - 1) // 2
     assert all(abs(float(row[name])) <= 1.0 for row in rows for name in ("pearson", "spearman"))
-    assert {row["n_images"] for row in rows} == {"60"}
+    assert {row["n_images"] for row in rows} == {str(N_IMAGES)}
 
 
 def test_json_of_a_curve_is_strict_and_holds_the_points_and_seeds(study):
     curve = study.along("images")[0]
     content = json.loads(to_json(curve_json(curve)))
     assert [point["x"] for point in content["points"]] == list(map(float, SIZES))
-    assert all(len(point["mean"]["seeds"]) == 2 for point in content["points"])
+    assert all(len(point["mean"]["seeds"]) == N_SEEDS for point in content["points"])
     assert [point["mean"]["value"] for point in content["points"]] == pytest.approx(curve.values("mean"))
     assert sum(content["averages"]["mean"]["weights"].values()) == pytest.approx(1.0)
     held_out = content["averages"]["mean"]["held_out"]

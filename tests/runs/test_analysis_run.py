@@ -18,6 +18,8 @@ from tests import processes
 from tests.docs.stored import store_study
 from tests.studies import cell, planted
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def killed_in_its_analysis(*words: str) -> None:
     analysis_run.analyse = lambda _, **_named: os.kill(os.getpid(), signal.SIGKILL)

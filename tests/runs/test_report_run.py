@@ -17,6 +17,8 @@ from mlproject.runs.report_run import surroundings, thumbnails
 from mlproject.tracking import Store
 from tests.docs.stored import store_study
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(scope="module")
 def store() -> Store:

@@ -22,7 +22,7 @@ from mlproject.tracking import Store, open_store, reach
 from tests import processes
 from tests.conftest import NewStore, make_cell
 
-SOURCE = str(Path(__file__).parents[2] / "src")
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def small_plan(**changes: object) -> Plan:

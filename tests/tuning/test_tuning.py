@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from mlproject.analysis import analyse
 from mlproject.cli.progress import Lines
 from mlproject.errors import StoreUnreachable, WrongUse
 from mlproject.plans import Plan, plan_of, read_plan
@@ -18,7 +17,9 @@ from mlproject.runs import run_plan
 from mlproject.tracking import Store
 from mlproject.tuning import coordinates
 from mlproject.tuning.trials import validation_curves
+from tests.studies import with_two_laws
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 SMALL = {
     "model": "efficientnet_lite0", "weights": "imagenet", "dataset_size": "20", "seed": "0,1",
     "eval_size": 20, "validation_size": 20, "target": "labels", "batch_size": 8,
@@ -238,7 +239,7 @@ def test_cells_tuned_alike_share_a_curve_and_never_meet_untuned_ones(tmp_path: P
     results, _ = run(tuned_plan(tmp_path, **sizes), store)
     assert len({r.cell.knobs["lr"] for r in results}) > 1
     run(plan_of("untuned", SMALL | sizes | {"epochs": 4}), store)
-    study = analyse(list(store.observations()), n_draws=50)
+    study = with_two_laws(store.observations(), n_draws=50)
     tuned = {result.run_id for result in results}
     curves = [{run for point in curve.points for run in point.run_ids} for curve in study.along("images")]
     assert tuned in curves

@@ -1,5 +1,7 @@
 """Two axes: the compute-optimal frontier, comparing fits; the next cells that narrow the target most."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -71,11 +73,16 @@ def test_a_design_on_one_line_is_not_identifiable():
 SIZES = np.geomspace(100.0, 6400.0, 7)
 
 
-def test_the_next_cell_shrinks_the_interval_within_the_budget():
+@cache
+def averaged():
+    """The average of a curve, computed once for the tests that plan further cells of it."""
     y = (0.3 + 10.0 * SIZES**-0.5) * np.exp(0.01 * np.random.default_rng(4).standard_normal(7))
-    found = average(SIZES, y)
+    return average(SIZES, y)
+
+
+def test_the_next_cell_shrinks_the_interval_within_the_budget():
     plan = plan_next(
-        found, target=1e5, candidates=[200.0, 12800.0, 51200.0], costs=[1.0, 10.0, 40.0], budget=100.0
+        averaged(), target=1e5, candidates=[200.0, 12800.0, 51200.0], costs=[1.0, 10.0, 40.0], budget=100.0
     )
     assert plan.spent <= 100.0
     assert plan.width_after < plan.width_before
@@ -83,22 +90,21 @@ def test_the_next_cell_shrinks_the_interval_within_the_budget():
 
 
 def test_a_budget_below_every_cell_is_refused():
-    found = average(SIZES, 0.3 + 10.0 * SIZES**-0.5)
     with pytest.raises(BadInput, match="budget"):
-        plan_next(found, target=1e5, candidates=[200.0], costs=[1.0], budget=0.5)
+        plan_next(averaged(), target=1e5, candidates=[200.0], costs=[1.0], budget=0.5)
 
 
 @pytest.mark.parametrize("noise", [[0.01], [0.01, 0.0], [0.01, float("nan")]])
 def test_noise_that_does_not_fit_the_candidates_is_refused(noise):
-    found = average(SIZES, 0.3 + 10.0 * SIZES**-0.5)
     with pytest.raises(BadInput, match="noise"):
-        plan_next(found, target=1e5, candidates=[200.0, 400.0], costs=[1.0, 1.0], budget=5.0, noise=noise)
+        plan_next(
+            averaged(), target=1e5, candidates=[200.0, 400.0], costs=[1.0, 1.0], budget=5.0, noise=noise
+        )
 
 
 def test_the_less_noisy_of_two_candidates_at_one_scale_is_chosen():
-    y = (0.3 + 10.0 * SIZES**-0.5) * np.exp(0.01 * np.random.default_rng(4).standard_normal(7))
     plan = plan_next(
-        average(SIZES, y), target=1e5, candidates=[12800.0, 51200.0], costs=[1.0, 1.0], budget=1.0,
+        averaged(), target=1e5, candidates=[12800.0, 51200.0], costs=[1.0, 1.0], budget=1.0,
         noise=[0.001, 1.0],
     )  # fmt: skip
     assert plan.cells[0].x == (12800.0,)
