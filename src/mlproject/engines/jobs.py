@@ -1,0 +1,136 @@
+"""Dask clusters of Slurm, PBS and LSF jobs, as a table describes them."""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+import subprocess
+from collections import Counter
+from typing import Any
+
+from dask_jobqueue import LSFCluster, PBSCluster, SLURMCluster
+from distributed import Security, WorkerPlugin
+
+from mlproject.engines.tables import JobTable, n_bytes
+
+CLUSTERS = {"slurm": SLURMCluster, "pbs": PBSCluster, "lsf": LSFCluster}
+NAMES = {"slurm": "Slurm", "pbs": "PBS", "lsf": "LSF"}
+COMMANDS = {"slurm": "sbatch", "pbs": "qsub", "lsf": "bsub"}
+LISTINGS = {"slurm": ["squeue", "--jobs"], "pbs": ["qstat"], "lsf": ["bjobs"]}
+ROLES = ("scheduler", "worker", "client")
+LOGS = "mlproject-jobs"
+"""Folder, below the current one, of the output of jobs."""
+SECONDS = 10
+DEATH_SECONDS = 60
+"""A worker whose driver is gone ends after this time."""
+ENVIRONMENT = {
+    # A worker may start processes that decode images.
+    "DASK_DISTRIBUTED__WORKER__DAEMON": "False",
+    # A worker that fills its memory is started again; one that only paused would wait for ever.
+    "DASK_DISTRIBUTED__WORKER__MEMORY__TARGET": "False",
+    "DASK_DISTRIBUTED__WORKER__MEMORY__SPILL": "False",
+    "DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "False",
+}
+"""Settings of Dask in the processes of workers."""
+
+
+class OneGpu(WorkerPlugin):
+    """Gives each worker of a job one of its GPUs: the number at the end of the worker's name says which."""
+
+    name = "one-gpu"
+
+    def setup(self, worker: Any) -> None:
+        """Hide the other GPUs from this process, before torch looks for any."""
+        number = int(str(worker.name).rpartition("-")[2]) if "-" in str(worker.name) else 0
+        visible = os.environ.get("MLPROJECT_JOB_GPUS") or os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        devices = visible.split(",") if visible else []
+        os.environ["MLPROJECT_JOB_GPUS"] = visible
+        os.environ["CUDA_VISIBLE_DEVICES"] = devices[number] if number < len(devices) else str(number)
+
+
+def job_cluster(kind: str, table: JobTable) -> Any:
+    """The cluster of a batch system; it has no jobs yet. Close it to end them."""
+    return CLUSTERS[kind](**cluster_options(kind, table))
+
+
+def cluster_options(kind: str, table: JobTable) -> dict[str, Any]:
+    """The arguments of dask-jobqueue's cluster of that kind."""
+    n_threads = max(1, table.cores // table.n_workers)
+    environment = ENVIRONMENT | {"OMP_NUM_THREADS": str(n_threads)}
+    ends = ["--lifetime", f"{table.lifetime}s", "--lifetime-stagger", f"{table.margin // 2}s"]
+    return {
+        "cores": table.cores,
+        "memory": f"{n_bytes(table.memory)}B",
+        "processes": table.n_workers,
+        "interface": table.interface,
+        "security": _security(table),
+        "local_directory": table.local_folder or None,
+        "log_directory": LOGS,
+        "job_name": "mlproject",
+        "death_timeout": DEATH_SECONDS,
+        "queue": table.queue or None,
+        "job_script_prologue": [*(f"export {name}={value}" for name, value in environment.items()), *table.prologue],
+        "worker_extra_args": ["--nthreads", "1", "--no-dashboard", *ends],
+        "scheduler_options": {"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+        **SPECIFIC[kind](table),
+    }
+
+
+def pending_jobs(kind: str, cluster: Any) -> str:
+    """What the jobs of a cluster wait for, in words."""
+    ids = [job.job_id for job in list(cluster.workers.values()) if getattr(job, "job_id", None)]
+    if not ids:
+        return f"{NAMES[kind]} has taken no job; see what it says to: {COMMANDS[kind]}"
+    listing = [*LISTINGS[kind], *([",".join(ids)] if kind == "slurm" else ids)]
+    states = _states(listing) if kind == "slurm" else ""
+    return f"{len(ids)} jobs in {NAMES[kind]}{states}; see: {shlex.join(listing)}"
+
+
+def _states(listing: list[str]) -> str:
+    """How many jobs are in which state and why, as Slurm says; empty where it does not answer."""
+    words = [*listing, "--noheader", "--format=%T, reason: %r"]
+    try:
+        answer = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    counts = Counter(answer.split("\n")[:-1])
+    return " (" + "; ".join(f"{n} {state.lower()}" for state, n in counts.most_common()) + ")" if counts else ""
+
+
+def _slurm(table: JobTable) -> dict[str, Any]:
+    gpus = [f"--gres=gpu:{table.gpus}"] if table.gpus else []
+    directives = [*gpus, *table.directives]
+    return {"account": table.account or None, "walltime": table.walltime, "job_extra_directives": directives}
+
+
+def _pbs(table: JobTable) -> dict[str, Any]:
+    gpus = f":ngpus={table.gpus}" if table.gpus else ""
+    return {
+        "account": table.account or None,
+        "walltime": table.walltime,
+        "resource_spec": f"select=1:ncpus={table.cores}{gpus}:mem={math.ceil(n_bytes(table.memory) / 2**20)}MB",
+        "job_extra_directives": list(table.directives),
+    }
+
+
+def _lsf(table: JobTable) -> dict[str, Any]:
+    gpus = [f'-gpu "num={table.gpus}"'] if table.gpus else []
+    minutes = table.seconds // 60
+    return {
+        "project": table.account or None,
+        "walltime": f"{minutes // 60:02}:{minutes % 60:02}",
+        "job_extra_directives": [*gpus, *table.directives],
+    }
+
+
+SPECIFIC = {"slurm": _slurm, "pbs": _pbs, "lsf": _lsf}
+
+
+def _security(table: JobTable) -> Security | None:
+    """TLS for scheduler, workers and client, where the table names files."""
+    if not table.tls_ca_file:
+        return None
+    pair = {"cert": os.path.abspath(table.tls_cert_file), "key": os.path.abspath(table.tls_key_file)}
+    files = {f"tls_{role}_{part}": path for role in ROLES for part, path in pair.items()}
+    return Security(require_encryption=True, tls_ca_file=os.path.abspath(table.tls_ca_file), **files)
