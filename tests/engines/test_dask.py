@@ -17,9 +17,11 @@ from distributed import LocalCluster
 
 from mlproject.engines import Engine, open_engine
 from mlproject.engines import dask as engine_module
-from mlproject.engines.dask import ALLOWED_FAILURES, CONFIG
+from mlproject.engines.workers import ALLOWED_FAILURES, SCHEDULER, WORKER
 from mlproject.errors import MLProjectError, StoreUnreachable, WrongUse
 from tests.engines.tasks import die, die_once, double, environment, fail, start_process
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +29,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """Two workers on the loopback interface, reached by their address."""
     folder = tmp_path_factory.mktemp("dask")
     with (
-        dask.config.set(CONFIG | {"distributed.worker.daemon": False}),
+        dask.config.set(SCHEDULER | WORKER),
         LocalCluster(
             n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, local_directory=folder
         ) as cluster,
@@ -83,7 +85,8 @@ def lonely(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     file = tmp_path / "scheduler.json"
     words = ["distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
     command = [sys.executable, "-m", *words, "--scheduler-file", str(file)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
         while not file.exists():
             assert process.poll() is None
             time.sleep(0.05)
@@ -135,5 +138,6 @@ def test_an_engine_without_address_or_file_says_what_it_needs(text: str, rule: s
 
 def test_dask_is_not_imported_before_an_engine_asks_for_it() -> None:
     code = "import sys, mlproject.engines.dask; print('distributed' in sys.modules or 'dask' in sys.modules)"
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert answer.strip() == "False"
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    answer = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True)
+    assert answer.stdout.strip() == b"False"

@@ -22,6 +22,7 @@ walltime = "01:00:00"
 interface = "lo"
 queue = "main"
 """
+ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(bool(slurm.missing()), reason=slurm.missing() or "Slurm can be started")
 
 
@@ -32,6 +33,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with slurm.running_slurm(tmp_path / "slurm") as variables:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
+        monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'src'}:{ROOT}")
         monkeypatch.chdir(tmp_path)
         (tmp_path / "slurm.toml").write_text(TABLE)
         yield tmp_path / "slurm.toml"
@@ -46,9 +48,14 @@ def test_tasks_of_a_job_that_is_cancelled_run_on_another_and_a_new_job_takes_its
         assert engine.n_workers == 2
         futures = [engine.executor.submit(touch_slowly, starts, number, 1.0) for number in range(8)]
         while len(jobs := {path.name.split("-")[1] for path in starts.iterdir()}) < 2:
+            assert not all(future.done() for future in futures)
             time.sleep(0.1)
         subprocess.run(["scancel", min(jobs)], check=True)
         assert sorted(future.result(60) for future in futures) == list(range(8))
-        later = [engine.executor.submit(touch_slowly, starts, 100 + number, 0.5) for number in range(12)]
+        later = [engine.executor.submit(touch_slowly, starts, 100 + number, 0.5) for number in range(16)]
         assert all(future.result(60) >= 100 for future in later)
-    assert subprocess.run(["squeue", "--noheader"], capture_output=True, text=True, check=True).stdout == ""
+    attempts = [path.name.split("-")[:2] for path in starts.iterdir()]
+    assert len(attempts) == 8 + 1 + 16, "the task of the cancelled job ran twice, all others once"
+    assert len({job for _, job in attempts}) == 3
+    listing = ["squeue", "--noheader", "--states=PENDING,RUNNING"]
+    assert subprocess.run(listing, capture_output=True, text=True, check=True).stdout == ""

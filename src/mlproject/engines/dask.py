@@ -21,22 +21,18 @@ from typing import Any, TypeVar
 
 from mlproject.engines import Engine
 from mlproject.engines.tables import JobTable, PodTable, read_table
+from mlproject.engines.workers import ALLOWED_FAILURES, SCHEDULER
 from mlproject.errors import MLProjectError, StoreUnreachable, WrongUse, one_line
 
 log = logging.getLogger(__name__)
 
-ALLOWED_FAILURES = 3
-"""A task whose workers died is run again so many times; a fourth death is taken for the task's own doing."""
 WAIT_SECONDS = 60.0
 """Tasks that wait for a first worker do so for this time before a line says what is waited for."""
 POLL_SECONDS = 2.0
 CONNECT_SECONDS = 30
-CONFIG = {
-    "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
-    # Tasks wait at the scheduler, not at workers: only those that a worker ran are suspected when it dies.
-    "distributed.scheduler.worker-saturation": 1.0,
-}
 LOGGERS = ("distributed", "distributed.client")
+UNREADABLE = "deserialization of the task graph"
+"""In the message on a task whose function a scheduler cannot import."""
 INSTALL = "python -m pip install --editable '.[engines]'"
 T = TypeVar("T")
 
@@ -89,7 +85,7 @@ def _open_jobs(kind: str, table: JobTable) -> Iterator[Engine]:
 
     from mlproject.engines.jobs import OneGpu, job_cluster, pending_jobs
 
-    with _quiet(), dask.config.set(CONFIG), job_cluster(kind, table) as cluster:
+    with _quiet(), dask.config.set(SCHEDULER), job_cluster(kind, table) as cluster:
         # Durations are unknown at first: as many workers as tasks, up to the most.
         cluster.adapt(minimum_jobs=table.min_jobs, maximum_jobs=table.max_jobs, target_duration="10ms")
         with Client(cluster, set_as_default=False) as client:
@@ -170,6 +166,9 @@ class DaskExecutor(Executor):
         if isinstance(error, KilledWorker):
             times = f"its worker died {ALLOWED_FAILURES + 1} times, as a rule for want of memory"
             error = MLProjectError(f"{times}; the log of worker {error.last_worker.address} may say why")
+        elif isinstance(error, RuntimeError) and UNREADABLE in str(error):
+            rule = "scheduler and workers need the same versions of it, of Dask and of Python as are here"
+            error = WrongUse(f"the Dask scheduler cannot read a task of mlproject: {rule}")
         if error:
             outer.set_exception(error)
         else:

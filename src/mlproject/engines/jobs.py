@@ -13,6 +13,7 @@ from dask_jobqueue import LSFCluster, PBSCluster, SLURMCluster
 from distributed import Security, WorkerPlugin
 
 from mlproject.engines.tables import JobTable, n_bytes
+from mlproject.engines.workers import worker_environment
 
 CLUSTERS = {"slurm": SLURMCluster, "pbs": PBSCluster, "lsf": LSFCluster}
 NAMES = {"slurm": "Slurm", "pbs": "PBS", "lsf": "LSF"}
@@ -24,15 +25,6 @@ LOGS = "mlproject-jobs"
 SECONDS = 10
 DEATH_SECONDS = 60
 """A worker whose driver is gone ends after this time."""
-ENVIRONMENT = {
-    # A worker may start processes that decode images.
-    "DASK_DISTRIBUTED__WORKER__DAEMON": "False",
-    # A worker that fills its memory is started again; one that only paused would wait for ever.
-    "DASK_DISTRIBUTED__WORKER__MEMORY__TARGET": "False",
-    "DASK_DISTRIBUTED__WORKER__MEMORY__SPILL": "False",
-    "DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "False",
-}
-"""Settings of Dask in the processes of workers."""
 
 
 class OneGpu(WorkerPlugin):
@@ -57,7 +49,7 @@ def job_cluster(kind: str, table: JobTable) -> Any:
 def cluster_options(kind: str, table: JobTable) -> dict[str, Any]:
     """The arguments of dask-jobqueue's cluster of that kind."""
     n_threads = max(1, table.cores // table.n_workers)
-    environment = ENVIRONMENT | {"OMP_NUM_THREADS": str(n_threads)}
+    exports = [f"export {name}={value}" for name, value in worker_environment(n_threads).items()]
     ends = ["--lifetime", f"{table.lifetime}s", "--lifetime-stagger", f"{table.margin // 2}s"]
     return {
         "cores": table.cores,
@@ -70,7 +62,7 @@ def cluster_options(kind: str, table: JobTable) -> dict[str, Any]:
         "job_name": "mlproject",
         "death_timeout": DEATH_SECONDS,
         "queue": table.queue or None,
-        "job_script_prologue": [*(f"export {name}={value}" for name, value in environment.items()), *table.prologue],
+        "job_script_prologue": [*exports, *table.prologue],
         "worker_extra_args": ["--nthreads", "1", "--no-dashboard", *ends],
         "scheduler_options": {"dashboard": False, "dashboard_address": "127.0.0.1:0"},
         **SPECIFIC[kind](table),
