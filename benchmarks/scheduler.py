@@ -3,13 +3,14 @@
 python benchmarks/scheduler.py 1000 10000            a window of tasks at a time, and all at once
 python benchmarks/scheduler.py 100000 --way window   one way only
 
-Tasks do nothing, so that only the engine is measured: a scheduler and two workers, each a process of its own, on
-the loopback interface, reached through ``mlproject.engines`` as by a sweep. Needs the extra ``engines``.
+Tasks do nothing, so that only the engine is measured: a scheduler and two workers, each a process of its own,
+on the loopback interface, reached through ``mlproject.engines`` as by a sweep. Needs the extra ``engines``.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -66,7 +67,9 @@ def cluster() -> Iterator[tuple[str, int, list[int]]]:
             stack.callback(process.terminate)
             return process.pid
 
-        scheduler = start("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+        scheduler = start(
+            "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"
+        )
         while not file.exists():
             time.sleep(0.1)
         words = ("distributed.cli.dask_worker", "--nthreads", "1", "--no-nanny", "--no-dashboard")
@@ -80,7 +83,8 @@ def run(engine: Engine, n_tasks: int, window: int) -> None:
     futures: set[Future[int]] = set()
     n_done = 0
     while n_done < n_tasks:
-        futures |= {engine.executor.submit(nothing, number) for number, _ in zip(numbers, range(window - len(futures)))}
+        room = itertools.islice(numbers, window - len(futures))
+        futures |= {engine.executor.submit(nothing, number) for number in room}
         done, futures = wait(futures, return_when=FIRST_COMPLETED)
         n_done += len(done)
         assert all(future.result() >= 0 for future in done)
@@ -110,7 +114,16 @@ def main() -> None:
     if asked.row:
         print(f"| {measure(asked.tasks[0], asked.way)} |", flush=True)
         return
-    head = ("tasks", "way", "ms a task", "CPU-ms driver", "scheduler", "a worker", "peak MB driver", "scheduler")
+    head = (
+        "tasks",
+        "way",
+        "ms a task",
+        "CPU-ms driver",
+        "scheduler",
+        "a worker",
+        "peak MB driver",
+        "scheduler",
+    )
     print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}", flush=True)
     for n_tasks in asked.tasks:
         for way in [asked.way] if asked.way else ["window", "all"]:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -160,5 +161,8 @@ def test_workers_fit_into_the_shared_memory_of_a_container(monkeypatch, tmp_path
     room = os.statvfs(tmp_path)
     assert device.find_n_workers("cuda", 1) == 4
     assert device.find_n_workers("cuda", room.f_bavail * room.f_frsize // 4) <= 2
+    monkeypatch.setattr(device.multiprocessing, "current_process", lambda: SimpleNamespace(daemon=True))
+    assert device.find_n_workers("cuda", 1) == 0, "a daemon may start no processes"
+    monkeypatch.undo()
     monkeypatch.setattr(device, "find_n_cores", lambda: 1)
     assert device.find_n_workers("cuda", 1) == 0

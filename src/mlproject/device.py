@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import multiprocessing
 import os
 import re
 import sys
@@ -80,9 +81,12 @@ def workers_asked() -> int | None:
 def find_n_workers(device: Device, n_bytes: int) -> int:
     """Processes that may decode images beside this one, each with ``n_bytes`` of batches in shared memory.
 
-    As many as there are cores, up to 16 beside a GPU and 8 beside a CPU; none on a single core. Containers
-    often have 64 MB of shared memory: a worker that writes beyond it is killed.
+    As many as there are cores, up to 16 beside a GPU and 8 beside a CPU; none on a single core, and none
+    where this process may start no others (a Dask worker by default). Containers often have 64 MB of shared
+    memory: a worker that writes beyond it is killed.
     """
+    if multiprocessing.current_process().daemon:
+        return 0
     n_cores = find_n_cores()
     n_workers = 0 if n_cores == 1 else min(n_cores, 8 if device == "cpu" else 16)
     if SHARED_MEMORY.exists():
@@ -292,8 +296,4 @@ def gpu_use() -> str:
 def describe() -> dict[str, str]:
     """Device, threads and batch size as text, for display and provenance."""
     device = find_device()
-    return {
-        "device": device,
-        "threads": str(find_n_threads()),
-        "batch size": str(find_batch_size(device)),
-    }
+    return {"device": device, "threads": str(find_n_threads()), "batch size": str(find_batch_size(device))}

@@ -63,7 +63,7 @@ def program(name: str) -> str | None:
 
 @contextlib.contextmanager
 def running_slurm(folder: Path) -> Iterator[dict[str, str]]:
-    """A Slurm of one node with its files in ``folder``; gives the variables by which its commands reach it."""
+    """A Slurm of one node with its files in ``folder``; gives the variables of its commands."""
     (folder / "state").mkdir()
     host = socket.gethostname().partition(".")[0]
     controller, daemon = _free_ports()
@@ -74,9 +74,15 @@ def running_slurm(folder: Path) -> Iterator[dict[str, str]]:
     (folder / "munge.key").chmod(0o400)
     environment = os.environ | {"SLURM_CONF": str(configuration)}
     with contextlib.ExitStack() as stack:
-        files = [f"--{name}={folder}/munge.{name}" for name in ("socket", "pid-file", "log-file", "seed-file")]
-        _start(stack, ["munged", "--foreground", "--force", f"--key-file={folder}/munge.key", *files], environment)
-        _wait_for(lambda: (folder / "munge.socket").exists())
+        files = [
+            f"--{name}={folder}/munge.{name}" for name in ("socket", "pid-file", "log-file", "seed-file")
+        ]
+        _start(
+            stack,
+            ["munged", "--foreground", "--force", f"--key-file={folder}/munge.key", *files],
+            environment,
+        )
+        _wait_for((folder / "munge.socket").exists)
         _start(stack, ["slurmctld", "-D"], environment)
         _start(stack, ["slurmd", "-D", "-N", host], environment)
         _wait_for(lambda: "idle" in _answer(["sinfo", "--noheader", "--format=%t"], environment))
@@ -87,7 +93,9 @@ def running_slurm(folder: Path) -> Iterator[dict[str, str]]:
 def _start(stack: contextlib.ExitStack, words: list[str], environment: dict[str, str]) -> None:
     path = program(words[0])
     assert path
-    process = subprocess.Popen([path, *words[1:]], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [path, *words[1:]], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     stack.callback(process.wait, 20)
     stack.callback(process.terminate)
 

@@ -31,7 +31,11 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     with (
         dask.config.set(SCHEDULER | WORKER),
         LocalCluster(
-            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, local_directory=folder
+            n_workers=2,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address=None,
+            local_directory=folder,
         ) as cluster,
         open_engine(f"dask:{cluster.scheduler_address}") as opened,
     ):
@@ -56,7 +60,10 @@ def test_a_task_may_start_processes(engine: Engine) -> None:
 
 
 def test_a_task_whose_worker_is_killed_runs_again_and_counts_once(engine: Engine, tmp_path: Path) -> None:
-    futures = [engine.executor.submit(die_once, tmp_path), *(engine.executor.submit(double, 1) for _ in range(10))]
+    futures = [
+        engine.executor.submit(die_once, tmp_path),
+        *(engine.executor.submit(double, 1) for _ in range(10)),
+    ]
     assert futures[0].result(60) == 2
     assert [future.result(60) for future in futures[1:]] == [2] * 10
 
@@ -95,7 +102,9 @@ def lonely(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
 
 
 def test_tasks_that_wait_for_a_first_worker_say_so_and_end_with_one_line_where_the_scheduler_dies(
-    lonely: tuple[str, subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    lonely: tuple[str, subprocess.Popen[bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     address, process = lonely
     monkeypatch.setattr(engine_module, "WAIT_SECONDS", 0.2)
@@ -114,19 +123,27 @@ def test_tasks_that_wait_for_a_first_worker_say_so_and_end_with_one_line_where_t
     assert f"dask worker {address} --nthreads 1" in line
 
 
-def test_an_address_where_nothing_answers_is_one_line_with_what_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_where_nothing_answers_is_one_line_with_what_to_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(engine_module, "CONNECT_SECONDS", 1)
     with (
-        pytest.raises(StoreUnreachable, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9 .*dask scheduler"),
+        pytest.raises(
+            StoreUnreachable, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9 .*dask scheduler"
+        ),
         open_engine("dask:tcp://127.0.0.1:9"),
     ):
         pass
 
 
 @pytest.mark.parametrize("kind", ["dask", "slurm", "kubernetes"])
-def test_a_missing_extra_is_one_line_that_says_how_to_install_it(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_one_line_that_says_how_to_install_it(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(WrongUse, match=r"is not installed; from the repository: python -m pip install --editable"):
+    with pytest.raises(
+        WrongUse, match=r"is not installed; from the repository: python -m pip install --editable"
+    ):
         open_engine(f"{kind}:x")
 
 

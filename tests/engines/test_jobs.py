@@ -5,8 +5,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from distributed import Security
 
-from mlproject.engines.jobs import OneGpu, job_cluster, pending_jobs
+from mlproject.engines.jobs import Jobs, OneGpu, open_jobs
 from mlproject.engines.tables import JobTable, read_table
 from tests.engines.test_tables import JOBS, write
 
@@ -16,8 +17,8 @@ LOOPBACK = JOBS.replace('"ib0"', '"lo"')
 def script(kind: str, folder: Path, text: str, patch: pytest.MonkeyPatch) -> str:
     """The script that would be submitted; nothing is."""
     patch.chdir(folder)
-    with job_cluster(kind, read_table(JobTable, write(folder, text))) as cluster:
-        return str(cluster.job_script())
+    with open_jobs(kind, read_table(JobTable, write(folder, text))) as jobs:
+        return str(jobs.cluster.job_script())
 
 
 @pytest.mark.parametrize(
@@ -25,9 +26,26 @@ def script(kind: str, folder: Path, text: str, patch: pytest.MonkeyPatch) -> str
     [
         (
             "slurm",
-            ["-p gpu", "-A vision", "--cpus-per-task=8", "--mem=30G", "-t 04:00:00", "--gres=gpu:2", "--constraint=a100"],
+            [
+                "-p gpu",
+                "-A vision",
+                "--cpus-per-task=8",
+                "--mem=30G",
+                "-t 04:00:00",
+                "--gres=gpu:2",
+                "--constraint=a100",
+            ],
         ),
-        ("pbs", ["-q gpu", "-A vision", "select=1:ncpus=8:ngpus=2:mem=30518MB", "walltime=04:00:00", "--constraint=a100"]),
+        (
+            "pbs",
+            [
+                "-q gpu",
+                "-A vision",
+                "select=1:ncpus=8:ngpus=2:mem=30518MB",
+                "walltime=04:00:00",
+                "--constraint=a100",
+            ],
+        ),
         ("lsf", ["-q gpu", '-P "vision"', "-n 8", "-W 04:00", '-gpu "num=2"', "--constraint=a100"]),
     ],
 )
@@ -48,7 +66,12 @@ def test_a_job_starts_a_worker_a_gpu_that_runs_one_task_at_a_time_and_ends_befor
     (command,) = [line for line in text.splitlines() if "dask_worker" in line]
     threads = [command.split()[i + 1] for i, word in enumerate(command.split()) if word == "--nthreads"]
     assert threads[-1] == "1"
-    for wanted in ("--interface lo", "--lifetime 13680s", "--lifetime-stagger 360s", "--local-directory /scratch"):
+    for wanted in (
+        "--interface lo",
+        "--lifetime 13680s",
+        "--lifetime-stagger 360s",
+        "--local-directory /scratch",
+    ):
         assert wanted in command
     before = text.partition(command)[0]
     assert "export OMP_NUM_THREADS=4" in before
@@ -59,13 +82,6 @@ def test_a_job_without_tls_has_no_certificates_and_with_tls_names_those_of_the_t
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "tls" not in script("slurm", tmp_path, LOOPBACK, monkeypatch)
-    from distributed import Security
-
-    files = {
-        "ca": Security.temporary().tls_ca_file,
-        "cert": Security.temporary().tls_worker_cert,
-        "key": Security.temporary().tls_worker_key,
-    }
     temporary = Security.temporary()
     files = {"ca": temporary.tls_ca_file, "cert": temporary.tls_worker_cert, "key": temporary.tls_worker_key}
     for name, content in files.items():
@@ -79,7 +95,12 @@ def test_a_job_without_tls_has_no_certificates_and_with_tls_names_those_of_the_t
 
 @pytest.mark.parametrize(
     ("visible", "name", "expected"),
-    [("4,7", "mlproject-0-1", "7"), ("4,7", "mlproject-0-0", "4"), ("", "mlproject-12-1", "1"), ("3", "3", "3")],
+    [
+        ("4,7", "mlproject-0-1", "7"),
+        ("4,7", "mlproject-0-0", "4"),
+        ("", "mlproject-12-1", "1"),
+        ("3", "3", "3"),
+    ],
 )
 def test_each_worker_of_a_job_sees_one_gpu_also_when_it_is_set_up_again(
     visible: str, name: str, expected: str, monkeypatch: pytest.MonkeyPatch
@@ -93,7 +114,17 @@ def test_each_worker_of_a_job_sees_one_gpu_also_when_it_is_set_up_again(
 
 def test_what_jobs_wait_for_is_said_with_the_command_that_lists_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    jobs = {str(number): SimpleNamespace(job_id=str(number)) for number in (12, 13)}
-    assert pending_jobs("slurm", SimpleNamespace(workers=jobs)) == "2 jobs in Slurm; see: squeue --jobs 12,13"
-    assert pending_jobs("pbs", SimpleNamespace(workers=jobs)) == "2 jobs in PBS; see: qstat 12 13"
-    assert "LSF has taken no job" in pending_jobs("lsf", SimpleNamespace(workers={}))
+    numbers = SimpleNamespace(workers={number: SimpleNamespace(job_id=number) for number in ("12", "13")})
+    said = {kind: Jobs(kind=kind, cluster=numbers, refused=[]).waiting() for kind in ("slurm", "pbs")}
+    assert said == {
+        "slurm": "2 jobs in Slurm; see: squeue --jobs 12,13",
+        "pbs": "2 jobs in PBS; see: qstat 12 13",
+    }
+
+
+def test_jobs_that_are_refused_are_a_refusal_where_none_was_taken() -> None:
+    refused, taken = SimpleNamespace(job_id=None), SimpleNamespace(job_id="7")
+    none = Jobs(kind="lsf", cluster=SimpleNamespace(workers={"0": refused}), refused=["no such queue"])
+    assert none.refusal() == "LSF takes no job: no such queue"
+    some = Jobs(kind="lsf", cluster=SimpleNamespace(workers={"0": refused, "1": taken}), refused=["too many"])
+    assert some.refusal() == ""

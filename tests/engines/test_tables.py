@@ -54,9 +54,13 @@ def test_a_table_of_jobs_is_read_and_its_workers_end_before_the_job_does(tmp_pat
         ('"32GB"', '"32"', "memory must be a size such as 32GB, not '32'"),
         ('"04:00:00"', '"4h"', "walltime must be hours:minutes:seconds such as 04:00:00, not '4h'"),
         ('"04:00:00"', '"00:02:00"', "walltime must be more than two minutes, not '00:02:00'"),
-        ('interface = "ib0"', "", "interface is missing; it must name a network interface, for example ib0"),
+        ('interface = "ib0"', "", "interface is missing; it must name a network interface, such as ib0"),
         ('"gpu"', '"gpu\\nrm"', "queue must be one line of text, not 'gpu\\nrm'"),
-        ('["--constraint=a100"]', '"x"', "directives must be a list of lines, each a text of its own, not 'x'"),
+        (
+            '["--constraint=a100"]',
+            '"x"',
+            "directives must be a list of lines, each a text of its own, not 'x'",
+        ),
         ('["--constraint=a100"]', '["a\\nb"]', "directives must be a list of lines, each a text of its own"),
         ("gpus = 2", 'gpus = 2\ntls_ca_file = "ca.pem"', "TLS needs all of tls_ca_file, tls_cert_file"),
         ("max_jobs = 8", "max_jobs = [", "jobs.toml is not a TOML file of an engine"),
@@ -75,7 +79,7 @@ def test_each_fault_is_one_line_with_file_key_rule_and_value(
 
 def test_files_of_tls_have_to_exist(tmp_path: Path) -> None:
     files = "".join(f'tls_{name}_file = "{tmp_path}/{name}.pem"\n' for name in ("ca", "cert", "key"))
-    with pytest.raises(WrongUse, match=r"must be files, not '.*ca\.pem'"):
+    with pytest.raises(WrongUse, match=r"TLS needs files that exist, not '.*ca\.pem'"):
         read_table(JobTable, write(tmp_path, JOBS + files))
     for name in ("ca", "cert", "key"):
         write(tmp_path, "", f"{name}.pem")

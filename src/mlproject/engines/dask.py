@@ -38,7 +38,8 @@ T = TypeVar("T")
 
 
 def open_dask(kind: str, rest: str) -> AbstractContextManager[Engine]:
-    """The engine ``KIND:REST``: ``dask`` and an address, or ``slurm``, ``pbs``, ``lsf``, ``kubernetes`` and a file.
+    """The engine ``KIND:REST``: ``dask`` and an address, or ``slurm``, ``pbs``, ``lsf``, ``kubernetes`` and a
+    TOML file.
 
     Raises: WrongUse for a file or an address that cannot be used, or where Dask is not installed;
     StoreUnreachable where no scheduler answers at the address.
@@ -83,16 +84,16 @@ def _open_jobs(kind: str, table: JobTable) -> Iterator[Engine]:
     import dask
     from distributed import Client
 
-    from mlproject.engines.jobs import OneGpu, job_cluster, pending_jobs
+    from mlproject.engines.jobs import OneGpu, open_jobs
 
-    with _quiet(), dask.config.set(SCHEDULER), job_cluster(kind, table) as cluster:
+    with _quiet(), dask.config.set(SCHEDULER), open_jobs(kind, table) as jobs:
         # Durations are unknown at first: as many workers as tasks, up to the most.
-        cluster.adapt(minimum_jobs=table.min_jobs, maximum_jobs=table.max_jobs, target_duration="10ms")
-        with Client(cluster, set_as_default=False) as client:
+        jobs.cluster.adapt(minimum_jobs=table.min_jobs, maximum_jobs=table.max_jobs, target_duration="10ms")
+        with Client(jobs.cluster, set_as_default=False) as client:
             if table.gpus:
                 client.register_plugin(OneGpu())
             n_workers = table.max_jobs * table.n_workers
-            with _engine(kind, client, n_workers, lambda: pending_jobs(kind, cluster)) as engine:
+            with _engine(kind, client, n_workers, jobs.waiting, jobs.refusal) as engine:
                 yield engine
 
 
@@ -105,17 +106,22 @@ def _open_pods(table: PodTable) -> Iterator[Engine]:
 
     with _quiet(), pod_cluster(table) as cluster:
         cluster.adapt(minimum=table.min_jobs, maximum=table.max_jobs)
-        with Client(cluster, set_as_default=False) as client:
-            with _engine("kubernetes", client, table.max_jobs, lambda: pending_pods(cluster)) as engine:
-                yield engine
+        with (
+            Client(cluster, set_as_default=False) as client,
+            _engine("kubernetes", client, table.max_jobs, lambda: pending_pods(cluster)) as engine,
+        ):
+            yield engine
 
 
 @contextlib.contextmanager
-def _engine(name: str, client: Any, n_workers: int, hint: Callable[[], str]) -> Iterator[Engine]:
-    """The engine of a client, watched for tasks that wait in vain."""
+def _engine(
+    name: str, client: Any, n_workers: int, waiting: Callable[[], str], refusal: Callable[[], str] = str
+) -> Iterator[Engine]:
+    """The engine of a client, watched for tasks that wait in vain: ``waiting`` says what for, in words, and
+    ``refusal`` why there will be no worker."""
     executor = DaskExecutor(client)
     closed = threading.Event()
-    watch = threading.Thread(target=_watch, args=(executor, hint, closed), daemon=True)
+    watch = threading.Thread(target=_watch, args=(executor, waiting, refusal, closed), daemon=True)
     watch.start()
     try:
         yield Engine(name=name, executor=executor, n_workers=n_workers)
@@ -130,20 +136,21 @@ class DaskExecutor(Executor):
 
     def __init__(self, client: Any) -> None:
         self.client = client
-        self.waiting: set[Future[Any]] = set()
+        self.waiting: dict[Future[Any], Future[Any]] = {}
+        self._given_up: MLProjectError | None = None
         self._inner = client.get_executor(pure=False)
         self._name, self._numbers = f"task-{uuid.uuid4().hex[:8]}", itertools.count()
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Run a function on a worker, once more where the worker dies, up to three times."""
         outer: Future[T] = Future()
-        if self.client.status != "running":
+        if self._given_up or self.client.status != "running":
             outer.set_exception(self._lost())
             return outer
         # Keys of one group: the scheduler hands them out one by one, as workers are free.
         inner = self._inner.submit(fn, *args, key=(self._name, next(self._numbers)), **kwargs)
-        self.waiting.add(outer)
-        outer.add_done_callback(self.waiting.discard)
+        self.waiting[outer] = inner
+        outer.add_done_callback(self.waiting.pop)
         outer.add_done_callback(lambda done: inner.cancel() if done.cancelled() else None)
         inner.add_done_callback(lambda done: self._pass_on(done, outer))
         return outer
@@ -151,6 +158,12 @@ class DaskExecutor(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no further tasks; without ``wait`` those that wait or run are given up."""
         self._inner.shutdown(wait=wait and not cancel_futures)
+
+    def give_up(self, error: MLProjectError) -> None:
+        """End all tasks with an error, those too that are submitted later."""
+        self._given_up = error
+        for inner in list(self.waiting.values()):
+            inner.cancel()
 
     def n_workers(self) -> int:
         """Workers that the scheduler has now."""
@@ -175,15 +188,22 @@ class DaskExecutor(Executor):
             outer.set_result(inner.result())
 
     def _lost(self) -> MLProjectError:
+        if self._given_up:
+            return self._given_up
         address = self.client.scheduler.address
         rule = "what was finished is recorded, and the same command goes on from there"
         return StoreUnreachable(f"the Dask scheduler at {address} is gone; {rule}")
 
 
-def _watch(executor: DaskExecutor, hint: Callable[[], str], closed: threading.Event) -> None:
+def _watch(
+    executor: DaskExecutor, waiting: Callable[[], str], refusal: Callable[[], str], closed: threading.Event
+) -> None:
     """Say once what is waited for where tasks have waited a minute for a first worker."""
     since, is_said = time.monotonic(), False
     while not closed.wait(POLL_SECONDS):
+        if reason := refusal():
+            executor.give_up(MLProjectError(reason))
+            return
         try:
             waits = bool(executor.waiting) and not executor.n_workers()
         except Exception:  # the scheduler is gone: the futures say so
@@ -191,7 +211,7 @@ def _watch(executor: DaskExecutor, hint: Callable[[], str], closed: threading.Ev
         if not waits:
             since, is_said = time.monotonic(), False
         elif not is_said and time.monotonic() - since > WAIT_SECONDS:
-            log.warning("no worker yet, and %d tasks wait: %s", len(executor.waiting), hint())
+            log.warning("no worker yet, and %d tasks wait: %s", len(executor.waiting), waiting())
             is_said = True
 
 

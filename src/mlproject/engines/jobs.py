@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import shlex
 import subprocess
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from dask_jobqueue import LSFCluster, PBSCluster, SLURMCluster
-from distributed import Security, WorkerPlugin
+from distributed import Security, Status, WorkerPlugin
 
 from mlproject.engines.tables import JobTable, n_bytes
 from mlproject.engines.workers import worker_environment
 
 CLUSTERS = {"slurm": SLURMCluster, "pbs": PBSCluster, "lsf": LSFCluster}
 NAMES = {"slurm": "Slurm", "pbs": "PBS", "lsf": "LSF"}
-COMMANDS = {"slurm": "sbatch", "pbs": "qsub", "lsf": "bsub"}
 LISTINGS = {"slurm": ["squeue", "--jobs"], "pbs": ["qstat"], "lsf": ["bjobs"]}
 ROLES = ("scheduler", "worker", "client")
 LOGS = "mlproject-jobs"
@@ -27,7 +29,7 @@ DEATH_SECONDS = 60
 """A worker whose driver is gone ends after this time."""
 
 
-class OneGpu(WorkerPlugin):
+class OneGpu(WorkerPlugin):  # type: ignore[misc]  # Dask has no types
     """Gives each worker of a job one of its GPUs: the number at the end of the worker's name says which."""
 
     name = "one-gpu"
@@ -41,9 +43,54 @@ class OneGpu(WorkerPlugin):
         os.environ["CUDA_VISIBLE_DEVICES"] = devices[number] if number < len(devices) else str(number)
 
 
-def job_cluster(kind: str, table: JobTable) -> Any:
-    """The cluster of a batch system; it has no jobs yet. Close it to end them."""
-    return CLUSTERS[kind](**cluster_options(kind, table))
+@dataclass(frozen=True, kw_only=True)
+class Jobs:
+    """The jobs of a batch system: dask-jobqueue's cluster, and what was said to jobs that were refused."""
+
+    kind: str
+    cluster: Any
+    refused: list[str]
+
+    def refusal(self) -> str:
+        """Why no job was taken at all, in words; empty where some was, or none was asked for."""
+        if not self.refused or self._ids():
+            return ""
+        return f"{NAMES[self.kind]} takes no job: {self.refused[0]}"
+
+    def waiting(self) -> str:
+        """What the jobs wait for, in words, and the command that lists them."""
+        ids = self._ids()
+        if not ids:
+            return f"{NAMES[self.kind]} has not answered yet"
+        listing = [*LISTINGS[self.kind], *([",".join(ids)] if self.kind == "slurm" else ids)]
+        states = _states(listing) if self.kind == "slurm" else ""
+        return f"{len(ids)} jobs in {NAMES[self.kind]}{states}; see: {shlex.join(listing)}"
+
+    def _ids(self) -> list[str]:
+        return [str(job.job_id) for job in list(self.cluster.workers.values()) if job.job_id]
+
+
+@contextlib.contextmanager
+def open_jobs(kind: str, table: JobTable) -> Iterator[Jobs]:
+    """The cluster of a batch system, which has no jobs yet; those that it gets end with the context."""
+    refused: list[str] = []
+    job_class = _reporting(CLUSTERS[kind].job_cls, refused)
+    with CLUSTERS[kind](job_cls=job_class, **cluster_options(kind, table)) as cluster:
+        yield Jobs(kind=kind, cluster=cluster, refused=refused)
+
+
+def _reporting(job_class: Any, refused: list[str]) -> Any:
+    """The class of a job that notes why it is refused; dask-jobqueue itself would only log a traceback."""
+
+    async def start(self: Any) -> None:
+        try:
+            await job_class.start(self)
+        except (RuntimeError, ValueError, OSError) as error:
+            lines = str(error).rpartition("stderr:")[2].split("\n")
+            refused.append("; ".join(filter(None, map(str.strip, lines))) or type(error).__name__)
+            self.status = Status.running  # what the cluster expects of a job that was started
+
+    return type(job_class.__name__, (job_class,), {"start": start})
 
 
 def cluster_options(kind: str, table: JobTable) -> dict[str, Any]:
@@ -69,16 +116,6 @@ def cluster_options(kind: str, table: JobTable) -> dict[str, Any]:
     }
 
 
-def pending_jobs(kind: str, cluster: Any) -> str:
-    """What the jobs of a cluster wait for, in words."""
-    ids = [job.job_id for job in list(cluster.workers.values()) if getattr(job, "job_id", None)]
-    if not ids:
-        return f"{NAMES[kind]} has taken no job; see what it says to: {COMMANDS[kind]}"
-    listing = [*LISTINGS[kind], *([",".join(ids)] if kind == "slurm" else ids)]
-    states = _states(listing) if kind == "slurm" else ""
-    return f"{len(ids)} jobs in {NAMES[kind]}{states}; see: {shlex.join(listing)}"
-
-
 def _states(listing: list[str]) -> str:
     """How many jobs are in which state and why, as Slurm says; empty where it does not answer."""
     words = [*listing, "--noheader", "--format=%T, reason: %r"]
@@ -87,7 +124,9 @@ def _states(listing: list[str]) -> str:
     except (OSError, subprocess.SubprocessError):
         return ""
     counts = Counter(answer.split("\n")[:-1])
-    return " (" + "; ".join(f"{n} {state.lower()}" for state, n in counts.most_common()) + ")" if counts else ""
+    return (
+        " (" + "; ".join(f"{n} {state.lower()}" for state, n in counts.most_common()) + ")" if counts else ""
+    )
 
 
 def _slurm(table: JobTable) -> dict[str, Any]:
@@ -98,10 +137,11 @@ def _slurm(table: JobTable) -> dict[str, Any]:
 
 def _pbs(table: JobTable) -> dict[str, Any]:
     gpus = f":ngpus={table.gpus}" if table.gpus else ""
+    memory = f"{math.ceil(n_bytes(table.memory) / 2**20)}MB"
     return {
         "account": table.account or None,
         "walltime": table.walltime,
-        "resource_spec": f"select=1:ncpus={table.cores}{gpus}:mem={math.ceil(n_bytes(table.memory) / 2**20)}MB",
+        "resource_spec": f"select=1:ncpus={table.cores}{gpus}:mem={memory}",
         "job_extra_directives": list(table.directives),
     }
 

@@ -31,7 +31,10 @@ def resource(table: PodTable, name: str) -> dict[str, Any]:
         "spec": {"containers": [_scheduler(table.image)]},
         "service": {"type": "ClusterIP", "selector": selector, "ports": ports},
     }
-    worker = {"replicas": table.min_jobs, "spec": {"containers": [_worker(table)], "volumes": _volumes(table)}}
+    worker = {
+        "replicas": table.min_jobs,
+        "spec": {"containers": [_worker(table)], "volumes": _volumes(table)},
+    }
     return {
         "apiVersion": "kubernetes.dask.org/v1",
         "kind": "DaskCluster",

@@ -1,7 +1,7 @@
 """The TOML files of engines as pydantic models: the jobs of a queue, and the pods of a Kubernetes cluster.
 
-For a reference of their keys, ``described(JobTable)`` and ``described(PodTable)`` of ``mlproject.recipes`` give
-a row for each.
+For a reference of their keys, ``described(JobTable)`` and ``described(PodTable)`` of ``mlproject.recipes``
+give a row for each.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ class JobTable(BaseModel):
     cores: Annotated[Cores, Field(description="Cores of a job, divided among its workers.")]
     memory: Annotated[Memory, Field(description="Memory of a job (32GB), divided among its workers.")]
     gpus: Annotated[
-        int, Field(ge=0, le=64, description="GPUs of a job: as many workers, each with one of them; 0 is one worker.")
+        int,
+        Field(ge=0, le=64, description="GPUs of a job, and its workers; 0 is one worker without."),
     ] = 0
     walltime: Annotated[
         str,
@@ -71,8 +72,8 @@ class JobTable(BaseModel):
         Line,
         Field(
             min_length=1,
-            description="Network interface on which this process and the jobs talk: ib0, eth0; lo on one machine.",
-            json_schema_extra={"rule": "must name a network interface, for example ib0, or lo on one machine"},
+            description="Network interface of this process and of the jobs (ib0, eth0; lo on one machine).",
+            json_schema_extra={"rule": "must name a network interface, such as ib0, or lo on one machine"},
         ),
     ]
     queue: Annotated[Line, Field(description="Queue or partition.")] = ""
@@ -97,7 +98,7 @@ class JobTable(BaseModel):
         rule = "needs all of tls_ca_file, tls_cert_file and tls_key_file"
         require(all(named) or not any(named), "TLS", rule, ", ".join(filter(None, named)))
         for path in filter(None, named):
-            require(Path(path).is_file(), "tls_ca_file, tls_cert_file and tls_key_file", "must be files", path)
+            require(Path(path).is_file(), "TLS", "needs files that exist", path)
         return self
 
     @property
@@ -145,7 +146,8 @@ class PodTable(BaseModel):
         Line, Field(description="Secret whose entries become environment variables of the workers.")
     ] = ""
     volumes: Annotated[
-        dict[str, str], Field(description="Persistent volume claims and the folders at which workers see them.")
+        dict[str, str],
+        Field(description="Persistent volume claims and the folders where workers see them."),
     ] = {}
 
     @model_validator(mode="after")
