@@ -129,7 +129,7 @@ def test_memory_is_that_of_the_machine_or_of_the_narrowest_group_around_this_pro
     (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    8000 kB\n")
     (tmp_path / "own").write_text("0::/job/step\n")
     for name, path in {"MEMINFO": "meminfo", "OWN_GROUPS": "own", "CONTROL_GROUPS": "groups"}.items():
-        monkeypatch.setattr(device, name, tmp_path / path)
+        monkeypatch.setattr(device.capacity, name, tmp_path / path)
     assert device.available_memory() == 8000 * 1024
     step = tmp_path / "groups" / "job" / "step"
     step.mkdir(parents=True)
