@@ -12,6 +12,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -37,7 +38,9 @@ STOP_SECONDS = 90.0
 def open_local(n_workers: int, imports: Sequence[str] = ()) -> Iterator[Engine]:
     """So many worker processes, which import these modules before their first task."""
     environments = shares(n_workers)
-    with _environment(environments[0]):  # libraries of numbers read the number of threads when imported
+    # Libraries of numbers read the number of threads as they are imported, and all is imported from here.
+    paths = os.pathsep.join(map(os.path.abspath, sys.path))
+    with _environment({**environments[0], "PYTHONPATH": paths}):
         CONTEXT.set_forkserver_preload([__name__, *imports])
         forkserver.ensure_running()
     workers = LocalWorkers(environments)

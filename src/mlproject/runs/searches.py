@@ -11,13 +11,19 @@ import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from mlproject.errors import WrongUse, is_disk_full
 from mlproject.runs.cell_run import CellRun
 from mlproject.runs.dispatch import Job
 from mlproject.runs.plan_work import PlanWork, failed
 from mlproject.runs.tasks import FATAL, Prune, TaskResult, TrialTask
-from mlproject.tuning import Claim, Coordinate, TrialBlock, TrialLosses, Tuner, log_search
+from mlproject.tuning import Claim, Coordinate, TrialBlock, Tuner, log_search
+
+if TYPE_CHECKING:
+    from mlproject.tuning import TrialLosses
+else:
+    TrialLosses = Any
 
 WAIT_SECONDS = 0.5
 NUMBERS = itertools.count(1)

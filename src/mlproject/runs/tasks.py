@@ -22,7 +22,7 @@ from mlproject.data import ImageSet
 from mlproject.errors import MLProjectError, NoRoom, StoreUnreachable, is_disk_full, one_line
 from mlproject.files import cache_folder
 from mlproject.plans import images_for
-from mlproject.progress import Report
+from mlproject.progress import Report, Silent
 from mlproject.recipes import FrozenBackbone
 from mlproject.runs.cell_run import CellRun, run_cell
 from mlproject.tracking import Store, open_store
@@ -126,15 +126,11 @@ Task = CellTask | FeatureTask | TrialTask
 
 @dataclass(frozen=True, kw_only=True)
 class TaskResult:
-    """What a task gives: its value or an error, and what its worker has to say.
-
-    ``lines`` are log records as name, level and text; ``n_embedded`` images went through a backbone.
-    """
+    """What a task gives: its value or an error, and the log records of its worker as name, level and text."""
 
     value: Any = None
     error: Exception | None = None
     lines: tuple[tuple[str, int, str], ...] = ()
-    n_embedded: int = 0
 
 
 @dataclass(kw_only=True)
@@ -155,6 +151,8 @@ class Workplace:
 
 
 _kept: Workplace | None = None
+_passed_on: list[str] = []
+"""Variables that this worker has from the driver of its last task."""
 
 
 @contextlib.contextmanager
@@ -176,12 +174,11 @@ def run_task(task: Task) -> TaskResult:
     if _kept is not None and _kept.is_driver and _is_at(_kept, task.site):
         return TaskResult(value=_run(task, _kept))
     with _collected() as lines:
-        counted = _Counted()
         try:
-            value, error = _run(task, _workplace(task.site, counted)), None
+            value, error = _run(task, _workplace(task.site)), None
         except Exception as fault:
             value, error = None, _portable(fault)
-    return TaskResult(value=value, error=error, lines=tuple(lines), n_embedded=counted.n_embedded)
+    return TaskResult(value=value, error=error, lines=tuple(lines))
 
 
 def _portable(error: Exception) -> MLProjectError:
@@ -195,21 +192,22 @@ def _is_at(workplace: Workplace, site: Site) -> bool:
     return workplace.site.driver == site.driver and workplace.process == os.getpid()
 
 
-def _workplace(site: Site, report: Report) -> Workplace:
+def _workplace(site: Site) -> Workplace:
     """The workplace of a worker; it is kept until a task of another plan comes."""
     global _kept
     if _kept is None or not _is_at(_kept, site):
         _kept = None
-        for name, value in site.environment.items():
-            os.environ.setdefault(name, value)
+        for name in _passed_on:
+            os.environ.pop(name, None)
+        _passed_on[:] = [name for name in site.environment if name not in os.environ]
+        os.environ.update({name: site.environment[name] for name in _passed_on})
         if os.path.isdir(site.folder):  # relative paths of data, weights and stores are the driver's
             os.chdir(site.folder)
         # MLflow's environment names the store. A run of a launcher is the driver's alone.
         os.environ.update(MLFLOW_TRACKING_URI=site.uri, MLFLOW_EXPERIMENT_ID=site.experiment_id)
         for name in OF_DRIVER[:2]:
             os.environ.pop(name, None)
-        _kept = Workplace(site=site, store=open_store(create=False), report=report)
-    _kept.report = report
+        _kept = Workplace(site=site, store=open_store(create=False), report=Silent())
     return _kept
 
 
@@ -249,25 +247,6 @@ def _run_trials(task: TrialTask, images: ImageSet, at: Workplace) -> TrialLosses
 
     at.descents = at.descents or DescentCache()
     return evaluate_block(task.block, images, at.report, at.prunes.get(task.number), at.descents)
-
-
-class _Counted:
-    """Progress callback of a worker: only the images that it embeds are counted."""
-
-    def __init__(self) -> None:
-        self.n_embedded = 0
-        self._embeds = False
-
-    def stage(self, name: str, total: int) -> None:
-        """Begin a stage."""
-        self._embeds = name == "features"
-
-    def advance(self, count: int) -> None:
-        """Count images."""
-        self.n_embedded += count if self._embeds else 0
-
-    def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """The tracked run has them."""
 
 
 class _Lines(logging.Handler):
