@@ -80,6 +80,9 @@ class Stopped(BaseException):
         super().__init__(f"stopped by {signal.Signals(number).name}")
         self.status = 128 + number
 
+    def __reduce__(self) -> tuple[type[Stopped], tuple[int]]:
+        return Stopped, (self.status - 128,)
+
 
 def raise_on_signals() -> None:
     """Turn SIGTERM, SIGHUP and SIGINT into Stopped; under a launcher, stop when the launcher dies.

@@ -47,9 +47,6 @@ def open_dask(kind: str, rest: str) -> AbstractContextManager[Engine]:
     needs = {"dask": "distributed", "kubernetes": "dask_kubernetes"}.get(kind, "dask_jobqueue")
     if not importlib.util.find_spec(needs):
         raise WrongUse(f"engine {kind} needs {needs}, which is not installed; from the repository: {INSTALL}")
-    if not rest:
-        what = "ADDRESS, for example dask:tcp://127.0.0.1:8786" if kind == "dask" else "FILE.toml"
-        raise WrongUse(f"engine {kind} must be {kind}:{what}")
     if kind == "dask":
         return _open_running(rest)
     if kind == "kubernetes":
