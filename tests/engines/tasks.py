@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import time
 from pathlib import Path
 
 
@@ -28,13 +27,6 @@ def die_once(folder: Path) -> int:
     if attempts == 1:
         die()
     return attempts
-
-
-def touch_slowly(folder: Path, number: int, seconds: float) -> int:
-    """Leave a file, wait, and return the number."""
-    (folder / f"{number}-{os.environ.get('SLURM_JOB_ID', '')}-{time.time_ns()}").touch()
-    time.sleep(seconds)
-    return number
 
 
 def start_process() -> bool:

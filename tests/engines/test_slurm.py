@@ -1,8 +1,9 @@
-"""A real Slurm of one node, where its packages are installed and its daemons may be started."""
+"""A plan on a real Slurm of one node, where its packages are installed and its daemons may be started."""
 
 from __future__ import annotations
 
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,21 +11,34 @@ from pathlib import Path
 import dask
 import pytest
 
+from mlproject.cli.progress import Lines
 from mlproject.engines import open_engine
-from mlproject.errors import MLProjectError
+from mlproject.errors import StoreUnreachable
+from mlproject.plans import plan_of
+from mlproject.runs import run_plan
+from mlproject.tracking import Store, open_store
 from tests.engines import slurm
-from tests.engines.tasks import touch_slowly
+from tests.engines.tasks import double
 
 TABLE = """
 max_jobs = 2
 min_jobs = 2
 cores = 1
-memory = "1GB"
+memory = "3GB"
 walltime = "01:00:00"
 interface = "lo"
 queue = "main"
 """
+WORDS = {
+    "model": "efficientnet_lite0",
+    "weights": "imagenet",
+    "target": "labels",
+    "eval_size": 20,
+    "epochs": 200,
+}
 ROOT = Path(__file__).parents[2]
+SOON = {"distributed.deploy.lost-worker-timeout": "2s"}
+"""After this time a job that is gone is replaced; 15 s by default."""
 pytestmark = pytest.mark.skipif(bool(slurm.missing()), reason=slurm.missing() or "Slurm can be started")
 
 
@@ -41,34 +55,47 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield tmp_path / "slurm.toml"
 
 
-def test_tasks_of_a_job_that_is_cancelled_run_on_another_and_a_new_job_takes_its_place(
-    cluster: Path, tmp_path: Path
+def jobs(*states: str) -> list[str]:
+    """The ids of the jobs that wait or run."""
+    words = ["squeue", "--noheader", "--format=%i", f"--states={','.join(states or ('PENDING', 'RUNNING'))}"]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+
+
+def cancel_one(store: Store, cancelled: list[str], stop: threading.Event) -> None:
+    """Cancel a job once a first cell is done."""
+    while not cancelled and not stop.wait(0.05):
+        if list(store.search("tags.kind = 'cell' and attributes.status = 'FINISHED'")):
+            cancelled.append(min(jobs("RUNNING")))
+            subprocess.run(["scancel", cancelled[0]], check=True)
+
+
+@pytest.mark.slow
+def test_a_plan_on_two_jobs_one_of_them_cancelled_finishes_whole_and_the_job_is_replaced(
+    cluster: Path,
 ) -> None:
-    starts = tmp_path / "starts"
-    starts.mkdir()
-    soon = {"distributed.deploy.lost-worker-timeout": "2s"}  # after which a job is replaced; 15 s by default
-    with dask.config.set(soon), open_engine(f"slurm:{cluster}") as engine:
-        assert engine.n_workers == 2
-        futures = [engine.executor.submit(touch_slowly, starts, number, 1.0) for number in range(8)]
-        while len(jobs := {path.name.split("-")[1] for path in starts.iterdir()}) < 2:
-            assert not all(future.done() for future in futures)
+    plan = plan_of("jobs", WORDS | {"dataset_size": "200,210", "seed": "0,1,2"})
+    store, cancelled, stop = open_store("jobs"), list[str](), threading.Event()
+    thread = threading.Thread(target=cancel_one, args=(open_store("jobs"), cancelled, stop))
+    with dask.config.set(SOON), open_engine(f"slurm:{cluster}") as engine:
+        thread.start()
+        try:
+            results = run_plan(plan, store, Lines(6), engine=engine)
+        finally:
+            stop.set()
+            thread.join()
+        start = time.monotonic()
+        while len(seen := jobs()) < 2 or cancelled[0] in seen:
+            assert time.monotonic() - start < 20, "no new job was submitted"
             time.sleep(0.1)
-        subprocess.run(["scancel", min(jobs)], check=True)
-        assert sorted(future.result(60) for future in futures) == list(range(8))
-        later = [engine.executor.submit(touch_slowly, starts, 100 + number, 0.5) for number in range(16)]
-        assert all(future.result(60) >= 100 for future in later)
-    attempts = [path.name.split("-")[:2] for path in starts.iterdir()]
-    assert len(attempts) > 8 + 16, "the task of the cancelled job was started again"
-    assert len({job for _, job in attempts}) == 3
-    _no_partition(cluster)
-    listing = ["squeue", "--noheader", "--states=PENDING,RUNNING"]
-    assert subprocess.run(listing, capture_output=True, text=True, check=True).stdout == ""
-
-
-def _no_partition(table: Path) -> None:
-    """A job that Slurm refuses ends all tasks with what Slurm says."""
-    table.write_text(TABLE.replace('"main"', '"nowhere"'))
-    with open_engine(f"slurm:{table}") as engine:
-        future = engine.executor.submit(touch_slowly, table.parent, 0, 0.0)
-        with pytest.raises(MLProjectError, match=r"Slurm takes no job: .*invalid partition specified: no"):
-            future.result(30)
+    assert [result.status for result in results] == ["done"] * 6
+    finished = list(store.search("tags.kind = 'cell' and attributes.status = 'FINISHED'"))
+    assert len({run.data.tags["cell.key"] for run in finished}) == len(finished) == 6
+    assert store.running() == []
+    assert jobs() == []
+    refused = cluster.with_name("refused.toml")
+    refused.write_text(TABLE.replace('"main"', '"nowhere"'))
+    with (
+        open_engine(f"slurm:{refused}") as engine,
+        pytest.raises(StoreUnreachable, match=r"Slurm takes no job: .*invalid partition specified: nowhere"),
+    ):
+        engine.executor.submit(double, 1).result(30)

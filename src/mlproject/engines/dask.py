@@ -178,7 +178,7 @@ class DaskExecutor(Executor):
             error = MLProjectError(f"{times}; the log of worker {error.last_worker.address} may say why")
         elif isinstance(error, RuntimeError) and UNREADABLE in str(error):
             rule = "scheduler and workers need the same versions of it, of Dask and of Python as are here"
-            error = WrongUse(f"the Dask scheduler cannot read a task of mlproject: {rule}")
+            error = StoreUnreachable(f"the Dask scheduler cannot read a task of mlproject: {rule}")
         if error:
             outer.set_exception(error)
         else:
@@ -199,7 +199,7 @@ def _watch(
     since, is_said = time.monotonic(), False
     while not closed.wait(POLL_SECONDS):
         if reason := refusal():
-            executor.give_up(MLProjectError(reason))
+            executor.give_up(StoreUnreachable(reason))
             return
         try:
             waits = bool(executor.waiting) and not executor.n_workers()

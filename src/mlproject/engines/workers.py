@@ -18,6 +18,8 @@ WORKER: dict[str, float | bool] = {
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
+    # A look at every worker's stack a hundred times a second, for a dashboard that nobody sees.
+    "distributed.worker.profile.enabled": False,
 }
 
 
