@@ -33,8 +33,8 @@ dist: .venv/release
 	  --weights random:0 --dataset-size 20 --eval-size 20
 
 lock: .venv/release
-	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header \
-	  --quiet --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra engines --universal --python-version 3.11 --generate-hashes \
+	  --no-header --quiet --output-file requirements.lock
 	$(BIN)/python scripts/dependencies.py --write
 
 audit: .venv/release

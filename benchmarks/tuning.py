@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 import grid
@@ -88,6 +89,18 @@ class Quiet:
         return lambda *_: None
 
 
+def search(tuner: Any, coordinate: Any, images: Any) -> Any:
+    """The result of a whole search, its blocks one after another."""
+    from mlproject.progress import Silent
+    from mlproject.tuning import DescentCache, evaluate_block
+
+    cache = DescentCache()
+    while claim := tuner.claim(coordinate):
+        tuner.finish(claim, evaluate_block(claim.block, images, Silent(), claim.prune, cache))
+    checks = tuner.checks(coordinate)
+    return tuner.result(coordinate, evaluate_block(checks, images, Silent(), None, cache))
+
+
 def study_speed(trials: int, plain: int, n_models: int) -> None:
     """Coordinates of the embedded study, features cached: trials a second, ours and one by one."""
     from mlproject.tuning.search.storage import open_storage
@@ -105,7 +118,7 @@ def study_speed(trials: int, plain: int, n_models: int) -> None:
             tuner = Tuner(storage=storage, watcher=Quiet())
             cpu, wall = time.process_time(), time.monotonic()
             for coordinate, images in found:
-                tuner.advance(coordinate, images)
+                search(tuner, coordinate, images)
             cpu, wall = time.process_time() - cpu, time.monotonic() - wall
         n = trials * len(found)
         print(
@@ -185,7 +198,7 @@ def optimum(trials: int, points: int) -> None:
     for model, size in (("efficientnet_lite0", 100), ("efficientnet_lite1", 330), ("resnet18", 1100)):
         coordinate, images = coordinate_of(model, size, trials)
         with tempfile.TemporaryDirectory() as name, open_storage("", Path(name) / "optuna.log") as storage:
-            found = Tuner(storage=storage, watcher=Quiet()).advance(coordinate, images)
+            found = search(Tuner(storage=storage, watcher=Quiet()), coordinate, images)
         lr, decay = (coordinate.tune.space[name] for name in ("lr", "weight_decay"))
         side = max(2, round((points / len(coordinate.lengths) / 2) ** 0.5))
         rates = [lr.low * (lr.high / lr.low) ** (i / (2 * side - 1)) for i in range(2 * side)]

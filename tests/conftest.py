@@ -78,6 +78,7 @@ def _workplace(tmp_path_factory: pytest.TempPathFactory, new_store: NewStore) ->
     for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
         os.environ.pop(name, None)
     os.environ["MLFLOW_TRACKING_URI"] = new_store(folder)
+    os.environ["MLPROJECT_ENGINE"] = "serial"  # tests of engines name theirs
     os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
     os.environ["MLPROJECT_CACHE"] = str(folder / "features")
     here = Path.cwd()

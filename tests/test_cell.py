@@ -1,3 +1,5 @@
+import copy
+from multiprocessing.reduction import ForkingPickler
 from random import Random
 
 import pytest
@@ -208,3 +210,9 @@ def test_different_cells_have_different_names(points: list[tuple[int, str, int]]
     cells = [make_cell(eval_size=n, knobs={"target": t, "steps": s}) for n, t, s in dict.fromkeys(points)]
     naming = Naming.of_cells(cells)
     assert len({naming.name(cell) for cell in cells}) == len(cells)
+
+
+def test_a_cell_can_be_sent_to_another_process() -> None:
+    cell = make_cell(tuning={"knobs": "lr"}, region="blobs", region_digest="d", region_paths="best", seed=3)
+    assert copy.copy(cell) == cell  # as pickle does it
+    assert ForkingPickler.loads(ForkingPickler.dumps(cell)) == cell

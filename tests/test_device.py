@@ -2,6 +2,10 @@
 
 import contextlib
 import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -127,7 +131,7 @@ def test_memory_is_that_of_the_machine_or_of_the_narrowest_group_around_this_pro
     (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    8000 kB\n")
     (tmp_path / "own").write_text("0::/job/step\n")
     for name, path in {"MEMINFO": "meminfo", "OWN_GROUPS": "own", "CONTROL_GROUPS": "groups"}.items():
-        monkeypatch.setattr(device, name, tmp_path / path)
+        monkeypatch.setattr(device.capacity, name, tmp_path / path)
     assert device.available_memory() == 8000 * 1024
     step = tmp_path / "groups" / "job" / "step"
     step.mkdir(parents=True)
@@ -158,5 +162,37 @@ def test_workers_fit_into_the_shared_memory_of_a_container(monkeypatch, tmp_path
     room = os.statvfs(tmp_path)
     assert device.find_n_workers("cuda", 1) == 4
     assert device.find_n_workers("cuda", room.f_bavail * room.f_frsize // 4) <= 2
+    monkeypatch.setattr(device.multiprocessing, "current_process", lambda: SimpleNamespace(daemon=True))
+    assert device.find_n_workers("cuda", 1) == 0, "a daemon may start no processes"
+    monkeypatch.undo()
     monkeypatch.setattr(device, "find_n_cores", lambda: 1)
     assert device.find_n_workers("cuda", 1) == 0
+
+
+def test_processes_that_share_a_machine_divide_threads_decoders_and_gpus(monkeypatch):
+    for name, value in {
+        "OMP_NUM_THREADS": "6",
+        "MLPROJECT_WORKERS": "5",
+        "CUDA_VISIBLE_DEVICES": "2, 3",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(device, "find_n_cores", lambda: 8)
+    monkeypatch.setattr(device, "find_device", lambda: "cpu")
+    assert device.shares(2) == [{"OMP_NUM_THREADS": "4", "MLPROJECT_WORKERS": "2"}] * 2
+    assert device.shares(16)[15] == {"OMP_NUM_THREADS": "1", "MLPROJECT_WORKERS": "0"}
+    monkeypatch.delenv("MLPROJECT_WORKERS")
+    monkeypatch.setattr(device, "find_device", lambda: "cuda")
+    assert device.n_gpus() == 2
+    assert [share["CUDA_VISIBLE_DEVICES"] for share in device.shares(3)] == ["2", "3", "2"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert device.shares(2) == [{"OMP_NUM_THREADS": "4"}] * 2, "a single one is everybody's"
+
+
+def test_a_share_of_a_machine_has_its_part_of_cores_and_memory(monkeypatch):
+    whole = device.find_n_cores()
+    monkeypatch.setattr(device.capacity, "_free_of_machine", lambda: 3000)
+    monkeypatch.setattr(device.capacity, "_memory_groups", lambda: iter(()))
+    monkeypatch.setattr(device.capacity, "_n_sharing", 1)  # as it is afterwards
+    device.capacity.share_machine(3)
+    assert device.find_n_cores() == max(1, whole // 3)
+    assert device.available_memory() == 1000

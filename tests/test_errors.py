@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import pytest
@@ -178,3 +179,9 @@ def test_a_command_in_a_message_runs_where_no_environment_is_activated(monkeypat
     monkeypatch.setenv("PATH", "")
     program = command("mlflow", "ui").removesuffix(" ui")
     assert Path(program).is_file()
+
+
+def test_errors_and_stops_can_be_sent_to_another_process() -> None:
+    for error in (NoRoom("no room: here"), Stopped(signal.SIGTERM)):
+        sent = ForkingPickler.loads(ForkingPickler.dumps(error))
+        assert (type(sent), str(sent), sent.status) == (type(error), str(error), error.status)

@@ -348,3 +348,11 @@ def test_a_formula_after_a_semicolon_is_escaped_where_it_begins() -> None:
 def test_formulas_are_escaped_in_full_width_too(text: str) -> None:
     assert escape_formula(text) == "'" + text
     assert unescape_formula(escape_formula(text)) == text
+
+
+def test_a_shared_lock_is_free_for_others_that_share_it_and_for_no_owner(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    with locked(path, shared=True), try_locked(path, shared=True) as shared, try_locked(path) as alone:
+        assert (shared, alone) == (True, False)
+    with locked(path), try_locked(path, shared=True) as shared:
+        assert not shared

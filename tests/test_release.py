@@ -19,7 +19,8 @@ PINS = {
     for pin in map(Requirement, re.findall(r"^(\w.*?) \\$", LOCK, re.MULTILINE))
 }
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-DECLARED = [Requirement(line) for line in PROJECT["project"]["dependencies"]]
+LOCKED_EXTRA = PROJECT["project"]["optional-dependencies"]["engines"]
+DECLARED = [Requirement(line) for line in [*PROJECT["project"]["dependencies"], *LOCKED_EXTRA]]
 
 
 def applies(requirement: Requirement, extra: str = "") -> bool:

@@ -116,6 +116,9 @@ class Cell:
             finite = not isinstance(value, float) or math.isfinite(value)
             _require(finite, name, "must be finite", value)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Cell.from_dict, (self.to_dict(),)  # views of mappings are not pickled
+
     @cached_property
     def key(self) -> str:
         """16 hexadecimal digits of the SHA-256 of everything that changes the result."""

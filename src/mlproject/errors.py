@@ -5,7 +5,7 @@ A message names what is wrong, where, the rule that is broken and the remedy.
     MLProjectError          1  some cells failed, the rest is done and recorded
     ├── WrongUse            2  an argument or a plan that cannot be used; nothing was started
     ├── BadInput            3  images, weights or tables that were refused
-    ├── StoreUnreachable    4  the tracking store is out of reach or damaged
+    ├── StoreUnreachable    4  the tracking store (or the cluster of an engine) is out of reach or damaged
     ├── NoRoom              5  the disk is full
     └── DigestMismatch      6  bytes that differ from what was recorded
     Stopped      128 + signal  a signal asked the process to stop
@@ -56,7 +56,7 @@ class BadInput(MLProjectError):
 
 
 class StoreUnreachable(MLProjectError):
-    """The tracking store cannot be reached or is damaged."""
+    """The tracking store (or the cluster of an engine) cannot be reached or is damaged."""
 
     status = 4
 
@@ -79,6 +79,9 @@ class Stopped(BaseException):
     def __init__(self, number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}")
         self.status = 128 + number
+
+    def __reduce__(self) -> tuple[type[Stopped], tuple[int]]:
+        return Stopped, (self.status - 128,)
 
 
 def raise_on_signals() -> None:

@@ -206,25 +206,26 @@ def sha256_file(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock at ``path``, waiting until its owner releases it or dies."""
+def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold the lock at ``path``, waiting until its owner releases it or dies; ``shared`` with its like."""
     with _open_lock(path) as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
 
 
 @contextlib.contextmanager
-def try_locked(path: Path, *, create: bool = True) -> Iterator[bool]:
+def try_locked(path: Path, *, create: bool = True, shared: bool = False) -> Iterator[bool]:
     """Hold the lock at ``path`` if it is free; yields whether it was.
 
-    Without ``create`` a lock whose file is not there counts as not free: nobody knows who holds it.
+    A ``shared`` lock is free while only shared ones are held. Without ``create`` a lock whose file is not
+    there counts as not free: nobody knows who holds it.
     """
     if not create and not path.exists():
         yield False
         return
     with _open_lock(path) as handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             yield False
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlproject.cell import Cell
-from mlproject.errors import BadInput, WrongUse
-from mlproject.plans import Plan, plan_of, read_plan
+from mlproject.errors import BadInput, DigestMismatch, WrongUse
+from mlproject.plans import Plan, images_for, plan_of, read_plan
 from tests.data.pictures import fill
 
 POOL, HELD_OUT = 3200, 1000
@@ -423,3 +424,15 @@ def test_a_layer_is_not_tuned_since_all_trials_share_their_features() -> None:
     words = {"model": "resblock_w2_d1", "weights": "random", "tune": "pool=mean|max"}
     with pytest.raises(WrongUse, match="pool decides the features, which all trials share; give a list"):
         plan_of("x", words, tuned=True)
+
+
+def test_another_process_reads_the_images_of_a_cell_again_and_refuses_others(tmp_path: Path) -> None:
+    fill(folder := tmp_path / "photos", [f"{c}/{i}.png" for c in "ab" for i in range(10)])
+    (folder / "bad.png").write_bytes(b"no picture")
+    made = plan(data=str(folder), max_bad=1, dataset_size=8, region="blobs", eval_size=2)
+    cell = made.cells[0]
+    assert made.reading_of(cell) == {"max_bad": 1}
+    assert images_for(cell, made.reading_of(cell)) is made.images_of(cell), "a process reads them once"
+    for other in (replace(cell, data_digest="e" * 64), replace(cell, region_digest="other")):
+        with pytest.raises(DigestMismatch, match="differ from those that were planned: they changed"):
+            images_for(other, made.reading_of(cell))

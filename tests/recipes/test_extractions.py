@@ -11,7 +11,14 @@ from mlproject.features import KEPT, forget
 from mlproject.files import locked
 from mlproject.models import find_model, find_weights
 from mlproject.progress import Silent
-from mlproject.recipes import build_recipe, extract_together, full_knobs, needed_features
+from mlproject.recipes import (
+    build_recipe,
+    extract_together,
+    full_knobs,
+    missing_parts,
+    needed_features,
+    scales_of,
+)
 
 MODELS = ("resblock_w2_d1", "resblock_w4_d1")
 
@@ -104,3 +111,52 @@ def test_a_backbone_that_another_process_runs_is_left_to_it(images, cells, tmp_p
     with locked(lock):
         extract_together(needed, Silent())
     assert [features.cost.n_forwards for features in needed] == [len(needed[0].rows) - 1, 0]
+
+
+@pytest.mark.parametrize(("n_processes", "n_parts"), [(1, 1), (2, 1), (3, 2), (8, 4)])
+def test_missing_features_are_divided_so_that_all_processes_work_and_no_image_is_in_two_parts(
+    images, cells, monkeypatch, n_processes: int, n_parts: int
+) -> None:
+    monkeypatch.setattr("mlproject.features.SHARD_ROWS", 4)
+    needed = needed_features(cells, lambda _: images)
+    parts = missing_parts(needed, n_processes)
+    rows = {name: [part.rows.tolist() for part in parts if part.backbone.model == name] for name in MODELS}
+    for features in needed:
+        of_model = rows[features.backbone.model]
+        assert [row for part in of_model for row in part] == features.rows.tolist()
+        assert len(of_model) == n_parts
+        assert all(len(part) % 4 == 0 for part in of_model[:-1]), "whole shards"
+    monkeypatch.setattr("mlproject.recipes.extractions.PART_ROWS", 8)
+    assert max(len(part.rows) for part in missing_parts(needed, 1)) == 8
+
+
+def test_a_backbone_at_one_scale_and_at_two_shares_what_is_stored_at_each(images, cells) -> None:
+    both = [replace(cell, image_scales=(1.0, 2.0)) for cell in cells if cell.model == MODELS[0]]
+    needed = needed_features([*cells[:4], *both], lambda _: images)
+    n = len(needed[0].rows)
+    parts = missing_parts(needed, 1)
+    assert [(part.backbone.image_scales, len(part.rows)) for part in parts] == [((1.0,), n), ((2.0,), n)]
+    assert scales_of(both[0]) == [part.backbone for part in parts]
+    needed[0].backbone.features(images, needed[0].rows[:10], Silent())
+    assert [len(part.rows) for part in missing_parts(needed, 1)] == [n - 10, n]
+
+
+def test_images_that_two_sets_share_are_in_one_part_and_features_with_a_fault_in_none(images, cells) -> None:
+    some = images.only("picture")
+    needed = needed_features(cells[:2], lambda _: images) + needed_features(cells[:2], lambda _: some)
+    assert [len(features.rows) for features in needed] == [len(needed[0].rows)] * 2
+    assert len(missing_parts(needed, 1)) == 1
+    odd = replace(cells[0], image_scales=(1.7,))
+    assert missing_parts(needed_features([odd], lambda _: images), 2) == []
+
+
+def test_processes_that_share_a_table_add_their_rows_at_the_same_time(images, cells, tmp_path) -> None:
+    (features,) = needed_features(cells[:1], lambda _: images)
+    features.backbone.features(images, features.rows[:1], Silent())
+    (lock,) = tmp_path.glob("*.lock")
+    with locked(lock, shared=True):
+        stub = next(path for path in tmp_path.iterdir() if path.is_dir()) / "half.part"
+        stub.touch()
+        features.backbone.features(images, features.rows, Silent(), shared=True)
+        assert stub.exists(), "it may be that of the other process"
+    assert features.cost.n_forwards == 0

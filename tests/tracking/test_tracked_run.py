@@ -1,7 +1,7 @@
 import pytest
 
 from mlproject.errors import StoreUnreachable
-from mlproject.tracking import TrackedRun
+from mlproject.tracking import Store, TrackedRun, close_attempts
 from mlproject.tracking.tracked_run import context_tags
 
 
@@ -107,3 +107,17 @@ def test_a_place_of_artifacts_that_cannot_be_written_is_one_clear_error(tmp_path
 
     with pytest.raises(StoreUnreachable, match="artifacts of run r: /place cannot be written: the reason"):
         tracked(Client()).log_files(tmp_path)
+
+
+def test_what_an_engine_runs_again_has_its_earlier_attempts_closed_and_no_other_run(store: Store):
+    def begun(task, status="RUNNING"):
+        run = store.client.create_run(store.experiment_id, tags={"engine.task": task})
+        store.client.update_run(run.info.run_id, status=status)
+        return run.info.run_id
+
+    first, second, other, ended = begun("d-1"), begun("d-1"), begun("d-2"), begun("d-1", "FINISHED")
+    assert sorted(close_attempts(store, "d-1")) == sorted([first, second])
+    statuses = [store.client.get_run(run_id).info.status for run_id in (first, second, other, ended)]
+    assert statuses == ["KILLED", "KILLED", "RUNNING", "FINISHED"]
+    assert store.client.get_run(first).data.tags["reconciled"] == "its worker is gone"
+    assert close_attempts(store, "d-1") == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -112,6 +113,9 @@ def sweep(
     trials: Annotated[str, typer.Option(help="Trials of each coordinate's search; 0 tunes nothing.")] = "",
     tune: Annotated[str, typer.Option(help="What to search: lr=1e-5..1e-1,optimizer=adam|sgd.")] = "",
     storage: Annotated[str, typer.Option(help="Optuna URL or journal file of the studies.")] = "",
+    engine: Annotated[
+        str, typer.Option(help="Where it runs: serial, local, local:N, dask:ADDRESS, slurm:FILE.toml …")
+    ] = "",
     experiment: Experiment = "",
     dry_run: DryRun = False,
     debug: Debug = False,
@@ -131,6 +135,7 @@ def sweep(
     alone = not plan and "model" in given
     path = Path(plan or "sweeps/embedded.toml")
     cells = plan_of(f"tuned {given['model']}", given, tuned=True) if alone else read_plan(path, given)
+    cells = replace(cells, engine=engine or cells.engine)
     raise typer.Exit(run_session(cells, experiment, dry_run, fit=not alone))
 
 

@@ -165,6 +165,7 @@ def print_tuned(plan: Plan, tune: Tune) -> None:
         f" about {sum(costs) / 60:.1f} min on one core at {GFLOPS} GFLOP/s, features not counted"
     )
     print_cost(plan.cells, plan)
+    _print_engine(plan, len(searches))
 
 
 def print_plan(plan: Plan, experiment: str) -> None:
@@ -190,6 +191,16 @@ def print_plan(plan: Plan, experiment: str) -> None:
     n_done = sum(cell.key in done for cell in plan.cells)
     out.print(f"{len(plan.cells)} cells: {n_done} done, {len(plan.cells) - n_done} to do")
     print_cost([cell for cell in plan.cells if cell.key not in done], plan)
+    _print_engine(plan, len(plan.cells) - n_done)
+
+
+def _print_engine(plan: Plan, n_tasks: int) -> None:
+    """The engine that would run so many cells or searches."""
+    from mlproject.engines import engine_for
+
+    if n_tasks:
+        engine = engine_for(plan.engine, n_tasks)
+        out.print(f"engine: {engine}{' (this process)' if engine == 'serial' else ''}", markup=False)
 
 
 def print_cost(cells: Sequence[Cell], plan: Plan) -> None:

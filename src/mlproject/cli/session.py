@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, get_args
 
 from mlproject.cli import console, listing, progress
+from mlproject.engines import engine_for
 from mlproject.errors import MLProjectError, WrongUse, unknown
 from mlproject.files import write_atomic
 
@@ -45,6 +46,7 @@ def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool) -> int
 
     1 where a cell failed or a grid was left out, else 0.
     """
+    engine_for(plan.engine, 0)  # a name that is none is refused before anything else
     console.warn_of_plan(plan)
     console.warn_of_cells(plan.cells)
     if fit and not plan.mix_weights:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from mlproject.features.cost import ExtractionCost, extraction_cost
+from mlproject.features.cost import ExtractionCost, extraction_cost, missing_digests
 from mlproject.features.extraction import Features, LargeImages
 from mlproject.features.pixels import PixelReader
 from mlproject.features.prepared import KEPT, Decoder, KeptImages
 from mlproject.features.store import FeatureStore, forget
-from mlproject.features.table import TableInfo, list_tables, prune, table_faults
+from mlproject.features.table import SHARD_ROWS, TableInfo, list_tables, prune, table_faults
 from mlproject.features.training_state import (
     ABANDONED_DAYS,
     held_by_nobody,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ABANDONED_DAYS",
     "KEPT",
+    "SHARD_ROWS",
     "Decoder",
     "ExtractionCost",
     "FeatureStore",
@@ -40,6 +41,7 @@ __all__ = [
     "forget",
     "held_by_nobody",
     "list_tables",
+    "missing_digests",
     "onnx_engine",
     "prune",
     "prune_unfinished",

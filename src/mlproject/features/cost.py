@@ -70,6 +70,32 @@ def extraction_cost(
     )
 
 
+def missing_digests(
+    model: Model,
+    weights: Weights,
+    digests: Sequence[str],
+    *,
+    image_scale: float,
+    large_images: LargeImages = "interpolated",
+    precision: str = "fp32",
+) -> list[str]:
+    """Those of the images of these digests, each once, that have no stored row at a scale; headers are read.
+
+    Raises: WrongUse, BadInput as the extraction itself would.
+    """
+    extraction = Extraction(
+        model=model,
+        weights=weights,
+        precision=precision,
+        engine=find_engine("auto", precision),
+        image_scale=image_scale,
+        large_images=large_images,
+    )
+    folder, _ = _table(extraction, cache_folder())
+    stored = stored_digests(folder)
+    return [digest for digest in dict.fromkeys(digests) if digest not in stored]
+
+
 def _is_locked(path: Path) -> bool:
     if not path.exists():
         return False

@@ -60,7 +60,7 @@ class Disagreement(Exception):
 
 
 @dataclass(frozen=True)
-class Engine:
+class Runtime:
     """A way to compute features: ``forward`` maps [B, 3, S, S] to [B, D]; ``note`` describes its check.
 
     Both are float32 and on the engine's device, which may still be computing when ``forward`` returns.
@@ -80,7 +80,7 @@ def network_inputs(preprocess: Preprocess, pixels: Pixels, device: Device) -> Te
     return inputs.div_(255).sub_(mean).div_(std)
 
 
-def onnx_engine(backbone: nn.Module, first: Floats) -> Engine:
+def onnx_engine(backbone: nn.Module, first: Floats) -> Runtime:
     """onnxruntime's CPU engine, checked on the first images, [n, 3, S, S].
 
     Raises: Disagreement when the network cannot be exported or its features differ from eager's, BadInput
@@ -117,10 +117,12 @@ def onnx_engine(backbone: nn.Module, first: Floats) -> Engine:
     def forward(images: Tensor) -> Tensor:
         return torch.from_numpy(session.run(None, {"images": images.contiguous().numpy()})[0])
 
-    return Engine("onnx", forward, f"onnxruntime {version}, {distance:.1e} from eager on {len(first)} images")
+    return Runtime(
+        "onnx", forward, f"onnxruntime {version}, {distance:.1e} from eager on {len(first)} images"
+    )
 
 
-def eager_engine(backbone: nn.Module, device: Device, precision: Precision) -> Engine:
+def eager_engine(backbone: nn.Module, device: Device, precision: Precision) -> Runtime:
     """Torch with BatchNorm folded and channels last, on any device."""
     torch.set_num_threads(find_n_threads())
     net = move(fold_batchnorm(backbone), device)
@@ -130,7 +132,7 @@ def eager_engine(backbone: nn.Module, device: Device, precision: Precision) -> E
             features: Tensor = net(send(images, device))
             return features.float()
 
-    return Engine(
+    return Runtime(
         "eager", forward, f"torch {torch.__version__}, {device}, {precision}, folded, channels last"
     )
 
@@ -141,7 +143,7 @@ class Passes:
     ``ready`` gives the engine, made and checked by the first crops where it is not loaded.
     """
 
-    def __init__(self, extraction: Extraction, ready: Callable[[Tensor], Engine]) -> None:
+    def __init__(self, extraction: Extraction, ready: Callable[[Tensor], Runtime]) -> None:
         self.extraction, self.ready = extraction, ready
         self.device: Device = "cpu" if extraction.engine == "onnx" else find_device()
         self.size = find_batch_size(self.device)

@@ -158,12 +158,16 @@ Compute = Callable[[Pixels], Finish]
 
 @dataclass(frozen=True)
 class RowRequest:
-    """A request for the rows of ``images`` at ``indices``, written to ``out``, [n, width], in this order."""
+    """A request for the rows of ``images`` at ``indices``, written to ``out``, [n, width], in this order.
+
+    ``shared``: other processes add other rows to the table at the same time.
+    """
 
     images: Images
     indices: NDArray[np.int64]
     out: Floats
     report: Report
+    shared: bool = False
 
     @property
     def digests(self) -> list[str]:
@@ -183,7 +187,7 @@ def complete(table: FeatureTable, request: RowRequest, preprocess: Preprocess, c
         missing = table.missing(digests)
         if missing:
             request.report.stage("features", len(missing))
-            with table.writing():
+            with table.writing(shared=request.shared):
                 # Looked up again: another process may have added rows while this one waited.
                 _add(table, table.missing(missing), request, preprocess, compute)
         try:

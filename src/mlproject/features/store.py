@@ -37,10 +37,10 @@ from mlproject.models import Model, Weights, normalise
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mlproject.features.engines import Engine, Passes
+    from mlproject.features.engines import Passes, Runtime
     from mlproject.progress import Report
 else:
-    Engine = Passes = Report = Tensor = Any
+    Passes = Report = Runtime = Tensor = Any
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ Indices = NDArray[np.int64]
 
 # Shared by all stores of the process, so that a new store loads neither again.
 _TABLES: dict[Path, FeatureTable] = {}
-_ENGINE: dict[Extraction, Engine] = {}
+_ENGINE: dict[Extraction, Runtime] = {}
 
 
 def forget() -> None:
@@ -64,14 +64,15 @@ def forget() -> None:
 class FeatureStore:
     """Features by image digest, stored below ``root`` (default: ``cache_folder()``).
 
-    Stores are cheap: the loaded network and the verified tables belong to the process, not to a store.
+    Stores are cheap: the loaded network and the verified tables belong to the process, not to a store. With
+    ``shared`` other processes may add other rows to the same tables at the same time.
 
     ``n_forwards`` counts images embedded (once per scale), ``n_crops`` the backbone passes that this
     took, ``n_checks`` the passes of eager torch that onnxruntime was compared to.
     """
 
-    def __init__(self, root: Path | None = None) -> None:
-        self.root = root or cache_folder()
+    def __init__(self, root: Path | None = None, *, shared: bool = False) -> None:
+        self.root, self.shared = root or cache_folder(), shared
         self.n_forwards = self.n_crops = self.n_checks = 0
 
     def features(
@@ -101,7 +102,7 @@ class FeatureStore:
         metas = []
         for i, image_scale in enumerate(image_scales):
             block = matrix[:, i * model.width : (i + 1) * model.width]
-            request = RowRequest(images, indices, block, report)
+            request = RowRequest(images, indices, block, report, self.shared)
             metas.append(self._fetch(replace(at_one, image_scale=float(image_scale)), request))
         done = self.n_forwards - before[0]
         return Features(
@@ -134,7 +135,7 @@ class FeatureStore:
             return lambda: rows
 
         matrix = np.empty((len(indices), count), np.float32)
-        complete(table, RowRequest(images, indices, matrix, report), preprocess, compute)
+        complete(table, RowRequest(images, indices, matrix, report, self.shared), preprocess, compute)
         return matrix
 
     def _fetch(self, extraction: Extraction, request: RowRequest) -> dict[str, Any]:
@@ -172,7 +173,7 @@ class FeatureStore:
         table = FeatureTable(self.root, key, width)
         return _TABLES.setdefault(table.folder, table)
 
-    def _ready(self, extraction: Extraction, crops: Tensor) -> Engine:
+    def _ready(self, extraction: Extraction, crops: Tensor) -> Runtime:
         """The engine of an extraction, made and checked by its first crops where it is not loaded."""
         # A torch engine takes crops of any side; an exported network is fixed to one side.
         side = 1.0 if extraction.engine == "eager" else extraction.crop_side / extraction.model.side
@@ -182,7 +183,7 @@ class FeatureStore:
             _ENGINE[same] = self._make(extraction, crops)
         return _ENGINE[same]
 
-    def _make(self, extraction: Extraction, crops: Tensor) -> Engine:
+    def _make(self, extraction: Extraction, crops: Tensor) -> Runtime:
         from mlproject.features.engines import N_CHECKED, Disagreement, eager_engine, onnx_engine
         from mlproject.models import load_backbone
 

@@ -2,7 +2,8 @@
 
     <root>/<name>/meta.json            the key's ingredients, parameters, FLOPs
     <root>/<name>/<rows>.safetensors   at most 256 rows; its header has their digests, <name> and a SHA-256
-    <root>/<name>.lock                 held while rows are added; the kernel releases it when the process ends
+    <root>/<name>.lock                 held while rows are added; the kernel releases it as the process ends;
+                                       shared by processes that were given different rows to add
 
 Shards appear whole or not at all and never change, so readers need no lock. The folder may be deleted at any
 time; a damaged shard is moved aside with a warning, and its rows are computed again.
@@ -94,14 +95,17 @@ class FeatureTable:
         self._accept(name, names)
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
-        """Lock the table for adding rows, waiting for other processes; removes half-written files."""
+    def writing(self, *, shared: bool = False) -> Iterator[None]:
+        """Lock the table for adding rows, waiting for other processes; removes half-written files.
+
+        With ``shared`` others that share it may add other rows meanwhile.
+        """
         lock = self.folder.with_name(self.folder.name + ".lock")
         with contextlib.ExitStack() as stack:
-            if not stack.enter_context(try_locked(lock)):
+            if not stack.enter_context(try_locked(lock, shared=shared)):
                 log.info("waiting for another process that fills %s", self.folder.name)
-                stack.enter_context(locked(lock))
-            for stub in self.folder.glob(f"*{STUB_SUFFIX}"):
+                stack.enter_context(locked(lock, shared=shared))
+            for stub in () if shared else self.folder.glob(f"*{STUB_SUFFIX}"):
                 stub.unlink(missing_ok=True)
             yield
 

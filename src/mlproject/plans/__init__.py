@@ -21,12 +21,14 @@ from typing import Any
 from mlproject.cell import Cell, Naming
 from mlproject.data import ImageSet
 from mlproject.errors import N_SHOWN, BadInput, MLProjectError, WrongUse
-from mlproject.plans.cells import PlannedCell, drawn_from
+from mlproject.plans.cells import PlannedCell, drawn_from, images_for
 from mlproject.plans.grids import PlanGrid, read_grid
 from mlproject.plans.sizes import Reduced, reduced_note
 from mlproject.plans.tables import DEFAULTS, PlanTable
 from mlproject.recipes import validated
 from mlproject.tuning import Tune, split_words, tune_of
+
+__all__ = ["MOST_CELLS", "Plan", "images_for", "plan_file", "plan_of", "read_plan"]
 
 SHIPPED = Path(__file__).with_name("shipped")
 """The plans of ``sweeps/``, which an installed package carries."""
@@ -46,7 +48,8 @@ class Plan:
     sizes the images reduce; ``left_out`` are the faults of grids that cannot be run here; ``naming`` names
     cells by what differs within the plan and by what the command line says; ``reading`` are coordinates by
     which images were read and that no cell records (``max_bad``), by ``drawn_from``. ``mix_weights``: the fit
-    may hold models together whose weights were trained differently.
+    may hold models together whose weights were trained differently. ``engine`` names what runs the cells
+    (empty: what the environment names, or what suits the machine).
     """
 
     name: str
@@ -58,6 +61,7 @@ class Plan:
     naming: Naming = field(default_factory=Naming)
     reading: Mapping[tuple[str, ...], Mapping[str, Any]] = field(default_factory=dict, repr=False)
     mix_weights: bool = False
+    engine: str = ""
 
     def images_of(self, cell: Cell) -> ImageSet:
         """The images that a cell of this plan draws from."""
@@ -88,7 +92,7 @@ def read_plan(path: Path, overrides: Mapping[str, Any]) -> Plan:
     except MLProjectError as fault:
         raise _located(path.name, fault) from fault
     plan = _build(table.name or path.stem, table.grid, rest, path.name, tune)
-    return replace(plan, mix_weights=table.mix_weights)
+    return replace(plan, mix_weights=table.mix_weights, engine=table.engine)
 
 
 def plan_file(path: Path) -> Path:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
 from mlproject.cell import Cell, Knob
 from mlproject.data import Ignore, ImageSet, Verify, full_name, load_images
-from mlproject.errors import BadInput, WrongUse
+from mlproject.errors import BadInput, DigestMismatch, WrongUse
 from mlproject.files import cache_folder
 from mlproject.models import SCRATCH, Model, find_model, find_weights
 from mlproject.multiscale import layouts
@@ -155,6 +156,25 @@ def _regions(
     settings: RegionSettings | None,
 ) -> ImageSet:
     return masked(_images(spec, max_bad, download, ignore, verify), region, settings, cache_folder())
+
+
+def images_for(cell: Cell, reading: Mapping[str, Knob]) -> ImageSet:
+    """The images that a planned cell draws from, read again: for a process that did not plan it.
+
+    ``reading`` are the coordinates that no cell records. A process reads them once. Raises: DigestMismatch
+    where other images are there than were planned, and what reading raises.
+    """
+    how = [{**DEFAULTS, **reading}[name] for name in READING]
+    paths, refine = cell.region_paths or "grey-first", cell.region_refine or "none"
+    settings = _settings(cell.region, cell.checkpoint, paths=paths, refine=refine)
+    digests = _images(cell.data, *how).digest, settings.digest if settings else ""
+    if digests != (cell.data_digest, cell.region_digest):
+        what = "images" if digests[0] != cell.data_digest else f"region {cell.region!r}"
+        raise DigestMismatch(
+            f"{what} of {cell.data} on {socket.gethostname()} differ from those that were planned: they "
+            "changed meanwhile, or this machine has others; start again with the same data everywhere"
+        )
+    return _regions(cell.data, *how, cell.region, settings)
 
 
 def drawn_from(cell: Cell) -> tuple[str, ...]:

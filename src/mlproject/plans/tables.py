@@ -92,6 +92,13 @@ class PlanTable(BaseModel):
         bool,
         Field(description="Fit models together whose weights were trained differently (V1 beside V2)."),
     ] = False
+    engine: Annotated[
+        str,
+        Field(
+            description="Where the cells run: serial, local or local:N (processes of this machine), or a "
+            "cluster, such as dask:ADDRESS. `--engine` replaces it."
+        ),
+    ] = ""
     grid: Annotated[
         list[dict[str, Any]],
         Field(

@@ -14,8 +14,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 from mlproject.cell import Cell, Knob
 from mlproject.errors import unknown
 from mlproject.losses import Outcome
-from mlproject.recipes.extractions import FROZEN, NeededFeatures, extract_together, needed_features
+from mlproject.recipes.extractions import (
+    FROZEN,
+    NeededFeatures,
+    extract_together,
+    missing_parts,
+    needed_features,
+    scales_of,
+)
 from mlproject.recipes.finetune import Finetune
+from mlproject.recipes.frozen import FrozenBackbone
 from mlproject.recipes.knobs import LATER_KNOBS, FieldRow, Needs, described, require, validated
 from mlproject.recipes.memorise import Memorise
 from mlproject.recipes.probe import Probe
@@ -37,6 +45,7 @@ __all__ = [
     "RECIPES",
     "STRICT",
     "FieldRow",
+    "FrozenBackbone",
     "NeededFeatures",
     "Probe",
     "ProbeExamples",
@@ -46,10 +55,12 @@ __all__ = [
     "extract_together",
     "full_knobs",
     "initial_probe_head",
+    "missing_parts",
     "needed_features",
     "optimizer_notes",
     "probe_examples",
     "require",
+    "scales_of",
     "solve_ridge",
     "validated",
 ]

@@ -27,6 +27,8 @@ else:
 log = logging.getLogger(__name__)
 
 FROZEN = ("probe", "reconstruct", "memorise")
+PART_ROWS = 4096
+"""Images of a part that a process computes, at most: what is reported at once, and lost with a process."""
 SHARE_OF_MEMORY = 10
 """Prepared images of several backbones fill at most a tenth of the available memory."""
 
@@ -112,6 +114,54 @@ def _backbones(cell: Cell) -> Iterator[FrozenBackbone]:
     for role in ("target", "reference"):
         if cell.recipe == "reconstruct" and cell.knobs[f"{role}_model"]:
             yield FrozenBackbone.of_role(role, cell)
+
+
+def scales_of(cell: Cell) -> list[FrozenBackbone]:
+    """The backbones of a cell that learns from frozen features, each at one scale, as parts have them."""
+    return [at_scale for backbone in _backbones(cell) for at_scale in backbone.by_scale]
+
+
+def missing_parts(needed: Iterable[NeededFeatures], n_processes: int) -> list[NeededFeatures]:
+    """The features that are not stored, in parts for so many processes: a backbone at one scale each.
+
+    No image is in two parts of a backbone and scale, in whichever sets it is. Where there are as many
+    backbones as processes each has one part, unless it is large; a process keeps the network that it loaded.
+    Features that cannot be computed are left to their cells, which report why.
+    """
+    by_scale: dict[FrozenBackbone, list[tuple[ImageSet, Rows]]] = {}
+    for features in needed:
+        for backbone in features.backbone.by_scale:
+            rows = by_scale.setdefault(backbone, [])
+            with contextlib.suppress(MLProjectError):
+                rows.append((features.images, _missing_rows(backbone, features, rows)))
+    missing = {backbone: sets for backbone, sets in by_scale.items() if any(len(rows) for _, rows in sets)}
+    n_parts = -(-n_processes // max(1, len(missing)))
+    return [
+        NeededFeatures(backbone=backbone, images=images, rows=part)
+        for backbone, sets in missing.items()
+        for images, rows in sets
+        for part in _in_parts(rows, n_parts)
+    ]
+
+
+def _missing_rows(
+    backbone: FrozenBackbone, features: NeededFeatures, before: Sequence[tuple[ImageSet, Rows]]
+) -> Rows:
+    """The images without stored features that no set before holds."""
+    place: dict[str, int] = {}
+    for row in features.rows.tolist():
+        place.setdefault(features.images.digests[row], row)
+    others = {images.digests[row] for images, rows in before for row in rows.tolist()}
+    return np.array([place[d] for d in backbone.missing(list(place)) if d not in others], np.int64)
+
+
+def _in_parts(rows: Rows, n_parts: int) -> list[Rows]:
+    """Parts of whole shards, but for the last one."""
+    from mlproject.features import SHARD_ROWS
+
+    n_shards = -(-len(rows) // SHARD_ROWS)
+    size = min(PART_ROWS, -(-n_shards // n_parts) * SHARD_ROWS)
+    return [rows[start : start + size] for start in range(0, len(rows), size)] if size else []
 
 
 def extract_together(needed: Sequence[NeededFeatures], report: Report) -> None:

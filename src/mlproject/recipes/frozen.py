@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from mlproject.data import ImageSet
     from mlproject.features import ExtractionCost, Features
-    from mlproject.models import Model, Preprocess
+    from mlproject.models import Model, Preprocess, Weights
     from mlproject.progress import Report
 else:
-    ExtractionCost = Features = ImageSet = Model = Preprocess = Report = Tensor = Any
+    ExtractionCost = Features = ImageSet = Model = Preprocess = Report = Tensor = Weights = Any
 
 GIGA_MAC = 2e9
 """Operations of a thousand million multiply-adds."""
@@ -82,9 +82,16 @@ class FrozenBackbone:
         """How often an image is decoded in this way: once for each scale that is not of native pixels."""
         return len([s for s in self.image_scales if s == 1.0 or self.large_images == "interpolated"])
 
-    def cost(self, digests: Sequence[str]) -> ExtractionCost:
-        """The cost of features that are not stored yet. Raises: WrongUse, BadInput as ``features`` would."""
-        from mlproject.features import extraction_cost
+    @property
+    def by_scale(self) -> tuple[FrozenBackbone, ...]:
+        """The backbone at each of its scales alone, whose features are stored apart."""
+        return tuple(
+            replace(self, image_scales=(s,), large_images="interpolated" if s == 1.0 else self.large_images)
+            for s in self.image_scales
+        )
+
+    def _described(self) -> tuple[Model, Weights]:
+        """Model and weights as far as the tables say: no file is read."""
         from mlproject.models import Weights, find_model
 
         model = find_model(self.model, self.weights)
@@ -92,17 +99,36 @@ class FrozenBackbone:
             from mlproject.models import at_depth  # which needs torch
 
             model = at_depth(model, self.layer, self.pool)
+        return model, Weights("file", self.weights, self.weights_digest)
+
+    def cost(self, digests: Sequence[str]) -> ExtractionCost:
+        """The cost of features that are not stored yet. Raises: WrongUse, BadInput as ``features`` would."""
+        from mlproject.features import extraction_cost
+
         return extraction_cost(
-            model,
-            Weights("file", self.weights, self.weights_digest),
+            *self._described(),
             digests,
             image_scales=self.image_scales,
             large_images=cast("LargeImages", self.large_images),
             precision=self.precision,
         )
 
-    def features(self, images: ImageSet, rows: NDArray[np.int64], report: Report) -> Features:
-        """Features of these images, computed once.
+    def missing(self, digests: Sequence[str]) -> list[str]:
+        """Digests of images without stored features at the first scale, each once; raises as ``cost``."""
+        from mlproject.features import missing_digests
+
+        return missing_digests(
+            *self._described(),
+            digests,
+            image_scale=self.image_scales[0],
+            large_images=cast("LargeImages", self.large_images),
+            precision=self.precision,
+        )
+
+    def features(
+        self, images: ImageSet, rows: NDArray[np.int64], report: Report, *, shared: bool = False
+    ) -> Features:
+        """Features of these images, computed once; ``shared``: other processes compute others meanwhile.
 
         Raises: DigestMismatch when the weights are no longer those that were planned, WrongUse for a
         model whose output is a map.
@@ -117,7 +143,7 @@ class FrozenBackbone:
         weights = find_weights(model, self.weights, fetch=True)
         if weights.digest != self.weights_digest:
             raise DigestMismatch(f"weights {self.weights} changed after the cell was planned; start again")
-        return FeatureStore().features(
+        return FeatureStore(shared=shared).features(
             model,
             weights,
             images,

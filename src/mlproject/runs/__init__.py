@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlproject.runs.cell_run import CellRun, Status, run_cell
-from mlproject.runs.sweep import Watcher, run_plan
+from mlproject.runs.plan_work import Watcher
+from mlproject.runs.sweep import run_plan
 
 if TYPE_CHECKING:
     from mlproject.runs.analysis_run import Fitted, fit_study

@@ -23,7 +23,15 @@ from mlproject.losses import PREDICTIONS, Outcome, write_losses, write_table
 from mlproject.progress import Report
 from mlproject.recipes import build_recipe
 from mlproject.runs.kept_results import CellRecord, discard_result, keep_result, kept_path, read_result
-from mlproject.tracking import LOGGED_TABLES, LOSSES_DIGEST, RUN_COLOUR, Store, model_colour
+from mlproject.tracking import (
+    ENGINE_TASK,
+    LOGGED_TABLES,
+    LOSSES_DIGEST,
+    RUN_COLOUR,
+    Store,
+    close_attempts,
+    model_colour,
+)
 
 log = logging.getLogger(__name__)
 
@@ -58,12 +66,14 @@ def run_cell(
     name: str = "",
     sweep: str = "",
     adopt: bool = False,
+    task: str = "",
 ) -> CellRun:
     """Run a cell under its lock, unless it is done already or another process runs it.
 
-    ``name`` is that of its run (default: the cell's label). The same cell gives the same losses. Raises
-    what the recipe raises, after the run was marked FAILED or KILLED. A result that is computed and cannot be
-    logged, for whatever reason, is kept for the next start.
+    ``name`` is that of its run (default: the cell's label); ``task`` that of an engine's task, which may run
+    again: its runs that say RUNNING are closed. The same cell gives the same losses. Raises what the recipe
+    raises, after the run was marked FAILED or KILLED. A result that is computed and cannot be logged, for
+    whatever reason, is kept for the next start.
     """
     name = name or cell.label
     with (
@@ -76,7 +86,10 @@ def run_cell(
         if earlier:
             discard_result(kept_path(store, cell))
             return CellRun(cell=cell, name=name, status="was done", run_id=earlier)
-        run_id, record = _log_cell(cell, images, store, Path(folder), report, name, sweep, adopt)
+        if task:
+            close_attempts(store, task)
+        tags = _tags(cell, sweep, store) | ({ENGINE_TASK: task} if task else {})
+        run_id, record = _log_cell(cell, images, store, Path(folder), report, name, tags, adopt)
         shutil.rmtree(unfinished_folder(cell.key), ignore_errors=True)
     return CellRun(
         cell=cell, name=name, status="done", run_id=run_id, loss=record.loss, accuracy=record.accuracy
@@ -90,14 +103,14 @@ def _log_cell(
     artifacts: Path,
     report: Report,
     name: str,
-    sweep: str,
+    tags: Mapping[str, str],
     adopt: bool,
 ) -> tuple[str, CellRecord]:
     """Track a cell: the result that an earlier start could not log, or a new one; its run and its record."""
     kept = kept_path(store, cell)
     record = read_result(kept, cell, artifacts)
     try:
-        with store.run(kind="cell", name=name, tags=_tags(cell, sweep, store), adopt=adopt) as run:
+        with store.run(kind="cell", name=name, tags=tags, adopt=adopt) as run:
             record = record or _compute(cell, images, artifacts, report, name)
             record.log(run, artifacts)
     except BaseException as error:  # a signal, too

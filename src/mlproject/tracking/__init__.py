@@ -33,10 +33,11 @@ from mlproject.tracking.ownership import HOST, claim_launched_run, this_machine
 from mlproject.tracking.place import store_lock, store_stubs
 from mlproject.tracking.reach import reaching, store_problem
 from mlproject.tracking.store import Store
-from mlproject.tracking.tracked_run import TrackedRun
+from mlproject.tracking.tracked_run import ENGINE_TASK, TrackedRun, close_attempts
 
 __all__ = [
     "DEFAULT_EXPERIMENT",
+    "ENGINE_TASK",
     "HOST",
     "LOGGED_TABLES",
     "LOSSES_DIGEST",
@@ -48,6 +49,7 @@ __all__ = [
     "artifact_names",
     "artifacts_of",
     "claim_launched_run",
+    "close_attempts",
     "colour_runs",
     "copy_artifacts",
     "database_url",

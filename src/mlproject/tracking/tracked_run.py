@@ -34,6 +34,8 @@ BATCH_METRICS = 800
 """Metrics in a request: MLflow takes 1000 entries, of which 100 parameters and 100 tags at most."""
 LONGEST_RUN_NAME, LONGEST_DATASET_NAME = 250, 500
 """Characters of the columns that MLflow's databases keep names in; PostgreSQL refuses longer ones."""
+ENGINE_TASK = "engine.task"
+"""The tag of a run by a worker of an engine: the driver and the cell."""
 COMMIT = "# branch.oid "
 """Begins the line of ``git status`` that names the commit."""
 
@@ -139,6 +141,19 @@ class TrackedRun:
                 self.check_root()
                 self.client.log_text(self.run_id, trace, "error.txt")
         return ended
+
+
+def close_attempts(store: Any, task: str) -> list[str]:
+    """Close as KILLED the RUNNING runs of a task of an engine, which runs it again: their worker is gone.
+
+    This is how a run of another machine is closed. Whoever runs the task holds the lock of its cell.
+    """
+    clause = f"attributes.status = 'RUNNING' and tags.`{ENGINE_TASK}` = '{task}'"
+    closed = [str(run.info.run_id) for run in store.search(clause)]
+    for run_id in closed:
+        store.client.set_tag(run_id, "reconciled", "its worker is gone")
+        store.client.set_terminated(run_id, "KILLED")
+    return closed
 
 
 def read_cell(tags: Mapping[str, str]) -> Cell:

@@ -33,8 +33,9 @@ from mlproject.tuning.coordinate import LENGTHS
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
     from mlproject.progress import Report
+    from mlproject.tuning.tuner import TrialBlock
 else:
-    ImageSet = Report = Any
+    ImageSet = Report = TrialBlock = Any
 
 Prune = Callable[[int, int, float], bool]
 """(position of the trial, length, validation loss) -> whether to stop the trial."""
@@ -61,6 +62,32 @@ class LossCurve:
         self.losses.append(loss)
         return True
 
+    def cut(self, length: int) -> None:
+        """End the curve at a length, at which its trial is pruned."""
+        n = self.lengths.index(length) + 1
+        self.lengths, self.losses = self.lengths[:n], self.losses[:n]
+        self.reason = f"pruned at length {length}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialLosses:
+    """The curves of a block, and its losses (position of the trial, length, loss) that no pruner saw yet.
+
+    Losses are in the order in which they came, in which a pruner has to see them.
+    """
+
+    curves: Sequence[LossCurve]
+    unseen: Sequence[tuple[int, int, float]] = ()
+
+    def pruned(self, prune: Prune) -> Sequence[LossCurve]:
+        """The curves, cut where the pruner would have stopped their trials."""
+        ended: set[int] = set()
+        for position, length, loss in self.unseen:
+            if position not in ended and prune(position, length, loss):
+                ended.add(position)
+                self.curves[position].cut(length)
+        return self.curves
+
 
 @dataclass(kw_only=True)
 class DescentCache:
@@ -75,6 +102,21 @@ class DescentCache:
             self.descent = None  # frees the memory first
             self.key, self.descent = key, compute()
         return self.descent
+
+
+def evaluate_block(
+    block: TrialBlock, images: ImageSet, report: Report, prune: Prune | None, cache: DescentCache
+) -> TrialLosses:
+    """The losses of a block of trials; without ``prune`` those are kept that a pruner has to see."""
+    unseen: list[tuple[int, int, float]] = []
+
+    def keep(position: int, length: int, loss: float) -> bool:
+        if block.pruning:
+            unseen.append((position, length, loss))
+        return False
+
+    curves = validation_curves(block.cells, images, block.lengths, report, prune or keep, cache)
+    return TrialLosses(curves=curves, unseen=unseen)
 
 
 def validation_curves(
@@ -247,7 +289,7 @@ def _train(group: _ProbeGroup, curves: Sequence[LossCurve], lengths: Sequence[in
             if not curves[i].add(length, loss):
                 ended.add(i)
             elif prune(i, length, loss):
-                curves[i].reason = f"pruned at length {length}"
+                curves[i].cut(length)
                 ended.add(i)
         heads.drop(ended)
         if not heads.members:

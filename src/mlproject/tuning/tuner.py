@@ -1,4 +1,4 @@
-"""Run the search of a coordinate: claim trials, train them together, finish them, test the optimum."""
+"""Run the search of a coordinate: claim trials, finish them with their losses, test the optimum."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from mlproject.cell import Cell, Knob
-from mlproject.data import ImageSet
 from mlproject.errors import MLProjectError, WrongUse
 from mlproject.progress import Report
 from mlproject.recipes import build_recipe
@@ -18,11 +17,13 @@ from mlproject.tuning.coordinate import Coordinate
 if TYPE_CHECKING:
     from mlproject.tuning.search.storage import Storage
     from mlproject.tuning.search.study import ClaimedTrial, FinishedTrial, TrialStudy
-    from mlproject.tuning.trials import DescentCache, LossCurve
+    from mlproject.tuning.trials import LossCurve, TrialLosses
 else:
     # Optuna and torch are imported when a search runs.
-    ClaimedTrial = DescentCache = FinishedTrial = LossCurve = Storage = TrialStudy = Any
+    ClaimedTrial = FinishedTrial = LossCurve = Storage = TrialLosses = TrialStudy = Any
 
+FLATNESS = ("best_lr", "half_lr", "double_lr")
+"""Learning rates at which the best knobs are run again."""
 NATURAL_LOWS = {"epochs": 1, "steps": 1, "batch_size": 1, "weight_decay": 0.0, "dropout": 0.0}
 """Lower bounds of the knobs themselves: an optimum there needs no wider range."""
 
@@ -56,31 +57,103 @@ class SearchResult:
         return self.coordinate.tuned(self.best.knobs)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrialBlock:
+    """Cells of trials that any process can evaluate together, at these lengths of one training each.
+
+    ``pruning``: a pruner looks at their losses at each length.
+    """
+
+    cells: tuple[Cell, ...]
+    lengths: tuple[int, ...] = ()
+    pruning: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Claim:
+    """Trials of a coordinate that this process has claimed, and the block that evaluates them."""
+
+    coordinate: Coordinate
+    trials: tuple[ClaimedTrial, ...]
+    block: TrialBlock
+
+    def prune(self, position: int, length: int, loss: float) -> bool:
+        """Report a trial's loss at a length to the pruner; whether it is to be stopped there."""
+        pruning = self.block.pruning and length < self.block.lengths[-1]
+        return pruning and self.trials[position].report(length, loss)
+
+
 @dataclass(kw_only=True)
 class Tuner:
-    """Searches in one storage, which other processes may run at the same time."""
+    """Searches in one storage, which other processes may run at the same time.
+
+    Trials are asked for and reported here; whoever has a claim evaluates its block, in any process.
+    """
 
     storage: Storage
     watcher: Any
     _studies: dict[str, TrialStudy] = field(default_factory=dict)
-    _descents: DescentCache | None = None
+    _claims: list[Claim] = field(default_factory=list)
 
-    def advance(self, coordinate: Coordinate, images: ImageSet) -> SearchResult | None:
-        """Run the free trials of a coordinate; its result, or None while other processes run its last trials.
-
-        Raises: MLProjectError when no trial has a finite loss, and what data, weights or storage raise.
-        """
+    def claim(self, coordinate: Coordinate) -> Claim | None:
+        """Claim free trials of a coordinate; None where all are finished, or run by other processes."""
         study = self._study(coordinate)
         self._count(study)
-        while trials := study.claim():
-            try:
-                self._run(study, coordinate, images, trials)
-            except BaseException:
-                with contextlib.suppress(Exception):  # the first error is reported
-                    study.give_up(trials)
-                raise
+        while claimed := study.claim():
+            if claim := self._runnable(study, coordinate, claimed):
+                self._claims.append(claim)
+                return claim
             self._count(study)
-        return self._result(study, coordinate, images) if study.done else None
+        return None
+
+    def finish(self, claim: Claim, losses: TrialLosses) -> None:
+        """Finish the claimed trials with their losses, those of another process pruned as they came."""
+        study = self._study(claim.coordinate)
+        for trial, curve in zip(claim.trials, losses.pruned(claim.prune), strict=True):
+            loss, chosen, reason = _read(curve, claim.coordinate)
+            study.finish(trial, loss, chosen=chosen, reason=reason)
+        self._claims.remove(claim)
+
+    def give_up(self, claim: Claim | None = None) -> None:
+        """Give up the trials of a claim, or all that are not finished: other processes may claim them."""
+        for each in [claim] if claim else list(self._claims):
+            with contextlib.suppress(Exception):  # the first error is reported
+                self._study(each.coordinate).give_up(each.trials)
+            self._claims.remove(each)
+
+    def checks(self, coordinate: Coordinate) -> TrialBlock | None:
+        """What shows how flat the optimum of a search is; None while other processes run its last trials.
+
+        The cells are the best knobs again, and at half and twice the learning rate; there are none where
+        that is known already, or no learning rate is tuned. Raises: MLProjectError when no trial has a loss.
+        """
+        study = self._study(coordinate)
+        if not study.done:
+            return None
+        best = self._best(study)
+        if study.facts.get("number") == best.number or "lr" not in coordinate.tune.space:
+            return TrialBlock(cells=())
+        lr = float(best.knobs["lr"])
+        knobs = [{**best.knobs, "lr": rate} for rate in (lr, lr / 2, lr * 2)]
+        return TrialBlock(cells=tuple(coordinate.placed(coordinate.trial, each) for each in knobs))
+
+    def result(self, coordinate: Coordinate, checked: TrialLosses | None) -> SearchResult:
+        """The result of a search whose trials are finished, and whose ``checks`` have these losses."""
+        study = self._study(coordinate)
+        best, facts = self._best(study), study.facts
+        if facts.get("number") != best.number:
+            curves = zip(FLATNESS, checked.curves, strict=True) if checked else ()
+            losses = {name: curve.losses[-1] for name, curve in curves if curve.losses}
+            facts = {"number": best.number, "losses": losses}
+            study.keep_facts(facts)
+        return SearchResult(
+            coordinate=coordinate,
+            best=best,
+            trials=tuple(study.finished()),
+            flatness=facts["losses"],
+            importances=study.importances(),
+            warnings=tuple(_edges(coordinate, best.knobs)),
+        )
 
     def _study(self, coordinate: Coordinate) -> TrialStudy:
         from mlproject.tuning.search.study import TrialStudy
@@ -101,71 +174,36 @@ class Tuner:
         losses = [t.loss for t in trials if t.state == "complete" and t.loss is not None]
         self.watcher.count_trials(study.name, len(trials), min(losses, default=float("nan")))
 
-    def _run(
-        self,
-        study: TrialStudy,
-        coordinate: Coordinate,
-        images: ImageSet,
-        claimed: Sequence[ClaimedTrial],
-    ) -> None:
-        from mlproject.tuning.trials import DescentCache, validation_curves
-
+    def _runnable(
+        self, study: TrialStudy, coordinate: Coordinate, claimed: Sequence[ClaimedTrial]
+    ) -> Claim | None:
+        """The claim of those trials whose knobs do not exclude each other; the others are finished."""
         lengths, trials, cells = coordinate.lengths, [], []
         longest = {coordinate.length: lengths[-1]} if coordinate.length else {}
         for trial in claimed:
             cell = coordinate.placed(coordinate.trial, {**trial.knobs, **longest})
             try:
                 build_recipe(cell.recipe, cell.knobs)
-            except WrongUse as fault:  # knobs that exclude each other cost this trial only
+            except WrongUse as fault:  # costs this trial only
                 study.finish(trial, None, chosen={}, reason=str(fault))
                 continue
             trials.append(trial)
             cells.append(cell)
-        if not cells:
-            return
+        block = TrialBlock(
+            cells=tuple(cells), lengths=tuple(lengths), pruning=coordinate.tune.pruner != "none"
+        )
+        return Claim(coordinate=coordinate, trials=tuple(trials), block=block) if cells else None
 
-        def prune(position: int, length: int, loss: float) -> bool:
-            pruning = coordinate.tune.pruner != "none" and length < lengths[-1]
-            return pruning and trials[position].report(length, loss)
-
-        self._descents = self._descents or DescentCache()
-        curves = validation_curves(cells, images, lengths, self.watcher, prune, self._descents)
-        for trial, curve in zip(trials, curves, strict=True):
-            loss, chosen, reason = _read(curve, coordinate)
-            study.finish(trial, loss, chosen=chosen, reason=reason)
-
-    def _result(self, study: TrialStudy, coordinate: Coordinate, images: ImageSet) -> SearchResult:
-        trials, best = study.finished(), study.best()
+    @staticmethod
+    def _best(study: TrialStudy) -> FinishedTrial:
+        best = study.best()
         if best is None:
+            trials = study.finished()
             why = next((t.reason for t in trials if t.reason), "no trial was finished in time")
             raise MLProjectError(
                 f"no knobs found: none of {len(trials)} trials has a validation loss ({why})"
             )
-        facts = study.facts
-        if facts.get("number") != best.number:
-            facts = {"number": best.number, "losses": self._flatness(coordinate, images, best)}
-            study.keep_facts(facts)
-        return SearchResult(
-            coordinate=coordinate,
-            best=best,
-            trials=tuple(trials),
-            flatness=facts["losses"],
-            importances=study.importances(),
-            warnings=tuple(_edges(coordinate, best.knobs)),
-        )
-
-    def _flatness(self, coordinate: Coordinate, images: ImageSet, best: FinishedTrial) -> dict[str, float]:
-        """Validation losses of the best knobs again, and at half and twice the learning rate."""
-        from mlproject.tuning.trials import DescentCache, validation_curves
-
-        if "lr" not in coordinate.tune.space:
-            return {}
-        lr = float(best.knobs["lr"])
-        rates = {"best_lr": lr, "half_lr": lr / 2, "double_lr": lr * 2}
-        cells = [coordinate.placed(coordinate.trial, {**best.knobs, "lr": rate}) for rate in rates.values()]
-        self._descents = self._descents or DescentCache()
-        curves = validation_curves(cells, images, (), self.watcher, lambda *_: False, self._descents)
-        return {name: curve.losses[-1] for name, curve in zip(rates, curves, strict=True) if curve.losses}
+        return best
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Device, threads, workers, precision, batch size and memory. All device handling is in this module.
+"""Device, threads, workers, precision, batch size and memory. All device handling is in this package.
 
 ``MLPROJECT_DEVICE`` (cpu, cuda, mps) overrides the choice of device, ``MLPROJECT_WORKERS`` the number of
 processes that decode images, ``MLPROJECT_MEMORY`` (16GB) the main memory that images of a training may fill.
@@ -9,14 +9,22 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import multiprocessing
 import os
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from mlproject.errors import WrongUse, unknown
+from mlproject.device.capacity import (
+    available_memory,
+    find_n_cores,
+    find_n_threads,
+    image_memory,
+    share_machine,
+    workers_asked,
+)
+from mlproject.errors import unknown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,13 +32,39 @@ if TYPE_CHECKING:
 else:
     Module = Tensor = Any
 
+__all__ = [
+    "Device",
+    "Precision",
+    "available_memory",
+    "describe",
+    "deterministic",
+    "find_batch_size",
+    "find_device",
+    "find_n_cores",
+    "find_n_threads",
+    "find_n_workers",
+    "find_precision",
+    "free_memory",
+    "gpu_use",
+    "image_memory",
+    "inference",
+    "is_out_of_memory",
+    "keep",
+    "mixed",
+    "move",
+    "n_gpus",
+    "runs_ahead",
+    "scaler",
+    "send",
+    "shares",
+    "take_share",
+    "workers_asked",
+]
+
 Device = Literal["cpu", "cuda", "mps"]
 Precision = Literal["fp32", "amp"]
 
 SHARED_MEMORY = Path("/dev/shm")
-MEMINFO = Path("/proc/meminfo")
-CONTROL_GROUPS = Path("/sys/fs/cgroup")
-OWN_GROUPS = Path("/proc/self/cgroup")
 GPU_FILES = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
 
 LEAST_CHANNELS = 8
@@ -55,34 +89,15 @@ def find_device() -> Device:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def find_n_threads() -> int:
-    """Threads for arithmetic: ``OMP_NUM_THREADS``, else the cores that this process may use."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdecimal() and int(asked) > 0:
-        return int(asked)
-    return find_n_cores()
-
-
-def find_n_cores() -> int:
-    """The cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-def workers_asked() -> int | None:
-    """``MLPROJECT_WORKERS``, or None where it is not set. Raises: WrongUse for anything but a number."""
-    text = os.environ.get("MLPROJECT_WORKERS", "")
-    if text and not (text.isascii() and text.isdecimal()):
-        raise WrongUse(f"MLPROJECT_WORKERS must be a number of processes (0: none), not {text!r}")
-    return int(text) if text else None
-
-
 def find_n_workers(device: Device, n_bytes: int) -> int:
     """Processes that may decode images beside this one, each with ``n_bytes`` of batches in shared memory.
 
-    As many as there are cores, up to 16 beside a GPU and 8 beside a CPU; none on a single core. Containers
-    often have 64 MB of shared memory: a worker that writes beyond it is killed.
+    As many as there are cores, up to 16 beside a GPU and 8 beside a CPU; none on a single core, and none
+    where this process may start no others (a Dask worker by default). Containers often have 64 MB of shared
+    memory: a worker that writes beyond it is killed.
     """
+    if multiprocessing.current_process().daemon:
+        return 0
     n_cores = find_n_cores()
     n_workers = 0 if n_cores == 1 else min(n_cores, 8 if device == "cpu" else 16)
     if SHARED_MEMORY.exists():
@@ -91,58 +106,45 @@ def find_n_workers(device: Device, n_bytes: int) -> int:
     return n_workers
 
 
-def available_memory() -> int:
-    """Bytes of main memory that this process may still use: of the machine, or of its container or job."""
-    limits = [_free_of_machine()]
-    for group in _memory_groups():
-        with contextlib.suppress(
-            OSError, ValueError, StopIteration
-        ):  # there is no such file, or no limit ("max")
-            limits.append(_free_of_group(group))
-    return max(0, min(limits))
+def _gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA names them."""
+    if find_device() != "cuda":
+        return []
+    asked = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if asked is not None:
+        return [name.strip() for name in asked.split(",") if name.strip()]
+    import torch
+
+    return [str(number) for number in range(torch.cuda.device_count())]
 
 
-def _memory_groups() -> Iterator[Path]:
-    """The control groups whose limits hold for this process, versions 1 and 2."""
-    with contextlib.suppress(OSError):
-        for line in OWN_GROUPS.read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            if controllers and "memory" not in controllers.split(","):
-                continue
-            root = CONTROL_GROUPS / "memory" if controllers else CONTROL_GROUPS
-            yield from (root / part for part in (Path(path.lstrip("/")), *Path(path.lstrip("/")).parents))
+def n_gpus() -> int:
+    """The GPUs that this process may use."""
+    return len(_gpus())
 
 
-def _free_of_group(group: Path) -> int:
-    """Limit less use; pages of files that the kernel would drop first are free."""
-    limit, used = (
-        ("max", "current") if (group / "memory.max").exists() else ("limit_in_bytes", "usage_in_bytes")
-    )
-    free = int((group / f"memory.{limit}").read_text()) - int((group / f"memory.{used}").read_text())
-    pages = re.search(r"^(?:total_)?inactive_file (\d+)$", (group / "memory.stat").read_text(), re.MULTILINE)
-    return free + (int(pages[1]) if pages else 0)
+def shares(n_processes: int) -> list[dict[str, str]]:
+    """The environment of each of so many processes that share this machine.
 
-
-def _free_of_machine() -> int:
-    with contextlib.suppress(OSError):
-        match = re.search(r"MemAvailable:\s+(\d+) kB", MEMINFO.read_text())
-        if match:
-            return int(match[1]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-
-
-def image_memory() -> int:
-    """Bytes that the images of a training may fill: ``MLPROJECT_MEMORY``, else half of what is available.
-
-    Raises: WrongUse for a text that is no size.
+    Threads, and decoding processes where their number is given, are divided; where there are several GPUs,
+    each process sees one.
     """
-    text = os.environ.get("MLPROJECT_MEMORY", "")
-    if not text:
-        return available_memory() // 2
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kMGT]?)B?", text, re.ASCII)
-    if not match:
-        raise WrongUse(f"MLPROJECT_MEMORY must be a size such as 16GB or 500MB, not {text!r}")
-    return int(float(match[1]) * 1000 ** " kMGT".index(match[2] or " "))
+    n_threads = min(find_n_threads(), max(1, find_n_cores() // n_processes))
+    common, asked, gpus = {"OMP_NUM_THREADS": str(n_threads)}, workers_asked(), _gpus()
+    if asked is not None:
+        common["MLPROJECT_WORKERS"] = str(asked // n_processes)
+    visible = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus] if len(gpus) > 1 else [{}]
+    return [common | visible[i % len(visible)] for i in range(n_processes)]
+
+
+def take_share(n_processes: int) -> None:
+    """Let this process, which has the environment of a share, use no more of the machine than that."""
+    from threadpoolctl import threadpool_limits
+
+    share_machine(n_processes)
+    threadpool_limits(find_n_threads())  # of libraries that were loaded before they could read it
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(find_n_threads())
 
 
 def find_batch_size(device: Device) -> int:
@@ -292,8 +294,4 @@ def gpu_use() -> str:
 def describe() -> dict[str, str]:
     """Device, threads and batch size as text, for display and provenance."""
     device = find_device()
-    return {
-        "device": device,
-        "threads": str(find_n_threads()),
-        "batch size": str(find_batch_size(device)),
-    }
+    return {"device": device, "threads": str(find_n_threads()), "batch size": str(find_batch_size(device))}
