@@ -98,9 +98,9 @@ def _labels(
     """The label of every image (None where no run has it); the confusion of the last scale, and its runs."""
     labels = np.full(n_images, None, dtype=object)
     counts: Counter[tuple[str, str]] = Counter()
-    n_runs = 0
+    n_runs, last = 0, {run.run_id for run in scales[-1]}
     for run in (run for of_scale in reversed(scales) for run in of_scale):
-        largest = run in scales[-1]
+        largest = run.run_id in last
         if not largest and all(label is not None for label in labels[run.rows]):
             continue
         table = predictions(run)
