@@ -29,8 +29,10 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +50,7 @@ from mlproject.runs.analysis_run import fit_key
 from mlproject.tracking import LOSSES_DIGEST, Store, open_store
 from mlproject.tracking.done import DoneRun, Listing, state_of, write_record
 
-MODELS = ("resnet18", "resnet34", "resnet50", "resnet101")
+MODELS = ("efficientnet_lite0", "resnet18", "resnet50", "resnet101")
 SIZES = (10, 14, 20, 28, 40, 56, 80, 113, 160, 200)
 SEEDS = 25
 N_LOGGED = 20
@@ -99,26 +101,21 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="keep the store here, or measure the one that is there")
     parser.add_argument("--quick", action="store_true", help="100 runs of 50 losses")
     given = parser.parse_args()
-    here = Path.cwd()
     n_cells, n_losses = (100, 50) if given.quick else (given.cells, given.losses)
     folder = given.folder or Path(tempfile.mkdtemp(prefix="stores-"))
     try:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder.resolve()}/mlflow.db"
         if not (folder / "mlflow.db").exists():
-            start = time.process_time()
-            n_runs = build(folder.resolve(), n_cells, n_losses)
+            # In a process of its own, since Linux counts its peak as that of the commands it starts.
+            with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+                n_runs = pool.submit(build, folder.resolve(), n_cells, n_losses).result()
             size = (folder / "mlflow.db").stat().st_size / n_runs
-            print(
-                f"store: {n_runs:,} runs of {n_losses:,} losses, {size:,.0f} bytes a run in the database",
-                end="",
-            )
-            print(f", built in {time.process_time() - start:.0f} CPU-s")
+            print(f"store: {n_runs:,} runs of {n_losses:,} losses, {size:,.0f} bytes a run in the database")
         print(f"three million additions: {speed():.2f} s")
         print(f"{'command':12}{'CPU-s':>8}{'seconds':>9}{'peak MB':>9}")
         for name in given.only:
             measure(name, folder)
     finally:
-        os.chdir(here)
         if given.folder is None:
             shutil.rmtree(folder)
 

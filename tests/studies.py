@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
-from mlproject.analysis.points import Replicates, replicates
+from mlproject.analysis.bootstrap import Replicates, replicates
 from mlproject.analysis.runs import ImagePool, image_pools, read_runs
 from mlproject.cell import Cell
 from mlproject.losses import Observation, PerImageLosses

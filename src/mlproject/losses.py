@@ -72,9 +72,10 @@ class PerImageLosses:
 
     def select(self, split: Split) -> PerImageLosses:
         """The rows of one split, in order."""
-        keep = [i for i, s in enumerate(self.splits) if s == split]
-        if len(keep) == len(self.splits):
+        n_rows = self.splits.count(split)
+        if n_rows == len(self.splits):
             return self
+        keep = [i for i, s in enumerate(self.splits) if s == split] if n_rows else []
         return PerImageLosses(
             kind=self.kind,
             image_ids=tuple(self.image_ids[i] for i in keep),
@@ -108,9 +109,10 @@ def _ids_bytes(ids: Sequence[str]) -> bytes:
     Ids are separated by line ends, which digests of released versions depend on. Where an id itself holds a
     line end or a NUL, all are JSON behind a mark that never occurs otherwise.
     """
-    if any("\n" in name or "\0" in name for name in ids):
+    text = "\n".join(ids)
+    if text.count("\n") >= max(1, len(ids)) or "\0" in text:
         return b"\0\0" + json.dumps(ids).encode()
-    return "\n".join(ids).encode()
+    return text.encode()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from mlproject.analysis.bootstrap import Floats
 from mlproject.analysis.curves import Curve
 from mlproject.analysis.effects import CHUNK, seed_weights
-from mlproject.analysis.points import LEAST_SCALES, Floats, influence, seed_dof
+from mlproject.analysis.points import LEAST_SCALES, influence, seed_dof
 from mlproject.analysis.runs import EvaluatedRun, predictions
 from mlproject.scaling import Estimate, acceleration_of, bca, estimate_noise, t_interval, unshared_noise
 

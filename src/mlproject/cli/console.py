@@ -72,7 +72,7 @@ def print_rows(header: Sequence[str], rows: Sequence[Sequence[str]], *, green: s
     cells = [[printable(cell) for cell in row] for row in rows]
     longest = [max(map(cell_len, column)) for column in zip(header, *cells, strict=True)]
     widths = _reduced([width + PADDING for width in longest], out.width)
-    out.print(Text("\n".join(_lines(header, widths)), "bold"), soft_wrap=True)
+    out.print(Text("\n".join(_lines(header, widths, below=True)), "bold"), soft_wrap=True)
     for start in range(0, len(cells), BLOCK):
         block = Text()
         for row in cells[start : start + BLOCK]:
@@ -97,8 +97,8 @@ def _reduced(widths: list[int], most: int) -> list[int]:
     return widths
 
 
-def _lines(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
-    """The lines of a row: cells that are too long for their columns are wrapped."""
+def _lines(cells: Sequence[str], widths: Sequence[int], *, below: bool = False) -> list[str]:
+    """The lines of a row: cells that are too long are wrapped, and others stand at its top, or ``below``."""
     if all(cell_len(cell) <= width - PADDING for cell, width in zip(cells, widths, strict=True)):
         wrapped = [[cell] for cell in cells]
     else:
@@ -106,6 +106,8 @@ def _lines(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
             [line.plain for line in Text(cell).wrap(out, max(1, width - PADDING), overflow="ellipsis")]
             for cell, width in zip(cells, widths, strict=True)
         ]
+    height = max(map(len, wrapped))
+    wrapped = [[""] * (below * (height - len(lines))) + lines for lines in wrapped]
     return [
         "".join(
             f" {set_cell_size(part, width - PADDING)} " for part, width in zip(parts, widths, strict=True)

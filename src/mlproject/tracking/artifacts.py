@@ -90,15 +90,17 @@ class Artifacts:
         """
         folder = self.folder
         if folder is not None:
-            if not holds_runs(folder.parent.parent):
-                raise without_root(folder.parent.parent, self.run_id)
             try:
                 there = (folder / name).is_file()
             except OSError as error:
-                raise StoreUnreachable(f"{folder / name} cannot be read: {error.strerror}") from error
-            if not there:
+                if holds_runs(folder.parent.parent):
+                    raise StoreUnreachable(f"{folder / name} cannot be read: {error.strerror}") from error
+                raise without_root(folder.parent.parent, self.run_id) from error
+            if there:
+                return folder / name
+            if holds_runs(folder.parent.parent):
                 raise FileNotFoundError(name)
-            return folder / name
+            raise without_root(folder.parent.parent, self.run_id)
         try:
             return Path(self.client.download_artifacts(self.run_id, name))
         except Exception as error:
