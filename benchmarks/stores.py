@@ -37,23 +37,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 
 import mlproject
 from mlproject.cell import Cell
 from mlproject.cli.progress import Lines
 from mlproject.files import sha256_file
-from mlproject.losses import PerImageLosses, predictions_table, read_losses, write_losses, write_table
+from mlproject.losses import PerImageLosses, predictions_table, read_losses, write_table
 from mlproject.plans import read_plan
 from mlproject.report import BRIEF
 from mlproject.runs import run_plan
 from mlproject.runs.analysis_run import fit_key
 from mlproject.tracking import LOSSES_DIGEST, Store, open_store
+from mlproject.tracking.artifacts import SUMS_DIGEST
 from mlproject.tracking.done import DoneRun, Listing, state_of, write_record
 
-MODELS = ("efficientnet_lite0", "resnet18", "resnet50", "resnet101")
+MODELS = ("resnet18", "resnet50", "resnet101", "efficientnet_lite0")
 SIZES = (10, 14, 20, 28, 40, 56, 80, 113, 160, 200)
-SEEDS = 25
+MOST_SEEDS = 250
+"""Of more cells there are several learning rates, each with curves of its own."""
 N_LOGGED = 20
+PREDICTED, SUMS = "predictions.parquet", "SHA256SUMS"
 OF_RUN = ("params", "tags", "metrics", "latest_metrics")
 """Tables with rows of a run, by its ``run_uuid``."""
 SEARCH = """
@@ -84,11 +89,12 @@ is done; a resume after ``aggregate`` has its fit already."""
 
 @dataclass(frozen=True, kw_only=True)
 class Template:
-    """The rows of a real run by table with their columns, and the folder of its artifacts."""
+    """The rows of a real run by table with their columns, its artifacts, and the digest of its losses."""
 
     columns: Mapping[str, Sequence[str]]
     rows: Mapping[str, Sequence[Sequence[Any]]]
     root: Path
+    digest: str
 
 
 def main() -> None:
@@ -145,28 +151,34 @@ def build(folder: Path, n_cells: int, n_losses: int) -> int:
     """A store of finished cells of a plan, which lies beside it as ``plan.toml``; their number."""
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
-    n_seeds = min(SEEDS, -(-n_cells // (len(MODELS) * len(SIZES))))
+    n_seeds = min(MOST_SEEDS, -(-n_cells // (len(MODELS) * len(SIZES))))
     n_rates = -(-n_cells // (len(MODELS) * len(SIZES) * n_seeds))
+    rates = [round(1e-4 * 1.01**i, 12) for i in range(n_rates)]
     Path("plan.toml").write_text(
         f'[[grid]]\nmodel = {json.dumps(MODELS)}\ndata = "embedded"\nweights = "random"\n'
         f"dataset_size = {list(SIZES)}\neval_size = 20\nseed = {list(range(n_seeds))}\n"
-        f"[grid.knobs]\nepochs = 5\nlr = {[round(1e-4 * 1.01**i, 12) for i in range(n_rates)]}\n"
+        f'[grid.knobs]\ntarget = "labels"\nepochs = 5\nlr = {rates}\n'
     )
     plan = read_plan(Path("plan.toml"), {})
     store = open_store()
     first = replace(plan, cells=plan.cells[:1])
     (done,) = run_plan(first, store, Lines(1), summary=False)
     print(f"a run as it is logged: {costs_of(store, done.run_id)}")
-    runs = {plan.cells[0].key: DoneRun(done.run_id, "", 0, "")}
+    runs: dict[str, DoneRun] = {}
     with closing(sqlite3.connect("mlflow.db")) as base:
         base.execute("pragma synchronous = off")
         template = read_template(base, store, done.run_id)
-        for start in range(1, len(plan.cells), 1000):
+        if n_losses > 1:
+            write_predictions(template.root, n_losses)
+        else:  # a start that finds nothing to do reads no numbers
+            template = replace(template, rows={name: template.rows[name] for name in ("runs", "tags")})
+        store.client.delete_run(done.run_id)
+        for start in range(0, len(plan.cells), 1000):
             cells = [(cell, plan.naming.name(cell)) for cell in plan.cells[start : start + 1000]]
             runs |= write_runs(base, template, cells, n_losses)
             base.commit()
     if n_losses == 1:
-        leave_fit(store, template, runs)
+        leave_fit(store, runs)
     return len(runs)
 
 
@@ -198,11 +210,8 @@ def costs_of(store: Store, run_id: str) -> str:
     return f"{n_entries}; {len(files)} files of {n_bytes:,} bytes; {1000 * seconds:.0f} CPU-ms to log"
 
 
-def leave_fit(store: Store, template: Template, runs: dict[str, DoneRun]) -> None:
+def leave_fit(store: Store, runs: Mapping[str, DoneRun]) -> None:
     """The fit and the record of finished cells that a sweep leaves at its end."""
-    first = next(iter(runs))
-    digest = read_losses(template.root / "losses.parquet").digest
-    runs[first] = runs[first]._replace(uri=str(template.root), ended=int(time.time() * 1000), digest=digest)
     rows = sorted([key, run.digest, run.run_id] for key, run in runs.items())
     with (
         store.run(kind="fit", name="fit · plan", tags={"fit.key": fit_key(rows, False)}) as run,
@@ -226,14 +235,15 @@ def read_template(base: sqlite3.Connection, store: Store, run_id: str) -> Templa
     found = base.execute("select * from input_tags where input_uuid = ?", [row[0]])
     columns["input_tags"], rows["input_tags"] = [c[0] for c in found.description], found.fetchall()
     root = store.artifact(run_id, "losses.parquet").parent
-    return Template(columns=columns, rows=rows, root=root)
+    digest = read_losses(root / "losses.parquet").digest
+    return Template(columns=columns, rows=rows, root=root, digest=digest)
 
 
 def write_runs(
     base: sqlite3.Connection, template: Template, cells: Sequence[tuple[Cell, str]], n_losses: int
 ) -> dict[str, DoneRun]:
     """The rows and files of runs of these cells, named so."""
-    tables: dict[str, list[Sequence[Any]]] = {name: [] for name in template.columns}
+    tables: dict[str, list[Sequence[Any]]] = {name: [] for name in template.rows}
     runs = {}
     for cell, name in cells:
         run_id = uuid.uuid4().hex
@@ -276,29 +286,37 @@ def rows_of(
 
 
 def write_files(folder: Path, cell: Cell, template: Template, n_losses: int) -> tuple[dict[str, str], float]:
-    """Losses and predictions of a cell, with their digests; the tags of these, and the mean loss."""
-    names = ("losses.parquet", "predictions.parquet")
+    """Losses of a cell and the predictions that all share, with digests; the tags of these, the mean loss."""
+    os.link(template.root / PREDICTED, folder / PREDICTED)
     if n_losses == 1:
-        for name in (*names, "SHA256SUMS"):
+        for name in ("losses.parquet", SUMS):
             os.link(template.root / name, folder / name)
-        kept = {LOSSES_DIGEST: read_losses(folder / names[0]).digest} if not TAGS else {}
-        TAGS.update(kept)
-        return dict(TAGS), 0.5
+        return {LOSSES_DIGEST: template.digest}, 0.5
     losses = made_up_losses(cell, n_losses)
-    write_losses(losses, folder)
-    labels = np.arange(n_losses) % 10
-    right = losses.loss < np.median(losses.loss)
-    tables = predictions_table(losses, labels, np.where(right, labels, (labels + 1) % 10), list("abcdefghij"))
+    columns: dict[str, Any] = {"image_name": losses.image_ids, "split": losses.splits, "loss": losses.loss}
+    table = pyarrow.table(columns | dict(losses.values)).replace_schema_metadata({"kind": losses.kind})
+    pyarrow.parquet.write_table(table, folder / "losses.parquet")
+    sums = "".join(f"{sha256_file(folder / name)}  {name}\n" for name in ("losses.parquet", PREDICTED))
+    (folder / SUMS).write_text(sums)
+    return {SUMS_DIGEST: sha256_file(folder / SUMS), LOSSES_DIGEST: losses.digest}, float(losses.loss.mean())
+
+
+def write_predictions(folder: Path, n: int) -> None:
+    """Predictions of a tenth of the classes each, of which every eleventh is wrong."""
+    labels = np.arange(n) % 10
+    predicted = np.where(np.arange(n) % 11, labels, (labels + 1) % 10)
+    losses = PerImageLosses(
+        kind="error", image_ids=ids_of(n), splits=("eval",) * n, values={"error": np.zeros(n)}
+    )
+    tables = predictions_table(losses, labels, predicted, list("abcdefghij"))
+    (folder / PREDICTED).unlink()
     for name, columns in tables.items():
         write_table(folder, name, columns)
-    sums = "".join(f"{sha256_file(folder / name)}  {name}\n" for name in names)
-    (folder / "SHA256SUMS").write_text(sums)
-    digests = {"artifacts.sha256": sha256_file(folder / "SHA256SUMS"), LOSSES_DIGEST: losses.digest}
-    return digests, float(losses.loss.mean())
 
 
-TAGS: dict[str, str] = {}
-"""The digest of the losses that all cells share."""
+def ids_of(n: int) -> tuple[str, ...]:
+    """Names of images."""
+    return tuple(f"images/{i:06d}.png" for i in range(n))
 
 
 def made_up_losses(cell: Cell, n: int) -> PerImageLosses:
@@ -308,8 +326,7 @@ def made_up_losses(cell: Cell, n: int) -> PerImageLosses:
     hard = np.exp(0.8 * np.random.default_rng(7).normal(size=n))
     loss = mean * hard / hard.mean() * np.exp(0.2 * own.normal(size=n))
     values = {"cross_entropy": loss, "brier": loss**0.8, "error": (loss > mean).astype(float)}
-    ids = tuple(f"images/{i:06d}.png" for i in range(n))
-    return PerImageLosses(kind="cross_entropy", image_ids=ids, splits=("eval",) * n, values=values)
+    return PerImageLosses(kind="cross_entropy", image_ids=ids_of(n), splits=("eval",) * n, values=values)
 
 
 if __name__ == "__main__":

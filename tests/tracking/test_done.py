@@ -67,7 +67,7 @@ def test_the_cells_of_a_plan_are_asked_for_together_and_once(five: Store, pages:
     assert len(pages) == 3, "nothing has changed since"
     assert five.done(keys()[:2]) == {key: done[key] for key in keys()[:2]}
     assert len(pages) == 5, "whoever is about to run a cell asks again, and for this cell alone"
-    assert all(key in page for key, page in zip(keys(), pages[3:], strict=False))
+    assert all(key in page for key, page in zip(sorted(keys()[:2]), pages[3:], strict=True))
 
 
 def test_a_store_that_did_not_change_is_not_asked_at_all(five: Store, pages: list[str]) -> None:

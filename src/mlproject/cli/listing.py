@@ -92,8 +92,8 @@ def print_one(store: Store, name: str, experiment: str) -> None:
     """
     from mlproject.tracking import beginning_with
 
-    found = {r["run_id"]: r for clause in beginning_with(name) for r in store.records(where=clause)}
-    rows = [r for r in found.values() if r["cell"].startswith(name) or r["run_id"].startswith(name)]
+    attempts = {r["run_id"]: r for clause in beginning_with(name) for r in store.records(where=clause)}
+    rows = [r for r in attempts.values() if r["cell"].startswith(name) or r["run_id"].startswith(name)]
     cells = {row["cell"] for row in rows}
     if len(cells) > 1:
         raise WrongUse(f"{len(cells)} cells begin with {name!r}: give more of the key")
