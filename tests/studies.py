@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from mlproject.analysis import Study, analyse
+from mlproject.analysis.bootstrap import Replicates, replicates
 from mlproject.analysis.curves import REPORTED
-from mlproject.analysis.points import Replicates, replicates
 from mlproject.analysis.runs import ImagePool, image_pools, read_runs
 from mlproject.cell import Cell
 from mlproject.losses import Observation, PerImageLosses

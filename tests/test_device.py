@@ -2,9 +2,6 @@
 
 import contextlib
 import os
-import subprocess
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest

@@ -94,8 +94,7 @@ class Cell:
         if scales == (1.0,) and self.large_images == "native":  # no image is enlarged: the same cell
             object.__setattr__(self, "large_images", "interpolated")
         for name in ("knobs", "tuning"):
-            frozen = MappingProxyType(dict(sorted(getattr(self, name).items())))
-            object.__setattr__(self, name, frozen)
+            object.__setattr__(self, name, _frozen(getattr(self, name)))
         for name in ("model", "weights", "data"):
             _require(getattr(self, name).isprintable(), name, "must be printable", getattr(self, name))
         _require(self.dataset_size >= 1, "dataset_size", "must be at least 1", self.dataset_size)
@@ -172,7 +171,7 @@ class Cell:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain JSON values; ``Cell.from_dict`` is the inverse."""
-        named = {f.name: getattr(self, f.name) for f in fields(self)}
+        named = {name: getattr(self, name) for name in FIELDS}
         shallow = {name: value for name, value in named.items() if value or name not in WHERE_SET}
         mappings = {"knobs": dict(self.knobs), "tuning": dict(self.tuning)}
         return shallow | mappings | {"image_scales": list(self.image_scales)}
@@ -191,6 +190,7 @@ class Cell:
         return {PREFIX + name: _text(value) for name, value in flat.items()}
 
 
+FIELDS = tuple(f.name for f in fields(Cell))
 HIDDEN = ("recipe_version", "tuning", "knobs")
 """Fields that say nothing to a reader of names, as digests do, or whose entries are named one by one."""
 IN_LABEL: dict[str, Collection[str]] = dict.fromkeys(
@@ -215,27 +215,22 @@ class Naming:
     @classmethod
     def of_cells(cls, cells: Sequence[Cell], given: Collection[str] = ()) -> Naming:
         """The naming of these cells; fields and knobs in ``given`` are named although they may not differ."""
-        values = [_values(cell) for cell in cells]
-        alike: dict[str, list[dict[str, Any]]] = {}
-        for cell, row in zip(cells, values, strict=True):
-            alike.setdefault(f"label {cell.label} {row['protocol']}", []).append(row)
-            alike.setdefault(f"recipe {cell.recipe}", []).append(row)
-        names, knobs = [], {name for cell in cells for name in cell.knobs}
-        for name in dict.fromkeys(name for row in values for name in row):
+        labels = [f"{cell.label} {_value(cell, 'protocol')}" for cell in cells]
+        groups = {"label": labels, "recipe": [cell.recipe for cell in cells], "": [""] * len(cells)}
+        knobs = {name for cell in cells for name in cell.knobs}
+        names = []
+        for name in _names(cells):
             among = "label" if name in DERIVED else "recipe" if name in knobs else ""
-            groups = [rows for key, rows in alike.items() if key.startswith(among)] if among else [values]
-            if (name in given and name not in ("data", "checkpoint")) or any(
-                _differ(name, g) for g in groups
-            ):
+            if (name in given and name not in ("data", "checkpoint")) or _differ(name, cells, groups[among]):
                 names.append(name)
         differing = [name for name in names if name not in given]
-        usual = {name: _majority(name, values) for name in differing} if len(differing) > FEW_DETAILS else {}
+        usual = {name: _majority(name, cells) for name in differing} if len(differing) > FEW_DETAILS else {}
         return cls(details=tuple(names), usual={n: v for n, v in usual.items() if v is not None})
 
     def name(self, cell: Cell) -> str:
         """A readable name of a cell, for its run and for messages."""
-        values = _values(cell)
-        shown = {n: values[n] for n in self.details if n in values and values[n] != self.usual.get(n)}
+        values = {name: _value(cell, name) for name in self.details}
+        shown = {n: v for n, v in values.items() if v is not None and v != self.usual.get(n)}
         if cell.in_sample and "eval_size" in shown:
             shown = {"protocol": "in-sample"} | {n: v for n, v in shown.items() if n != "eval_size"}
         if shown.get("weights") in IN_LABEL["weights"]:
@@ -244,27 +239,52 @@ class Naming:
         return cell.label_with(str(v) if n in plain else f"{n}={_shown(v)}" for n, v in shown.items())
 
 
-def _values(cell: Cell) -> dict[str, Any]:
-    """Recipe, protocol, and the fields and knobs that names may have to mention."""
-    first = {"recipe": cell.recipe, "protocol": "in-sample" if cell.in_sample else "held-out"}
+def _names(cells: Sequence[Cell]) -> list[str]:
+    """Recipe, protocol, and the fields and knobs that names may have to mention, as cells first have them."""
+    kinds: dict[tuple[Any, ...], Cell] = {}
+    for cell in cells:
+        kinds.setdefault((*cell.knobs, *(bool(getattr(cell, name)) for name in WHERE_SET)), cell)
+    first = dict.fromkeys(("recipe", "protocol"))
+    names = first | dict.fromkeys(name for cell in kinds.values() for name in (*cell.to_dict(), *cell.knobs))
     hidden = {*HIDDEN, *(name for name, values in IN_LABEL.items() if not values)}
-    values = first | cell.to_dict() | dict(cell.knobs)
-    return {n: v for n, v in values.items() if n not in hidden and not n.endswith("_digest")}
+    return [name for name in names if name not in hidden and not name.endswith("_digest")]
 
 
-def _differ(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
-    return len({str(row.get(name)) for row in rows}) > 1
+def _value(cell: Cell, name: str) -> Any:
+    """The value of a field or knob that names may mention; None where the cell has none."""
+    if name in cell.knobs:
+        return cell.knobs[name]
+    if name == "protocol":
+        return "in-sample" if cell.in_sample else "held-out"
+    value = getattr(cell, name) if name in FIELDS else None
+    return None if name in WHERE_SET and not value else value
 
 
-def _majority(name: str, rows: Sequence[Mapping[str, Any]]) -> Any:
-    """The value of more than half of the cells, if any."""
-    counts = Counter(row[name] for row in rows if name in row)
+def _differ(name: str, cells: Sequence[Cell], groups: Sequence[str]) -> bool:
+    """Whether cells of one group differ in a field or knob, of which some may have none."""
+    first: dict[str, str] = {}
+    return any(
+        first.setdefault(group, text) != text
+        for cell, group in zip(cells, groups, strict=True)
+        for text in [str(_value(cell, name))]
+    )
+
+
+def _majority(name: str, cells: Sequence[Cell]) -> Any:
+    """The value of more than half of the cells that have one, if any."""
+    counts = Counter(value for cell in cells if (value := _value(cell, name)) is not None)
     value, count = counts.most_common(1)[0]
     return value if 2 * count > counts.total() else None
 
 
 def _shown(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _frozen(values: Mapping[str, Knob]) -> Mapping[str, Knob]:
+    """Values in the order of their names, read-only; those of another cell are shared with it."""
+    is_frozen = isinstance(values, MappingProxyType) and list(values) == sorted(values)
+    return values if is_frozen else MappingProxyType(dict(sorted(values.items())))
 
 
 def _text(value: object) -> str:

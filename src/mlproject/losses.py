@@ -72,7 +72,10 @@ class PerImageLosses:
 
     def select(self, split: Split) -> PerImageLosses:
         """The rows of one split, in order."""
-        keep = [i for i, s in enumerate(self.splits) if s == split]
+        n_rows = self.splits.count(split)
+        if n_rows == len(self.splits):
+            return self
+        keep = [i for i, s in enumerate(self.splits) if s == split] if n_rows else []
         return PerImageLosses(
             kind=self.kind,
             image_ids=tuple(self.image_ids[i] for i in keep),
@@ -106,9 +109,10 @@ def _ids_bytes(ids: Sequence[str]) -> bytes:
     Ids are separated by line ends, which digests of released versions depend on. Where an id itself holds a
     line end or a NUL, all are JSON behind a mark that never occurs otherwise.
     """
-    if any("\n" in name or "\0" in name for name in ids):
+    text = "\n".join(ids)
+    if text.count("\n") >= max(1, len(ids)) or "\0" in text:
         return b"\0\0" + json.dumps(ids).encode()
-    return "\n".join(ids).encode()
+    return text.encode()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,8 +216,8 @@ def read_table(path: Path) -> dict[str, list[str]]:
         return read_columns(path)
     import pyarrow.parquet
 
-    rows = pyarrow.parquet.read_table(path)
-    return {name: [str(value) for value in rows[name].to_pylist()] for name in rows.column_names}
+    rows = pyarrow.parquet.ParquetFile(path).read(use_threads=False)
+    return {name: [str(value) for value in rows[name].to_numpy().tolist()] for name in rows.column_names}
 
 
 def read_losses(path: Path) -> PerImageLosses:
@@ -223,12 +227,12 @@ def read_losses(path: Path) -> PerImageLosses:
     """
     import pyarrow.parquet
 
-    rows = pyarrow.parquet.read_table(path)
+    rows = pyarrow.parquet.ParquetFile(path).read(use_threads=False)
     kind = (rows.schema.metadata or {}).get(b"kind", b"").decode()
     names = [name for name in rows.column_names if name == kind or name not in COLUMNS]
     return PerImageLosses(
         kind=kind,
-        image_ids=tuple(rows["image_name"].to_pylist()),
-        splits=tuple(rows["split"].to_pylist()),
+        image_ids=tuple(rows["image_name"].to_numpy().tolist()),
+        splits=tuple(rows["split"].to_numpy().tolist()),
         values={name: np.asarray(rows[name].to_numpy(), np.float64) for name in names},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import math
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 from rich.progress import Progress
+from rich.table import Table
 from rich.text import Text
 
 from mlproject.cli import EscapedRecord, console, doctor, listing, session
@@ -89,14 +91,66 @@ def test_a_damaged_cell_is_listed_as_such_unless_another_run_of_it_is_done(capsy
 
     runs = [("a", "1", "damaged"), ("a", "2", "done"), ("a", "3", "done"), ("b", "4", "failed")]
     runs += [("c", "5", "damaged"), ("c", "6", "damaged")]
-    store = SimpleNamespace(records=lambda: (record(*run) for run in runs), artifact_uri=lambda run_id: "/x")
-    rows = listing.list_runs(store)
+    store = SimpleNamespace(
+        records=lambda where="": (record(*run) for run in runs),
+        done=lambda keys: {"a": "2"} if keys == ["a"] else {},
+        artifact_uri=lambda run_id: "/x",
+    )
+    rows = list(listing.list_runs(store))
     assert [(row["run_id"], row["status"]) for row in rows] == [("2", "done"), ("5", "damaged")]
-    assert len(listing.list_runs(store, everything=True)) == len(runs)
+    assert len(list(listing.list_runs(store, everything=True))) == len(runs)
     listing.print_table(rows)
     assert "2 cells, 1 of them damaged: `mlproject show RUN` says how" in capsys.readouterr().out
     listing.print_one(store, "5", "")
     assert "damaged: its losses.parquet is missing\n" in capsys.readouterr().out
+
+
+def test_runs_are_listed_as_they_are_read_and_nothing_more_of_them_is_kept(capsys):
+    asked = []
+
+    def records(where=""):
+        for i in range(3):
+            asked.append(where)
+            yield {
+                "cell": f"{i}", "coordinates": {"seed": i}, "status": "done", "run_id": f"r{i}", "digest": "",
+                "metrics": {"eval.loss": [0.5, float("nan"), 2.0][i]}, "label": "x",
+            }  # fmt: skip
+
+    rows = listing.list_runs(SimpleNamespace(records=records))
+    assert next(rows)["cell"] == "0"
+    assert asked == ["attributes.status = 'FINISHED'"]
+    listing.print_json(listing.list_runs(SimpleNamespace(records=records)))
+    printed = capsys.readouterr().out
+    rows = json.loads(printed)
+    assert printed == json.dumps(rows, indent=2) + "\n"
+    assert [(row["coordinates"], row["loss"]) for row in rows] == [
+        ({"seed": 0}, 0.5), ({"seed": 1}, None), ({"seed": 2}, 2.0),
+    ]  # fmt: skip
+    listing.print_json([])
+    assert capsys.readouterr().out == "[]\n"
+
+
+@pytest.mark.parametrize("width", [200, 60, 40])
+def test_long_tables_are_printed_as_rich_prints_them(width, monkeypatch, capsys):
+    header = ("", "cell", "name", "knobs that differ")
+    rows = [
+        (
+            "done" if i % 2 else "to do",
+            f"{i:016x}",
+            f"resnet{i} · {10**i} images · 鞋 · seed {i}",
+            f"lr={0.1**i:g}",
+        )
+        for i in range(6)
+    ]
+    monkeypatch.setattr(out, "width", width)
+    monkeypatch.setattr(console, "BLOCK", 4)
+    console.print_rows(header, rows, green="done")
+    ours = capsys.readouterr().out
+    table = Table(*header, box=None)
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+    assert ours == capsys.readouterr().out
 
 
 HOSTILE = "a\x1b[2J\x1b]0;t\x01[red]b[/] :smile: \u202ec"

@@ -1,11 +1,14 @@
 import cProfile
 import pstats
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mlproject.errors import BadInput, MLProjectError, WrongUse
-from mlproject.plans import MOST_CELLS, Plan, plan_of, read_plan
+from mlproject.models import find_weights
+from mlproject.plans import MOST_CELLS, Plan, cells, grids, plan_of, read_plan
+from mlproject.recipes import validated
 
 SWEEPS = sorted((Path(__file__).parents[2] / "sweeps").glob("*.toml"))
 LITE = 'model = "efficientnet_lite0"\nweights = "imagenet"\n'
@@ -227,7 +230,7 @@ def test_cells_are_counted_before_any_is_built(
 ) -> None:
     assert MOST_CELLS == 100_000
     monkeypatch.setattr("mlproject.plans.MOST_CELLS", 100)
-    monkeypatch.setattr("mlproject.plans.grids.cell_at", lambda *_: pytest.fail("a cell was built"))
+    monkeypatch.setattr("mlproject.plans.grids.cells_at", lambda *_: pytest.fail("a cell was built"))
     with pytest.raises(WrongUse) as refusal:
         plan(tmp_path, text)
     assert str(refusal.value) == (
@@ -245,6 +248,20 @@ def test_the_time_of_planning_grows_as_the_number_of_cells(tmp_path: Path) -> No
         assert len(built.cells) == n
         calls.append(pstats.Stats(profile).total_calls)  # type: ignore[attr-defined]
     assert calls[1] < 2.5 * calls[0]
+
+
+def test_what_cells_share_is_looked_up_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, checked = [], []
+    monkeypatch.setattr(cells, "find_weights", lambda *of: asked.append(of) or find_weights(*of))
+    monkeypatch.setattr(grids, "validated", lambda *of, **kind: checked.append(of) or validated(*of, **kind))
+    built = plan(tmp_path, f"{SMALL}seed = {numbers(20)}\nknobs = {{ lr = {numbers(10)} }}")
+    assert len({cell.key for cell in built.cells}) == 200
+    assert len(asked) == 1
+    assert len(checked) == 20, "each seed, with everything else"
+    assert len({id(cell.knobs) for cell in built.cells}) == 10
+    first, last = built.cells[0], built.cells[-1]
+    assert (first.seed, first.knobs["lr"]) == (1, 1.0)
+    assert last == replace(first, seed=20, knobs={**first.knobs, "lr": 10.0})
 
 
 def test_a_large_file_is_no_plan(tmp_path: Path) -> None:

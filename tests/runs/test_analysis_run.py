@@ -68,6 +68,9 @@ def test_the_same_cells_are_fitted_once_by_two_processes(
     assert [answer.run_id for answer in answers] == [first.run_id]
     assert "waiting for another process that fits the same 4 cells" in caplog.text
     assert statuses(study) == ["FINISHED"]
+    study.done()  # nothing changes from here on: the fit is found without reading a run
+    monkeypatch.setattr(study, "observations", lambda **_: pytest.fail("runs were read"))
+    assert fit_study(study, name="all").run_id == first.run_id
 
 
 def test_a_metric_of_an_exponent_names_its_law_as_exponents_of_two_laws_do_not_compare() -> None:

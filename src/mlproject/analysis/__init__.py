@@ -8,6 +8,7 @@ from mlproject.analysis.ablations import (
     PairedDifference,
 )
 from mlproject.analysis.axes import AXES, GRID_AXES, Axis
+from mlproject.analysis.bootstrap import STATISTICS, Statistic
 from mlproject.analysis.classes import ClassExponent, ClassScaling, Confusion
 from mlproject.analysis.comparable import (
     REGION_FIELDS,
@@ -36,7 +37,7 @@ from mlproject.analysis.iterations import (
 from mlproject.analysis.lines import LawLine, LocalExponents, ModelLine, PredictedLine
 from mlproject.analysis.pair_exponents import PairedExponent
 from mlproject.analysis.pairs import PairComparison, PairedSetting, compare_runs
-from mlproject.analysis.points import HORIZONS, STATISTICS, Correlation, LossKind, Point, Statistic
+from mlproject.analysis.points import HORIZONS, Correlation, LossKind, Point
 from mlproject.analysis.runs import EvaluatedRun, Predictions, intact_runs, predictions
 from mlproject.analysis.study import Ablation, Study, analyse
 

@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from mlproject.analysis.bootstrap import Floats
 from mlproject.analysis.curves import Curve
 from mlproject.analysis.effects import CHUNK, seed_weights
-from mlproject.analysis.points import LEAST_SCALES, Floats, influence, seed_dof
+from mlproject.analysis.points import LEAST_SCALES, influence, seed_dof
 from mlproject.analysis.runs import EvaluatedRun, predictions
 from mlproject.scaling import Estimate, acceleration_of, bca, estimate_noise, t_interval, unshared_noise
 
@@ -98,9 +99,9 @@ def _labels(
     """The label of every image (None where no run has it); the confusion of the last scale, and its runs."""
     labels = np.full(n_images, None, dtype=object)
     counts: Counter[tuple[str, str]] = Counter()
-    n_runs = 0
+    n_runs, last = 0, {run.run_id for run in scales[-1]}
     for run in (run for of_scale in reversed(scales) for run in of_scale):
-        largest = run in scales[-1]
+        largest = run.run_id in last
         if not largest and all(label is not None for label in labels[run.rows]):
             continue
         table = predictions(run)

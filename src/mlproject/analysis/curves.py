@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlproject.analysis.axes import AXES, MODEL_FIELDS, Axis
+from mlproject.analysis.bootstrap import STATISTICS, Floats, Replicates, Statistic, over_seeds
 from mlproject.analysis.comparable import (
     ComparableRuns,
     comparable_runs,
@@ -27,20 +28,15 @@ from mlproject.analysis.lines import (
 )
 from mlproject.analysis.points import (
     HORIZONS,
-    STATISTICS,
     Correlation,
-    Floats,
     LossKind,
     Point,
-    Replicates,
-    Statistic,
     average_losses,
     correlations,
     influence,
     loss_kinds,
     make_point,
     noise_dof,
-    over_seeds,
 )
 from mlproject.analysis.runs import EvaluatedRun, ImagePool
 from mlproject.errors import MLProjectError

@@ -6,8 +6,9 @@ the two have in common for a seed and image cancels. Everything reported about a
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -72,7 +73,7 @@ def effect(contrast: Floats, *, n_draws: int, seed: int, within: Range = "any") 
     contrast = contrast[:, ~np.isnan(contrast).all(axis=0)]
     value = float(np.nanmean(contrast, axis=1).mean())
     error, freedom = _standard_error(contrast)
-    draws = _draws(contrast, n_draws, np.random.default_rng([seed, 2]))
+    draws = _draws(contrast, n_draws, seed)
     stretch = float(stats.t.ppf(0.975, freedom)) / 1.959964
     quantiles = np.percentile(draws, (2.5, 97.5))
     low, high = _ends(value, quantiles, stretch, within, contrast.shape[1])
@@ -122,17 +123,31 @@ def _standard_error(contrast: Floats) -> tuple[float, float]:
     return total**0.5, total**2 / float(shares)
 
 
-def _draws(contrast: Floats, n_draws: int, rng: np.random.Generator) -> Floats:
-    n_seeds, n_images = contrast.shape
+def _draws(contrast: Floats, n_draws: int, seed: int) -> Floats:
     evaluated = ~np.isnan(contrast)
     filled = np.where(evaluated, contrast, 0.0)
-    counts = seed_weights(n_seeds, n_draws, rng)
-    step, parts = max(1, CHUNK // n_images), []
-    for start in range(0, n_draws, step):
-        weights = rng.standard_exponential((min(step, n_draws - start), n_images))
-        means = (weights @ filled.T) / (weights @ evaluated.T)
-        parts.append((means * counts[start : start + step]).sum(axis=1))
+    whole = n_draws * contrast.shape[1] <= CHUNK
+    weights = (_kept_weights if whole else _weights)(*contrast.shape, n_draws, seed)
+    parts = []
+    for of_seeds, of_images in weights:
+        means = (of_images @ filled.T) / (of_images @ evaluated.T)
+        parts.append((means * of_seeds).sum(axis=1))
     return np.asarray(np.concatenate(parts))
+
+
+def _weights(n_seeds: int, n_images: int, n_draws: int, seed: int) -> Iterator[tuple[Floats, Floats]]:
+    """Weights of seeds [draws, seeds] and of images [draws, images], in parts of so many draws as fit."""
+    rng = np.random.default_rng([seed, 2])
+    counts, step = seed_weights(n_seeds, n_draws, rng), max(1, CHUNK // n_images)
+    for start in range(0, n_draws, step):
+        size = (min(step, n_draws - start), n_images)
+        yield counts[start : start + step], rng.standard_exponential(size)
+
+
+@functools.lru_cache(maxsize=2)
+def _kept_weights(n_seeds: int, n_images: int, n_draws: int, seed: int) -> tuple[tuple[Floats, Floats], ...]:
+    """The weights of the last effects: most effects of a study are over as many seeds and images."""
+    return tuple(_weights(n_seeds, n_images, n_draws, seed))
 
 
 def seed_weights(n_seeds: int, n_draws: int, rng: np.random.Generator) -> Floats:

@@ -15,9 +15,9 @@ import numpy as np
 
 from mlproject.analysis.ablations import ArmTable
 from mlproject.analysis.arms import arm_of, name_of_arm
+from mlproject.analysis.bootstrap import STATISTICS, Statistic
 from mlproject.analysis.comparable import ARM_FIELDS, REGION_FIELDS, comparison_key
 from mlproject.analysis.curves import Curve
-from mlproject.analysis.points import STATISTICS, Statistic
 from mlproject.cell import Region
 from mlproject.errors import MLProjectError
 from mlproject.scaling import UNIDENTIFIABLE, Difference, Estimate, compare

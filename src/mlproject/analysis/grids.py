@@ -12,19 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlproject.analysis.axes import AXES, GRID_AXES
+from mlproject.analysis.bootstrap import Floats, Replicates, over_seeds
 from mlproject.analysis.comparable import ComparableRuns, comparable_runs, labels_of
 from mlproject.analysis.lines import ModelLine, model_lines
-from mlproject.analysis.points import (
-    HORIZONS,
-    Floats,
-    Point,
-    Replicates,
-    average_losses,
-    influence,
-    make_point,
-    noise_dof,
-    over_seeds,
-)
+from mlproject.analysis.points import HORIZONS, Point, average_losses, influence, make_point, noise_dof
 from mlproject.analysis.runs import EvaluatedRun, ImagePool
 from mlproject.errors import MLProjectError
 from mlproject.scaling import (

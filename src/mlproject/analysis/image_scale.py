@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from mlproject.analysis.bootstrap import Floats, Replicates, over_seeds
 from mlproject.analysis.comparable import IMAGE_SCALE_FIELDS, by_key, data_name, shared_by_runs
-from mlproject.analysis.points import Floats, Replicates, over_seeds
 from mlproject.analysis.runs import EvaluatedRun, ImagePool
 
 Way = Literal["model size", "image scale"]

@@ -1,11 +1,5 @@
 """Points: one scale of a curve or one cell of a grid, with its losses, replicates and distribution.
 
-Replicates are a bootstrap over images and seeds. Images: the Bayesian bootstrap (Rubin 1981, Annals of
-Statistics 9, 130), one exponential weight per image and draw. A weight belongs to the image, not to the run,
-so runs are paired wherever they share images, however few. Seeds: n - 1 of n are drawn with replacement (Rao
-and Wu 1988, JASA 83, 231), as the usual n of n has a variance that is too small by (n - 1) / n, a third at
-three seeds. One seed has no spread, and the interval then covers images only.
-
 Kinds of loss: recipes log every loss that is defined for their outputs, whichever they train (a probe:
 squared, absolute and Huber's error, or cross-entropy and Brier's score): comparing them needs no run.
 """
@@ -16,20 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
-from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from mlproject.analysis.effects import CHUNK, seed_weights
-from mlproject.analysis.runs import LOSS_KINDS, EvaluatedRun, ImagePool
+from mlproject.analysis.bootstrap import STATISTICS, Floats, Replicates, Statistic
+from mlproject.analysis.runs import LOSS_KINDS, EvaluatedRun
 from mlproject.errors import BadInput
 from mlproject.scaling import Estimate, Fit, acceleration_of, bca, fit, unshared_noise
 
-Floats = NDArray[np.float64]
-Statistic = Literal["mean", "median"]
-STATISTICS: tuple[Statistic, ...] = ("mean", "median")
 HORIZONS = (2.0, 10.0)
 """How many times beyond the largest scale losses are predicted."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -37,8 +26,6 @@ FEWEST_SHARED = 3
 """Images that two points must share before a correlation is given."""
 LEAST_SCALES = 3
 """Distinct scales that leave a power law a degree of freedom."""
-Replicates = Mapping[Statistic, Floats]
-"""Bootstrap replicates [draws] of the mean and of the median loss."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,47 +82,6 @@ class Correlation:
     n_images: int
     pearson: float
     spearman: float
-
-
-def replicates(pool: ImagePool, *, n_draws: int, seed: int) -> dict[str, Replicates]:
-    """Mean and median loss [draws] of every run of a pool, by run id, under shared image weights."""
-    rng = np.random.default_rng(seed)
-    orders = [np.argsort(run.losses, kind="stable") for run in pool.runs]
-    parts: dict[str, list[tuple[Floats, Floats]]] = {run.run_id: [] for run in pool.runs}
-    step = max(1, CHUNK // len(pool.image_ids))
-    for start in range(0, n_draws, step):
-        size = (min(step, n_draws - start), len(pool.image_ids))
-        weights = rng.standard_exponential(size, dtype=np.float32)
-        for run, order in zip(pool.runs, orders, strict=True):
-            parts[run.run_id].append(_weighted(weights, run, order))
-    return {name: _join(pieces) for name, pieces in parts.items()}
-
-
-def _weighted(
-    weights: NDArray[np.float32], run: EvaluatedRun, order: NDArray[np.intp]
-) -> tuple[Floats, Floats]:
-    """Weighted mean and median of one run's losses; weights are [draws, images of the pool]."""
-    chosen = np.take(weights, run.rows[order], axis=1)  # its rows lie in one piece, unlike those of an index
-    losses, summed = run.losses[order], chosen @ run.losses[order]
-    below = np.cumsum(chosen, axis=1, out=chosen)
-    middle = np.count_nonzero(below < 0.5 * below[:, -1:], axis=1)
-    return summed / below[:, -1], losses[np.minimum(middle, len(losses) - 1)]
-
-
-def _join(pieces: list[tuple[Floats, Floats]]) -> Replicates:
-    means, medians = zip(*pieces, strict=True)
-    return {"mean": np.concatenate(means), "median": np.concatenate(medians)}
-
-
-def over_seeds(runs: Sequence[Replicates], rng: np.random.Generator) -> Replicates:
-    """Replicates [draws] of a point: the average over a resample of its seeds, draw by draw."""
-    if len(runs) == 1:
-        return runs[0]
-    weights = seed_weights(len(runs), len(runs[0]["mean"]), rng)
-    return {
-        statistic: np.einsum("bs,sb->b", weights, np.stack([run[statistic] for run in runs]))
-        for statistic in runs[0]
-    }
 
 
 def average_losses(runs: Sequence[EvaluatedRun], n_images: int) -> Floats:

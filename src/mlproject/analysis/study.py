@@ -14,6 +14,7 @@ from typing import Any
 
 from mlproject.analysis.ablations import ArmTable, Interaction, ablate
 from mlproject.analysis.axes import AXES
+from mlproject.analysis.bootstrap import STATISTICS, replicates
 from mlproject.analysis.classes import ClassScaling, class_scaling
 from mlproject.analysis.comparable import UNTRAINED, ComparableRuns, kept_apart, weights_kind
 from mlproject.analysis.curves import Curve, label_curves, make_curves
@@ -26,7 +27,6 @@ from mlproject.analysis.exponent_differences import (
 from mlproject.analysis.grids import Grid, label_grids, make_grids
 from mlproject.analysis.image_scale import ImageScaleComparison, image_scale_comparisons
 from mlproject.analysis.iterations import IterationLedger, iteration_ledger
-from mlproject.analysis.points import STATISTICS, replicates
 from mlproject.analysis.runs import EvaluatedRun, image_pools, read_runs
 from mlproject.losses import Observation
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
-from mlproject.cli.console import out
+from mlproject.cli.console import out, print_rows
 from mlproject.cli.progress import duration
 from mlproject.errors import BadInput, WrongUse, command, printable
 from mlproject.losses import cell_loss
@@ -30,20 +31,22 @@ MIB = 1 << 20
 PUBLIC = ("cell", "coordinates", "status", "run_id", "digest")
 
 
-def list_runs(store: Store, *, everything: bool = False) -> list[dict[str, Any]]:
-    """Cell runs of an experiment, newest first, or every attempt.
+def list_runs(store: Store, *, everything: bool = False) -> Iterator[dict[str, Any]]:
+    """Cell runs of an experiment, newest first, or every attempt; they are read as they are asked for.
 
     A cell has one run: one that is done, else one whose losses are damaged.
     """
-    records = list(store.records())
     if everything:
-        return records
-    runs: dict[str, str] = {}
-    for status in ("done", "damaged"):
-        for record in records:
-            if record["status"] == status:
-                runs.setdefault(record["cell"], record["run_id"])
-    return [record for record in records if runs.get(record["cell"]) == record["run_id"]]
+        yield from store.records()
+        return
+    seen = set()
+    for record in store.records(where="attributes.status = 'FINISHED'"):
+        key, status = record["cell"], record["status"]
+        if key in seen or status not in ("done", "damaged"):
+            continue
+        if status == "done" or not store.done([key]):  # else one that is older is listed at its place
+            seen.add(key)
+            yield record
 
 
 def print_json(rows: Iterable[dict[str, Any]]) -> None:
@@ -51,25 +54,26 @@ def print_json(rows: Iterable[dict[str, Any]]) -> None:
 
     A number that a run did not log, or that is not finite, is null.
     """
-    records = []
+    before = "["
     for row in rows:
         numbers = {"loss": cell_loss(row["metrics"]), "accuracy": row["metrics"].get("accuracy")}
         finite = {k: v if v is not None and math.isfinite(v) else None for k, v in numbers.items()}
-        records.append({name: row[name] for name in PUBLIC} | finite)
-    print(json.dumps(records, indent=2, allow_nan=False))
+        text = json.dumps({name: row[name] for name in PUBLIC} | finite, indent=2, allow_nan=False)
+        print(f"{before}\n{indent(text, '  ')}", end="")
+        before = ","
+    print("[]" if before == "[" else "\n]")
 
 
-def print_table(rows: Sequence[dict[str, Any]]) -> None:
+def print_table(rows: Iterable[dict[str, Any]]) -> None:
     """One line for each cell."""
-    table = Table("cell", "name", "status", "loss", "accuracy", "run", box=None)
+    lines, n_damaged = [], 0
     for row in rows:
-        names = map(printable, (row["cell"], row["label"], row["status"]))
         numbers = map(_number, (cell_loss(row["metrics"]), row["metrics"].get("accuracy")))
-        table.add_row(*names, *numbers, row["run_id"][:8])
-    out.print(table)
-    n_damaged = sum(row["status"] == "damaged" for row in rows)
+        lines.append((row["cell"], row["label"], row["status"], *numbers, row["run_id"][:8]))
+        n_damaged += row["status"] == "damaged"
+    print_rows(("cell", "name", "status", "loss", "accuracy", "run"), lines)
     hint = f", {n_damaged} of them damaged: `mlproject show RUN` says how" if n_damaged else ""
-    out.print(f"{len(rows)} cells{hint}")
+    out.print(f"{len(lines)} cells{hint}")
 
 
 def print_cache(tables: Iterable[TableInfo], manifests: Sequence[int]) -> None:
@@ -88,8 +92,10 @@ def print_one(store: Store, name: str, experiment: str) -> None:
 
     Raises: WrongUse where it is of several cells or of none.
     """
-    rows = [r for r in store.records() if r["cell"].startswith(name) or r["run_id"].startswith(name)]
-    rows = rows if name else []
+    from mlproject.tracking import beginning_with
+
+    attempts = {r["run_id"]: r for clause in beginning_with(name) for r in store.records(where=clause)}
+    rows = [r for r in attempts.values() if r["cell"].startswith(name) or r["run_id"].startswith(name)]
     cells = {row["cell"] for row in rows}
     if len(cells) > 1:
         raise WrongUse(f"{len(cells)} cells begin with {name!r}: give more of the key")
@@ -175,19 +181,15 @@ def print_plan(plan: Plan, experiment: str) -> None:
     from mlproject.tracking import done_runs
 
     _, done = done_runs(experiment, {cell.key for cell in plan.cells})
-    knobs = [dict(cell.knobs) | {"recipe": cell.recipe, "eval_size": cell.eval_size} for cell in plan.cells]
-    shared = {name for name in knobs[0] if len({row.get(name) for row in knobs}) == 1}
-    table = Table("", "cell", "name", "knobs that differ", box=None)
-    for cell, row in zip(plan.cells, knobs, strict=True):
-        mark = Text("done", "green") if cell.key in done else "to do"
-        table.add_row(
-            mark,
-            cell.key,
-            Text(plan.naming.name(cell)),
-            _pairs({k: v for k, v in row.items() if k not in shared}),
-        )
-    out.print(table)
-    out.print("all cells: " + _pairs({k: v for k, v in knobs[0].items() if k in shared}))
+    first = {name: _knob(plan.cells[0], name) for name in _knobs(plan.cells[0])}
+    varied = {n for n in first if any(_knob(cell, n) != first[n] for cell in plan.cells)}
+    lines = []
+    for cell in plan.cells:
+        knobs = {n: _knob(cell, n) for n in _knobs(cell) if n in varied or n not in first}
+        mark = "done" if cell.key in done else "to do"
+        lines.append((mark, cell.key, plan.naming.name(cell), _pairs(knobs)))
+    print_rows(("", "cell", "name", "knobs that differ"), lines, green="done")
+    out.print("all cells: " + _pairs({k: v for k, v in first.items() if k not in varied}))
     n_done = sum(cell.key in done for cell in plan.cells)
     out.print(f"{len(plan.cells)} cells: {n_done} done, {len(plan.cells) - n_done} to do")
     print_cost([cell for cell in plan.cells if cell.key not in done], plan)
@@ -201,6 +203,15 @@ def _print_engine(plan: Plan, n_tasks: int) -> None:
     if n_tasks:
         engine = engine_for(plan.engine, n_tasks)
         out.print(f"engine: {engine}{' (this process)' if engine == 'serial' else ''}", markup=False)
+
+
+def _knobs(cell: Cell) -> tuple[str, ...]:
+    """What lists show of a cell beside its name: its knobs, recipe, and the images it is evaluated on."""
+    return (*cell.knobs, "recipe", "eval_size")
+
+
+def _knob(cell: Cell, name: str) -> Any:
+    return getattr(cell, name) if name in ("recipe", "eval_size") else cell.knobs.get(name)
 
 
 def print_cost(cells: Sequence[Cell], plan: Plan) -> None:

@@ -91,7 +91,8 @@ def compare(
     store = open_store(experiment, create=False)
     within = set(find_runs(store, plan).keys) if plan else None
     named = [find_runs(store, name, models=True, within=within) for name in (first, second)]
-    a, b = (list(store.observations(keys=each.keys)) for each in named)
+    runs = list(store.observations(keys={key for each in named for key in each.keys}))
+    a, b = ([run for run in runs if run.cell.key in set(each.keys)] for each in named)
     comparison = compare_runs(a, b, names=(named[0].name, named[1].name))
     if as_json:
         console.out.print(to_json(pair_json(comparison)).decode(), end="", markup=False, soft_wrap=True)

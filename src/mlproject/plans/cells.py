@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 import socket
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 
 from mlproject.cell import Cell, Knob
 from mlproject.data import Ignore, ImageSet, Verify, full_name, load_images
 from mlproject.errors import BadInput, DigestMismatch, WrongUse
 from mlproject.files import cache_folder
-from mlproject.models import SCRATCH, Model, find_model, find_weights
+from mlproject.models import SCRATCH, Model, Weights, find_model, find_weights
 from mlproject.multiscale import layouts
-from mlproject.plans.sizes import Reduced, SizeRules, sizes_of
+from mlproject.plans.sizes import Reduced, SizeRules, Sizes, sizes_of
 from mlproject.plans.tables import DEFAULTS, Coordinates
 from mlproject.recipes import LATER_KNOBS, Recipe, build_recipe, full_knobs
 from mlproject.regions import RegionSettings, masked, settings_of
@@ -22,6 +22,8 @@ from mlproject.training import MOST_STEPS
 
 READING = ("max_bad", "download", "ignore", "verify")
 """Coordinates that say how images are read; the cell has the digest of what was read."""
+SHARED = tuple(name for name in Coordinates.model_fields if name not in ("dataset_size", "seed"))
+"""Coordinates that decide everything of a cell but its sizes and its seed."""
 LARGEST_MULTIPLE = 16
 """An image scale above this is a side in pixels; up to it, a multiple of the model's input side."""
 
@@ -39,26 +41,75 @@ class PlannedCell:
     reading: Mapping[str, Knob]
 
 
-def cell_at(at: Coordinates, knobs: Mapping[str, Knob], rules: SizeRules) -> PlannedCell:
-    """The cell at these coordinates. Raises: WrongUse, BadInput for what cannot be run."""
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What cells share that differ in size and seed alone: recipe, images, model and weights."""
+
+    recipe: Recipe
+    data: str
+    images: ImageSet
+    region: RegionSettings | None
+    model: Model
+    weights: Weights
+
+
+def backbone_of(name: str, weights: str) -> tuple[Model, Weights]:
+    """A model by its name, and its weights. Raises: WrongUse, BadInput."""
+    model = find_model(name, weights)
+    return model, find_weights(model, weights)
+
+
+def cells_at(
+    points: Iterable[Coordinates],
+    knobs: Mapping[str, Knob],
+    rules: SizeRules,
+    backbones: Callable[[str, str], tuple[Model, Weights]],
+) -> Iterator[PlannedCell]:
+    """The cells at these coordinates; what several share is looked up once.
+
+    ``backbones`` is ``backbone_of``, or remembers its answers. Raises: WrongUse, BadInput for what cannot be
+    run.
+    """
+    settings: dict[Hashable, Setting] = {}
+    sizes: dict[Hashable, Sizes] = {}
+    first: dict[Hashable, PlannedCell] = {}
+    for at in points:
+        shared = tuple(getattr(at, name) for name in SHARED)
+        if shared not in settings:
+            settings[shared] = _setting(at, knobs, backbones)
+        setting = settings[shared]
+        of_size = (shared, type(at.dataset_size), at.dataset_size)  # 1 is one image, and 1.0 are all
+        if of_size not in sizes:
+            sizes[of_size] = sizes_of(at, setting.images, setting.recipe, rules)
+        if shared not in first:
+            first[shared] = _planned(at, setting, sizes[of_size])
+        yield _resized(first[shared], sizes[of_size], at.seed)
+
+
+def _setting(
+    at: Coordinates, knobs: Mapping[str, Knob], backbones: Callable[[str, str], tuple[Model, Weights]]
+) -> Setting:
     recipe = build_recipe(at.recipe, knobs)
     data = full_name(at.data)
     images, settings = _images(data, *_reading(at)), _region_settings(at)
-    spec = _weights(at.weights, at.recipe, recipe)
-    model = find_model(at.model, spec)
-    weights = find_weights(model, spec)
+    model, weights = backbones(at.model, _weights(at.weights, at.recipe, recipe))
     _require_depth(model, full_knobs(recipe))
     _require_suitable(at.recipe, recipe, images)
-    sizes = sizes_of(at, images, recipe, rules)
+    return Setting(recipe=recipe, data=data, images=images, region=settings, model=model, weights=weights)
+
+
+def _planned(at: Coordinates, setting: Setting, sizes: Sizes) -> PlannedCell:
+    """The cell at these coordinates."""
+    model, weights, settings = setting.model, setting.weights, setting.region
     cell = Cell(
         recipe=at.recipe,
-        recipe_version=recipe.version,
+        recipe_version=setting.recipe.version,
         model=model.name,
         model_digest=model.digest,
         weights=weights.label,
         weights_digest=weights.digest,
-        data=data,
-        data_digest=images.digest,
+        data=setting.data,
+        data_digest=setting.images.digest,
         dataset_size=sizes.dataset,
         eval_size=sizes.evaluation,
         validation_size=sizes.validation,
@@ -71,14 +122,27 @@ def cell_at(at: Coordinates, knobs: Mapping[str, Knob], rules: SizeRules) -> Pla
         image_scales=_image_scales(at.image_scales, model.side),
         large_images=at.large_images,
         seed=at.seed,
-        knobs=full_knobs(recipe),
+        knobs=full_knobs(setting.recipe),
     )
     _require_end(cell)
-    if cell.large_images == "native" and recipe.from_scratch:
+    if cell.large_images == "native" and setting.recipe.from_scratch:
         raise WrongUse(f"large_images must be interpolated for recipe {cell.recipe}, not 'native'")
-    shown = _regions(data, *_reading(at), at.region, settings)
+    shown = _regions(setting.data, *_reading(at), at.region, settings)
     reading = {name: getattr(at, name) for name in READING if getattr(at, name) != DEFAULTS[name]}
     return PlannedCell(cell=cell, images=shown, reduced=sizes.reduced, reading=reading)
+
+
+def _resized(planned: PlannedCell, sizes: Sizes, seed: int) -> PlannedCell:
+    """A planned cell with other sizes and another seed."""
+    cell = replace(
+        planned.cell,
+        dataset_size=sizes.dataset,
+        eval_size=sizes.evaluation,
+        validation_size=sizes.validation,
+        seed=seed,
+    )
+    _require_end(cell)
+    return replace(planned, cell=cell, reduced=sizes.reduced)
 
 
 def _require_depth(model: Model, knobs: Mapping[str, Knob]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlproject.errors import WrongUse, shown, unknown
-from mlproject.plans.cells import PlannedCell, cell_at
+from mlproject.plans.cells import PlannedCell, backbone_of, cells_at
 from mlproject.plans.sizes import SizeRules, largest_sizes
 from mlproject.plans.tables import DEFAULTS, WHOLE, Coordinates, GridSeeds, Size, read_size
 from mlproject.recipes import RECIPES, validated
@@ -47,12 +48,12 @@ class PlanGrid:
         knobs = {k: _values(k, v) for k, v in merged.items() if k not in Coordinates.model_fields}
         points = list(self._points())
         rules = SizeRules(planned=largest_sizes(points), tuned=tune is not None, limits=limits)
+        backbones = functools.cache(backbone_of)
         for knob_values in itertools.product(*knobs.values()):
             recipe_knobs = dict(zip(knobs, knob_values, strict=True))
             if tune:
                 check_tunable(str(merged["recipe"]), recipe_knobs, tune)
-            for point in points:
-                yield cell_at(point, recipe_knobs, rules)
+            yield from cells_at(points, recipe_knobs, rules, backbones)
 
     def _points(self) -> Iterator[Coordinates]:
         values = {k: _values(k, v) for k, v in self.values.items() if k in Coordinates.model_fields}
@@ -61,10 +62,17 @@ class PlanGrid:
         last = {"data": 0, "model": 1, "dataset_size": 8, "seed": 9}
         order = sorted(values, key=lambda name: last.get(name, 5))
         n_seeds = dict(zip(map(str, values["dataset_size"]), self.seeds, strict=False))
-        for chosen in itertools.product(*(values[name] for name in order)):
-            point = dict(zip(order, chosen, strict=True))
-            if not self.seeds or point["seed"] < n_seeds[str(point["dataset_size"])]:
-                yield validated(Coordinates, point, kind="coordinate")
+        valid: dict[tuple[str, int], Any] = {}  # each value is validated once, whatever it is combined with
+        names = set(order)
+        for places in itertools.product(*(range(len(values[name])) for name in order)):
+            chosen = list(zip(order, places, strict=True))
+            point = {name: values[name][place] for name, place in chosen}
+            if self.seeds and point["seed"] >= n_seeds[str(point["dataset_size"])]:
+                continue
+            if any(pair not in valid for pair in chosen):
+                at = validated(Coordinates, point, kind="coordinate")
+                valid |= {(name, place): getattr(at, name) for name, place in chosen}
+            yield Coordinates.model_construct(names, **{pair[0]: valid[pair] for pair in chosen})
 
 
 def read_grid(grid: Mapping[str, Any], overrides: Mapping[str, Any], *, named_weights: bool) -> PlanGrid:

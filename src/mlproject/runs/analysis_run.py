@@ -57,9 +57,11 @@ def fit_study(
     Raises: BadInput where nothing is finished, DigestMismatch for damaged losses.
     """
     store.reconcile()
+    if not where and not store.launcher_run and (earlier := _recorded_fit(store, keys, mix_weights)):
+        return _fitted(store, earlier, store.artifact(earlier, BRIEF).read_text("utf-8"))
     observations = _observations(store, keys, where)
     rows = sorted([run.cell.key, run.losses_digest, run.run_id] for run in observations)
-    digest = _fit_key(rows, mix_weights)
+    digest = fit_key(rows, mix_weights)
     with contextlib.ExitStack() as lock:
         path = store.lock_path(f"fit-{digest}")
         if not lock.enter_context(try_locked(path)):
@@ -70,6 +72,10 @@ def fit_study(
             run_id, text = earlier, store.artifact(earlier, BRIEF).read_text("utf-8")
         else:
             run_id, text = _fit(store, observations, rows, name=name, digest=digest, mix_weights=mix_weights)
+    return _fitted(store, run_id, text)
+
+
+def _fitted(store: Store, run_id: str, text: str) -> Fitted:
     return Fitted(
         run_id=run_id,
         text=text,
@@ -77,6 +83,15 @@ def fit_study(
         page=run_link(store.experiment_id, run_id, PAGE),
         left_out=tuple(store.unreadable.values()),
     )
+
+
+def _recorded_fit(store: Store, keys: Sequence[str] | None, mix_weights: bool) -> str | None:
+    """The fit of these cells where the record of finished cells is enough to find it; no run is read."""
+    known = store.done_cells.recorded(None if keys is None else set(keys))
+    if not known:
+        return None
+    rows = sorted([key, run.digest, run.run_id] for key, run in known.items())
+    return store.finished(kind="fit", tags={"fit.key": fit_key(rows, mix_weights)}, reads=BRIEF)
 
 
 def _observations(store: Store, keys: Sequence[str] | None, where: str) -> list[Observation]:
@@ -92,7 +107,7 @@ def _observations(store: Store, keys: Sequence[str] | None, where: str) -> list[
     return intact_runs(observations)
 
 
-def _fit_key(rows: Sequence[Sequence[str]], mix_weights: bool) -> str:
+def fit_key(rows: Sequence[Sequence[str]], mix_weights: bool) -> str:
     """16 digits that are equal for fits of the same losses by the same code in the same way."""
     content = repr(([row[:2] for row in rows], source_digest(), *(["mix_weights"] if mix_weights else [])))
     return hashlib.sha256(content.encode()).hexdigest()[:16]

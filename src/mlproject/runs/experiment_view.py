@@ -54,9 +54,11 @@ def _describe(store: Store, cells: Sequence[Cell], note: str, *, replace: bool) 
 
 def _shared(cells: Sequence[Cell]) -> dict[str, str]:
     """The parameters among ``SHARED`` that all cells have alike."""
-    values = [cell.to_params() for cell in cells]
-    alike = {f"{PREFIX}{name}": {row.get(f"{PREFIX}{name}") for row in values} for name in SHARED}
-    return {name: text for name, texts in alike.items() if len(texts) == 1 and (text := texts.pop())}
+    values = {(c.recipe, c.data_digest, c.knobs.get("loss"), c.knobs.get("target")) for c in cells}
+    alike = {name: {row[i] for row in values} for i, name in enumerate(SHARED)}
+    return {
+        f"{PREFIX}{n}": str(text) for n, texts in alike.items() if len(texts) == 1 and (text := texts.pop())
+    }
 
 
 def _parameters(cells: Sequence[Cell]) -> list[str]:

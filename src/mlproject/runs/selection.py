@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import tomllib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -11,11 +12,12 @@ from typing import Any
 
 from mlproject.errors import BadInput, WrongUse, command, near_names
 from mlproject.plans import plan_file, read_plan
-from mlproject.tracking import Store, artifacts_of, reaching
+from mlproject.tracking import Store, artifacts_of, beginning_with, reaching
 
 LATEST = "latest"
 FINISHED = "FINISHED"
-
+NAME = re.compile(r"[^'\x00-\x1f]+")
+"""Text that can be quoted in MLflow's filter language, which has no escapes; so are names of models."""
 
 MIX_WEIGHTS = "fit.mix_weights"
 """Tag of a fit that held models together whose weights were trained differently."""
@@ -45,8 +47,8 @@ def find_runs(
     With ``models`` the name of a model stands for all of its cells (``within`` these keys, where given).
     Raises: WrongUse, BadInput.
     """
-    if models:
-        runs = store.observations(keys=within)
+    if models and NAME.fullmatch(name):
+        runs = store.observations(keys=within, where=f"params.`cell.model` = '{name}'")
         keys = {run.cell.key for run in runs if run.cell.model == name}
         if keys:
             return NamedRuns(name=name, keys=tuple(sorted(keys)))
@@ -95,10 +97,11 @@ def find_fit(store: Store, name: str) -> Any | None:
 
 def _cells(store: Store, name: str) -> Iterator[tuple[str, str]]:
     """Key and name of the finished cells whose key, or whose run's id, begins with a name."""
-    for run in store.search("tags.kind = 'cell' and attributes.status = 'FINISHED'"):
-        key = run.data.tags.get("cell.key", "")
-        if name and (key.startswith(name) or run.info.run_id.startswith(name)):
-            yield key, run.info.run_name
+    for clause in beginning_with(name):
+        for run in store.search(f"tags.kind = 'cell' and attributes.status = 'FINISHED' and {clause}"):
+            key = run.data.tags.get("cell.key", "")
+            if key.startswith(name) or run.info.run_id.startswith(name):
+                yield key, run.info.run_name
 
 
 def _keys(runs: Iterable[Any]) -> set[str]:

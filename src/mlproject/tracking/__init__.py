@@ -9,6 +9,7 @@ closed as KILLED.
 from mlproject.tracking.addresses import database_url, lock_folder
 from mlproject.tracking.artifacts import LOSSES_DIGEST, Artifacts, artifacts_of, deletion
 from mlproject.tracking.copies import Copy, artifact_names, copy_artifacts, place_of
+from mlproject.tracking.done import beginning_with
 from mlproject.tracking.experiment_page import (
     LOGGED_TABLES,
     RUN_COLOUR,
@@ -48,6 +49,7 @@ __all__ = [
     "TrackedRun",
     "artifact_names",
     "artifacts_of",
+    "beginning_with",
     "claim_launched_run",
     "close_attempts",
     "colour_runs",

@@ -9,10 +9,10 @@ artifacts were read and do not match is marked as suspect, and verified whenever
 
 from __future__ import annotations
 
-import logging
 import posixpath
 import stat
-from collections.abc import Callable, Collection, Iterable, Mapping
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,8 +24,6 @@ from mlproject.files import sha256, sha256_file
 from mlproject.losses import Observation, PerImageLosses, read_losses, read_table
 from mlproject.tracking.place import holds_runs, local_folder, readable, without_root
 
-log = logging.getLogger(__name__)
-
 LOSSES_FILE = "losses.parquet"
 LOSSES_DIGEST = "losses.digest"
 PROVENANCE = "provenance."
@@ -34,8 +32,8 @@ SUMS_DIGEST = "artifacts.sha256"
 SUSPECT = "artifacts.suspect"
 """Tag of a run whose artifacts did not match when they were read."""
 MISSING = "its {} is missing"
-_LOGGED: set[str] = set()
-"""Damaged runs that this process has reported; a command may open its store twice."""
+KEPT = (LOSSES_DIGEST, SUMS_DIGEST, SUSPECT, "mlflow.runName")
+"""Tags of a run that are kept with its artifacts; the others may take kilobytes a run."""
 
 
 def deletion(run_id: str) -> str:
@@ -92,15 +90,17 @@ class Artifacts:
         """
         folder = self.folder
         if folder is not None:
-            if not holds_runs(folder.parent.parent):
-                raise without_root(folder.parent.parent, self.run_id)
             try:
                 there = (folder / name).is_file()
             except OSError as error:
-                raise StoreUnreachable(f"{folder / name} cannot be read: {error.strerror}") from error
-            if not there:
+                if holds_runs(folder.parent.parent):
+                    raise StoreUnreachable(f"{folder / name} cannot be read: {error.strerror}") from error
+                raise without_root(folder.parent.parent, self.run_id) from error
+            if there:
+                return folder / name
+            if holds_runs(folder.parent.parent):
                 raise FileNotFoundError(name)
-            return folder / name
+            raise without_root(folder.parent.parent, self.run_id)
         try:
             return Path(self.client.download_artifacts(self.run_id, name))
         except Exception as error:
@@ -217,73 +217,32 @@ class Artifacts:
 
 
 def artifacts_of(run: Any, client: Any) -> Artifacts:
-    """The artifacts of an MLflow run."""
-    info = run.info
+    """The artifacts of an MLflow run, of which nothing else is kept in memory."""
+    info, tags = run.info, run.data.tags
     return Artifacts(
         run_id=info.run_id,
         uri=info.artifact_uri or "",  # a damaged database may hold anything
         ended=info.end_time if isinstance(info.end_time, int) else 0,
-        tags=run.data.tags,
+        tags={name: tags[name] for name in KEPT if name in tags},
         client=client,
     )
 
 
-def intact_cells(
-    runs: Iterable[Any], keys: Collection[str] | None, client: Any, reported: dict[str, str]
-) -> dict[str, Artifacts]:
-    """The artifacts of finished cells by key (of ``keys`` where given); of several intact runs the first.
-
-    Damaged runs of cells that have no intact one are reported in one line, and added to ``reported``, which
-    says by run what is damaged.
-    """
-    intact: dict[str, Artifacts] = {}
-    damaged: dict[str, tuple[str, str]] = {}
-    for run in runs:
-        key = run.data.tags.get("cell.key", "")
-        if key in intact or not (keys is None or key in keys):
-            continue
-        artifacts = artifacts_of(run, client)
-        if reason := artifacts.damage():
-            damaged.setdefault(key, (artifacts.run_id, reason))
-        else:
-            intact[key] = artifacts
-    new = [pair for key, pair in damaged.items() if key not in intact and pair[0] not in reported]
-    if any(run_id not in _LOGGED for run_id, _ in new):
-        more = f"; {len(new) - 1} more runs are damaged (`mlproject ls`)" if len(new) > 1 else ""
-        log.warning("run %s does not count as done: %s; its cell runs again%s", *new[0], more)
-        _LOGGED.update(run_id for run_id, _ in new)
-    reported.update(new)
-    return intact
-
-
-def faulty_cells(runs: Iterable[Any], client: Any) -> dict[str, str]:
-    """By run, what is wrong with the losses of finished cells that have no intact run; all are read."""
-    faults: dict[str, tuple[str, str]] = {}
-    intact = set()
-    for run in runs:
-        key = run.data.tags.get("cell.key", "")
-        fault = "" if key in intact else artifacts_of(run, client).fault()
-        if fault:
-            faults.setdefault(key, (run.info.run_id, fault))
-        else:
-            intact.add(key)
-    return dict(fault for key, fault in faults.items() if key not in intact)
-
-
 def observation_of(
-    run: Any, cell: Cell, damage: str, read: Callable[[Callable[[Artifacts], Any]], Any]
+    run: Any, cell: Cell, artifacts: Artifacts, read: Callable[[Artifacts, Callable[[Artifacts], Any]], Any]
 ) -> Observation:
     """A finished run as an observation; ``read`` applies a function to its artifacts."""
     tags = run.data.tags
+    named = {k.removeprefix(PROVENANCE): v for k, v in tags.items() if k.startswith(PROVENANCE)}
     return Observation(
         cell=cell,
-        run_id=run.info.run_id,
-        metrics=dict(run.data.metrics),
+        run_id=artifacts.run_id,
+        metrics={sys.intern(name): value for name, value in run.data.metrics.items()},
         losses_digest=tags.get(LOSSES_DIGEST, ""),
-        load_losses=lambda: read(Artifacts.losses),
-        load_table=lambda name: read(lambda artifacts: artifacts.table(name)),
-        provenance={k.removeprefix(PROVENANCE): v for k, v in tags.items() if k.startswith(PROVENANCE)},
-        damage=damage,
+        load_losses=lambda: read(artifacts, Artifacts.losses),
+        load_table=lambda name: read(artifacts, lambda those: those.table(name)),
+        provenance={sys.intern(name): sys.intern(value) for name, value in named.items()},
+        damage=artifacts.damage(),
     )
 
 

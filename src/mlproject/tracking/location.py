@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import uuid
@@ -10,15 +9,14 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from mlproject.errors import BadInput, NoRoom, StoreUnreachable, WrongUse, command, masked, unknown
-from mlproject.files import locked, read_signed, write_signed
+from mlproject.errors import BadInput, StoreUnreachable, WrongUse, command, masked, unknown
+from mlproject.files import locked
 from mlproject.tracking.addresses import database_file, database_url, lock_folder
-from mlproject.tracking.artifacts import seems_intact
+from mlproject.tracking.done import all_in_place, read_record
 from mlproject.tracking.place import (
     check_place,
     check_sqlite,
     folder_of,
-    local_folder,
     store_lock,
     store_stubs,
     sweep,
@@ -43,9 +41,6 @@ SETTINGS = {
 """Environment of MLflow, unless set already."""
 EXPERIMENT = ("MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID")
 """Variables by which MLflow's environment names the experiment."""
-DONE_FILE = "done.json"
-SQLITE_HEADER = 100
-"""Bytes of a SQLite file that hold, among others, its change counter."""
 
 
 def open_store(experiment: str | None = None, *, create: bool = True) -> Store:
@@ -85,14 +80,11 @@ def done_runs(
     path = sqlite_path(uri)
     if path is not None and not os.path.exists(path):
         return "", {}
-    if path is not None:
-        question = _question(path, experiment)
-        with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
-            answer = read_signed(lock_folder(path) / DONE_FILE)
-            known = answer["runs"] if keys is None else {k: v for k, v in answer["runs"].items() if k in keys}
-            intact = all(seems_intact(local_folder(uri), ended) for _, uri, ended in known.values())
-            if answer["question"] == question and intact:
-                return answer["experiment"], {key: run_id for key, (run_id, *_) in known.items()}
+    record = read_record(path, lock_folder(path), names=_names(experiment)) if path is not None else None
+    if record is not None:
+        known = {k: run for k, run in record.runs.items() if keys is None or k in keys}
+        if all_in_place(known.values()):
+            return record.experiment_id, {key: run.run_id for key, run in known.items()}
     client = _connect(uri, create=False)
     with reaching(uri):
         experiment_of_runs = _find_experiment(client, experiment)
@@ -107,20 +99,14 @@ def done_runs(
 
 def keep_done_runs(store: Store, experiment: str | None = None) -> dict[str, str]:
     """The run ids of a store's finished cells by key, kept for the next ``done_runs``."""
-    question = _question(store.file, experiment) if store.file else None
-    artifacts = store.done_artifacts()
-    # Not kept: while losses may be restored, or a run may die, which does not change the file.
-    if store.file and not store.damaged and not store.running():
-        runs = {key: [each.run_id, each.uri, each.ended] for key, each in artifacts.items()}
-        content = {"question": question, "experiment": store.experiment_id, "runs": runs}
-        with contextlib.suppress(OSError, NoRoom):  # a read-only or full folder: asked again next time
-            write_signed(store.locks / DONE_FILE, content)
-    return {key: each.run_id for key, each in artifacts.items()}
+    with reaching(store.uri):
+        runs = store.done_cells.keep(_names(experiment))
+    return {key: run.run_id for key, run in runs.items()}
 
 
-def _question(path: Path, experiment: str | None) -> list[Any]:
-    names = [experiment or "", *(os.environ.get(name, "") for name in EXPERIMENT)]
-    return [*names, _state(path)]
+def _names(experiment: str | None) -> list[str]:
+    """By what an experiment is asked for: its name, and MLflow's variables."""
+    return [experiment or "", *(os.environ.get(name, "") for name in EXPERIMENT)]
 
 
 def tracking_uri() -> str:
@@ -229,17 +215,6 @@ def _store(uri: str, client: Any, experiment_id: str, launcher: str | None) -> S
         locks=lock_folder(uri),
         launcher_run=launcher,
     )
-
-
-def _state(path: Path) -> list[str | int]:
-    """Change counter, size and time of a SQLite store: they differ after every change."""
-    with path.open("rb") as file:
-        state: list[str | int] = [file.read(SQLITE_HEADER).hex()]
-    for each in (path, path.with_name(path.name + "-wal")):
-        with contextlib.suppress(FileNotFoundError):
-            status = each.stat()
-            state += [status.st_ino, status.st_size, status.st_mtime_ns]
-    return state
 
 
 def _find_experiment(client: Any, name: str | None) -> Any:

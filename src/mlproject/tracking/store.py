@@ -9,7 +9,7 @@ import traceback
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,8 @@ from mlproject.cell import Cell
 from mlproject.errors import BadInput, DigestMismatch, MLProjectError, Stopped, one_line, stop_received
 from mlproject.files import try_locked
 from mlproject.losses import Observation
-from mlproject.tracking.artifacts import (
-    LOSSES_DIGEST,
-    SUSPECT,
-    Artifacts,
-    artifacts_of,
-    deletion,
-    faulty_cells,
-    intact_cells,
-    observation_of,
-)
+from mlproject.tracking.artifacts import SUSPECT, Artifacts, artifacts_of, deletion, observation_of
+from mlproject.tracking.done import COMPLETE, FEW, FINISHED, FINISHED_CELLS, RUNNING, DoneCells, record_of
 from mlproject.tracking.ownership import (
     ATTEMPT,
     LOCK,
@@ -42,9 +34,7 @@ from mlproject.tracking.tracked_run import TrackedRun, context_tags, read_cell, 
 
 log = logging.getLogger(__name__)
 
-COMPLETE = "cell.complete"
 PAGE = 1000
-_FINISHED = f"attributes.status = 'FINISHED' and tags.`{COMPLETE}` = 'true'"
 
 
 @dataclass(kw_only=True)
@@ -53,7 +43,6 @@ class Store:
 
     ``file`` is that of a SQLite store; ``locks`` is the folder of the locks of running cells. ``unreadable``
     says, by run, why one that was listed or read cannot be used: it is left out, and the others are not.
-    ``damaged`` says, by run, why a finished cell has to run again, where no other run of it is intact.
     ``colours`` are those of models in MLflow's UI, as far as they were asked for.
     """
 
@@ -64,7 +53,6 @@ class Store:
     locks: Path
     launcher_run: str | None = None
     unreadable: dict[str, str] = field(default_factory=dict)
-    damaged: dict[str, str] = field(default_factory=dict)
     colours: dict[str, str] = field(default_factory=dict)
     _context: dict[str, str] = field(default_factory=dict)
     _reported: set[str] = field(default_factory=set)
@@ -128,22 +116,33 @@ class Store:
                     self.client.set_terminated(child.info.run_id, row["status"])
                     self.lock_path(owner[LOCK]).unlink(missing_ok=True)
 
+    @cached_property
+    def done_cells(self) -> DoneCells:
+        """Which cells of the experiment are done."""
+        return DoneCells(
+            experiment_id=self.experiment_id,
+            search=self.search,
+            client=self.client,
+            file=self.file,
+            folder=self.locks,
+        )
+
     def done(self, keys: Iterable[str] | None = None) -> dict[str, str]:
         """Run ids of finished cells by key (of ``keys`` when given); damaged ones are reported, once."""
-        return {key: artifacts.run_id for key, artifacts in self.done_artifacts(keys).items()}
+        wanted = None if keys is None else set(keys)
+        known = self.done_cells.recorded(wanted) if wanted is None or len(wanted) > FEW else None
+        done = self.done_artifacts(wanted) if known is None else known
+        return {key: run.run_id for key, run in done.items()}
 
     def done_artifacts(self, keys: Iterable[str] | None = None) -> dict[str, Artifacts]:
         """The artifacts of finished cells by key, as ``done`` counts them."""
-        clause, wanted = f"tags.kind = 'cell' and {_FINISHED}", None if keys is None else set(keys)
-        if wanted is not None and len(wanted) == 1:
-            clause += f" and tags.`cell.key` = '{next(iter(wanted))}'"
         with reaching(self.uri):
-            return intact_cells(self.search(clause), wanted, self.client, self.damaged)
+            return self.done_cells.artifacts(None if keys is None else set(keys))
 
     def faults(self) -> dict[str, str]:
         """By run, what is wrong with the losses of finished cells that have no intact run; all are read."""
         with reaching(self.uri):
-            return faulty_cells(self.search(f"tags.kind = 'cell' and {_FINISHED}"), self.client)
+            return self.done_cells.faults()
 
     def mark_suspect(self, run_id: str) -> None:
         """Have the artifacts of a run verified from now on whenever it is asked whether its cell is done."""
@@ -157,13 +156,12 @@ class Store:
         """
         wanted = None if keys is None else set(keys)
         clause = f" and {where}" if where else ""
-        for run in self.search(f"tags.kind = 'cell' and {_FINISHED}{clause}"):
+        for run in self.search(f"{FINISHED_CELLS}{clause}"):
             if wanted is None or run.data.tags.get("cell.key") in wanted:
                 cell = self._cell(run)
                 if cell is not None:
                     with reaching(self.uri):
-                        damage = artifacts_of(run, self.client).damage()
-                    yield observation_of(run, cell, damage, partial(self._read, run))
+                        yield observation_of(run, cell, artifacts_of(run, self.client), self._read)
 
     def finished(self, *, kind: str, tags: Mapping[str, str], reads: str = "") -> str | None:
         """The newest finished run of a kind that has these tags, and whose artifacts are whole.
@@ -171,7 +169,7 @@ class Store:
         ``reads`` is the artifact that will be read; without it none is looked at.
         """
         clauses = "".join(f" and tags.`{name}` = '{value}'" for name, value in tags.items())
-        for run in self.search(f"tags.kind = '{kind}' and {_FINISHED}{clauses}"):
+        for run in self.search(f"tags.kind = '{kind}' and {FINISHED}{clauses}"):
             with reaching(self.uri):
                 if not reads or artifacts_of(run, self.client).is_whole(reads):
                     return str(run.info.run_id)
@@ -191,31 +189,19 @@ class Store:
         with reaching(self.uri):
             return readable(self.client.get_run(run_id).info.artifact_uri or "")
 
-    def records(self) -> Iterator[dict[str, Any]]:
-        """One plain record for every cell run of the experiment, finished or not."""
-        for run in self.search("tags.kind = 'cell'"):
-            tags = run.data.tags
-            complete = run.info.status == "FINISHED" and tags.get(COMPLETE) == "true"
+    def records(self, where: str = "") -> Iterator[dict[str, Any]]:
+        """One plain record for every cell run of the experiment, finished or not, newest first.
+
+        ``where`` is a further condition in MLflow's filter language.
+        """
+        for run in self.search(f"tags.kind = 'cell'{f' and {where}' if where else ''}"):
             cell = self._cell(run)
-            status = "done" if complete else run.info.status.lower()
             with reaching(self.uri):
-                damage = artifacts_of(run, self.client).damage() if complete else ""
-            damage = self.unreadable.get(run.info.run_id, damage)
-            yield {
-                "cell": tags.get("cell.key", ""),
-                "label": run.info.run_name,
-                "coordinates": {} if cell is None else cell.to_dict(),
-                "status": "damaged" if complete and damage else status,
-                "damage": damage,
-                "run_id": run.info.run_id,
-                "digest": tags.get(LOSSES_DIGEST, ""),
-                "metrics": dict(run.data.metrics),
-                "started": run.info.start_time,
-            }
+                yield record_of(run, cell, self.client, self.unreadable.get(run.info.run_id, ""))
 
     def running(self) -> list[Any]:
         """The runs of the experiment that say RUNNING, dead or alive."""
-        return list(self.search("attributes.status = 'RUNNING'"))
+        return list(self.search(RUNNING))
 
     def owners(self) -> Reconciled:
         """What ``reconcile`` would do; nothing is changed."""
@@ -262,16 +248,21 @@ class Store:
             return local_folder(self.client.get_experiment(self.experiment_id).artifact_location)
 
     def _check_root(self) -> None:
-        clause = f"tags.kind = 'cell' and {_FINISHED} and tags.`{SUSPECT}` IS NULL"
-        check_root(self._root, self.search(clause))
+        check_root(self._root, self.search(f"{FINISHED_CELLS} and tags.`{SUSPECT}` IS NULL"))
 
-    def search(self, clause: str) -> Iterator[Any]:
-        """The MLflow runs of the experiment that match a condition, newest first, page by page."""
+    def search(self, clause: str, *, deleted: bool = False) -> Iterator[Any]:
+        """The MLflow runs of the experiment that match a condition, newest first, page by page.
+
+        With ``deleted`` those that were deleted, and no others.
+        """
+        from mlflow.entities import ViewType
+
+        view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
         token = None
         while True:
             with reaching(self.uri, clause=clause):
                 page = self.client.search_runs(
-                    [self.experiment_id], clause, max_results=PAGE, page_token=token
+                    [self.experiment_id], clause, run_view_type=view, max_results=PAGE, page_token=token
                 )
             yield from page
             token = page.token
@@ -288,12 +279,12 @@ class Store:
             self.unreadable[run_id] = text
             return None
 
-    def _read(self, run: Any, read: Callable[[Artifacts], Any]) -> Any:
+    def _read(self, artifacts: Artifacts, read: Callable[[Artifacts], Any]) -> Any:
         """What is read of a run's artifacts; where they do not match, it is marked as suspect."""
         with reaching(self.uri):
             try:
-                return read(artifacts_of(run, self.client))
+                return read(artifacts)
             except DigestMismatch:
                 with contextlib.suppress(MLProjectError):  # a store that takes no tags must not hide it
-                    self.mark_suspect(run.info.run_id)
+                    self.mark_suspect(artifacts.run_id)
                 raise
