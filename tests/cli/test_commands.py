@@ -16,11 +16,14 @@ from typing import Any
 import pytest
 
 from mlproject import cli
-from mlproject.errors import NoRoom, Stopped
+from mlproject.cli.session import take_over_everywhere
+from mlproject.errors import NoRoom, Stopped, WrongUse
 from mlproject.models import find_model, load_backbone, weights
-from mlproject.tracking import open_store
+from mlproject.tracking import Store, open_store
+from mlproject.tracking.ownership import owner_tags
 from tests.conftest import make_cell
 from tests.data.pictures import fill
+from tests.tracking.test_store import status
 
 SOURCE = str(Path(__file__).parents[2] / "src")
 LITE = ["--model=efficientnet_lite0", "--weights=imagenet", "--eval-size=10", "--target=labels", "--epochs=2"]
@@ -35,6 +38,7 @@ VERBS = [
     ["show"],
     ["compare"],
     ["pull"],
+    ["import"],
     ["doctor"],
     ["fetch"],
     ["cache"],
@@ -92,6 +96,34 @@ def python(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_runs_and_trials_of_a_host_that_is_gone_are_taken_over_by_its_name(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mlproject.tracking.open_stores", lambda: [store])
+    monkeypatch.setattr(Store, "beside", lambda self, name: tmp_path / name)
+    elsewhere = owner_tags("run-elsewhere") | {"owner.machine": "m", "owner.boot": "b", "owner.host": "lab"}
+    runs = [store.client.create_run(store.experiment_id, tags=elsewhere).info.run_id for _ in range(2)]
+    with pytest.raises(WrongUse, match="unknown host of runs or trials in doubt 'lap'; did you mean lab"):
+        take_over_everywhere("lap")
+    take_over_everywhere("lab")
+    assert capsys.readouterr().out == "Taken over from lab: 2 runs closed as KILLED, 0 trials failed.\n"
+    assert [status(store, run_id) for run_id in runs] == ["KILLED", "KILLED"]
+    assert list(tmp_path.iterdir()) == [], "no journal of studies is made"
+    with pytest.raises(WrongUse, match="nothing to take over"):
+        take_over_everywhere("lab")
+
+
+def test_a_password_that_mlflow_run_has_logged_is_refused_with_what_to_do(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    storage = "--storage=postgresql+psycopg2://me:secret@127.0.0.1/studies"
+    answer = call("sweep", "--model=efficientnet_lite0", "--dataset-size=20", "--eval-size=20", storage)
+    assert answer.status == 2
+    assert answer.err.startswith("error: `mlflow run` logs its parameters, and with them the password")
+    assert "secret" not in answer.err
+
+
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
@@ -130,6 +162,8 @@ def python(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (["sweep", "--plan=sweeps/embeded.toml"], 2, "did you mean sweeps/embedded.toml?"),
         (["plan-next", *NEXT, "--data=./missing"], 3, "cannot read the folder"),
         (["plan-next", *NEXT, "--lrr=1"], 2, "unknown coordinate or knob of probe 'lrr'; did you mean lr?"),
+        (["import"], 2, "name a copied folder with mlflow.db, or an address"),
+        (["import", "nowhere"], 4, "nothing to import: there is no"),
         (["ls", "--experiment=cli"], 2, "unknown experiment 'cli'"),
         (["ls", "--jsn"], 2, "No such option"),
         (["lst"], 2, "No such command 'lst'"),

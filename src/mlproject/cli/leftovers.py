@@ -106,7 +106,7 @@ def _store_files() -> Iterator[Leftover]:
 
 def _runs() -> Iterator[Leftover]:
     """Runs that say RUNNING and finished cells without their losses, of every experiment."""
-    from mlproject.tracking import Store, deletion, open_stores
+    from mlproject.tracking import Store, open_stores, remedy
 
     def reconcile(store: Store) -> str:
         return f"{len(store.reconcile().closed)} closed as KILLED"
@@ -133,7 +133,7 @@ def _runs() -> Iterator[Leftover]:
             yield Leftover(
                 what=f"run {run_id}",
                 fault=f"says RUNNING and cannot be checked from here: {reason}",
-                remedy=f"if it is known to be dead: {deletion(run_id)}",
+                remedy=remedy(run_id, runs.hosts),
                 works=None,
             )
         for run_id, fault in store.faults().items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlproject.runs.cell_run import CellRun, Status, run_cell
-from mlproject.runs.sweep import Watcher, run_plan
+from mlproject.runs.sweep import STUDIES, Watcher, run_plan
 
 if TYPE_CHECKING:
     from mlproject.runs.analysis_run import Fitted, fit_study
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlproject.runs.selection import NamedRuns, find_fit, find_runs
 
 __all__ = [
+    "STUDIES",
     "WHAT",
     "CellRun",
     "Choice",

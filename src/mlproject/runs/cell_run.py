@@ -23,7 +23,14 @@ from mlproject.losses import PREDICTIONS, Outcome, write_losses, write_table
 from mlproject.progress import Report
 from mlproject.recipes import build_recipe
 from mlproject.runs.kept_results import CellRecord, discard_result, keep_result, kept_path, read_result
-from mlproject.tracking import LOGGED_TABLES, LOSSES_DIGEST, RUN_COLOUR, Store, model_colour
+from mlproject.tracking import (
+    LOGGED_TABLES,
+    LOSSES_DIGEST,
+    RUN_COLOUR,
+    Store,
+    model_colour,
+    running_elsewhere,
+)
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +66,7 @@ def run_cell(
     sweep: str = "",
     adopt: bool = False,
 ) -> CellRun:
-    """Run a cell under its lock, unless it is done already or another process runs it.
+    """Run a cell under its lock, unless it is done already or another process, here or elsewhere, runs it.
 
     ``name`` is that of its run (default: the cell's label). The same cell gives the same losses. Raises
     what the recipe raises, after the run was marked FAILED or KILLED. A result that is computed and cannot be
@@ -76,6 +83,8 @@ def run_cell(
         if earlier:
             discard_result(kept_path(store, cell))
             return CellRun(cell=cell, name=name, status="was done", run_id=earlier)
+        if elsewhere := running_elsewhere(store, cell.key):
+            return CellRun(cell=cell, name=name, status="busy", reason=elsewhere)
         run_id, record = _log_cell(cell, images, store, Path(folder), report, name, sweep, adopt)
         shutil.rmtree(unfinished_folder(cell.key), ignore_errors=True)
     return CellRun(

@@ -11,7 +11,7 @@ from mlproject.tuning.coordinate import (
 )
 from mlproject.tuning.record import log_search
 from mlproject.tuning.search import Choices, Range, Tune, read_tune, split_words
-from mlproject.tuning.tuner import SearchResult, Tuner, open_tuner
+from mlproject.tuning.tuner import SearchResult, Tuner, fail_trials, open_tuner
 
 __all__ = [
     "BORROWED",
@@ -24,6 +24,7 @@ __all__ = [
     "Tuner",
     "check_tunable",
     "coordinates",
+    "fail_trials",
     "log_search",
     "open_tuner",
     "read_tune",
