@@ -44,6 +44,24 @@ def test_secrets_come_from_the_environment_and_the_example_has_none() -> None:
     assert not re.search(r"://\w+:[^@\s]*@", TEXT)
 
 
+@pytest.mark.parametrize("host", ["localhost", "mlflow.example.org"])
+def test_mlflow_answers_to_the_name_of_a_proxy_and_to_no_other(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the rules of MLflow's server: its page posts to the server, which refuses foreign names."""
+    from mlflow.server import security_utils as rules
+
+    for name in ("MLFLOW_SERVER_ALLOWED_HOSTS", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"):
+        value = SERVICES["mlflow"]["environment"][name]
+        monkeypatch.setenv(name, value.replace("${MLFLOW_HOST:-localhost}", host))
+    names, origins = rules.get_allowed_hosts_from_env(), rules.get_allowed_origins_from_env()
+    for known in (host, "127.0.0.1:5000", "localhost:5000"):
+        assert rules.is_allowed_host_header(names, known)
+    assert not rules.is_allowed_host_header(names, "evil.example")
+    assert not rules.should_block_cors_request(f"https://{host}", "POST", origins)
+    assert rules.should_block_cors_request("https://evil.example", "POST", origins)
+
+
 def test_images_and_packages_are_pinned_to_the_versions_that_the_tests_run_with() -> None:
     images = {service["image"] for service in SERVICES.values()}
     assert all(re.search(r":v?\d", image) for image in images)

@@ -52,14 +52,17 @@ def _delete(path: Path) -> None:
 
 def _half_written() -> Iterator[Leftover]:
     from mlproject.features import unfinished_folder
-    from mlproject.files import abandoned_stubs, cache_folder
+    from mlproject.files import abandoned_stubs, cache_folder, delete_stub
     from mlproject.models import weights_folder
     from mlproject.tracking import lock_folder, tracking_uri
 
     folders = (cache_folder(), unfinished_folder(""), weights_folder(), lock_folder(tracking_uri()))
     for folder in dict.fromkeys(folders):
         for path in abandoned_stubs(folder):
-            yield _deleted(path, "half-written file", "its process died")
+            what = f"half-written file {path}"
+            yield Leftover(
+                what=what, fault="its process died", remedy="deleted", mend=partial(delete_stub, path)
+            )
 
 
 def _cached() -> Iterator[Leftover]:

@@ -68,8 +68,7 @@ def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool, take_o
     with progress.watching(len(plan.cells), n_trials) as watcher:
         results = run_plan(plan, store, watcher, summary=fit or len(plan.cells) > 1)
     failed = [r for r in results if r.status == "failed"]
-    busy = any(r.status == "busy" for r in results)  # the process that finishes last fits
-    if fit and not busy and len(failed) < len(results):
+    if fit and len(failed) < len(results) and not _others_run(results, store):
         from mlproject.runs import fit_study
 
         keys = [result.cell.key for result in results]
@@ -81,6 +80,12 @@ def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool, take_o
     if store.file:  # a server is asked anew each time
         keep_done_runs(store, experiment)
     return int(bool(failed or plan.left_out))
+
+
+def _others_run(results: Sequence[CellRun], store: Store) -> bool:
+    """Whether cells that were busy still are: the process that finishes last fits."""
+    busy = {result.cell.key for result in results if result.status == "busy"}
+    return bool(busy and busy - set(store.done(busy)))
 
 
 def _refuse_logged_password() -> None:

@@ -240,7 +240,7 @@ def _log(here: TrackedRun, points: Sequence[Any], params: Mapping[str, str], tag
     """Log everything in as few requests as MLflow takes."""
     from mlflow.entities import Metric, Param, RunTag
 
-    rows = {
+    rows: dict[str, list[Any]] = {
         "metrics": [Metric(point.key, point.value, point.timestamp, point.step) for point in points],
         "params": [Param(name, value) for name, value in params.items()],
         "tags": [RunTag(name, value) for name, value in tags.items()],
