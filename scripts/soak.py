@@ -5,6 +5,9 @@ Each scenario is run undisturbed once. Then its command is killed (SIGKILL to th
 uniformly over the undisturbed duration, and started once more without a kill. A witness run that lives in
 this process is RUNNING in the same store all along: nobody may close it.
 
+``--only services`` kills the tracking server in place of commands, for 30 s, while four of them run a tuned
+plan through PostgreSQL and an S3-compatible store.
+
 ``python scripts/soak.py --kills 100`` prints a table; the exit status is 1 where any count is not 0.
 """
 
@@ -24,6 +27,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -32,6 +36,8 @@ import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
+SERVICES = "services"
+N_WORKERS, AWAY_SECONDS = 4, 30.0
 IN_A_ROW = 3
 LONGEST = 900.0
 PLAN = """
@@ -156,6 +162,11 @@ class Place:
         process = self.start(command)
         return process.wait(LONGEST), time.monotonic() - begin
 
+    @property
+    def last_line(self) -> list[str]:
+        """The last line that a command printed."""
+        return (self.folder / "output.txt").read_text("utf-8", "replace").strip().splitlines()[-1:]
+
     def runs(self) -> list[Any]:
         """All runs of the store, of its only experiment."""
         from mlflow import MlflowClient
@@ -177,6 +188,43 @@ class Place:
                 for name in COMPARED.get(kind, ()):
                     digest.update((artifacts / name).read_bytes())
                 digests.setdefault(f"{kind} {tags[LOCK_TAGS[kind]]}", []).append(digest.hexdigest())
+        return digests
+
+
+@dataclass
+class ServedPlace(Place):
+    """A folder whose commands use an experiment of a tracking server."""
+
+    server: Any = None
+    name: str = ""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of a command on a machine that has no key of the store."""
+        own = {
+            "MLFLOW_TRACKING_URI": self.server.uri,
+            "MLFLOW_EXPERIMENT_NAME": self.name,
+            "PGPASSWORD": self.server.database.password,
+            "XDG_CACHE_HOME": str(self.folder / "xdg"),
+        }
+        return super().environment | own
+
+    def runs(self) -> list[Any]:
+        """All runs of the experiment."""
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=self.server.uri)
+        experiment = client.get_experiment_by_name(self.name)
+        return list(client.search_runs([experiment.experiment_id], max_results=5000)) if experiment else []
+
+    def results(self) -> dict[str, list[str]]:
+        """Digests of the finished cells."""
+        digests: dict[str, list[str]] = {}
+        for run in self.runs():
+            tags = run.data.tags
+            if tags.get("kind") == "cell" and tags.get("cell.complete") == "true":
+                digest = hashlib.sha256(tags["losses.digest"].encode()).hexdigest()
+                digests.setdefault(f"cell {tags['cell.key']}", []).append(digest)
         return digests
 
 
@@ -228,8 +276,7 @@ def soak(
     status, _ = place.run(scenario.again or scenario.command)
     result.starts += 1
     if status:
-        last = (place.folder / "output.txt").read_text("utf-8", "replace").strip().splitlines()[-1:]
-        result.fault("status", f"{status} at the last start: {last}")
+        result.fault("status", f"{status} at the last start: {place.last_line}")
 
 
 def check(place: Place, expected: dict[str, list[str]], result: Result) -> None:
@@ -281,6 +328,38 @@ def soak_scenario(name: str, root: Path, n_kills: int, rng: random.Random) -> Re
     return total
 
 
+def soak_services(root: Path, n_kills: int, rng: random.Random) -> Result:
+    """Kill MLflow's server, with PostgreSQL and an S3 store behind it, for 30 s while four commands run."""
+    sys.path.insert(0, str(ROOT))
+    from tests.services import tracking_server
+
+    reference, total = Place(root / "services undisturbed"), Result()
+    status, seconds = reference.run((*ME, "sweep", "--plan=tuned.toml"))
+    expected = {name: digests for name, digests in reference.results().items() if name.startswith("cell")}
+    if status or not expected:
+        total.fault("status", f"{status} of the undisturbed run, {len(expected)} results")
+        return total
+    with tracking_server("a secret") as server:
+        for number in range(n_kills):
+            place = ServedPlace(root / f"services {number}", server=server, name=f"soak-{number}")
+            shutil.copytree(reference.folder / "cache", place.folder / "cache", dirs_exist_ok=True)
+            server.database.call("createdb", place.name)
+            storage = f"--storage={server.database.url(place.name)}"
+            workers = [place.start((*ME, "sweep", "--plan=tuned.toml", storage)) for _ in range(N_WORKERS)]
+            time.sleep(rng.uniform(0, 2 * seconds))
+            server.kill()
+            time.sleep(AWAY_SECONDS)
+            server.start()
+            result = Result(kills=1, starts=N_WORKERS)
+            for worker in workers:
+                if status := worker.wait(LONGEST):
+                    result.fault("status", f"{status} of a worker: {place.last_line}")
+            check(place, expected, result)
+            _add(total, result)
+            print(f"services: {total.kills} of {n_kills} kills; {total.details}", file=sys.stderr, flush=True)
+    return total
+
+
 def _add(total: Result, result: Result) -> None:
     for name in ("kills", "starts", "results"):
         setattr(total, name, getattr(total, name) + getattr(result, name))
@@ -293,7 +372,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=35, help="kills in all")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", choices=SCENARIOS, action="append", help="scenarios (default: all)")
+    parser.add_argument(
+        "--only",
+        choices=[*SCENARIOS, SERVICES],
+        action="append",
+        help="scenarios (default: all but services)",
+    )
     options = parser.parse_args()
     names = options.only or list(SCENARIOS)
     root = Path(tempfile.mkdtemp(prefix="soak-"))
@@ -302,7 +386,8 @@ def main() -> int:
     for i, name in enumerate(names):
         print(f"{name} …", file=sys.stderr, flush=True)
         share = options.kills // len(names) + (i < options.kills % len(names))
-        result = soak_scenario(name, root, share, random.Random(f"{options.seed} {name}"))
+        soaked = soak_services if name == SERVICES else partial(soak_scenario, name)
+        result = soaked(root, share, random.Random(f"{options.seed} {name}"))
         _add(total, result)
         _print(name, result)
     _print("all", total)

@@ -21,6 +21,7 @@ from mlproject.errors import (
     StoreUnreachable,
     WrongUse,
     command,
+    has_password,
     is_disk_full,
     masked,
     one_line,
@@ -167,6 +168,13 @@ def test_secrets_among_the_parameters_of_an_address_are_masked() -> None:
     text = "postgresql:///runs?user=me&password=a/b@c&sslmode=require and ?api_token=x"
     shown = "postgresql:///runs?user=me&password=***&sslmode=require and ?api_token=***"
     assert masked(text) == shown
+
+
+def test_an_address_with_a_user_alone_holds_no_password() -> None:
+    for text in ("--storage=postgresql://me@host/runs", "photos?x=1", "a:b@c", "sqlite:///a.db"):
+        assert not has_password(text)
+    for text in ("--storage=postgresql://me:x@host/runs", "http://:x@host", "postgresql:///runs?password=x"):
+        assert has_password(text)
 
 
 def test_both_addresses_of_a_message_are_masked() -> None:

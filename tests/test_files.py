@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from mlproject.errors import NoRoom, StoreUnreachable
 from mlproject.files import (
     abandoned_stubs,
+    delete_stub,
     escape_formula,
     locked,
     read_signed,
@@ -307,6 +309,29 @@ def test_a_half_written_file_is_abandoned_once_its_writer_is_dead(tmp_path: Path
         assert abandoned_stubs(tmp_path) == [dead]
     assert abandoned_stubs(tmp_path) == [alive, dead]
     assert abandoned_stubs(tmp_path / "absent") == []
+    with try_locked(alive):
+        for path in (alive, dead, tmp_path / "absent"):
+            delete_stub(path)
+    assert (alive.exists(), dead.exists()) == (True, False)
+
+
+def test_a_file_is_written_though_another_process_takes_its_start_for_an_abandoned_one(
+    tmp_path: Path, monkeypatch
+) -> None:
+    """The moment between the creation of the temporary file and its lock."""
+    lock, n_deleted = fcntl.flock, []
+
+    def delete_first(handle: int, operation: int) -> None:
+        if operation == fcntl.LOCK_EX and not n_deleted:
+            (stub,) = tmp_path.glob("*.part")
+            n_deleted.append(stub)
+            delete_stub(stub)
+        lock(handle, operation)
+
+    monkeypatch.setattr("fcntl.flock", delete_first)
+    write_atomic(tmp_path / "file", b"content")
+    assert (tmp_path / "file").read_bytes() == b"content"
+    assert len(n_deleted) == 1
 
 
 def test_a_file_that_is_being_written_is_not_abandoned(tmp_path: Path, monkeypatch) -> None:

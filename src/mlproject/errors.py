@@ -33,6 +33,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 PR_SET_PDEATHSIG = 1
 AUTOFLUSH = "(raised as a result of Query-invoked autoflush"
+SECRET = r"(?i:[?&][\w.-]*(?:pass|pwd|secret|token)[\w.-]*=)"
+"""Begins a secret among the parameters of an address."""
 REPEAT_SECONDS = 3.0
 """Stopped is raised again after this time, in case a library swallowed it (in a callback, a destructor)."""
 
@@ -202,4 +204,9 @@ def masked(text: str) -> str:
     """The text without the users and passwords of its addresses, and without secrets among parameters."""
     # Up to the last @ of an address: a password may hold one, and slashes too.
     text = re.sub(r"//[^/:\s]*(:\S*)?@", "//***@", text)
-    return re.sub(r"(?i)([?&][\w.-]*(?:pass|pwd|secret|token)[\w.-]*=)[^&\s]+", r"\1***", text)
+    return re.sub(rf"({SECRET})[^&\s]+", r"\1***", text)
+
+
+def has_password(text: str) -> bool:
+    """Whether an address in the text holds a password; a user alone is none."""
+    return bool(re.search(rf"//[^/:\s]*:\S*@|{SECRET}", text))

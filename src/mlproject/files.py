@@ -52,9 +52,7 @@ def write_atomic(path: Path, *parts: bytes | memoryview) -> None:
     stub = path.with_name(f"{path.name[:LONGEST_STEM]}.{uuid.uuid4().hex}{STUB_SUFFIX}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(stub, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)  # less the umask
-        with os.fdopen(handle, "wb") as file:
-            fcntl.flock(handle, fcntl.LOCK_EX)  # free once this process is dead: see abandoned_stubs
+        with os.fdopen(_locked_stub(stub), "wb") as file:
             for part in parts:
                 file.write(part)
             file.flush()
@@ -70,25 +68,52 @@ def write_atomic(path: Path, *parts: bytes | memoryview) -> None:
         raise
 
 
+def _locked_stub(stub: Path) -> int:
+    """Create a temporary file and hold its lock, which is free once this process is dead."""
+    while True:
+        handle = os.open(stub, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)  # less the umask
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle
+        os.close(handle)  # between creation and lock another process took it for an abandoned one
+
+
+def delete_stub(path: Path) -> None:
+    """Delete a temporary file, unless its writer is alive."""
+    with _free(path) as is_free:
+        if is_free:
+            path.unlink(missing_ok=True)
+
+
 def abandoned_stubs(folder: Path) -> list[Path]:
     """Temporary files below a folder whose writer died before it could rename them."""
     paths = sorted(Path(parent) / name for parent, _, names in os.walk(folder) for name in names)
-    return [path for path in paths if path.suffix == STUB_SUFFIX and path.is_file() and _is_free(path)]
+    abandoned = []
+    for path in paths:
+        if path.suffix == STUB_SUFFIX and path.is_file():
+            with _free(path) as is_free:
+                abandoned += [path] if is_free else []
+    return abandoned
 
 
-def _is_free(path: Path) -> bool:
-    """Whether nobody holds a lock on a file; False where it is gone or cannot be opened."""
+@contextlib.contextmanager
+def _free(path: Path) -> Iterator[bool]:
+    """Hold the lock of a file if nobody does; yields False where it is held, gone or cannot be opened."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        return False
+        yield False
+        return
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        return False
+        os.close(handle)
+        yield False
+        return
+    try:
+        yield True
     finally:
         os.close(handle)
-    return True
 
 
 def require_regular(path: Path) -> Path:

@@ -11,16 +11,23 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mlproject import cli
-from mlproject.errors import NoRoom, Stopped
+from mlproject.cell import Naming
+from mlproject.cli import session
+from mlproject.cli.session import take_over_everywhere
+from mlproject.errors import NoRoom, Stopped, WrongUse
 from mlproject.models import find_model, load_backbone, weights
-from mlproject.tracking import open_store
+from mlproject.runs import CellRun
+from mlproject.tracking import Store, open_store
+from mlproject.tracking.ownership import owner_tags
 from tests.conftest import make_cell
 from tests.data.pictures import fill
+from tests.tracking.test_store import log_cell, status
 
 SOURCE = str(Path(__file__).parents[2] / "src")
 LITE = ["--model=efficientnet_lite0", "--weights=imagenet", "--eval-size=10", "--target=labels", "--epochs=2"]
@@ -35,6 +42,7 @@ VERBS = [
     ["show"],
     ["compare"],
     ["pull"],
+    ["import"],
     ["doctor"],
     ["fetch"],
     ["cache"],
@@ -92,6 +100,60 @@ def python(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_runs_and_trials_of_a_host_that_is_gone_are_taken_over_by_its_name(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mlproject.tracking.open_stores", lambda: [store])
+    monkeypatch.setattr(Store, "beside", lambda self, name: tmp_path / name)
+    elsewhere = owner_tags("run-elsewhere") | {"owner.machine": "m", "owner.boot": "b", "owner.host": "lab"}
+    runs = [store.client.create_run(store.experiment_id, tags=elsewhere).info.run_id for _ in range(2)]
+    with pytest.raises(WrongUse, match="unknown host of runs or trials in doubt 'lap'; did you mean lab"):
+        take_over_everywhere("lap")
+    take_over_everywhere("lab")
+    assert capsys.readouterr().out == "Taken over from lab: 2 runs closed as KILLED, 0 trials failed.\n"
+    assert [status(store, run_id) for run_id in runs] == ["KILLED", "KILLED"]
+    assert list(tmp_path.iterdir()) == [], "no journal of studies is made"
+    with pytest.raises(WrongUse, match="nothing to take over"):
+        take_over_everywhere("lab")
+
+
+@pytest.mark.parametrize("has_ended", [True, False])
+def test_who_finds_all_busy_cells_ended_at_last_fits(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_ended: bool
+) -> None:
+    """Four processes that each end while a cell of another was busy left a plan without its fit."""
+    cells = (make_cell(), make_cell(seed=1))
+    log_cell(store, tmp_path)
+    if has_ended:
+        log_cell(store, tmp_path, seed=1)
+    statuses = zip(cells, ("done", "busy"), strict=True)
+    results = [CellRun(cell=cell, name="x", status=status) for cell, status in statuses]
+    plan = SimpleNamespace(
+        name="p", cells=cells, images={}, tune=None, mix_weights=True, left_out=(), naming=Naming()
+    )
+    fitted: list[Any] = []
+    monkeypatch.setattr("mlproject.runs.run_plan", lambda *_, **__: results)
+    monkeypatch.setattr("mlproject.runs.fit_study", lambda *_, keys, **__: fitted.append(keys), raising=False)
+    monkeypatch.setattr("mlproject.tracking.open_store", lambda *_: store)
+    for name in ("warn_of_plan", "warn_of_cells", "warn_of_skipped", "warn_of_tuning"):
+        monkeypatch.setattr(session.console, name, lambda *_: None)
+    monkeypatch.setattr(session, "show_fit", lambda *_: None)
+    monkeypatch.setattr(session, "_was_done", lambda *_: False)
+    assert session.run_session(plan, "", False, fit=True) == 0
+    assert fitted == ([[cell.key for cell in cells]] if has_ended else [])
+
+
+def test_a_password_that_mlflow_run_has_logged_is_refused_with_what_to_do(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    storage = "--storage=postgresql+psycopg2://me:secret@127.0.0.1/studies"
+    answer = call("sweep", "--model=efficientnet_lite0", "--dataset-size=20", "--eval-size=20", storage)
+    assert answer.status == 2
+    assert answer.err.startswith("error: `mlflow run` logs its parameters, and with them the password")
+    assert "secret" not in answer.err
+
+
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
@@ -130,6 +192,8 @@ def python(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (["sweep", "--plan=sweeps/embeded.toml"], 2, "did you mean sweeps/embedded.toml?"),
         (["plan-next", *NEXT, "--data=./missing"], 3, "cannot read the folder"),
         (["plan-next", *NEXT, "--lrr=1"], 2, "unknown coordinate or knob of probe 'lrr'; did you mean lr?"),
+        (["import"], 2, "name a copied folder with mlflow.db, or an address"),
+        (["import", "nowhere"], 4, "nothing to import: there is no"),
         (["ls", "--experiment=cli"], 2, "unknown experiment 'cli'"),
         (["ls", "--jsn"], 2, "No such option"),
         (["lst"], 2, "No such command 'lst'"),
@@ -458,6 +522,7 @@ def test_warnings_of_libraries_cannot_control_the_terminal(
 EXITS = """
 import atexit, sys, time
 from mlproject import cli
+from mlproject.cell import Naming
 atexit.register(lambda: (print("exiting", flush=True), time.sleep(60)))
 sys.argv = ["mlproject", "--help"]
 cli.main()

@@ -155,7 +155,7 @@ def test_runs_without_a_process_are_closed_and_cells_without_losses_marked_to_ru
         assert [left.works for left in found] == [None, None, False]
         assert found[1].what == f"run {unknown}"
         assert re.search(r"another machine, lab$", found[1].fault)
-        assert found[1].remedy.endswith(f"mlflow runs delete --run-id {unknown}")
+        assert found[1].remedy.endswith("mlproject doctor --take-over lab`")
         assert [status(store, run_id) for run_id in (dead, alive)] == ["RUNNING", "RUNNING"]
         texts = [
             f"{left.what}: {left.fault} -> {left.mend() or left.remedy}" for left in leftovers() if left.mend

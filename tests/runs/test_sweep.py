@@ -7,6 +7,8 @@ import sys
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from mlproject.files import try_locked
 from mlproject.plans import Plan, plan_of
 from mlproject.runs import fit_study, kept_results, run_plan
 from mlproject.runs.kept_results import CellRecord, discard_result, keep_result, read_result
-from mlproject.tracking import Store, open_store, reach
+from mlproject.tracking import Store, open_store, ownership, reach
 from tests import processes
 from tests.conftest import NewStore, make_cell
 
@@ -147,6 +149,22 @@ def test_a_cell_that_another_process_runs_is_left_to_it(store: Store) -> None:
     with try_locked(store.lock_path(plan.cells[0].key)):
         assert statuses(store, plan) == ["busy"]
     assert statuses(store, plan) == ["done"]
+
+
+def test_a_cell_that_another_host_runs_is_left_to_it_and_the_others_go_on(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = small_plan(dataset_size="20")
+    theirs, ours = (replace(store, file=None, locks=tmp_path / name) for name in ("theirs", "ours"))
+    monkeypatch.setattr(ownership, "this_machine", lambda: {"owner.host": "lab", "owner.machine": "m"})
+    tags = {"cell.key": plan.cells[0].key}
+    with suppress(KeyboardInterrupt), theirs.run(kind="cell", name="x", tags=tags) as run:
+        monkeypatch.undo()  # it runs there, and this is another machine
+        busy, done = run_plan(plan, ours, Lines(2))
+        assert (busy.status, done.status) == ("busy", "done")
+        assert busy.reason.startswith(f"run {run.run_id} of host lab is running it")
+        raise KeyboardInterrupt
+    assert statuses(ours, plan) == ["done", "was done"]
 
 
 def locked_store(*_: object, **__: object) -> None:

@@ -138,6 +138,26 @@ def test_a_run_whose_creation_was_not_answered_is_not_created_twice(clock: Clock
     assert store.runs == [run]
 
 
+@pytest.mark.parametrize("text", ["psycopg2.errors.UniqueViolation", "UNIQUE constraint failed: datasets"])
+def test_a_row_that_another_process_has_just_inserted_is_no_error(
+    clock: Clock, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    class Racing:
+        def __init__(self, n_lost: int) -> None:
+            self.n_lost = n_lost
+
+        def set_experiment_tag(self, name: str) -> str:
+            self.n_lost -= 1
+            if self.n_lost >= 0:
+                raise MlflowException(f"({text}) duplicate key value", 1)
+            return name
+
+    assert PatientClient(Racing(2), SERVER).set_experiment_tag("x") == "x"
+    assert (clock.now, caplog.messages) == (0, [])
+    with pytest.raises(MlflowException, match="duplicate"):
+        PatientClient(Racing(100), SQLITE).set_experiment_tag("x")
+
+
 def test_an_error_that_will_not_pass_is_raised_at_once(clock: Clock) -> None:
     class Broken:
         def log_batch(self) -> None:

@@ -9,27 +9,6 @@ def tracked(client, check_root=lambda: None):
     return TrackedRun(run_id="r", client=client, check_root=check_root)
 
 
-def test_a_data_set_that_another_process_logs_at_the_same_moment_is_logged_again():
-    from mlflow.exceptions import MlflowException
-
-    class Client:
-        def __init__(self, failures):
-            self.failures, self.logged = failures, []
-
-        def log_inputs(self, run_id, inputs):
-            if self.failures:
-                self.failures -= 1
-                raise MlflowException("UNIQUE constraint failed: datasets")
-            self.logged.append(inputs[0].dataset.name)
-
-    images = {"name": "embedded", "digest": "d", "source": "here", "context": "training"}
-    client = Client(failures=1)
-    tracked(client).log_dataset(**images)
-    assert client.logged == ["embedded"]
-    with pytest.raises(MlflowException):
-        tracked(Client(failures=2)).log_dataset(**images)
-
-
 class Recorder:
     """A client that keeps the batches it receives and refuses those that MLflow would refuse."""
 

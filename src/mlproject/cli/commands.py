@@ -70,6 +70,9 @@ Knobs = Annotated[
 Experiment = Annotated[
     str, typer.Option(help="MLflow experiment (default: MLFLOW_EXPERIMENT_NAME or Default).")
 ]
+TakeOver = Annotated[
+    str, typer.Option(metavar="HOST", help="First close the runs and fail the trials of HOST, which is gone.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the cells and what is done; run nothing.")]
 
 
@@ -116,6 +119,7 @@ def sweep(
     engine: Annotated[
         str, typer.Option(help="Where it runs: serial, local, local:N, dask:ADDRESS, slurm:FILE.toml …")
     ] = "",
+    take_over: TakeOver = "",
     experiment: Experiment = "",
     dry_run: DryRun = False,
     debug: Debug = False,
@@ -125,7 +129,7 @@ def sweep(
     Coordinates and knobs of the plan can be replaced (`--data /path/to/images --epochs 10`); a model without
     a plan is tuned and run alone. For tuning also
     `--sampler tpe|random|gp|cmaes --pruner none|median|hyperband --timeout SECONDS --tune-seed N
-    --log-trials true --widen true --take-over true`.
+    --log-trials true --widen true`.
     """
     from mlproject.cli.session import run_session, undeclared
     from mlproject.plans import plan_of, read_plan
@@ -136,7 +140,7 @@ def sweep(
     path = Path(plan or "sweeps/embedded.toml")
     cells = plan_of(f"tuned {given['model']}", given, tuned=True) if alone else read_plan(path, given)
     cells = replace(cells, engine=engine or cells.engine)
-    raise typer.Exit(run_session(cells, experiment, dry_run, fit=not alone))
+    raise typer.Exit(run_session(cells, experiment, dry_run, fit=not alone, take_over=take_over))
 
 
 @app.command()
@@ -265,12 +269,17 @@ def plan_next(
 @app.command()
 def doctor(
     repair: Annotated[bool, typer.Option("--repair", help="Mend it, each thing named first.")] = False,
+    take_over: TakeOver = "",
     debug: Debug = False,
 ) -> None:
     """Check what this machine has (device, weights, data, store, disk), what will not work, and what crashes,
-    damage and older versions left behind. Nothing that is in use is touched."""
+    damage and older versions left behind. Nothing in use is touched. `--take-over` does that alone, in all
+    experiments and the studies beside the store."""
     from mlproject.cli.doctor import examine
+    from mlproject.cli.session import take_over_everywhere
 
+    if take_over:
+        return take_over_everywhere(take_over)
     raise typer.Exit(examine(repair=repair))
 
 

@@ -52,14 +52,17 @@ def _delete(path: Path) -> None:
 
 def _half_written() -> Iterator[Leftover]:
     from mlproject.features import unfinished_folder
-    from mlproject.files import abandoned_stubs, cache_folder
+    from mlproject.files import abandoned_stubs, cache_folder, delete_stub
     from mlproject.models import weights_folder
     from mlproject.tracking import lock_folder, tracking_uri
 
     folders = (cache_folder(), unfinished_folder(""), weights_folder(), lock_folder(tracking_uri()))
     for folder in dict.fromkeys(folders):
         for path in abandoned_stubs(folder):
-            yield _deleted(path, "half-written file", "its process died")
+            what = f"half-written file {path}"
+            yield Leftover(
+                what=what, fault="its process died", remedy="deleted", mend=partial(delete_stub, path)
+            )
 
 
 def _cached() -> Iterator[Leftover]:
@@ -106,7 +109,7 @@ def _store_files() -> Iterator[Leftover]:
 
 def _runs() -> Iterator[Leftover]:
     """Runs that say RUNNING and finished cells without their losses, of every experiment."""
-    from mlproject.tracking import Store, deletion, open_stores
+    from mlproject.tracking import Store, open_stores, remedy
 
     def reconcile(store: Store) -> str:
         return f"{len(store.reconcile().closed)} closed as KILLED"
@@ -133,7 +136,7 @@ def _runs() -> Iterator[Leftover]:
             yield Leftover(
                 what=f"run {run_id}",
                 fault=f"says RUNNING and cannot be checked from here: {reason}",
-                remedy=f"if it is known to be dead: {deletion(run_id)}",
+                remedy=remedy(run_id, runs.hosts),
                 works=None,
             )
         for run_id, fault in store.faults().items():

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mlproject.tuning import SearchResult
 
 UNITS = {"features": "images", "head": "epochs", "training": "epochs"}
-UNITS |= {"regions": "images", "pictures": "images"}
+UNITS |= {"regions": "images", "pictures": "images", "import": "cells"}
 STYLES = {"done": "green", "was done": "dim", "busy": "yellow", "failed": "red"}
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 

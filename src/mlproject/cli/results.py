@@ -130,3 +130,24 @@ def pull(
         f"{runs.name}: {pulled.copied} files copied to {to}{unchanged}", soft_wrap=True, markup=False
     )
     console.warn_of_unreadable(store)
+
+
+@app.command("import", context_settings={"token_normalize_func": lambda word: word.replace("_", "-")})
+def import_runs(
+    source: Annotated[
+        str, typer.Argument(help="A copied folder with mlflow.db, its file, a folder of runs, or an address.")
+    ] = "",
+    named: Annotated[str, typer.Option("--source", hidden=True, help="The same, for mlflow run.")] = "",
+    from_experiment: Annotated[
+        str, typer.Option(help="Experiment there (default: the name of the one here).")
+    ] = "",
+    experiment: Experiment = "",
+    debug: Debug = False,
+) -> None:
+    """Import finished cells that another machine tracked, with all that they logged; again and again.
+
+    Cells that are done here stay as they are. `mlproject import /media/stick/study`
+    """
+    from mlproject.cli.session import import_into
+
+    raise typer.Exit(import_into(named or source, from_experiment, experiment))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, get_args
 
 from mlproject.cli import console, listing, progress
 from mlproject.engines import engine_for
-from mlproject.errors import MLProjectError, WrongUse, unknown
+from mlproject.errors import N_SHOWN, MLProjectError, WrongUse, has_password, unknown
 from mlproject.files import write_atomic
 
 if TYPE_CHECKING:
@@ -41,12 +42,13 @@ def undeclared(words: list[str]) -> dict[str, str]:
     return options
 
 
-def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool) -> int:
+def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool, take_over: str = "") -> int:
     """Run the missing cells of a plan, or list them; the exit status.
 
-    1 where a cell failed or a grid was left out, else 0.
+    1 where a cell failed or a grid was left out, else 0. ``take_over`` is a host to give up before.
     """
     engine_for(plan.engine, 0)  # a name that is none is refused before anything else
+    _refuse_logged_password()
     console.warn_of_plan(plan)
     console.warn_of_cells(plan.cells)
     if fit and not plan.mix_weights:
@@ -56,18 +58,19 @@ def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool) -> int
     if dry_run:
         listing.print_plan(plan, experiment)
         return int(bool(plan.left_out))
-    if not fit and _was_done(plan, experiment):
+    if not fit and not take_over and _was_done(plan, experiment):
         return int(bool(plan.left_out))
     from mlproject.runs import run_plan
     from mlproject.tracking import experiment_link, keep_done_runs, open_store
 
     store = open_store(experiment)
+    if take_over:
+        _take_over(take_over, [store], plan.tune.storage if plan.tune else "")
     n_trials = listing.n_trials(plan) if plan.tune else 0
     with progress.watching(len(plan.cells), n_trials) as watcher:
         results = run_plan(plan, store, watcher, summary=fit or len(plan.cells) > 1)
     failed = [r for r in results if r.status == "failed"]
-    busy = any(r.status == "busy" for r in results)  # the process that finishes last fits
-    if fit and not busy and len(failed) < len(results):
+    if fit and len(failed) < len(results) and not _others_run(results, store):
         from mlproject.runs import fit_study
 
         keys = [result.cell.key for result in results]
@@ -79,6 +82,42 @@ def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool) -> int
     if store.file:  # a server is asked anew each time
         keep_done_runs(store, experiment)
     return int(bool(failed or plan.left_out))
+
+
+def _others_run(results: Sequence[CellRun], store: Store) -> bool:
+    """Whether cells that were busy still are: the process that finishes last fits."""
+    busy = {result.cell.key for result in results if result.status == "busy"}
+    return bool(busy and busy - set(store.done(busy)))
+
+
+def _refuse_logged_password() -> None:
+    """Refuse an address with a password that ``mlflow run`` was given: it has logged it. Raises: WrongUse."""
+    if "MLFLOW_RUN_ID" in os.environ and any(has_password(word) for word in sys.argv):
+        raise WrongUse(
+            "`mlflow run` logs its parameters, and with them the password of this address: delete its run,"
+            " change the password, and give it as PGPASSWORD or in the file that PGPASSFILE names"
+        )
+
+
+def take_over_everywhere(host: str) -> None:
+    """Close the runs of a host in all experiments, and fail its trials in the studies beside the store."""
+    from mlproject.tracking import open_stores
+
+    _take_over(host, open_stores(), "")
+
+
+def _take_over(host: str, stores: Sequence[Store], storage: str) -> None:
+    """Close a host's runs, fail its trials and print how many. Raises: WrongUse where there is none of it."""
+    from mlproject.runs import STUDIES
+    from mlproject.tracking import nothing_of, take_over
+    from mlproject.tuning import fail_trials
+
+    runs = take_over(stores, host)
+    n_trials, hosts = fail_trials(storage, stores[0].beside(STUDIES), host)
+    if not runs.n_closed + n_trials:
+        raise nothing_of(host, runs.hosts | hosts)
+    text = f"Taken over from {host}: {runs.n_closed} runs closed as KILLED, {n_trials} trials failed."
+    console.out.print(text, soft_wrap=True, markup=False)
 
 
 def _warn_of_training(cells: Sequence[Cell]) -> None:
@@ -147,6 +186,26 @@ def show_fit(fitted: Fitted, uri: str) -> None:
     console.out.print(f"Report: {page}", soft_wrap=True, markup=False)
     for text in fitted.left_out:
         console.warn(text)
+
+
+def import_into(source: str, from_experiment: str, experiment: str) -> int:
+    """Import the finished cells of another store; 1 where one was left out, else 0."""
+    from mlproject.tracking import import_cells, open_store
+
+    if not source:
+        raise WrongUse(
+            "name a copied folder with mlflow.db, or an address: mlproject import /media/stick/study"
+        )
+    store = open_store(experiment)
+    with progress.watching(0) as watcher:
+        result = import_cells(store, source, report=watcher, experiment=from_experiment)
+    for run_id, reason in list(result.left_out.items())[:N_SHOWN]:
+        console.warn(f"run {run_id} was not imported: {reason}")
+    if (n_more := len(result.left_out) - N_SHOWN) > 0:
+        console.warn(f"{n_more} more runs were not imported")
+    counts = f"{result.n_copied} imported, {result.n_present} were here, {len(result.left_out)} not imported"
+    console.out.print(f"Cells: {counts}.", markup=False)
+    return int(bool(result.left_out))
 
 
 def write_report_of(of: str, out: Path, store: Store) -> None:

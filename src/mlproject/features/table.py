@@ -32,6 +32,7 @@ from mlproject.errors import printable
 from mlproject.files import (
     STUB_SUFFIX,
     cache_folder,
+    delete_stub,
     locked,
     read_json,
     require_regular,
@@ -106,7 +107,7 @@ class FeatureTable:
                 log.info("waiting for another process that fills %s", self.folder.name)
                 stack.enter_context(locked(lock, shared=shared))
             for stub in () if shared else self.folder.glob(f"*{STUB_SUFFIX}"):
-                stub.unlink(missing_ok=True)
+                delete_stub(stub)
             yield
 
     def read_meta(self) -> dict[str, Any] | None:

@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from mlproject.data import ImageSet
 from mlproject.device import find_device
 from mlproject.errors import one_line
-from mlproject.files import STUB_SUFFIX, locked, read_signed, write_signed
+from mlproject.files import STUB_SUFFIX, delete_stub, locked, read_signed, write_signed
 from mlproject.regions.blobs import Blobs, Mask, Pixels, deepest, find_blobs
 from mlproject.regions.choice import choose, grabcut
 from mlproject.regions.masks import Fact, RegionObject, RegionResult, encode, measure, overlap, score
@@ -223,7 +223,7 @@ class RegionStore:
         """Lock the folder against pruning and other processes; removes files that were half written."""
         with locked(self.folder.with_name(self.folder.name + ".lock")):
             for stub in self.folder.glob(f"*{STUB_SUFFIX}"):
-                stub.unlink(missing_ok=True)
+                delete_stub(stub)
             yield
 
     def kept(self, digest: str) -> RegionResult | None:

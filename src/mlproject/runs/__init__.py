@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlproject.runs.cell_run import CellRun, Status, run_cell
 from mlproject.runs.plan_work import Watcher
-from mlproject.runs.sweep import run_plan
+from mlproject.runs.sweep import STUDIES, run_plan
 
 if TYPE_CHECKING:
     from mlproject.runs.analysis_run import Fitted, fit_study
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlproject.runs.selection import NamedRuns, find_fit, find_runs
 
 __all__ = [
+    "STUDIES",
     "WHAT",
     "CellRun",
     "Choice",

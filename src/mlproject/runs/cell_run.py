@@ -31,6 +31,7 @@ from mlproject.tracking import (
     Store,
     close_attempts,
     model_colour,
+    running_elsewhere,
 )
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def run_cell(
     adopt: bool = False,
     task: str = "",
 ) -> CellRun:
-    """Run a cell under its lock, unless it is done already or another process runs it.
+    """Run a cell under its lock, unless it is done already or another process, here or elsewhere, runs it.
 
     ``name`` is that of its run (default: the cell's label); ``task`` that of an engine's task, which may run
     again: its runs that say RUNNING are closed. The same cell gives the same losses. Raises what the recipe
@@ -88,6 +89,8 @@ def run_cell(
             return CellRun(cell=cell, name=name, status="was done", run_id=earlier)
         if task:
             close_attempts(store, task)
+        if elsewhere := running_elsewhere(store, cell.key):
+            return CellRun(cell=cell, name=name, status="busy", reason=elsewhere)
         tags = _tags(cell, sweep, store) | ({ENGINE_TASK: task} if task else {})
         run_id, record = _log_cell(cell, images, store, Path(folder), report, name, tags, adopt)
         shutil.rmtree(unfinished_folder(cell.key), ignore_errors=True)

@@ -20,6 +20,7 @@ from mlproject.tracking.experiment_page import (
     run_link,
     server_page,
 )
+from mlproject.tracking.imports import Imported, import_cells
 from mlproject.tracking.location import (
     DEFAULT_EXPERIMENT,
     done_runs,
@@ -30,7 +31,8 @@ from mlproject.tracking.location import (
     tracking_uri,
     ui_command,
 )
-from mlproject.tracking.ownership import HOST, claim_launched_run, this_machine
+from mlproject.tracking.other_hosts import TakenOver, nothing_of, running_elsewhere, take_over
+from mlproject.tracking.ownership import HOST, claim_launched_run, remedy, this_machine
 from mlproject.tracking.place import store_lock, store_stubs
 from mlproject.tracking.reach import reaching, store_problem
 from mlproject.tracking.store import Store
@@ -45,7 +47,9 @@ __all__ = [
     "RUN_COLOUR",
     "Artifacts",
     "Copy",
+    "Imported",
     "Store",
+    "TakenOver",
     "TrackedRun",
     "artifact_names",
     "artifacts_of",
@@ -59,19 +63,24 @@ __all__ = [
     "describe_experiment",
     "done_runs",
     "experiment_link",
+    "import_cells",
     "keep_done_runs",
     "lock_folder",
     "model_colour",
+    "nothing_of",
     "open_store",
     "open_stores",
     "place_of",
     "reaching",
+    "remedy",
     "run_link",
+    "running_elsewhere",
     "server_page",
     "sqlite_path",
     "store_lock",
     "store_problem",
     "store_stubs",
+    "take_over",
     "this_machine",
     "tracking_uri",
     "ui_command",

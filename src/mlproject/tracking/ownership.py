@@ -9,6 +9,7 @@ the run has ended. A run whose status is RUNNING is closed as KILLED only by who
 
 The name of a host proves nothing: containers and cloned machines repeat it. A machine is known by its
 machine-id and its name, a boot by the kernel's boot-id; where the system has neither, only the other counts.
+A run that stays in doubt is closed only where its host is given up by name (``other_hosts``).
 
 ``mlflow run`` says nothing of the kind of the runs that it begins. Such a run is closed when the program that
 it started took the run's lock and died, or when no process of this machine can be its launcher any more.
@@ -30,7 +31,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mlproject.errors import MLProjectError, printable
+from mlproject.errors import MLProjectError, command, printable
 from mlproject.files import read_json, require_regular, try_locked
 from mlproject.tracking.addresses import lock_folder
 from mlproject.tracking.artifacts import deletion
@@ -59,12 +60,13 @@ ALL_PROCESSES = 0xEFFFFFFC
 class Reconciled:
     """What became of the runs that say RUNNING: closed, owned by a living process, or nobody here can know.
 
-    ``unknown`` gives the reason by run id.
+    ``unknown`` gives the reason by run id, ``hosts`` the host of those among them that name one.
     """
 
     closed: list[str] = field(default_factory=list)
     alive: list[str] = field(default_factory=list)
     unknown: dict[str, str] = field(default_factory=dict)
+    hosts: dict[str, str] = field(default_factory=dict)
 
 
 @cache
@@ -128,11 +130,12 @@ def close_dead_runs(
         doubt = _doubt_launched(run, path, file) if launched else _doubt(tags, path, file)
         if doubt and not _has_no_owner(run, client):
             result.unknown[run_id] = doubt
+            result.hosts.update({run_id: tags[HOST]} if tags.get(HOST) else {})
             continue
         with contextlib.nullcontext(True) if doubt else try_locked(path) as dead:
             if not dead:
                 result.alive.append(run_id)
-            elif not close or _close(run, client):
+            elif not close or close_run(run, client, "its process died"):
                 result.closed.append(run_id)
                 used.add(path)
     # Not before: a request that was repeated may have begun two runs with one lock.
@@ -142,22 +145,28 @@ def close_dead_runs(
     return result
 
 
-def describe_unknown(unknown: Mapping[str, str]) -> str:
+def describe_unknown(unknown: Mapping[str, str], hosts: Mapping[str, str]) -> str:
     """One line on the runs of which nobody here can know whether they live, and what to do."""
     run_id, reason = next(iter(unknown.items()))
     return (
         f"{len(unknown)} runs say RUNNING and cannot be checked from here: run {run_id}, {printable(reason)};"
-        f" where it is known to be dead, `{deletion(run_id)}` removes it"
-        " (`mlproject doctor` names all)"
+        f" {remedy(run_id, hosts)} (`mlproject doctor` names all)"
     )
 
 
-def _close(run: Any, client: Any) -> bool:
+def remedy(run_id: str, hosts: Mapping[str, str]) -> str:
+    """What to do about a run in doubt: give up its host, or remove the run where it names none."""
+    if host := hosts.get(run_id):
+        return f"where {printable(host)} is gone, `{command('mlproject', 'doctor', '--take-over', host)}`"
+    return f"where it is known to be dead, `{deletion(run_id)}` removes it"
+
+
+def close_run(run: Any, client: Any, reason: str) -> bool:
     """Close a run unless it ended, or was adopted, since it was listed; whether it was closed."""
     run_id, now = run.info.run_id, client.get_run(run.info.run_id)
     if now.info.status != "RUNNING" or now.data.tags.get(LOCK) != run.data.tags.get(LOCK):
         return False
-    client.set_tag(run_id, "reconciled", "its process died")
+    client.set_tag(run_id, "reconciled", reason)
     client.set_terminated(run_id, "KILLED")
     return True
 

@@ -1,7 +1,9 @@
 """Calls to a tracking store: repeated while it is busy or away for a moment, their errors as one line.
 
 A store is busy when SQLite stays locked beyond MLflow's own 20 s, and away when a server answers with a
-status of 500 and more, or not at all. Nothing else is repeated. Calls that log the same thing again change
+status of 500 and more, or not at all. Where MLflow looks a row up and then inserts it (tags of experiments,
+data sets), another process may have inserted it in between: that call is repeated at once. Nothing else is
+repeated. Calls that log the same thing again change
 nothing: MLflow keeps a metric by name, step and time once, and a run is found by the mark of its attempt.
 """
 
@@ -31,6 +33,9 @@ log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 60.0
 FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0
+RACES = ("UniqueViolation", "UNIQUE constraint failed", "Duplicate entry")
+"""In messages of PostgreSQL, SQLite and MySQL on a row that another process has just inserted."""
+MOST_RACES = 5
 LIBRARIES = {"mlflow", "sqlalchemy", "requests", "urllib3", "sqlite3", "alembic", "google"}
 ANSWERS = ("Max retries exceeded", "Connection aborted", "failed with timeout", "failed with error code 5")
 """In messages on servers that do not answer, or whose answer has a status of 500 and more."""
@@ -56,9 +61,7 @@ class PatientClient:
             return member
         return lambda *values, **named: self._repeat(lambda: member(*values, **named))
 
-    def create_run(
-        self, experiment_id: str, *, tags: Mapping[str, str] | None = None, run_name: str | None = None
-    ) -> Any:
+    def create_run(self, experiment_id: str, *, tags: Mapping[str, str] | None = None, **named: Any) -> Any:
         """Create a run whose tags name its attempt; one whose answer was lost is found, not created twice."""
         attempts = 0
 
@@ -69,16 +72,19 @@ class PatientClient:
                 clause = f"tags.{ATTEMPT} = '{tags[ATTEMPT]}'"
                 for run in self.client.search_runs([experiment_id], clause, max_results=1):
                     return run
-            return self.client.create_run(experiment_id, tags=tags, run_name=run_name)
+            return self.client.create_run(experiment_id, tags=tags, **named)
 
         return self._repeat(create)
 
     def _repeat(self, call: Callable[[], Any]) -> Any:
-        start, wait = time.monotonic(), FIRST_WAIT
+        start, wait, n_races = time.monotonic(), FIRST_WAIT, 0
         while True:
             try:
                 answer = call()
             except Exception as error:
+                if n_races < MOST_RACES and any(race in str(error) for race in RACES):
+                    n_races += 1
+                    continue
                 self._wait(error, time.monotonic() - start, wait)
                 wait = min(2 * wait, LONGEST_WAIT)
             else:

@@ -35,6 +35,8 @@ from mlproject.tracking.tracked_run import TrackedRun, context_tags, read_cell, 
 log = logging.getLogger(__name__)
 
 PAGE = 1000
+Times = tuple[int | None, int | None]
+NOW: Times = (None, None)
 
 
 @dataclass(kw_only=True)
@@ -67,22 +69,22 @@ class Store:
 
     @contextlib.contextmanager
     def run(
-        self, *, kind: str, name: str, tags: Mapping[str, str], adopt: bool = False
+        self, *, kind: str, name: str, tags: Mapping[str, str], adopt: bool = False, times: Times = NOW
     ) -> Iterator[TrackedRun]:
         """Track a block of code as a run, which ends FINISHED, FAILED with its reason, or KILLED.
 
         With ``adopt`` the launcher's run (``mlflow run``) becomes this run, once. A lock of the run's own is
-        held until it has ended. On success ``cell.complete`` is written last.
+        held until it has ended. On success ``cell.complete`` is written last. ``times``: ms, of a past run.
         """
         self._check_root()
         with self._lock_of_run() as owner:
             with reaching(self.uri):
-                run = self._start(name, {**tags, "kind": kind, **owner}, adopt)
+                run = self._start(name, {**tags, "kind": kind, **owner}, adopt, times[0])
             ended = False
             try:
                 yield run
                 with reaching(self.uri):
-                    self.client.set_terminated(run.run_id, "FINISHED")
+                    self.client.set_terminated(run.run_id, "FINISHED", times[1])
                     self.client.set_tag(run.run_id, COMPLETE, "true")
                 ended = True
             except (Stopped, KeyboardInterrupt):
@@ -214,7 +216,7 @@ class Store:
             result = close_dead_runs(self.running(), self.client, self.lock_path, self.file)
         unknown = {k: v for k, v in result.unknown.items() if k not in self._reported}
         if unknown:
-            log.warning("%s", describe_unknown(unknown))
+            log.warning("%s", describe_unknown(unknown, result.hosts))
             self._reported.update(unknown)
         return result
 
@@ -226,10 +228,10 @@ class Store:
         with try_locked(path):
             yield {ATTEMPT: attempt, **owner_tags(path.stem)}
 
-    def _start(self, name: str, tags: dict[str, str], adopt: bool) -> TrackedRun:
-        if not self._context:
-            self._context.update(context_tags())
-        tags = {**self._context, **tags}
+    def _start(self, name: str, tags: dict[str, str], adopt: bool, began: int | None) -> TrackedRun:
+        if began is None:  # else other code ran, elsewhere
+            self._context.update(self._context or context_tags())
+            tags = {**self._context, **tags}
         if adopt and self.launcher_run:
             run = TrackedRun(run_id=self.launcher_run, client=self.client, check_root=self._check_root)
             self.launcher_run = None
@@ -237,8 +239,8 @@ class Store:
             self.client.update_run(run.run_id, status="RUNNING", name=shortened(name))
             self.lock_path(launched_lock(run.run_id)).unlink(missing_ok=True)
             return run
-        created = self.client.create_run(self.experiment_id, tags=tags, run_name=shortened(name))
-        run_id = created.info.run_id
+        named = {"tags": tags, "run_name": shortened(name), "start_time": began}
+        run_id = self.client.create_run(self.experiment_id, **named).info.run_id
         return TrackedRun(run_id=run_id, client=self.client, check_root=self._check_root)
 
     @cached_property
@@ -274,9 +276,8 @@ class Store:
         try:
             return read_cell(run.data.tags)
         except BadInput as error:
-            run_id, remedy = run.info.run_id, "lets its cell run again"
-            text = f"run {run_id} is left out: {error}; `{deletion(run_id)}` {remedy}"
-            self.unreadable[run_id] = text
+            text = f"run {run.info.run_id} is left out: {error}; `{deletion(run.info.run_id)}`"
+            self.unreadable[run.info.run_id] = f"{text} lets its cell run again"
             return None
 
     def _read(self, artifacts: Artifacts, read: Callable[[Artifacts], Any]) -> Any:

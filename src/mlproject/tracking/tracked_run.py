@@ -106,19 +106,13 @@ class TrackedRun:
     def log_dataset(self, *, name: str, digest: str, source: str, context: str) -> None:
         """Log the images that the run read as an MLflow dataset, which the UI shows and filters."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
-        from mlflow.exceptions import MlflowException
 
         short = shortened(name, LONGEST_DATASET_NAME)
         dataset = Dataset(
             name=short, digest=digest[:36], source_type="local", source=json.dumps({"uri": source})
         )
         tag = InputTag("mlflow.data.context", context)
-        inputs = [DatasetInput(dataset=dataset, tags=[tag])]
-        try:
-            self.client.log_inputs(self.run_id, inputs)
-        except MlflowException:
-            # MLflow looks the dataset up, then inserts it: another process may have inserted it in between.
-            self.client.log_inputs(self.run_id, inputs)
+        self.client.log_inputs(self.run_id, [DatasetInput(dataset=dataset, tags=[tag])])
 
     def end(self, status: str, failure: str, trace: str = "") -> bool:
         """End a run that failed or was stopped: status, reason, and the traceback as ``error.txt``.

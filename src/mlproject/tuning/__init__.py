@@ -15,7 +15,7 @@ from mlproject.tuning.coordinate import (
 )
 from mlproject.tuning.record import log_search
 from mlproject.tuning.search import Choices, Range, Tune, read_tune, split_words
-from mlproject.tuning.tuner import Claim, SearchResult, TrialBlock, Tuner, open_tuner
+from mlproject.tuning.tuner import Claim, SearchResult, TrialBlock, Tuner, fail_trials, open_tuner
 
 if TYPE_CHECKING:
     from mlproject.tuning.trials import DescentCache, TrialLosses, evaluate_block
@@ -36,6 +36,7 @@ __all__ = [
     "check_tunable",
     "coordinates",
     "evaluate_block",
+    "fail_trials",
     "log_search",
     "open_tuner",
     "read_tune",

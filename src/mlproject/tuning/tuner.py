@@ -215,6 +215,16 @@ def open_tuner(url: str, default: Path, watcher: TrialWatcher) -> Iterator[Tuner
         yield Tuner(storage=storage, watcher=watcher)
 
 
+def fail_trials(url: str, default: Path, host: str) -> tuple[int, set[str]]:
+    """Fail the running trials of a host that is gone, in all studies, as ``Storage.fail_trials`` does."""
+    from mlproject.tuning.search.storage import open_storage
+
+    if not url and not default.exists():  # no study yet
+        return 0, set()
+    with open_storage(url, default) as storage:
+        return storage.fail_trials(host)
+
+
 def _read(curve: LossCurve, coordinate: Coordinate) -> tuple[float | None, dict[str, Knob], str]:
     """A trial's loss, the knobs that are read off its curve, and the reason where it has no valid loss."""
     if not curve.losses:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import random
-import shutil
-import signal
-import subprocess
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +15,7 @@ from mlproject.tuning.search import read_tune
 from mlproject.tuning.search import storage as storages
 from mlproject.tuning.search.storage import open_storage
 from mlproject.tuning.search.study import TrialStudy
+from tests import services
 from tests.processes import ended
 from tests.tuning.search.worker import NAME, loss_of, study_in, table, work, work_apart
 
@@ -120,39 +116,14 @@ def test_four_workers_on_sqlite(tmp_path: Path):
     together(f"sqlite:///{tmp_path}/studies.db", 40)
 
 
-def postgres_bin() -> Path | None:
-    found = shutil.which("initdb")
-    folders = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    return folders[-1] if folders and (folders[-1] / "postgres").exists() else None
-
-
 @pytest.fixture
 def postgres():
-    """A server of its own on a Unix socket, as an unprivileged user where this one is root."""
+    """The address of a database on a server of its own."""
     pytest.importorskip("psycopg2", reason="needs psycopg2 (extra dev)")
-    binaries = postgres_bin()
-    if binaries is None:
+    if services.postgres_binaries() is None:
         pytest.skip("needs PostgreSQL's server: apt-get install postgresql")
-    folder = Path(tempfile.mkdtemp(prefix="pg-"))
-    root = getpass.getuser() == "root"
-    prefix = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if root else []
-    if root:
-        shutil.chown(folder, "postgres")
-    data, user = folder / "data", "postgres"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": "/"}
-    create = [str(binaries / "initdb"), "-D", str(data), "-U", user, "-A", "trust"]
-    subprocess.run([*prefix, *create], check=True, **quiet)
-    serve = [str(binaries / "postgres"), "-D", str(data), "-k", str(folder), "-c", "listen_addresses="]
-    server = subprocess.Popen([*prefix, *serve, "-c", "fsync=off"], **quiet)
-    socket = folder / ".s.PGSQL.5432"
-    for _ in range(200):
-        if socket.exists():
-            break
-        time.sleep(0.05)
-    yield f"postgresql+psycopg2://{user}@/postgres?host={folder}"
-    server.send_signal(signal.SIGINT)
-    server.wait(30)
-    shutil.rmtree(folder)
+    with services.postgres("a secret") as database:
+        yield database.url("optuna", password=True)
 
 
 def test_four_workers_on_postgresql(postgres: str):
@@ -181,9 +152,10 @@ def test_trials_of_another_machine_are_left_alone_until_they_are_taken_over(
     ours |= {"a later boot": {"owner.machine": "m", "owner.boot": "c"}, "version 0.2": {"owner.machine": "n"}}
     monkeypatch.setattr(storages, "this_machine", lambda: theirs)
     with open_storage(url, Path("unused")) as storage:
-        written = f"lab/{storage.owner.partition('/')[2]}" if same == "version 0.2" else storage.owner
+        name = storage.owner.split("/")[1]
+        written = f"lab/{name}" if same == "version 0.2" else storage.owner
         study_in(replace(storage, owner=written), trials=3).claim()
-        lock = storage.lock(storage.owner.partition("/")[2])
+        lock = storage.lock(name)
     lock.touch()  # its process was killed
     monkeypatch.setattr(storages, "this_machine", lambda: {"owner.host": "lab"} | ours[same])
     with open_storage(url, Path("unused")) as storage:
@@ -191,7 +163,11 @@ def test_trials_of_another_machine_are_left_alone_until_they_are_taken_over(
         assert len(study.claim()) == (0 if same == "another" else 3)
         assert not study.done
         if same == "another":
-            assert len(study_in(storage, trials=3, take_over="true").claim()) == 3
+            assert storage.fail_trials("laboratory") == (0, {"lab"})
+            assert study.claim() == []
+            assert storage.fail_trials("lab") == (3, {"lab"})
+            assert len(study.claim()) == 3
+        assert storage.fail_trials("lab") == (0, set()), "its own trials are none of a host in doubt"
 
 
 def test_a_changed_space_is_refused_or_widened_without_losing_trials(tmp_path: Path, monkeypatch):

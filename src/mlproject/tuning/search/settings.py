@@ -236,7 +236,6 @@ class Tune(BaseModel):
     widen: Annotated[
         bool, Field(description="Let a range grow beyond the one that earlier trials searched.")
     ] = False
-    take_over: Annotated[bool, Field(description="Give up trials that another machine left running.")] = False
 
     def record(self, validation: str) -> dict[str, Knob]:
         """The search as a tuned cell records it; ``validation`` describes the validation images."""

@@ -21,6 +21,7 @@ from typing import Any
 import optuna
 from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
+from optuna.trial import TrialState
 from sqlalchemy import URL
 
 from mlproject.errors import MLProjectError, NoRoom, Stopped, StoreUnreachable, is_disk_full, masked, one_line
@@ -31,13 +32,15 @@ WAITING = {"sqlite": {"timeout": 60}, "postgresql": {"connect_timeout": 10}}
 """By dialect, the driver's parameter of how many seconds to wait for a lock or a connection."""
 JOURNAL = "journal:"
 DIGEST = "sha256"
+OWNER = "owner"
+"""Attribute of a trial: machine, lock and host of the process that runs it."""
 FIRST = b'{"op_code":'
 """What every journal of Optuna begins with."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Storage:
-    """An open storage, the folder of its locks, and the name of this process as an owner of trials."""
+    """An open storage, the folder of its locks, and this process as an owner of trials."""
 
     url: str
     optuna: Any
@@ -48,17 +51,42 @@ class Storage:
         """The lock file of a study or an owner."""
         return self.locks / f"{name}.lock"
 
-    def abandoned(self, owner: str, *, take_over: bool) -> bool:
-        """Whether the owner died; the owner of another machine counts as alive unless ``take_over``."""
-        machine, _, name = owner.partition("/")
-        if owner == self.owner:
+    def abandoned(self, owner: str) -> bool:
+        """Whether the owner is known to have died; the owner of another machine counts as alive."""
+        if owner == self.owner or not self._has_lock_of(owner):
             return False
-        path = self.lock(name)
-        # Version 0.2 wrote the name of its host.
-        if not path.exists() or set(machine.split(",")).isdisjoint(this_machine().values()):
-            return take_over
-        with try_locked(path) as free:
+        with try_locked(self.lock(owner.split("/")[1])) as free:
             return free
+
+    def fail_trials(self, host: str) -> tuple[int, set[str]]:
+        """Fail the running trials of a host, in all studies, whose owner no lock here tells of.
+
+        How many were failed, and the hosts of all running trials in doubt.
+        """
+        n_failed, hosts = 0, set[str]()
+        with reaching(self.url):
+            for name in optuna.get_all_study_names(self.optuna):
+                study = optuna.load_study(study_name=name, storage=self.optuna)
+                for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                    owner = str(trial.user_attrs.get(OWNER, ""))
+                    if not owner or self._has_lock_of(owner):
+                        continue
+                    hosts.add(_host(owner))
+                    if _host(owner) == host:
+                        study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+                        n_failed += 1
+        return n_failed, hosts
+
+    def _has_lock_of(self, owner: str) -> bool:
+        """Whether the lock of an owner is one of this machine and in this folder, so that it tells."""
+        machine, _, name = owner.partition("/")
+        here = not set(machine.split(",")).isdisjoint(this_machine().values())
+        return here and self.lock(name.partition("/")[0]).exists()
+
+
+def _host(owner: str) -> str:
+    machine, _, name = owner.partition("/")
+    return name.partition("/")[2] or machine  # version 0.2 wrote the host and the lock
 
 
 @contextlib.contextmanager
@@ -78,7 +106,8 @@ def open_storage(url: str, default: Path) -> Iterator[Storage]:
     path = locks / f"{name}.lock"
     with try_locked(path):
         machine = ",".join(value for tag, value in this_machine().items() if tag != HOST)
-        yield Storage(url=url, optuna=storage, locks=locks, owner=f"{machine}/{name}")
+        owner = f"{machine}/{name}/{this_machine().get(HOST, '')}"
+        yield Storage(url=url, optuna=storage, locks=locks, owner=owner)
         path.unlink(missing_ok=True)
 
 

@@ -21,10 +21,10 @@ from mlproject.errors import WrongUse
 from mlproject.files import locked, sha256
 from mlproject.tuning.search.sampling import BLOCK, INDEX, check_sampler, distributions, propose
 from mlproject.tuning.search.settings import Choices, Dimension, Tune, read_space
-from mlproject.tuning.search.storage import Storage, reaching
+from mlproject.tuning.search.storage import OWNER, Storage, reaching
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-OWNER, CHOSEN, REASON, SPACE, FACTS = "owner", "chosen", "reason", "space", "facts"
+CHOSEN, REASON, SPACE, FACTS = "chosen", "reason", "space", "facts"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,7 +222,7 @@ class TrialStudy:
         """Fail trials that a dead process left running."""
         for trial in self._optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             owner = trial.user_attrs.get(OWNER, "")
-            if self.storage.abandoned(owner, take_over=self.tune.take_over):
+            if self.storage.abandoned(owner):
                 self._optuna.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
     def _check_space(self) -> None:

@@ -1,0 +1,68 @@
+"""Runs of other hosts: the cells that they are running, and what a host that is gone left RUNNING.
+
+A host closes a run only where it sees that the owner died (``ownership``). What another host runs may live:
+its cells are busy, and its runs are closed on request alone, by the name of the host. Where two hosts begin
+one cell at the same moment, both may finish it. Then the run counts that began last (of equals the one whose
+id sorts first), for every reader: all take the first intact run that ``Store.search`` gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from mlproject.errors import WrongUse, printable, unknown
+from mlproject.tracking.ownership import HOST, close_dead_runs, close_run, remedy, this_machine
+from mlproject.tracking.reach import reaching
+from mlproject.tracking.store import Store
+
+
+@dataclass(kw_only=True)
+class TakenOver:
+    """How many runs of a host were closed, and the hosts of all runs that were in doubt."""
+
+    n_closed: int = 0
+    hosts: set[str] = field(default_factory=set)
+
+
+def running_elsewhere(store: Store, key: str) -> str:
+    """Which run of another host is running a cell, and what to do if that host is gone; empty where none is.
+
+    A SQLite file serves one machine, whose locks tell.
+    """
+    if store.file is not None:
+        return ""
+    running = store.search(f"attributes.status = 'RUNNING' and tags.`cell.key` = '{key}'")
+    with reaching(store.uri):
+        owners = close_dead_runs(running, store.client, store.lock_path, None, close=False)
+    if not owners.hosts:
+        return ""
+    run_id, host = next(iter(owners.hosts.items()))
+    return f"run {run_id} of host {printable(host)} is running it; {remedy(run_id, owners.hosts)}"
+
+
+def take_over(stores: Sequence[Store], host: str) -> TakenOver:
+    """Close as KILLED the runs of a host that say RUNNING and of which the locks here tell nothing."""
+    taken = TakenOver()
+    for store in stores:
+        with reaching(store.uri):
+            running = store.running()
+            owners = close_dead_runs(running, store.client, store.lock_path, store.file, close=False)
+            taken.hosts.update(owners.hosts.values())
+            for run in running:
+                if owners.hosts.get(run.info.run_id) == host:
+                    taken.n_closed += close_run(run, store.client, f"taken over from {host}")
+    return taken
+
+
+def nothing_of(host: str, hosts: Iterable[str]) -> WrongUse:
+    """The error for a host of which nothing is to be taken over; ``hosts`` left something."""
+    if host == this_machine().get(HOST):
+        return WrongUse(
+            f"{host} is this machine: its locks tell which of its runs are dead, and every start closes those"
+        )
+    if hosts := set(hosts):
+        return unknown("host of runs or trials in doubt", host, hosts)
+    return WrongUse(
+        f"no run that says RUNNING and no running trial is of a host {host}: nothing to take over"
+    )
