@@ -34,6 +34,7 @@ from mlproject.analysis.iterations import (
     IterationRun,
 )
 from mlproject.analysis.lines import LawLine, LocalExponents, ModelLine, PredictedLine
+from mlproject.analysis.multiverse import ChoiceEffect, Multiverse, Specification
 from mlproject.analysis.pair_exponents import PairedExponent
 from mlproject.analysis.pairs import PairComparison, PairedSetting, compare_runs
 from mlproject.analysis.points import HORIZONS, STATISTICS, Correlation, LossKind, Point, Statistic
@@ -57,6 +58,7 @@ __all__ = [
     "AssessedGroup",
     "Axis",
     "Candidate",
+    "ChoiceEffect",
     "ClassExponent",
     "ClassScaling",
     "Columns",
@@ -87,6 +89,7 @@ __all__ = [
     "LossKind",
     "ModelDifference",
     "ModelLine",
+    "Multiverse",
     "PairComparison",
     "PairedDifference",
     "PairedExponent",
@@ -95,6 +98,7 @@ __all__ = [
     "PredictedLine",
     "Predictions",
     "RegionContrast",
+    "Specification",
     "Statistic",
     "Study",
     "analyse",
