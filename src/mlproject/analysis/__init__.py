@@ -35,6 +35,7 @@ from mlproject.analysis.iterations import (
     IterationRun,
 )
 from mlproject.analysis.lines import LawLine, LocalExponents, ModelLine, PredictedLine
+from mlproject.analysis.multiverse import ChoiceEffect, Multiverse, Specification
 from mlproject.analysis.pair_exponents import PairedExponent
 from mlproject.analysis.pairs import PairComparison, PairedSetting, compare_runs
 from mlproject.analysis.points import HORIZONS, Correlation, LossKind, Point
@@ -58,6 +59,7 @@ __all__ = [
     "AssessedGroup",
     "Axis",
     "Candidate",
+    "ChoiceEffect",
     "ClassExponent",
     "ClassScaling",
     "Columns",
@@ -88,6 +90,7 @@ __all__ = [
     "LossKind",
     "ModelDifference",
     "ModelLine",
+    "Multiverse",
     "PairComparison",
     "PairedDifference",
     "PairedExponent",
@@ -96,6 +99,7 @@ __all__ = [
     "PredictedLine",
     "Predictions",
     "RegionContrast",
+    "Specification",
     "Statistic",
     "Study",
     "analyse",

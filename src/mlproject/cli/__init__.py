@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from mlproject.cli.results import app
+from mlproject.cli.machine import app
 from mlproject.errors import (
     MLProjectError,
     NoRoom,

@@ -32,6 +32,7 @@ from mlproject.report.grid_sections import (
 )
 from mlproject.report.image_scale_section import image_scale_section
 from mlproject.report.loss_tables import classes_section, loss_kinds_table, loss_tables, regions_table
+from mlproject.report.multiverse_section import multiverse_section
 from mlproject.report.study_tables import (
     LIMITS,
     curve_json,
@@ -53,6 +54,7 @@ def study_document(study: Study) -> Document:
         *([image_scale_section(study.image_scale)] if study.image_scale else []),
         Section(title="Not fitted", bullets=tuple(_refusals(study))),
         Section(title="Verdicts", bullets=tuple(_verdicts(study))),
+        *([multiverse_section(study.multiverses)] if study.multiverses else []),
         *ablation_sections(study.ablation),
         Section(title="Kinds of loss", tables=(loss_kinds_table(study),)),
         *([classes_section(study)] if study.classes else []),

@@ -33,6 +33,7 @@ from mlproject.scaling.fitting.intervals import (
     t_interval,
     t_quantile,
 )
+from mlproject.scaling.fitting.many import PowerLaws, fit_power, fit_power_floor
 from mlproject.scaling.fitting.numbers_as_text import interval_text, scale_text
 from mlproject.scaling.fitting.points import Points, Prediction, unshared_noise
 from mlproject.scaling.fitting.slopes import rising_axes
@@ -64,6 +65,7 @@ __all__ = [
     "NextCell",
     "NextPlan",
     "Points",
+    "PowerLaws",
     "Prediction",
     "ScalingLaw",
     "Standing",
@@ -76,6 +78,8 @@ __all__ = [
     "estimate_noise",
     "fit",
     "fit_cost",
+    "fit_power",
+    "fit_power_floor",
     "frontier",
     "grid_shortage",
     "image_exponents",
