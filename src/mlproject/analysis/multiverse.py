@@ -24,8 +24,8 @@ from mlproject.analysis.axes import AXES
 from mlproject.analysis.comparable import flat_fields
 from mlproject.analysis.curves import Curve
 from mlproject.analysis.effects import seed_weights
-from mlproject.analysis.points import LEAST_SCALES, Floats
-from mlproject.analysis.runs import LOSS_KINDS, EvaluatedRun
+from mlproject.analysis.points import LEAST_SCALES
+from mlproject.analysis.runs import LOSS_KINDS, EvaluatedRun, Floats
 from mlproject.analysis.summaries import SUMMARIES, summaries
 from mlproject.scaling import Estimate, PowerLaws, fit_power, fit_power_floor
 

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlproject.analysis.effects import CHUNK
-from mlproject.analysis.points import Floats
-from mlproject.analysis.runs import EvaluatedRun
+from mlproject.analysis.runs import EvaluatedRun, Floats
 
 SUMMARIES = ("mean", "median", "trimmed mean")
 TRIMMED = 0.1

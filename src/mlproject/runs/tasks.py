@@ -37,8 +37,10 @@ FATAL = (StoreUnreachable, NoRoom)
 """Errors that every further task would meet as well."""
 PASSED_ON = ("MLFLOW_", "MLPROJECT_", "AWS_", "AZURE_", "GOOGLE_", "HF_", "TORCH_HOME", "XDG_CACHE_HOME")
 """Beginnings of variables that workers get where they lack them: places, settings and credentials."""
-OF_DRIVER = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME", "MLPROJECT_ENGINE", "MLPROJECT_DEVICE")
-OF_DRIVER += ("MLPROJECT_WORKERS", "MLPROJECT_MEMORY")
+OF_DRIVER = (
+    "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME", "MLPROJECT_ENGINE", "MLPROJECT_DEVICE", "MLPROJECT_WORKERS",
+    "MLPROJECT_MEMORY",
+)  # fmt: skip
 """Those of them that are of the driver's process or machine alone."""
 WORKER_IMPORTS = (
     "torch",

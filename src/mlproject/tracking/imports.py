@@ -39,12 +39,13 @@ from mlproject.progress import Report
 from mlproject.tracking.addresses import database_file
 from mlproject.tracking.artifacts import LOSSES_DIGEST, SUMS_DIGEST, SUSPECT, Artifacts, artifacts_of
 from mlproject.tracking.copies import Copy, artifact_names, copy_artifacts, place_of
+from mlproject.tracking.done import COMPLETE
 from mlproject.tracking.experiment_page import RUN_COLOUR, colour_runs
 from mlproject.tracking.other_hosts import running_elsewhere
 from mlproject.tracking.ownership import ATTEMPT, BOOT, HOST, LOCK, MACHINE, PROCESS
 from mlproject.tracking.place import check_sqlite, folder_of, local_folder, readable
 from mlproject.tracking.reach import PatientClient, reaching
-from mlproject.tracking.store import COMPLETE, PAGE, Store
+from mlproject.tracking.store import PAGE, Store
 from mlproject.tracking.tracked_run import TrackedRun, read_cell
 
 DATABASE = "mlflow.db"
