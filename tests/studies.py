@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache, partial
 
 import numpy as np
@@ -34,10 +35,17 @@ def without_laws(observations: Iterable[Observation], *, n_draws: int) -> Study:
         return analyse(observations, n_draws=n_draws)
 
 
-def with_two_laws(observations: Iterable[Observation], *, n_draws: int) -> Study:
-    """A study whose curves have the two laws that reports give for every curve, and none of the others."""
+@contextmanager
+def two_laws() -> Iterator[None]:
+    """Studies analysed here have the two laws that reports give for every curve, and none of the others."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mlproject.analysis.curves.assess", partial(assess, laws=REPORTED))
+        yield
+
+
+def with_two_laws(observations: Iterable[Observation], *, n_draws: int) -> Study:
+    """A study with ``two_laws``."""
+    with two_laws():
         return analyse(observations, n_draws=n_draws)
 
 

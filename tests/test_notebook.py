@@ -15,6 +15,7 @@ import pytest
 import mlproject
 from mlproject.errors import MLProjectError, WrongUse
 from tests.docs.stored import SIZES, store_study
+from tests.studies import two_laws
 
 SOURCE = str(Path(__file__).parents[1] / "src")
 
@@ -28,7 +29,8 @@ def experiment() -> str:
 
 @pytest.fixture(scope="module")
 def study(experiment: str) -> mlproject.StudyTables:
-    return mlproject.load_study(experiment)
+    with two_laws():
+        return mlproject.load_study(experiment)
 
 
 def test_a_study_is_loaded_as_tables_of_cells_losses_exponents_and_predictions(

@@ -136,10 +136,11 @@ def test_plans(page: str, place: Path) -> None:
 
 @pytest.mark.parametrize("page", pages_with("python"))
 def test_python(page: str, place: Path, new_store: NewStore) -> None:
-    new_store(place)
-    store_study("my-study")
-    namespace: dict[str, object] = {}
-    for block in of(page, "python"):
+    examples, namespace = of(page, "python"), dict[str, object]()
+    if any("my-study" in block.text for block in examples):
+        new_store(place)
+        store_study("my-study")
+    for block in examples:
         exec(compile("\n" * block.line + block.text, block.name, "exec"), namespace)
     plt.close("all")
 

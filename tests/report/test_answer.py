@@ -7,7 +7,7 @@ import pytest
 from mlproject.analysis import analyse
 from mlproject.report.answer import study_answer
 from mlproject.report.formats import interval
-from tests.studies import cell, planted, usual_study
+from tests.studies import cell, planted, usual_study, with_two_laws
 
 SIZES = (100, 200, 400, 700, 1200, 2000)
 NUMBER = r"[\d.]+ \[[\d.]+, [\d.]+\]"
@@ -96,7 +96,7 @@ def test_many_curves_are_counted_and_not_listed():
         for s in SIZES[:5]
         for i in range(2)
     ]
-    answer = study_answer(analyse(runs, n_draws=60))
+    answer = study_answer(with_two_laws(runs, n_draws=60))
     assert "of 6 curves falls" in answer.result[1]
     assert len(re.findall(NUMBER, answer.result[1])) == 2
     assert answer.next_scale[0].count("(net") == 1

@@ -6,10 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from mlproject.analysis import analyse
 from mlproject.losses import Observation
 from mlproject.report import Surroundings, render_html, study_document, study_page
-from tests.studies import cell, planted
+from tests.studies import cell, planted, with_two_laws
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 CLASSES = ("boot", "coat")
@@ -36,7 +35,7 @@ def labelled(observation: Observation) -> Observation:
 @pytest.fixture(scope="module")
 def html(tmp_path_factory):
     cells = [cell(model, size, seed) for model in MODELS for size in SIZES for seed in (0, 1)]
-    study = analyse([labelled(planted(this, n=40)) for this in cells], n_draws=20)
+    study = with_two_laws([labelled(planted(this, n=40)) for this in cells], n_draws=20)
     page = study_page(
         study, study_document(study), Surroundings(run_page=lambda run: f"https://ui.example/#/runs/{run}")
     )
