@@ -46,7 +46,8 @@ def open_dask(kind: str, rest: str) -> AbstractContextManager[Engine]:
     """
     needs = {"dask": "distributed", "kubernetes": "dask_kubernetes"}.get(kind, "dask_jobqueue")
     if not importlib.util.find_spec(needs):
-        raise WrongUse(f"engine {kind} needs {needs}, which is not installed; from the repository: {INSTALL}")
+        install = INSTALL.replace("engines", "engines,kubernetes") if kind == "kubernetes" else INSTALL
+        raise WrongUse(f"engine {kind} needs {needs}, which is not installed; from the repository: {install}")
     if kind == "dask":
         return _open_running(rest)
     if kind == "kubernetes":
