@@ -48,13 +48,15 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(list(IMPORTED))
 
 
-def started(function: Callable[..., object], *arguments: object, output: Path | None = None) -> BaseProcess:
+def started(
+    function: Callable[..., object], *arguments: object, output: Path | None = None, children: bool = False
+) -> BaseProcess:
     """A process that calls a function of a module, in this folder and with this environment.
 
-    ``output`` is a file to which its two streams are appended.
+    ``output`` is a file to which its two streams are appended. With ``children`` it may start processes.
     """
     place = (dict(os.environ), os.getcwd(), output)
-    process = CONTEXT.Process(target=_run, args=(place, function, arguments), daemon=True)
+    process = CONTEXT.Process(target=_run, args=(place, function, arguments), daemon=not children)
     with pytest.MonkeyPatch.context() as patch:  # for the imports of the first one
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT)]))
         patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")

@@ -115,7 +115,7 @@ def drive(started: Path, stopped: Path) -> None:
 
 def test_workers_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
     started, stopped = tmp_path / "started", tmp_path / "stopped"
-    driver = processes.started(drive, started, stopped)
+    driver = processes.started(drive, started, stopped, children=True)
     processes.wait_for(lambda: started.exists() and started.read_text(), driver)
     os.kill(driver.pid or 0, signal.SIGKILL)
     assert processes.ended(driver) == -signal.SIGKILL

@@ -428,7 +428,7 @@ def test_a_layer_is_not_tuned_since_all_trials_share_their_features() -> None:
 
 def test_another_process_reads_the_images_of_a_cell_again_and_refuses_others(tmp_path: Path) -> None:
     fill(folder := tmp_path / "photos", [f"{c}/{i}.png" for c in "ab" for i in range(10)])
-    (folder / "bad.png").write_bytes(b"no picture")
+    (folder / "a" / "bad.png").write_bytes(b"no picture")
     made = plan(data=str(folder), max_bad=1, dataset_size=8, region="blobs", eval_size=2)
     cell = made.cells[0]
     assert made.reading_of(cell) == {"max_bad": 1}

@@ -146,7 +146,7 @@ def test_images_that_two_sets_share_are_in_one_part_and_features_with_a_fault_in
     needed = needed_features(cells[:2], lambda _: images) + needed_features(cells[:2], lambda _: some)
     assert [len(features.rows) for features in needed] == [len(needed[0].rows)] * 2
     assert len(missing_parts(needed, 1)) == 1
-    odd = replace(cells[0], image_scales=(1.7,))
+    odd = replace(cells[0], model="nowhere")
     assert missing_parts(needed_features([odd], lambda _: images), 2) == []
 
 

@@ -17,8 +17,8 @@ from mlproject.tracking import Store
 
 
 @pytest.fixture(autouse=True)
-def _worker(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    """A process like a worker's: what tasks set in it is taken back."""
+def _worker(monkeypatch: pytest.MonkeyPatch, tmp_path, store: Store) -> None:
+    """A process like a worker's, once the store is there: what tasks set in it is taken back."""
     monkeypatch.setattr(tasks, "_kept", None)
     monkeypatch.chdir(tmp_path)
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
@@ -27,7 +27,7 @@ def _worker(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    words = {"model": "efficientnet_lite0", "weights": "imagenet", "target": "labels"}
+    words = {"model": "resblock_w2_d1", "weights": "random:0", "target": "labels"}
     return plan_of("x", words | {"dataset_size": 20, "eval_size": 20, "epochs": 1})
 
 

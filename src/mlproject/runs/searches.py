@@ -126,6 +126,7 @@ class _Search:
                 raise
             if self._claim is not None:
                 self.tuner.give_up(self._claim)
+                self._claim = None
             self.keys = [cell.key for cell in self.coordinate.cells]
             for cell in self.coordinate.cells:
                 self.work.end(failed(cell, self.work.plan.naming.name(cell), error))
