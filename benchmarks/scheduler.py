@@ -1,7 +1,7 @@
 """What handing out tasks costs: time a task, CPU seconds and memory of driver, scheduler and workers.
 
 python benchmarks/scheduler.py 1000 10000            a window of tasks at a time, and all at once
-python benchmarks/scheduler.py 100000 --way window   one way only
+python benchmarks/scheduler.py 100000 --way waiting  no worker: what the tasks that wait take
 
 Tasks do nothing, so that only the engine is measured: a scheduler and two workers, each a process of its own,
 on the loopback interface, reached through ``mlproject.engines`` as by a sweep. Needs the extra ``engines``.
@@ -29,6 +29,7 @@ WINDOW = 4
 """Tasks that are handed out for each worker, in the bounded way."""
 TICKS = os.sysconf("SC_CLK_TCK")
 N_WORKERS = 2
+SETTLE_SECONDS = 5.0
 
 
 def nothing(number: int) -> int:
@@ -53,7 +54,7 @@ def use_of(pid: int) -> Use:
 
 
 @contextmanager
-def cluster() -> Iterator[tuple[str, int, list[int]]]:
+def cluster(n_workers: int) -> Iterator[tuple[str, int, list[int]]]:
     """Address and process of a scheduler, and the processes of its workers."""
     settings = os.environ | {"DASK_DISTRIBUTED__SCHEDULER__WORKER_SATURATION": "1.0", "OMP_NUM_THREADS": "1"}
     with ExitStack() as stack:
@@ -73,7 +74,7 @@ def cluster() -> Iterator[tuple[str, int, list[int]]]:
         while not file.exists():
             time.sleep(0.1)
         words = ("distributed.cli.dask_worker", "--nthreads", "1", "--no-nanny", "--no-dashboard")
-        workers = [start(*words, "--host", "127.0.0.1") for _ in range(N_WORKERS)]
+        workers = [start(*words, "--host", "127.0.0.1") for _ in range(n_workers)]
         yield json.loads(file.read_text())["address"], scheduler, workers
 
 
@@ -92,23 +93,31 @@ def run(engine: Engine, n_tasks: int, window: int) -> None:
 
 def measure(n_tasks: int, way: str) -> str:
     """A row of the table, on a cluster of its own."""
-    with cluster() as (address, scheduler, workers), open_engine(f"dask:{address}") as engine:
-        engine.executor.submit(nothing, 0).result()
-        pids = {"driver": os.getpid(), "scheduler": scheduler, "workers": workers[0]}
+    n_workers = 0 if way == "waiting" else N_WORKERS
+    with cluster(n_workers) as (address, scheduler, workers), open_engine(f"dask:{address}") as engine:
+        pids = {"driver": os.getpid(), "scheduler": scheduler} | ({"a worker": workers[0]} if workers else {})
+        if workers:
+            engine.executor.submit(nothing, 0).result()
         before, start = {name: use_of(pid) for name, pid in pids.items()}, time.perf_counter()
-        run(engine, n_tasks, WINDOW * N_WORKERS if way == "window" else n_tasks)
+        if workers:
+            run(engine, n_tasks, WINDOW * N_WORKERS if way == "window" else n_tasks)
+        else:
+            futures = [engine.executor.submit(nothing, number) for number in range(n_tasks)]
+            time.sleep(SETTLE_SECONDS)  # the last of them may be on their way
+            assert not any(future.done() for future in futures)
         seconds = time.perf_counter() - start
         after = {name: use_of(pid) for name, pid in pids.items()}
-    cpu = [f"{1000 * (after[name].cpu - before[name].cpu) / n_tasks:.2f}" for name in pids]
-    peak = [f"{after[name].peak:.0f}" for name in ("driver", "scheduler")]
-    return " | ".join([f"{n_tasks:,}", way, f"{1000 * seconds / n_tasks:.2f}", *cpu, *peak])
+    cpu = {name: f"{1000 * (after[name].cpu - before[name].cpu) / n_tasks:.2f}" for name in pids}
+    peak = [f"{before[name].peak:.0f} → {after[name].peak:.0f}" for name in ("driver", "scheduler")]
+    each = [cpu["driver"], cpu["scheduler"], cpu.get("a worker", "")]
+    return " | ".join([f"{n_tasks:,}", way, f"{1000 * seconds / n_tasks:.2f}", *each, *peak])
 
 
 def main() -> None:
     """Print the table, each row in a process of its own, so that its peaks are its own."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tasks", nargs="+", type=int)
-    parser.add_argument("--way", choices=("window", "all"))
+    parser.add_argument("--way", choices=("window", "all", "waiting"))
     parser.add_argument("--row", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.row:

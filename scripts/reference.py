@@ -93,7 +93,8 @@ def _parameter(parameter: Any) -> tuple[str, str, str]:
 
 
 def plans() -> Iterator[str]:
-    """Keys of a plan, of its grids and of its ``[tune]`` table."""
+    """Keys of a plan, of its grids, of its ``[tune]`` table, and of the files of engines."""
+    from mlproject.engines.tables import JobTable, PodTable
     from mlproject.plans.tables import Coordinates, GridSeeds, PlanTable
     from mlproject.tuning.search import Tune
 
@@ -110,6 +111,11 @@ def plans() -> Iterator[str]:
     yield "## `[tune]`\n"
     yield 'In `space`, each knob has `{ low = …, high = … }`, `"low..high"` or a list of choices.\n'
     yield from fields(Tune)
+    yield "## The file of an engine: `slurm`, `pbs`, `lsf`\n"
+    yield "[Many machines](../guide/machines.md#slurm-pbs-lsf) has an example.\n"
+    yield from fields(JobTable)
+    yield "## The file of an engine: `kubernetes`\n"
+    yield from fields(PodTable)
 
 
 def knobs() -> Iterator[str]:

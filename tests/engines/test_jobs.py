@@ -99,14 +99,13 @@ def test_a_job_without_tls_has_no_certificates_and_with_tls_names_those_of_the_t
         ("4,7", "mlproject-0-1", "7"),
         ("4,7", "mlproject-0-0", "4"),
         ("", "mlproject-12-1", "1"),
-        ("3", "3", "3"),
+        ("GPU-a,GPU-b", "SLURMCluster-3-1", "GPU-b"),
     ],
 )
 def test_each_worker_of_a_job_sees_one_gpu_also_when_it_is_set_up_again(
     visible: str, name: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    monkeypatch.setenv("MLPROJECT_JOB_GPUS", "")
     for _ in range(2):
         OneGpu().setup(SimpleNamespace(name=name))
         assert os.environ["CUDA_VISIBLE_DEVICES"] == expected

@@ -30,6 +30,8 @@ WAIT_SECONDS = 60.0
 """Tasks that wait for a first worker do so for this time before a line says what is waited for."""
 POLL_SECONDS = 2.0
 CONNECT_SECONDS = 30
+N_EXPECTED = 8
+"""Workers that a cluster is counted with which has none yet."""
 LOGGERS = ("distributed", "distributed.client")
 UNREADABLE = "deserialization of the task graph"
 """In the message on a task whose function a scheduler cannot import."""
@@ -46,7 +48,8 @@ def open_dask(kind: str, rest: str) -> AbstractContextManager[Engine]:
     """
     needs = {"dask": "distributed", "kubernetes": "dask_kubernetes"}.get(kind, "dask_jobqueue")
     if not importlib.util.find_spec(needs):
-        raise WrongUse(f"engine {kind} needs {needs}, which is not installed; from the repository: {INSTALL}")
+        install = INSTALL.replace("engines", "engines,kubernetes") if kind == "kubernetes" else INSTALL
+        raise WrongUse(f"engine {kind} needs {needs}, which is not installed; from the repository: {install}")
     if kind == "dask":
         return _open_running(rest)
     if kind == "kubernetes":
@@ -59,20 +62,21 @@ def _open_running(address: str) -> Iterator[Engine]:
     """A cluster that somebody started; it goes on when the engine is closed."""
     from distributed import Client
 
-    try:
-        with _quiet():
-            client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:
-        text = f"no Dask scheduler answers at {address} ({one_line(error)}); start one with: dask scheduler"
-        raise StoreUnreachable(text) from error
-    with client:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_quiet())
+        try:
+            client = stack.enter_context(Client(address, timeout=CONNECT_SECONDS, set_as_default=False))
+        except (OSError, ValueError, TypeError) as error:
+            text = (
+                f"no Dask scheduler answers at {address} ({one_line(error)}); start one with: dask scheduler"
+            )
+            raise StoreUnreachable(text) from error
         n_threads = client.nthreads()
         if many := sorted(worker for worker, n in n_threads.items() if n > 1):
             rule = "a worker runs one task at a time; start it with --nthreads 1"
             raise WrongUse(f"the worker {many[0]} runs {n_threads[many[0]]} tasks at once: {rule}")
         hint = f"the cluster has none; start some with: dask worker {address} --nthreads 1"
-        with _engine("dask", client, max(1, len(n_threads)), lambda: hint) as engine:
-            yield engine
+        yield stack.enter_context(_engine("dask", client, len(n_threads) or N_EXPECTED, lambda: hint))
 
 
 @contextlib.contextmanager
@@ -87,7 +91,7 @@ def _open_jobs(kind: str, table: JobTable) -> Iterator[Engine]:
         # Durations are unknown at first: as many workers as tasks, up to the most.
         jobs.cluster.adapt(minimum_jobs=table.min_jobs, maximum_jobs=table.max_jobs, target_duration="10ms")
         with Client(jobs.cluster, set_as_default=False) as client:
-            if table.gpus:
+            if table.n_workers > 1:
                 client.register_plugin(OneGpu())
             n_workers = table.max_jobs * table.n_workers
             with _engine(kind, client, n_workers, jobs.waiting, jobs.refusal) as engine:
@@ -221,6 +225,8 @@ def _quiet() -> Iterator[None]:
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
-    yield
-    for logger, level in zip(loggers, before, strict=True):
-        logger.setLevel(level)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

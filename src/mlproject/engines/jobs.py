@@ -30,17 +30,20 @@ DEATH_SECONDS = 60
 
 
 class OneGpu(WorkerPlugin):  # type: ignore[misc]  # Dask has no types
-    """Gives each worker of a job one of its GPUs: the number at the end of the worker's name says which."""
+    """Gives each worker of a job of several one of its GPUs: the end of its name (``-0``, ``-1``) says which."""
 
     name = "one-gpu"
 
     def setup(self, worker: Any) -> None:
         """Hide the other GPUs from this process, before torch looks for any."""
-        number = int(str(worker.name).rpartition("-")[2]) if "-" in str(worker.name) else 0
-        visible = os.environ.get("MLPROJECT_JOB_GPUS") or os.environ.get("CUDA_VISIBLE_DEVICES", "")
-        devices = visible.split(",") if visible else []
-        os.environ["MLPROJECT_JOB_GPUS"] = visible
-        os.environ["CUDA_VISIBLE_DEVICES"] = devices[number] if number < len(devices) else str(number)
+        number = int(str(worker.name).rpartition("-")[2])
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        if visible:  # what the batch system gave to the job; a worker that is set up anew has its one already
+            devices = visible.split(",")
+            number_or_name = devices[number % len(devices)]
+        else:
+            number_or_name = str(number)
+        os.environ["CUDA_VISIBLE_DEVICES"] = number_or_name
 
 
 @dataclass(frozen=True, kw_only=True)
