@@ -217,7 +217,11 @@ def read_table(path: Path) -> dict[str, list[str]]:
     import pyarrow.parquet
 
     rows = pyarrow.parquet.ParquetFile(path).read(use_threads=False)
-    return {name: [str(value) for value in rows[name].to_numpy().tolist()] for name in rows.column_names}
+    columns = {name: rows[name].to_numpy().tolist() for name in rows.column_names}
+    return {
+        name: values if set(map(type, values)) <= {str} else [*map(str, values)]
+        for name, values in columns.items()
+    }
 
 
 def read_losses(path: Path) -> PerImageLosses:

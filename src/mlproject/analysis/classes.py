@@ -171,11 +171,12 @@ def _class_means(
     step = max(1, CHUNK // len(members))
     for start in range(0, n_draws, step):
         weights = rng.standard_exponential((min(step, n_draws - start), len(members)))
+        totals = weights @ members
         drawn = [
             np.einsum(
                 "bs,sbc->bc",
                 counts[start : start + step],
-                np.stack([_means(run, members, weights) for run in runs]),
+                np.stack([_means(run, members, weights, totals) for run in runs]),
             )
             for runs, counts in zip(scales, seeds, strict=True)
         ]
@@ -183,16 +184,21 @@ def _class_means(
     return means, np.concatenate(parts)
 
 
-def _means(run: EvaluatedRun, members: Floats, weights: Floats | None = None) -> Floats:
-    """Weighted mean losses [draws, classes] of a run; NaN for a class of which it has no image."""
+def _means(
+    run: EvaluatedRun, members: Floats, weights: Floats | None = None, totals: Floats | None = None
+) -> Floats:
+    """Weighted mean losses [draws, classes] of a run; NaN for a class of which it has no image.
+
+    ``totals`` [draws, classes] are the summed weights of all images of the pool.
+    """
     inside = members[run.rows]
     if weights is None:
-        weights = np.ones((1, len(run.rows)))
-    elif len(run.rows) < len(members):  # else the run has all images of the pool, and no copy is needed
-        weights = weights[:, run.rows]
-    sums = weights @ np.hstack([inside * run.losses[:, None], inside])
+        weights, totals = np.ones((1, len(run.rows))), None
+    elif len(run.rows) < len(members):  # else the run has all images of the pool
+        weights, totals = weights[:, run.rows], None
+    sums = weights @ (inside * run.losses[:, None])
     with np.errstate(invalid="ignore"):
-        return np.asarray(sums[:, : members.shape[1]] / sums[:, members.shape[1] :])
+        return np.asarray(sums / (weights @ inside if totals is None else totals))
 
 
 @dataclass(frozen=True, kw_only=True)

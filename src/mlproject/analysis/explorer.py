@@ -145,9 +145,12 @@ def _series(
     cells.sort(key=lambda cell: (cell[0], cell[1].cell.seed))
     losses = np.full((len(place), len(cells)), np.nan)
     predicted = np.full(losses.shape, "", dtype=object)
+    places: dict[tuple[str, ...], NDArray[np.intp]] = {}
     for column, (_, run) in enumerate(cells):
-        # images that not all runs evaluated are in no pool
-        rows = np.array([place.get(image, -1) for image in run.image_ids])
+        if run.image_ids not in places:
+            # images that not all runs evaluated are in no pool
+            places[run.image_ids] = np.array([place.get(image, -1) for image in run.image_ids], np.intp)
+        rows = places[run.image_ids]
         shared = rows >= 0
         losses[rows[shared], column] = run.losses[shared]
         names = predictions(run)

@@ -50,7 +50,7 @@ class Table:
     shown: Sequence[Row] | None = None
     narrow: Table | None = None
 
-    @property
+    @cached_property
     def header(self) -> tuple[str, ...]:
         """The columns of a file: those that are named, or all that occur in rows."""
         return self.columns or tuple(dict.fromkeys(name for row in self.rows for name in row))
