@@ -82,6 +82,8 @@ class TrialStudy:
                 sampler=optuna.samplers.RandomSampler(),  # unused: a study in memory suggests
             )
             self._check_space()
+            if self._optuna.metric_names is None:  # else optuna-dashboard calls it "Objective 0"
+                self._optuna.set_metric_names(["validation loss"])
 
     @property
     def timed_out(self) -> bool:
