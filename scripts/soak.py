@@ -347,7 +347,9 @@ def soak_services(root: Path, n_kills: int, rng: random.Random) -> Result:
             storage = f"--storage={server.database.url(place.name)}"
             command = (*ME, "sweep", "--plan=tuned.toml", storage)
             workers = [place.start(command) for _ in range(N_WORKERS)]
-            time.sleep(rng.uniform(0.2, 0.8) * seconds)
+            while not place.runs() and any(worker.poll() is None for worker in workers):
+                time.sleep(0.5)
+            time.sleep(rng.uniform(0, seconds / 4))  # four commands take less time than one
             n_at_work = sum(worker.poll() is None for worker in workers)
             server.kill()
             time.sleep(AWAY_SECONDS)
