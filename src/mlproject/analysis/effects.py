@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -126,8 +126,12 @@ def _standard_error(contrast: Floats) -> tuple[float, float]:
 def _draws(contrast: Floats, n_draws: int, seed: int) -> Floats:
     evaluated = ~np.isnan(contrast)
     filled = np.where(evaluated, contrast, 0.0)
-    whole = n_draws * contrast.shape[1] <= CHUNK
-    weights = (_kept_weights if whole else _weights)(*contrast.shape, n_draws, seed)
+    n_seeds, n_images = contrast.shape
+    weights: Iterable[tuple[Floats, Floats]]
+    if n_draws * n_images <= CHUNK:
+        weights = _kept_weights(n_seeds, n_images, n_draws, seed)
+    else:
+        weights = _weights(n_seeds, n_images, n_draws, seed)
     parts = []
     for of_seeds, of_images in weights:
         means = (of_images @ filled.T) / (of_images @ evaluated.T)
