@@ -4,13 +4,10 @@
     PYTHONPATH=src python -m benchmarks.stores --cells 100000 --losses 1 --only dry resume
     PYTHONPATH=src python -m benchmarks.stores --quick
 
-A store is made up: one cell is run as any other, and its rows in the database and its files are the template
-of all others, each with its own key, parameters, losses and digests. Rows are written past MLflow (its
-tables as of version 3.17). Losses follow a planted law. With one loss a store has what a start asks for that
-finds nothing to do: the rows of runs, a file for each, the fit and the record of what is done. CPU seconds
-are those of whole processes; beside them stands the time of three million additions in a Python loop, by
-which machines compare. ``search`` is what MLflow takes to give all finished runs to a client that does
-nothing with them.
+One cell is run as any other, and its rows in the database (of MLflow 3.17) and its files are the template of
+all others, whose losses follow a planted law. With one loss a store has what a start asks for that finds
+nothing to do. CPU seconds are those of whole processes; the time of three million additions in a Python loop
+compares machines. ``search`` is what MLflow takes to give all finished runs to a client.
 """
 
 from __future__ import annotations
@@ -53,7 +50,7 @@ from mlproject.tracking.done import DoneRun, Listing, state_of, write_record
 MODELS = ("resnet18", "resnet50", "resnet101", "efficientnet_lite0")
 SIZES = (10, 14, 20, 28, 40, 56, 80, 113, 160, 200)
 MOST_SEEDS = 250
-"""Of more cells there are several learning rates, each with curves of its own."""
+"""Of more cells there are several learning rates, with curves of their own."""
 N_LOGGED = 20
 IDS = tuple(f"images/{i:06d}.png" for i in range(100_000))
 PREDICTED, SUMS = "predictions.parquet", "SHA256SUMS"
@@ -74,8 +71,7 @@ COMMANDS = {
     "aggregate": (*CLI, "aggregate"),
     "resume": (*CLI, "sweep", "--plan", "plan.toml"),
 }
-"""Commands in the order in which they are measured. The first dry run after a change of the store lists what
-is done; a resume after ``aggregate`` has its fit already."""
+"""The first dry run after a change lists what is done; a resume has its fit after ``aggregate``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,10 +176,7 @@ def costs_of(store: Store, run_id: str) -> str:
     ]
     start = time.process_time()
     for _ in range(N_LOGGED):
-        with (
-            store.run(kind="copy", name="copy", tags={}) as run,
-            tempfile.TemporaryDirectory() as folder,
-        ):
+        with store.run(kind="copy", name="copy", tags={}) as run, tempfile.TemporaryDirectory() as folder:
             for path in files:
                 shutil.copy(path, folder)
             run.log(params=logged.params, tags=tags, history=history)
@@ -191,8 +184,8 @@ def costs_of(store: Store, run_id: str) -> str:
             run.log_files(Path(folder))
     seconds = (time.process_time() - start) / N_LOGGED
     n_bytes = sum(path.stat().st_size for path in files)
-    n_entries = f"{len(logged.params)} parameters, {len(logged.tags)} tags, {len(history)} points of metrics"
-    return f"{n_entries}; {len(files)} files of {n_bytes:,} bytes; {1000 * seconds:.0f} CPU-ms to log"
+    entries = f"{len(logged.params)} parameters, {len(logged.tags)} tags, {len(history)} points of metrics"
+    return f"{entries}; {len(files)} files of {n_bytes:,} bytes; {1000 * seconds:.0f} CPU-ms to log"
 
 
 def leave_done(folder: Path, plan: Plan, store: Store) -> None:
