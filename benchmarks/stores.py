@@ -111,7 +111,6 @@ def main() -> None:
 
 
 def speed() -> float:
-    """CPU seconds of three million additions in a Python loop."""
     start, total = time.process_time(), 0
     for i in range(3_000_000):
         total += i

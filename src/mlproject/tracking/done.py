@@ -146,7 +146,8 @@ class DoneCells:
     def _renewed(self) -> Listing | None:
         """The last listing with what has changed in the store since; None where all has to be asked for.
 
-        That is the runs that ended since, whoever ran them, and those that were deleted.
+        That is the runs that ended since, whoever ran them, and those that were deleted. Runs of earlier
+        times that are imported meanwhile are missed: before their cells are run, they are asked about.
         """
         last = self._listing
         if self.file is None or last is None:
