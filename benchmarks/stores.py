@@ -4,16 +4,10 @@
     PYTHONPATH=src python -m benchmarks.stores --cells 100000 --losses 1 --only dry resume
     PYTHONPATH=src python -m benchmarks.stores --quick
 
-With one loss all cells share one file of losses, and the store has the fit and the record of finished cells
-that the last sweep leaves, so that a start finds nothing to do.
-
-The store is made up: one cell is run as any other, and its rows in the database and its files are the
-template of all others, each with its own key, parameters, losses and digests. The rows are written past
-MLflow (its tables as of version 3.17), since MLflow takes 40 ms for a run. Losses follow a planted law. CPU
-seconds are those of the whole process, its start and its imports included; beside them stands the time of
-three million additions in a Python loop, by which machines compare. ``search`` is what MLflow itself takes
-to give all finished runs, page by page, to a client that does nothing with them; ``dry`` stands in the order
-of commands before and after there is a record of what is done.
+One cell is run as any other, and its rows in the database (of MLflow 3.17) and its files are the template of
+all others, whose losses follow a planted law. With one loss a store has what a start asks for that finds
+nothing to do. CPU seconds are those of whole processes; the time of three million additions in a Python loop
+compares machines. ``search`` is what MLflow takes to give all finished runs to a client.
 """
 
 from __future__ import annotations
@@ -44,8 +38,8 @@ import mlproject
 from mlproject.cell import Cell
 from mlproject.cli.progress import Lines
 from mlproject.files import sha256_file
-from mlproject.losses import PerImageLosses, predictions_table, read_losses, write_table
-from mlproject.plans import read_plan
+from mlproject.losses import PREDICTIONS, PerImageLosses, write_table
+from mlproject.plans import Plan, read_plan
 from mlproject.report import BRIEF
 from mlproject.runs import run_plan
 from mlproject.runs.analysis_run import fit_key
@@ -56,20 +50,16 @@ from mlproject.tracking.done import DoneRun, Listing, state_of, write_record
 MODELS = ("resnet18", "resnet50", "resnet101", "efficientnet_lite0")
 SIZES = (10, 14, 20, 28, 40, 56, 80, 113, 160, 200)
 MOST_SEEDS = 250
-"""Of more cells there are several learning rates, each with curves of its own."""
+"""Of more cells there are several learning rates, with curves of their own."""
 N_LOGGED = 20
+IDS = tuple(f"images/{i:06d}.png" for i in range(100_000))
 PREDICTED, SUMS = "predictions.parquet", "SHA256SUMS"
-OF_RUN = ("params", "tags", "metrics", "latest_metrics")
-"""Tables with rows of a run, by its ``run_uuid``."""
 SEARCH = """
 import os, mlflow
-client, token = mlflow.MlflowClient(), None
-while True:
-    page = client.search_runs(["0"], "tags.kind = 'cell' and attributes.status = 'FINISHED' and "
-                              "tags.`cell.complete` = 'true'", max_results=1000, page_token=token)
-    token = page.token
-    if not token:
-        break
+client, token = mlflow.MlflowClient(), ""
+clause = "tags.kind = 'cell' and attributes.status = 'FINISHED' and tags.`cell.complete` = 'true'"
+while token is not None:
+    token = client.search_runs(["0"], clause, max_results=1000, page_token=token or None).token or None
 """
 CLI = (sys.executable, "-m", "mlproject")
 DRY = (*CLI, "sweep", "--plan", "plan.toml", "--dry-run")
@@ -78,31 +68,25 @@ COMMANDS = {
     "list": DRY,
     "dry": DRY,
     "ls": (*CLI, "ls"),
-    "json": (*CLI, "ls", "--json"),
     "aggregate": (*CLI, "aggregate"),
-    "relist": DRY,
     "resume": (*CLI, "sweep", "--plan", "plan.toml"),
 }
-"""Commands in the order in which they are measured. The first dry run after a change of the store lists what
-is done; a resume after ``aggregate`` has its fit already."""
+"""The first dry run after a change lists what is done; a resume has its fit after ``aggregate``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Template:
-    """The rows of a real run by table with their columns, its artifacts, and the digest of its losses."""
+    """The rows of a real run by table with their columns, and its artifacts."""
 
     columns: Mapping[str, Sequence[str]]
     rows: Mapping[str, Sequence[Sequence[Any]]]
     root: Path
-    digest: str
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--cells", type=int, default=10_000)
-    parser.add_argument(
-        "--losses", type=int, default=1000, help="evaluated images; 1: all cells share a file"
-    )
+    parser.add_argument("--losses", type=int, default=1000, help="evaluated images; 1: as left by a sweep")
     parser.add_argument("--only", nargs="*", default=list(COMMANDS), choices=COMMANDS)
     parser.add_argument("--folder", type=Path, help="keep the store here, or measure the one that is there")
     parser.add_argument("--quick", action="store_true", help="100 runs of 50 losses")
@@ -127,7 +111,6 @@ def main() -> None:
 
 
 def speed() -> float:
-    """CPU seconds of three million additions in a Python loop."""
     start, total = time.process_time(), 0
     for i in range(3_000_000):
         total += i
@@ -161,25 +144,22 @@ def build(folder: Path, n_cells: int, n_losses: int) -> int:
     )
     plan = read_plan(Path("plan.toml"), {})
     store = open_store()
+    if n_losses == 1:
+        leave_done(folder, plan, store)
+        return len(plan.cells)
     first = replace(plan, cells=plan.cells[:1])
     (done,) = run_plan(first, store, Lines(1), summary=False)
     print(f"a run as it is logged: {costs_of(store, done.run_id)}")
-    runs: dict[str, DoneRun] = {}
     with closing(sqlite3.connect("mlflow.db")) as base:
         base.execute("pragma synchronous = off")
         template = read_template(base, store, done.run_id)
-        if n_losses > 1:
-            write_predictions(template.root, n_losses)
-        else:  # a start that finds nothing to do reads no numbers
-            template = replace(template, rows={name: template.rows[name] for name in ("runs", "tags")})
+        write_predictions(template.root, n_losses)
         store.client.delete_run(done.run_id)
         for start in range(0, len(plan.cells), 1000):
             cells = [(cell, plan.naming.name(cell)) for cell in plan.cells[start : start + 1000]]
-            runs |= write_runs(base, template, cells, n_losses)
+            write_runs(base, template, cells, n_losses)
             base.commit()
-    if n_losses == 1:
-        leave_fit(store, runs)
-    return len(runs)
+    return len(plan.cells)
 
 
 def costs_of(store: Store, run_id: str) -> str:
@@ -195,10 +175,7 @@ def costs_of(store: Store, run_id: str) -> str:
     ]
     start = time.process_time()
     for _ in range(N_LOGGED):
-        with (
-            store.run(kind="copy", name="copy", tags={}) as run,
-            tempfile.TemporaryDirectory() as folder,
-        ):
+        with store.run(kind="copy", name="copy", tags={}) as run, tempfile.TemporaryDirectory() as folder:
             for path in files:
                 shutil.copy(path, folder)
             run.log(params=logged.params, tags=tags, history=history)
@@ -206,28 +183,41 @@ def costs_of(store: Store, run_id: str) -> str:
             run.log_files(Path(folder))
     seconds = (time.process_time() - start) / N_LOGGED
     n_bytes = sum(path.stat().st_size for path in files)
-    n_entries = f"{len(logged.params)} parameters, {len(logged.tags)} tags, {len(history)} points of metrics"
-    return f"{n_entries}; {len(files)} files of {n_bytes:,} bytes; {1000 * seconds:.0f} CPU-ms to log"
+    entries = f"{len(logged.params)} parameters, {len(logged.tags)} tags, {len(history)} points of metrics"
+    return f"{entries}; {len(files)} files of {n_bytes:,} bytes; {1000 * seconds:.0f} CPU-ms to log"
 
 
-def leave_fit(store: Store, runs: Mapping[str, DoneRun]) -> None:
-    """The fit and the record of finished cells that a sweep leaves at its end."""
+def leave_done(folder: Path, plan: Plan, store: Store) -> None:
+    """What the last sweep of a plan leaves, as far as the next start looks at it."""
+    (folder / "losses").write_bytes(b"losses")
+    runs: dict[str, DoneRun] = {}
+    for cell in plan.cells:
+        files = folder / "mlruns" / "0" / uuid.uuid4().hex / "artifacts"
+        files.mkdir(parents=True)
+        (files / "losses.parquet").symlink_to(folder / "losses")
+        runs[cell.key] = DoneRun(files.parent.name, str(files), int(time.time() * 1000) + 1, "digest")
     rows = sorted([key, run.digest, run.run_id] for key, run in runs.items())
     with (
-        store.run(kind="fit", name="fit · plan", tags={"fit.key": fit_key(rows, False)}) as run,
-        tempfile.TemporaryDirectory() as folder,
+        store.run(kind="fit", name="fit · plan", tags={"fit.key": fit_key(rows, False)}) as fit,
+        tempfile.TemporaryDirectory() as out,
     ):
-        (Path(folder) / BRIEF).write_text("no exponents\n")
-        run.log_files(Path(folder))
-    assert store.file is not None
-    state = state_of(store.file)
+        (Path(out) / BRIEF).write_text("no exponents\n")
+        fit.log_files(Path(out))
+    with closing(sqlite3.connect("mlflow.db")) as base:
+        (row,) = base.execute("select * from runs where run_uuid = ?", [fit.run_id])
+        marks = ",".join("?" * len(row))
+        copies = ([run.run_id if value == fit.run_id else value for value in row] for run in runs.values())
+        base.executemany(f"insert into runs values ({marks})", copies)
+        base.commit()
+    state = state_of(folder / "mlflow.db")
     listing = Listing(experiment_id="0", state=state, asked=0, runs=runs, names=["", "", ""])
     write_record(store.locks, listing)
 
 
 def read_template(base: sqlite3.Connection, store: Store, run_id: str) -> Template:
     columns, rows = {}, {}
-    for table, key in [*((name, "run_uuid") for name in ("runs", *OF_RUN)), ("inputs", "destination_id")]:
+    keys = dict.fromkeys(("runs", "params", "tags", "metrics", "latest_metrics"), "run_uuid")
+    for table, key in (keys | {"inputs": "destination_id"}).items():
         found = base.execute(f"select * from {table} where {key} = ?", [run_id])
         columns[table] = [column[0] for column in found.description]
         rows[table] = found.fetchall()
@@ -235,51 +225,41 @@ def read_template(base: sqlite3.Connection, store: Store, run_id: str) -> Templa
     found = base.execute("select * from input_tags where input_uuid = ?", [row[0]])
     columns["input_tags"], rows["input_tags"] = [c[0] for c in found.description], found.fetchall()
     root = store.artifact(run_id, "losses.parquet").parent
-    digest = read_losses(root / "losses.parquet").digest
-    return Template(columns=columns, rows=rows, root=root, digest=digest)
+    return Template(columns=columns, rows=rows, root=root)
 
 
 def write_runs(
     base: sqlite3.Connection, template: Template, cells: Sequence[tuple[Cell, str]], n_losses: int
-) -> dict[str, DoneRun]:
+) -> None:
     """The rows and files of runs of these cells, named so."""
     tables: dict[str, list[Sequence[Any]]] = {name: [] for name in template.rows}
-    runs = {}
     for cell, name in cells:
         run_id = uuid.uuid4().hex
         files = template.root.parents[1] / run_id / "artifacts"
         files.mkdir(parents=True)
         tags, loss = write_files(files, cell, template, n_losses)
-        tags |= {"cell.key": cell.key, "cell.json": json.dumps(cell.to_dict()), "attempt": uuid.uuid4().hex}
-        tags |= {"mlflow.runName": name}
+        tags |= {"cell.key": cell.key, "cell.json": json.dumps(cell.to_dict()), "mlflow.runName": name}
         metrics = {"eval.loss": loss, "dataset_size": cell.dataset_size, "flops": 1e8 * cell.dataset_size}
         metrics |= {"params": 1e6 * (1 + MODELS.index(cell.model))}
         changed = {"params": cell.to_params(), "tags": tags, "metrics": metrics, "latest_metrics": metrics}
         ended = int(time.time() * 1000) + 1
-        runs[cell.key] = DoneRun(run_id, str(files), ended, tags[LOSSES_DIGEST])
         for table, row in rows_of(template, run_id, changed):
             if table == "runs":
                 row |= {"name": name, "artifact_uri": str(files), "end_time": ended}
             tables[table].append(list(row.values()))
     for table, rows in tables.items():
         base.executemany(f"insert into {table} values ({','.join('?' * len(rows[0]))})", rows)
-    return runs
 
 
 def rows_of(
     template: Template, run_id: str, changed: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """The rows of the template for another run, with other values of some parameters, tags and metrics."""
-    input_id = uuid.uuid4().hex
+    ids = {"run_uuid": run_id, "destination_id": run_id, "input_uuid": uuid.uuid4().hex}
     for table, rows in template.rows.items():
         for values in rows:
             row = dict(zip(template.columns[table], values, strict=True))
-            if "run_uuid" in row:
-                row["run_uuid"] = run_id
-            if "input_uuid" in row:
-                row["input_uuid"] = input_id
-            if table == "inputs":
-                row["destination_id"] = run_id
+            row |= {name: value for name, value in ids.items() if name in row}
             if row.get("key") in changed.get(table, {}):
                 row["value"] = changed[table][row["key"]]
             yield table, row
@@ -288,10 +268,6 @@ def rows_of(
 def write_files(folder: Path, cell: Cell, template: Template, n_losses: int) -> tuple[dict[str, str], float]:
     """Losses of a cell and the predictions that all share, with digests; the tags of these, the mean loss."""
     os.link(template.root / PREDICTED, folder / PREDICTED)
-    if n_losses == 1:
-        for name in ("losses.parquet", SUMS):
-            os.link(template.root / name, folder / name)
-        return {LOSSES_DIGEST: template.digest}, 0.5
     losses = made_up_losses(cell, n_losses)
     columns: dict[str, Any] = {"image_name": losses.image_ids, "split": losses.splits, "loss": losses.loss}
     table = pyarrow.table(columns | dict(losses.values)).replace_schema_metadata({"kind": losses.kind})
@@ -302,21 +278,12 @@ def write_files(folder: Path, cell: Cell, template: Template, n_losses: int) -> 
 
 
 def write_predictions(folder: Path, n: int) -> None:
-    """Predictions of a tenth of the classes each, of which every eleventh is wrong."""
-    labels = np.arange(n) % 10
-    predicted = np.where(np.arange(n) % 11, labels, (labels + 1) % 10)
-    losses = PerImageLosses(
-        kind="error", image_ids=ids_of(n), splits=("eval",) * n, values={"error": np.zeros(n)}
-    )
-    tables = predictions_table(losses, labels, predicted, list("abcdefghij"))
+    """Predictions of ten classes, of which every eleventh is wrong."""
+    labels = [f"class {i % 10}" for i in range(n)]
+    predicted = [labels[i - 1] if i % 11 == 0 else labels[i] for i in range(n)]
     (folder / PREDICTED).unlink()
-    for name, columns in tables.items():
-        write_table(folder, name, columns)
-
-
-def ids_of(n: int) -> tuple[str, ...]:
-    """Names of images."""
-    return tuple(f"images/{i:06d}.png" for i in range(n))
+    columns = {"image_name": IDS[:n], "split": ["eval"] * n, "label": labels, "predicted": predicted}
+    write_table(folder, PREDICTIONS, columns)
 
 
 def made_up_losses(cell: Cell, n: int) -> PerImageLosses:
@@ -326,7 +293,7 @@ def made_up_losses(cell: Cell, n: int) -> PerImageLosses:
     hard = np.exp(0.8 * np.random.default_rng(7).normal(size=n))
     loss = mean * hard / hard.mean() * np.exp(0.2 * own.normal(size=n))
     values = {"cross_entropy": loss, "brier": loss**0.8, "error": (loss > mean).astype(float)}
-    return PerImageLosses(kind="cross_entropy", image_ids=ids_of(n), splits=("eval",) * n, values=values)
+    return PerImageLosses(kind="cross_entropy", image_ids=IDS[:n], splits=("eval",) * n, values=values)
 
 
 if __name__ == "__main__":

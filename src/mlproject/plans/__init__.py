@@ -33,7 +33,7 @@ __all__ = ["MOST_CELLS", "Plan", "images_for", "plan_file", "plan_of", "read_pla
 SHIPPED = Path(__file__).with_name("shipped")
 """The plans of ``sweeps/``, which an installed package carries."""
 MOST_CELLS = 100_000
-"""Cells of a plan, at most: planning that many takes a minute or two and half a gigabyte."""
+"""Cells of a plan, at most: planning that many takes half a minute and a quarter of a gigabyte."""
 MOST_BYTES = 2 << 20
 """A plan file of more is no list of values that a person means."""
 MOST_DOTS = 500

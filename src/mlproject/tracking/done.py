@@ -106,7 +106,8 @@ class DoneCells:
         state, asked = state_of(self.file) if self.file else [], now()
         clauses = [FINISHED_CELLS]
         if keys is not None and len(keys) <= FEW:
-            clauses = [f"{FINISHED_CELLS} and tags.`cell.key` = '{key}'" for key in sorted(keys)]
+            # The key first: databases begin with it, and look at the other tags of that run alone.
+            clauses = [f"tags.`cell.key` = '{key}' and {FINISHED_CELLS}" for key in sorted(keys)]
         intact, damaged = intact_cells(itertools.chain.from_iterable(map(self.search, clauses)), self.client)
         report_damaged([v for k, v in damaged.items() if keys is None or k in keys], self.damaged)
         if clauses == [FINISHED_CELLS]:
@@ -145,7 +146,8 @@ class DoneCells:
     def _renewed(self) -> Listing | None:
         """The last listing with what has changed in the store since; None where all has to be asked for.
 
-        That is the runs that ended since, whoever ran them, and those that were deleted.
+        That is the runs that ended since, whoever ran them, and those that were deleted. Runs of earlier
+        times that are imported meanwhile are missed: before their cells are run, they are asked about.
         """
         last = self._listing
         if self.file is None or last is None:
