@@ -25,6 +25,8 @@ ROLES = ("scheduler", "worker", "client")
 LOGS = "mlproject-jobs"
 """Folder, below the current one, of the output of jobs."""
 SECONDS = 10
+STATUS_PAGE = "127.0.0.1:0"
+"""Where schedulers and workers show what they are at; by default on all interfaces, with no dashboard too."""
 DEATH_SECONDS = 60
 """A worker whose driver is gone ends after this time."""
 
@@ -113,8 +115,8 @@ def cluster_options(kind: str, table: JobTable) -> dict[str, Any]:
         "death_timeout": DEATH_SECONDS,
         "queue": table.queue or None,
         "job_script_prologue": [*exports, *table.prologue],
-        "worker_extra_args": ["--nthreads", "1", "--no-dashboard", *ends],
-        "scheduler_options": {"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+        "worker_extra_args": ["--nthreads", "1", "--no-dashboard", "--dashboard-address", STATUS_PAGE, *ends],
+        "scheduler_options": {"dashboard": False, "dashboard_address": STATUS_PAGE},
         **SPECIFIC[kind](table),
     }
 
