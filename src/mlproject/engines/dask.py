@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from mlproject.engines import Engine
 from mlproject.engines.tables import JobTable, PodTable, read_table
-from mlproject.engines.workers import ALLOWED_FAILURES, SCHEDULER
+from mlproject.engines.workers import SCHEDULER
 from mlproject.errors import MLProjectError, StoreUnreachable, WrongUse, one_line
 
 log = logging.getLogger(__name__)
@@ -178,7 +178,7 @@ class DaskExecutor(Executor):
             return
         error = self._lost() if inner.cancelled() else inner.exception()
         if isinstance(error, KilledWorker):
-            times = f"its worker died {ALLOWED_FAILURES + 1} times, as a rule for want of memory"
+            times = f"its worker died {error.allowed_failures + 1} times, as a rule for want of memory"
             error = MLProjectError(f"{times}; the log of worker {error.last_worker.address} may say why")
         elif isinstance(error, RuntimeError) and UNREADABLE in str(error):
             rule = "scheduler and workers need the same versions of it, of Dask and of Python as are here"
