@@ -1,9 +1,9 @@
 """Kill commands at random moments, start them again, and count what was lost, doubled or left behind.
 
 Each scenario is run undisturbed once. Then its command is killed (SIGKILL to the whole process group; under
-``mlflow run`` sometimes to the launcher alone) three times in a row on a store of its own, at moments drawn
-uniformly over the undisturbed duration, and started once more without a kill. A witness run that lives in
-this process is RUNNING in the same store all along: nobody may close it.
+``mlflow run`` and with workers sometimes to the launcher or the driver alone) three times in a row on a store
+of its own, at moments drawn uniformly over the undisturbed duration, and started once more without a kill. A
+witness run that lives in this process is RUNNING in the same store all along: nobody may close it.
 
 ``python scripts/soak.py --kills 100`` prints a table; the exit status is 1 where any count is not 0.
 """
@@ -71,12 +71,17 @@ class Scenario:
     command: tuple[str, ...]
     prepare: tuple[str, ...] = ()
     again: tuple[str, ...] = ()
-    """The last, undisturbed command where it is not the killed one."""
+    """The last, undisturbed command: where there is one, the process started is sometimes killed alone."""
 
 
+WORKERS = (*ME, "sweep", "--engine=local:2")
 SCENARIOS = {
     "grid": Scenario((*ME, "sweep", "--plan=plan.toml")),
+    "grid on workers": Scenario((*WORKERS, "--plan=plan.toml"), again=(*WORKERS, "--plan=plan.toml")),
     "tuned sweep": Scenario((*ME, "sweep", "--plan=tuned.toml")),
+    "tuned sweep on workers": Scenario(
+        (*WORKERS, "--plan=tuned.toml"), again=(*WORKERS, "--plan=tuned.toml")
+    ),
     "training": Scenario((*ME, "cell", *TRAINING, "--epochs=6", "--lr=1e-2", "--batch-size=16")),
     "aggregate": Scenario((*ME, "aggregate"), prepare=(*ME, "cell", "--dataset-size=20,30", *CELL)),
     "regions": Scenario((*ME, "regions", "--data=pictures")),
@@ -264,7 +269,7 @@ def soak_scenario(name: str, root: Path, n_kills: int, rng: random.Random) -> Re
     while total.kills < n_kills and number < 2 * n_kills:
         number += 1
         place = Place(root / f"{name} {number}")
-        if name != "grid":  # there the features are computed under kills, too
+        if not name.startswith("grid"):  # there the features are computed under kills, too
             shutil.copytree(reference.folder / "cache", place.folder / "cache", dirs_exist_ok=True)
         for unfinished in (place.folder / "cache").glob("unfinished"):
             shutil.rmtree(unfinished)

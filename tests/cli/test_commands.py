@@ -373,6 +373,22 @@ def test_a_plan_runs_is_fitted_and_tells_a_partly_failed_one_apart(call: Call, t
     assert {row["status"] for row in json.loads(call("ls", "--json", "--all").out)} == {"done", "failed"}
 
 
+def test_a_dry_run_names_the_engine_of_the_command_line_before_that_of_the_plan_and_the_environment(
+    call: Call, tmp_path: Path
+) -> None:
+    grid = '[[grid]]\nmodel = "resblock_w2_d1"\nweights = "random"\ndataset_size = [10, 20, 30]\n'
+    (tmp_path / "p.toml").write_text(grid)
+    words = ("sweep", "--plan=p.toml", "--dry-run")
+    assert "engine: serial (this process)" in call(*words).out, "that of the environment of all tests"
+    (tmp_path / "p.toml").write_text(f'engine = "local:3"\n{grid}')
+    assert "engine: local:3\n" in call(*words).out
+    assert "engine: local:2\n" in call(*words, "--engine=local:2").out
+    assert "engine: local:3\n" in call(*words, "--trials=2").out, "searches too"
+    refused = call(*words, "--engine=lokal")
+    assert (refused.status, refused.out) == (2, "")
+    assert "error: unknown engine 'lokal'; did you mean local?" in refused.err
+
+
 def test_a_plan_on_a_small_folder_says_what_it_reduces_and_leaves_out(call: Call, tmp_path: Path) -> None:
     fill(tmp_path / "photos", [f"{i}.png" for i in range(10)])
     fill(tmp_path / "few", [f"{i}.png" for i in range(4)])

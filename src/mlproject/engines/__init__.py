@@ -17,6 +17,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from multiprocessing import current_process
 from typing import Any
 
 from mlproject.device import available_memory, find_device, find_n_cores, n_gpus
@@ -93,7 +94,8 @@ def engine_for(text: str, n_tasks: int) -> str:
         return text if n_tasks else "serial"
     n_workers = _n_workers(n_tasks)
     few = n_tasks < (2 if n_gpus() > 1 else FEW_TASKS)
-    return "serial" if not text and (few or n_workers == 1) else f"local:{n_workers}"
+    few = few or n_workers == 1 or current_process().daemon  # such a process may start no others
+    return "serial" if few and not text else f"local:{n_workers}"
 
 
 def _n_workers(n_tasks: int) -> int:

@@ -25,7 +25,14 @@ from typing import Any
 
 from mlproject.device import shares, take_share
 from mlproject.engines import Engine
-from mlproject.errors import MLProjectError, Stopped, end_on_signals, raise_on_signals, stop_received
+from mlproject.errors import (
+    MLProjectError,
+    Stopped,
+    end_on_signals,
+    one_line,
+    raise_on_signals,
+    stop_received,
+)
 
 CONTEXT = multiprocessing.get_context("forkserver")
 MOST_RUNS = 3
@@ -159,7 +166,10 @@ class LocalWorkers(Executor):
             initializer=_begin,
             initargs=(dict(environment), os.getcwd(), n_workers),
         )
-        self._pids[number] = pool.submit(os.getpid).result()
+        try:
+            self._pids[number] = pool.submit(os.getpid).result()
+        except (OSError, EOFError) as error:  # the server process was killed; the next one is another
+            raise BrokenProcessPool(one_line(error)) from error
         return pool
 
 
