@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from mlproject.engines import Engine
 from mlproject.engines.tables import JobTable, PodTable, read_table
 from mlproject.engines.workers import SCHEDULER
-from mlproject.errors import MLProjectError, StoreUnreachable, WrongUse, one_line
+from mlproject.errors import MLProjectError, StoreUnreachable, WrongUse, one_line, stop_received
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +126,9 @@ def _engine(
     watch.start()
     try:
         yield Engine(name=name, executor=executor, n_workers=n_workers)
+    except BaseException:
+        stop_received()  # a signal that led here is not raised again while workers and jobs are given back
+        raise
     finally:
         closed.set()
         executor.shutdown(wait=False)

@@ -6,17 +6,22 @@ import contextlib
 import math
 import os
 import shlex
+import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from dask_jobqueue import LSFCluster, PBSCluster, SLURMCluster
 from distributed import Security, Status, WorkerPlugin
 
 from mlproject.engines.tables import JobTable, n_bytes
 from mlproject.engines.workers import worker_environment
+
+_on_interrupt = signal.getsignal(signal.SIGINT)
+from dask_jobqueue import LSFCluster, PBSCluster, SLURMCluster  # noqa: E402
+
+signal.signal(signal.SIGINT, _on_interrupt)  # dask-jobqueue replaces it by an exit with status 0
 
 CLUSTERS = {"slurm": SLURMCluster, "pbs": PBSCluster, "lsf": LSFCluster}
 NAMES = {"slurm": "Slurm", "pbs": "PBS", "lsf": "LSF"}
