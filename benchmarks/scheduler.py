@@ -68,13 +68,12 @@ def cluster(n_workers: int) -> Iterator[tuple[str, int, list[int]]]:
             stack.callback(process.terminate)
             return process.pid
 
-        scheduler = start(
-            "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"
-        )
+        closed = ("--host", "127.0.0.1", "--no-dashboard", "--dashboard-address", "127.0.0.1:0")
+        scheduler = start("distributed.cli.dask_scheduler", "--port", "0", *closed)
         while not file.exists():
             time.sleep(0.1)
-        words = ("distributed.cli.dask_worker", "--nthreads", "1", "--no-nanny", "--no-dashboard")
-        workers = [start(*words, "--host", "127.0.0.1") for _ in range(n_workers)]
+        words = ("distributed.cli.dask_worker", "--nthreads", "1", "--no-nanny", *closed)
+        workers = [start(*words) for _ in range(n_workers)]
         yield json.loads(file.read_text())["address"], scheduler, workers
 
 

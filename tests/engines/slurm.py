@@ -119,7 +119,7 @@ def _free_ports() -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    with running_slurm(Path(sys.argv[1])) as variables, contextlib.suppress(KeyboardInterrupt):
+    with running_slurm(Path(sys.argv[1]).absolute()) as variables, contextlib.suppress(KeyboardInterrupt):
         print(*(f"export {name}={value}" for name, value in variables.items()), sep="\n", flush=True)
         while True:
             time.sleep(1)

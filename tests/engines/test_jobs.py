@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -109,6 +110,10 @@ def test_each_worker_of_a_job_sees_one_gpu_also_when_it_is_set_up_again(
     for _ in range(2):
         OneGpu().setup(SimpleNamespace(name=name))
         assert os.environ["CUDA_VISIBLE_DEVICES"] == expected
+
+
+def test_the_interrupt_key_does_what_it_did_before_dask_jobqueue_was_imported() -> None:
+    assert getattr(signal.getsignal(signal.SIGINT), "__module__", "") != "dask_jobqueue.runner"
 
 
 def test_what_jobs_wait_for_is_said_with_the_command_that_lists_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,7 @@ def test_pods_ask_for_what_the_table_says(tmp_path: Path) -> None:
     assert worker["image"] == "registry.example/mlproject:0.3"
     assert worker["resources"]["limits"] == {"cpu": "4", "memory": str(16 * 2**30), "nvidia.com/gpu": "1"}
     assert "nvidia.com/gpu" not in scheduler["resources"]["requests"]
+    assert {"name": "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "value": "3"} in scheduler["env"]
     assert worker["args"][:4] == ["dask", "worker", "--name", "$(DASK_WORKER_NAME)"]
     assert {"name": "OMP_NUM_THREADS", "value": "4"} in worker["env"]
     assert worker["envFrom"] == [{"secretRef": {"name": "store"}}]

@@ -21,8 +21,8 @@ from typing import Any, TypeVar
 
 from mlproject.engines import Engine
 from mlproject.engines.tables import JobTable, PodTable, read_table
-from mlproject.engines.workers import ALLOWED_FAILURES, SCHEDULER
-from mlproject.errors import MLProjectError, StoreUnreachable, WrongUse, one_line
+from mlproject.engines.workers import SCHEDULER
+from mlproject.errors import MLProjectError, StoreUnreachable, WrongUse, one_line, stop_received
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +126,9 @@ def _engine(
     watch.start()
     try:
         yield Engine(name=name, executor=executor, n_workers=n_workers)
+    except BaseException:
+        stop_received()  # a signal that led here is not raised again while workers and jobs are given back
+        raise
     finally:
         closed.set()
         executor.shutdown(wait=False)
@@ -178,7 +181,7 @@ class DaskExecutor(Executor):
             return
         error = self._lost() if inner.cancelled() else inner.exception()
         if isinstance(error, KilledWorker):
-            times = f"its worker died {ALLOWED_FAILURES + 1} times, as a rule for want of memory"
+            times = f"its worker died {error.allowed_failures + 1} times, as a rule for want of memory"
             error = MLProjectError(f"{times}; the log of worker {error.last_worker.address} may say why")
         elif isinstance(error, RuntimeError) and UNREADABLE in str(error):
             rule = "scheduler and workers need the same versions of it, of Dask and of Python as are here"

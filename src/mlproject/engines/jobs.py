@@ -6,17 +6,22 @@ import contextlib
 import math
 import os
 import shlex
+import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from dask_jobqueue import LSFCluster, PBSCluster, SLURMCluster
 from distributed import Security, Status, WorkerPlugin
 
 from mlproject.engines.tables import JobTable, n_bytes
 from mlproject.engines.workers import worker_environment
+
+_on_interrupt = signal.getsignal(signal.SIGINT)
+from dask_jobqueue import LSFCluster, PBSCluster, SLURMCluster  # noqa: E402
+
+signal.signal(signal.SIGINT, _on_interrupt)  # dask-jobqueue replaces it by an exit with status 0
 
 CLUSTERS = {"slurm": SLURMCluster, "pbs": PBSCluster, "lsf": LSFCluster}
 NAMES = {"slurm": "Slurm", "pbs": "PBS", "lsf": "LSF"}
@@ -25,12 +30,18 @@ ROLES = ("scheduler", "worker", "client")
 LOGS = "mlproject-jobs"
 """Folder, below the current one, of the output of jobs."""
 SECONDS = 10
+STATUS_PAGE = "127.0.0.1:0"
+"""Where schedulers and workers show what they are at; by default on all interfaces, with no dashboard too."""
 DEATH_SECONDS = 60
 """A worker whose driver is gone ends after this time."""
 
 
 class OneGpu(WorkerPlugin):  # type: ignore[misc]  # Dask has no types
+<<<<<<< HEAD
     """Gives each worker of a job one of its GPUs: the end of its name (``-0``, ``-1``) says which."""
+=======
+    """Gives each of a job's several workers one of its GPUs: the end of its name (``-0``) says which."""
+>>>>>>> dask
 
     name = "one-gpu"
 
@@ -113,8 +124,8 @@ def cluster_options(kind: str, table: JobTable) -> dict[str, Any]:
         "death_timeout": DEATH_SECONDS,
         "queue": table.queue or None,
         "job_script_prologue": [*exports, *table.prologue],
-        "worker_extra_args": ["--nthreads", "1", "--no-dashboard", *ends],
-        "scheduler_options": {"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+        "worker_extra_args": ["--nthreads", "1", "--no-dashboard", "--dashboard-address", STATUS_PAGE, *ends],
+        "scheduler_options": {"dashboard": False, "dashboard_address": STATUS_PAGE},
         **SPECIFIC[kind](table),
     }
 

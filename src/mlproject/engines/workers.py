@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-ALLOWED_FAILURES = 3
-"""A task whose worker died is run again so many times; a fourth death is taken for the task's own doing."""
 SCHEDULER: dict[str, float | bool] = {
-    "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
+    # A task whose worker died is run again so many times; a fourth death is taken for the task's own doing.
+    "distributed.scheduler.allowed-failures": 3,
     # Tasks wait at the scheduler, not at workers: only those that a worker runs are suspected when it dies.
     "distributed.scheduler.worker-saturation": 1.0,
 }
