@@ -37,11 +37,7 @@ DEATH_SECONDS = 60
 
 
 class OneGpu(WorkerPlugin):  # type: ignore[misc]  # Dask has no types
-<<<<<<< HEAD
-    """Gives each worker of a job one of its GPUs: the end of its name (``-0``, ``-1``) says which."""
-=======
     """Gives each of a job's several workers one of its GPUs: the end of its name (``-0``) says which."""
->>>>>>> dask
 
     name = "one-gpu"
 
