@@ -56,11 +56,12 @@ def run_plan(plan: Plan, store: Store, watcher: Watcher, *, summary: bool = True
     Raises: StoreUnreachable, NoRoom and Stopped at once; finished cells are kept.
     """
     store.reconcile()
+    # Asked first: the views of another plan change the store, whose record of what is done is then void.
+    done = {} if plan.tune else store.done([cell.key for cell in plan.cells])
     announce_cells(store, plan.cells, plan.name)
     if plan.tune:
         _extract(plan.cells, plan, watcher)
         return _run_tuned(plan, plan.tune, store, watcher)
-    done = store.done([cell.key for cell in plan.cells])
     waiting = [cell for cell in plan.cells if cell.key not in done]
     _extract(waiting, plan, watcher)
     to_do = len(waiting)
