@@ -87,7 +87,7 @@ def _fitted(store: Store, run_id: str, text: str) -> Fitted:
 
 def _recorded_fit(store: Store, keys: Sequence[str] | None, mix_weights: bool) -> str | None:
     """The fit of these cells where the record of finished cells is enough to find it; no run is read."""
-    known = store.done_cells.recorded(None if keys is None else set(keys))
+    known = store.done_cells.known(None if keys is None else set(keys))
     if not known:
         return None
     rows = sorted([key, run.digest, run.run_id] for key, run in known.items())

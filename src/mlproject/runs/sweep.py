@@ -35,8 +35,9 @@ def run_plan(
     Raises: StoreUnreachable, NoRoom and Stopped at once; finished cells are kept.
     """
     store.reconcile()
-    announce_cells(store, plan.cells, plan.name)
+    # Asked first: the views of another plan change the store, whose record of what is done is then void.
     done = {} if plan.tune else store.done([cell.key for cell in plan.cells])
+    announce_cells(store, plan.cells, plan.name)
     n_spread = n_tasks(plan, done) if summary or plan.engine else 0  # a cell alone is run here
     with (
         _engine(plan, n_spread, engine) as opened,

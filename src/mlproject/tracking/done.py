@@ -101,6 +101,15 @@ class DoneCells:
         wanted = {key: run for key, run in listing.runs.items() if keys is None or key in keys}
         return wanted if all_in_place(wanted.values()) else None
 
+    def known(self, keys: Collection[str] | None = None) -> dict[str, DoneRun] | None:
+        """Finished cells as this process listed them, with what changed since; else those ``recorded``."""
+        if self._listing is None:
+            return self.recorded(keys)
+        listing = self._renewed()
+        if listing is None:
+            return None
+        return {key: run for key, run in listing.runs.items() if keys is None or key in keys}
+
     def artifacts(self, keys: Collection[str] | None = None) -> dict[str, Artifacts]:
         """The artifacts of finished cells by key (of ``keys`` where given), as the store has them now."""
         state, asked = state_of(self.file) if self.file else [], now()
