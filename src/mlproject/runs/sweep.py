@@ -37,8 +37,9 @@ def run_plan(
     store.reconcile()
     announce_cells(store, plan.cells, plan.name)
     done = {} if plan.tune else store.done([cell.key for cell in plan.cells])
+    n_spread = n_tasks(plan, done) if summary or plan.engine else 0  # a cell alone is run here
     with (
-        _engine(plan, n_tasks(plan, done), engine) as opened,
+        _engine(plan, n_spread, engine) as opened,
         open_work(plan, store, watcher, opened) as work,
     ):
         results = _tuned(work) if plan.tune else _untuned(work, done, summary=summary)

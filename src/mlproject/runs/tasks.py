@@ -37,9 +37,9 @@ FATAL = (StoreUnreachable, NoRoom)
 """Errors that every further task would meet as well."""
 PASSED_ON = ("MLFLOW_", "MLPROJECT_", "AWS_", "AZURE_", "GOOGLE_", "HF_", "TORCH_HOME", "XDG_CACHE_HOME")
 """Beginnings of variables that workers get where they lack them: places, settings and credentials."""
-OF_DRIVER = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME", "MLPROJECT_ENGINE", "MLPROJECT_DEVICE")
-OF_DRIVER += ("MLPROJECT_WORKERS", "MLPROJECT_MEMORY")
-"""Those of them that are of the driver's process or machine alone."""
+OF_PLAN = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME")
+OF_MACHINE = ("MLPROJECT_ENGINE", "MLPROJECT_DEVICE", "MLPROJECT_WORKERS", "MLPROJECT_MEMORY")
+"""Those of them that are the driver's alone: its launcher's run, its name of the experiment, its machine."""
 WORKER_IMPORTS = (
     "torch",
     "onnxruntime",
@@ -69,7 +69,7 @@ class Site:
     def of(cls, store: Store) -> Site:
         """The site of a plan that this process drives, with its runs in ``store``."""
         passed = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
-        passed = {name: value for name, value in passed.items() if name not in OF_DRIVER}
+        passed = {name: value for name, value in passed.items() if name not in (*OF_PLAN, *OF_MACHINE)}
         return cls(
             driver=uuid.uuid4().hex[:16],
             uri=store.uri,
@@ -205,7 +205,7 @@ def _workplace(site: Site) -> Workplace:
             os.chdir(site.folder)
         # MLflow's environment names the store. A run of a launcher is the driver's alone.
         os.environ.update(MLFLOW_TRACKING_URI=site.uri, MLFLOW_EXPERIMENT_ID=site.experiment_id)
-        for name in OF_DRIVER[:2]:
+        for name in OF_PLAN:
             os.environ.pop(name, None)
         _kept = Workplace(site=site, store=open_store(create=False), report=Silent())
     return _kept
