@@ -17,6 +17,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from mlproject import cli
+from mlproject.engines.tables import JobTable, PodTable, read_table
 from mlproject.models import MODELS
 from mlproject.plans import read_plan
 from tests.conftest import NewStore
@@ -130,6 +131,10 @@ def parse(words: list[str]) -> None:
 def test_plans(page: str, place: Path) -> None:
     for block in of(page, "toml"):
         plan = place / "plan.toml"
+        if "max_jobs" in block.text:  # the file of an engine
+            plan.write_text(block.text, "utf-8")
+            assert read_table(PodTable if "image =" in block.text else JobTable, plan).max_jobs, block.name
+            continue
         plan.write_text(block.text if "[[grid]]" in block.text else GRID + block.text, "utf-8")
         assert read_plan(plan, {}).cells, block.name
 
