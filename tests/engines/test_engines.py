@@ -17,6 +17,12 @@ from mlproject.errors import WrongUse
         ("local:²", "engine local:N needs a number of processes of at least 1, not 'local:²'"),
         ("dask", "engine dask needs the address of a scheduler: dask:tcp://127.0.0.1:8786"),
         ("slurm:", "engine slurm needs a TOML file of resources: slurm:cluster.toml"),
+        ("slurm:none.toml", "cannot read the file of an engine none.toml: No such file or directory"),
+        (
+            "dask:http://127.0.0.1:1",
+            "engine dask needs an address that begins with tcp://, tls://, ws://, wss://, ucx://, not "
+            "'http://127.0.0.1:1'",
+        ),
     ],
 )
 def test_a_name_that_is_no_engine_is_refused_in_one_line(text: str, said: str) -> None:

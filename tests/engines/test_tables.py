@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mlproject.engines.dask import open_dask
 from mlproject.engines.tables import JobTable, PodTable, n_bytes, read_table
 from mlproject.errors import WrongUse
 
@@ -96,9 +97,16 @@ def test_a_table_of_pods_is_read_and_keys_of_jobs_are_none_of_its_own(tmp_path: 
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(WrongUse, match=r"none\.toml is not a TOML file of an engine: .*No such file"):
+    with pytest.raises(WrongUse, match=r"cannot read the file of an engine .*none\.toml: No such file"):
         read_table(JobTable, tmp_path / "none.toml")
 
 
 def test_sizes_are_powers_of_a_thousand_or_of_1024() -> None:
     assert [n_bytes(text) for text in ("32GB", "32GiB", "1.5TB")] == [32 * 10**9, 32 * 2**30, 15 * 10**11]
+
+
+def test_an_interface_that_this_machine_lacks_is_named_with_those_that_it_has(tmp_path):
+    file = tmp_path / "jobs.toml"
+    file.write_text('max_jobs = 1\ncores = 1\nmemory = "1GB"\nwalltime = "01:00:00"\ninterface = "ib99"\n')
+    with pytest.raises(WrongUse, match=r"unknown network interface in jobs\.toml 'ib99'; known: .*lo"):
+        open_dask("slurm", str(file))

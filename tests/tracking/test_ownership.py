@@ -204,7 +204,7 @@ def test_one_line_names_runs_that_cannot_be_checked_and_a_command_that_works(
     for _ in range(2):
         assert list(store.reconcile().unknown) == [run_id]
     (text,) = caplog.messages
-    assert text.startswith("1 runs say RUNNING and cannot be checked from here: run ")
+    assert text.startswith("1 run says RUNNING and cannot be checked from here: run ")
     assert f"doctor --take-over {tags['owner.host']}`" in text
     store.client.delete_run(run_id)
     assert store.reconcile().unknown == {}

@@ -49,13 +49,10 @@ def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool, take_o
     """
     engine_for(plan.engine, 0)  # a name that is none is refused before anything else
     _refuse_logged_password()
-    console.warn_of_plan(plan)
-    console.warn_of_cells(plan.cells)
-    if fit and not plan.mix_weights:
-        _warn_of_training(plan.cells)
-    console.warn_of_skipped(plan.images.values())
-    console.warn_of_tuning(plan)
+    _warn(plan, fit=fit)
     if dry_run:
+        if take_over:
+            console.warn(f"a dry run gives nothing up: --take-over {take_over} is left out")
         listing.print_plan(plan, experiment)
         return int(bool(plan.left_out))
     if not fit and not take_over and _was_done(plan, experiment):
@@ -70,18 +67,35 @@ def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool, take_o
     with progress.watching(len(plan.cells), n_trials) as watcher:
         results = run_plan(plan, store, watcher, summary=fit or len(plan.cells) > 1)
     failed = [r for r in results if r.status == "failed"]
-    if fit and len(failed) < len(results) and not _others_run(results, store):
-        from mlproject.runs import fit_study
-
-        keys = [result.cell.key for result in results]
-        fitted = fit_study(store, name=plan.name, keys=keys, mix_weights=plan.mix_weights)
-        show_fit(fitted, store.uri)
+    if fit and len(failed) < len(results):
+        _fit(plan, results, store)
     for text in watcher.trials.warnings:
         console.warn(text)
     _summarise(results, plan.cells, store.uri, experiment_link(store.experiment_id))
     if store.file:  # a server is asked anew each time
         keep_done_runs(store, experiment)
     return int(bool(failed or plan.left_out))
+
+
+def _warn(plan: Plan, *, fit: bool) -> None:
+    """Print what is to be known of a plan before it runs."""
+    console.warn_of_plan(plan)
+    console.warn_of_cells(plan.cells)
+    if fit and not plan.mix_weights:
+        _warn_of_training(plan.cells)
+    console.warn_of_skipped(plan.images.values())
+    console.warn_of_tuning(plan)
+
+
+def _fit(plan: Plan, results: Sequence[CellRun], store: Store) -> None:
+    """Fit the study of a plan and print the exponents, unless other commands still run some of its cells."""
+    if _others_run(results, store):
+        console.warn("other commands run the busy cells; the one that ends last fits the study")
+        return
+    from mlproject.runs import fit_study
+
+    keys = [result.cell.key for result in results]
+    show_fit(fit_study(store, name=plan.name, keys=keys, mix_weights=plan.mix_weights), store.uri)
 
 
 def _others_run(results: Sequence[CellRun], store: Store) -> bool:
@@ -116,7 +130,8 @@ def _take_over(host: str, stores: Sequence[Store], storage: str) -> None:
     n_trials, hosts = fail_trials(storage, stores[0].beside(STUDIES), host)
     if not runs.n_closed + n_trials:
         raise nothing_of(host, runs.hosts | hosts)
-    text = f"Taken over from {host}: {runs.n_closed} runs closed as KILLED, {n_trials} trials failed."
+    runs_closed = f"{runs.n_closed} run{'s' * (runs.n_closed != 1)}"
+    text = f"Taken over from {host}: {runs_closed} closed as KILLED, {n_trials} trials failed."
     console.out.print(text, soft_wrap=True, markup=False)
 
 

@@ -68,7 +68,10 @@ class InProcess(Executor):
 
 
 def check_engine(text: str) -> None:
-    """Refuse the name of an engine that does not exist, or that lacks what it needs. Raises: WrongUse."""
+    """Refuse an engine that does not exist or lacks what it needs, as far as no connection tells.
+
+    Raises: WrongUse.
+    """
     kind, colon, rest = text.partition(":")
     if kind not in KINDS:
         raise unknown("engine", kind, KINDS)
@@ -78,6 +81,10 @@ def check_engine(text: str) -> None:
         raise WrongUse(f"engine local:N needs a number of processes of at least 1, not {text!r}")
     if kind in CLUSTERS and not rest:
         raise WrongUse(f"engine {kind} needs {CLUSTERS[kind]}")
+    if kind in CLUSTERS:
+        from mlproject.engines.dask import check_cluster
+
+        check_cluster(kind, rest)
 
 
 def engine_for(text: str, n_tasks: int) -> str:

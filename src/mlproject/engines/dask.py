@@ -10,6 +10,7 @@ import contextlib
 import importlib.util
 import itertools
 import logging
+import socket
 import threading
 import time
 import uuid
@@ -22,7 +23,7 @@ from typing import Any, TypeVar
 from mlproject.engines import Engine
 from mlproject.engines.tables import JobTable, PodTable, read_table
 from mlproject.engines.workers import SCHEDULER
-from mlproject.errors import MLProjectError, StoreUnreachable, WrongUse, one_line, stop_received
+from mlproject.errors import MLProjectError, StoreUnreachable, WrongUse, one_line, stop_received, unknown
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,26 @@ LOGGERS = ("distributed", "distributed.client")
 UNREADABLE = "deserialization of the task graph"
 """In the message on a task whose function a scheduler cannot import."""
 INSTALL = "python -m pip install --editable '.[engines]'"
+SCHEMES = ("tcp", "tls", "ws", "wss", "ucx")
 T = TypeVar("T")
+
+
+def check_cluster(kind: str, rest: str) -> JobTable | PodTable | None:
+    """The resources that the engine ``KIND:REST`` asks for, None for a running cluster; nothing is started.
+
+    Raises: WrongUse for a file or an address that cannot be used, or where Dask is not installed.
+    """
+    needs = {"dask": "distributed", "kubernetes": "dask_kubernetes"}.get(kind, "dask_jobqueue")
+    if not importlib.util.find_spec(needs):
+        install = INSTALL.replace("engines", "engines,kubernetes") if kind == "kubernetes" else INSTALL
+        raise WrongUse(f"engine {kind} needs {needs}, which is not installed; from the repository: {install}")
+    if kind == "dask":
+        scheme, there, _ = rest.partition("://")
+        if there and scheme not in SCHEMES:
+            known = ", ".join(f"{each}://" for each in SCHEMES)
+            raise WrongUse(f"engine dask needs an address that begins with {known}, not {rest!r}")
+        return None
+    return read_table(PodTable if kind == "kubernetes" else JobTable, Path(rest))
 
 
 def open_dask(kind: str, rest: str) -> AbstractContextManager[Engine]:
@@ -46,15 +66,20 @@ def open_dask(kind: str, rest: str) -> AbstractContextManager[Engine]:
     Raises: WrongUse for a file or an address that cannot be used, or where Dask is not installed;
     StoreUnreachable where no scheduler answers at the address.
     """
-    needs = {"dask": "distributed", "kubernetes": "dask_kubernetes"}.get(kind, "dask_jobqueue")
-    if not importlib.util.find_spec(needs):
-        install = INSTALL.replace("engines", "engines,kubernetes") if kind == "kubernetes" else INSTALL
-        raise WrongUse(f"engine {kind} needs {needs}, which is not installed; from the repository: {install}")
-    if kind == "dask":
+    table = check_cluster(kind, rest)
+    if table is None:
         return _open_running(rest)
-    if kind == "kubernetes":
-        return _open_pods(read_table(PodTable, Path(rest)))
-    return _open_jobs(kind, read_table(JobTable, Path(rest)))
+    if isinstance(table, PodTable):
+        return _open_pods(table)
+    _require_interface(table.interface, Path(rest).name)
+    return _open_jobs(kind, table)
+
+
+def _require_interface(name: str, file: str) -> None:
+    """Refuse a network interface that this machine, where the scheduler runs, does not have."""
+    known = [each for _, each in socket.if_nameindex()]
+    if name not in known:
+        raise unknown(f"network interface in {file}", name, known)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ treat SIGTERM as the program does, and end by it when the driver is gone, whatev
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -33,6 +34,8 @@ from mlproject.errors import (
     raise_on_signals,
     stop_received,
 )
+
+log = logging.getLogger(__name__)
 
 CONTEXT = multiprocessing.get_context("forkserver")
 MOST_RUNS = 3
@@ -141,9 +144,10 @@ class LocalWorkers(Executor):
                 except (BrokenProcessPool, Stopped) as death:
                     self._end(number, pool)
                     pool = None
-                    if n_runs == MOST_RUNS or self._stopping:
+                    if n_runs == MOST_RUNS or self._stopping:  # the future says it
                         work.future.set_exception(_gone(death, n_runs))
                         break
+                    log.warning("a worker was killed, perhaps for lack of memory; its task runs again")
                 except BaseException as error:
                     work.future.set_exception(error)
                     break

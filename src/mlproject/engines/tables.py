@@ -163,7 +163,9 @@ def read_table(model: type[Table], path: Path) -> Table:
     try:
         with path.open("rb") as file:
             content = tomllib.loads(file.read(MOST_BYTES).decode("utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise WrongUse(f"cannot read the file of an engine {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
         raise WrongUse(f"{path} is not a TOML file of an engine: {error}") from error
     return validated(model, content, kind="key", prefix=f"{path.name}: ")
 

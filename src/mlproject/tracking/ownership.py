@@ -148,8 +148,9 @@ def close_dead_runs(
 def describe_unknown(unknown: Mapping[str, str], hosts: Mapping[str, str]) -> str:
     """One line on the runs of which nobody here can know whether they live, and what to do."""
     run_id, reason = next(iter(unknown.items()))
+    runs = f"{len(unknown)} runs say" if len(unknown) > 1 else "1 run says"
     return (
-        f"{len(unknown)} runs say RUNNING and cannot be checked from here: run {run_id}, {printable(reason)};"
+        f"{runs} RUNNING and cannot be checked from here: run {run_id}, {printable(reason)};"
         f" {remedy(run_id, hosts)} (`mlproject doctor` names all)"
     )
 
