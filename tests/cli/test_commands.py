@@ -25,7 +25,7 @@ from mlproject.models import find_model, load_backbone, weights
 from mlproject.runs import CellRun
 from mlproject.tracking import Store, open_store
 from mlproject.tracking.ownership import owner_tags
-from tests.conftest import make_cell
+from tests.conftest import NewStore, make_cell
 from tests.data.pictures import fill
 from tests.tracking.test_store import log_cell, status
 
@@ -129,7 +129,7 @@ def test_who_finds_all_busy_cells_ended_at_last_fits(
     statuses = zip(cells, ("done", "busy"), strict=True)
     results = [CellRun(cell=cell, name="x", status=status) for cell, status in statuses]
     plan = SimpleNamespace(
-        name="p", cells=cells, images={}, tune=None, mix_weights=True, left_out=(), naming=Naming()
+        name="p", cells=cells, images={}, tune=None, mix_weights=True, left_out=(), naming=Naming(), engine=""
     )
     fitted: list[Any] = []
     monkeypatch.setattr("mlproject.runs.run_plan", lambda *_, **__: results)
@@ -305,10 +305,10 @@ def test_comma_lists_run_their_product_once_and_the_lists_show_it(call: Call, ex
 
 
 def test_lists_of_an_empty_store_are_empty(
-    call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, new_store: NewStore
 ) -> None:
     monkeypatch.setenv("MLPROJECT_CACHE", str(tmp_path / "no cache"))
-    open_store()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", new_store(tmp_path))  # doctor reads all of a store
     assert json.loads(call("ls", "--json").out) == []
     assert "0 cells" in call("ls", "--all").out
     assert call("cache", "ls").status == 0
@@ -521,7 +521,7 @@ def deleted_run(text: str) -> Exception:
 def test_what_stops_everything_is_one_line_and_its_exit_status(
     call: Call, monkeypatch: pytest.MonkeyPatch, error: BaseException, status: int, text: str
 ) -> None:
-    monkeypatch.setattr("mlproject.runs.sweep._run_one", raising(error))
+    monkeypatch.setattr("mlproject.runs.tasks._run_cell", raising(error))
     answer = call("cell", *LITE, "--dataset-size=10")
     assert answer.err.startswith(text)
     assert (answer.status, answer.err.count("\n")) == (status, 1)

@@ -247,5 +247,5 @@ def test_the_cost_of_a_plan_is_told_as_far_as_it_was_measured(monkeypatch, capsy
     listing.print_cost([make_cell(), make_cell(recipe="scratch")], plan)
     assert capsys.readouterr().out.splitlines() == [
         "features: 1,000 forwards, 4.0 MiB of disk, 2.5 h at the speed measured here; vit: not measured yet",
-        "training of whole networks: 1 cells, time not measured",
+        "training of whole networks: 1 cells, resnet18: not measured yet",
     ]

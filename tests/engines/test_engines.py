@@ -20,8 +20,7 @@ from mlproject.errors import WrongUse
         ("slurm:none.toml", "cannot read the file of an engine none.toml: No such file or directory"),
         (
             "dask:http://127.0.0.1:1",
-            "engine dask needs an address that begins with tcp://, tls://, ws://, wss://, ucx://, not "
-            "'http://127.0.0.1:1'",
+            "engine dask needs an address such as tcp://HOST:8786 or tls://…, not 'http://127.0.0.1:1'",
         ),
     ],
 )

@@ -124,7 +124,7 @@ def _find_model(name: str, weights: str = "") -> Any:
 def install(monkeypatch: pytest.MonkeyPatch, store: Store) -> None:
     """Put the double where recipes look for features, models and the device."""
     parts: dict[str, dict[str, Any]] = {
-        "features": {"FeatureStore": lambda: store},
+        "features": {"FeatureStore": lambda shared=False: store},
         "models": {
             "find_model": _find_model,
             "at_depth": lambda model, layer, pool: model,

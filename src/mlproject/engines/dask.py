@@ -37,7 +37,7 @@ LOGGERS = ("distributed", "distributed.client")
 UNREADABLE = "deserialization of the task graph"
 """In the message on a task whose function a scheduler cannot import."""
 INSTALL = "python -m pip install --editable '.[engines]'"
-SCHEMES = ("tcp", "tls", "ws", "wss", "ucx")
+SCHEMES = ("tcp", "tls", "ws", "wss", "ucx", "inproc")
 T = TypeVar("T")
 
 
@@ -53,8 +53,7 @@ def check_cluster(kind: str, rest: str) -> JobTable | PodTable | None:
     if kind == "dask":
         scheme, there, _ = rest.partition("://")
         if there and scheme not in SCHEMES:
-            known = ", ".join(f"{each}://" for each in SCHEMES)
-            raise WrongUse(f"engine dask needs an address that begins with {known}, not {rest!r}")
+            raise WrongUse(f"engine dask needs an address such as tcp://HOST:8786 or tls://…, not {rest!r}")
         return None
     return read_table(PodTable if kind == "kubernetes" else JobTable, Path(rest))
 
