@@ -309,6 +309,7 @@ def test_lists_of_an_empty_store_are_empty(
 ) -> None:
     monkeypatch.setenv("MLPROJECT_CACHE", str(tmp_path / "no cache"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", new_store(tmp_path))  # doctor reads all of a store
+    open_store()
     assert json.loads(call("ls", "--json").out) == []
     assert "0 cells" in call("ls", "--all").out
     assert call("cache", "ls").status == 0

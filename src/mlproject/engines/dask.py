@@ -55,7 +55,8 @@ def check_cluster(kind: str, rest: str) -> JobTable | PodTable | None:
         if there and scheme not in SCHEMES:
             raise WrongUse(f"engine dask needs an address such as tcp://HOST:8786 or tls://…, not {rest!r}")
         return None
-    return read_table(PodTable if kind == "kubernetes" else JobTable, Path(rest))
+    path = Path(rest)
+    return read_table(PodTable, path) if kind == "kubernetes" else read_table(JobTable, path)
 
 
 def open_dask(kind: str, rest: str) -> AbstractContextManager[Engine]:
