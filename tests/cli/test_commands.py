@@ -31,6 +31,7 @@ from tests.tracking.test_store import log_cell, status
 
 SOURCE = str(Path(__file__).parents[2] / "src")
 LITE = ["--model=efficientnet_lite0", "--weights=imagenet", "--eval-size=10", "--target=labels", "--epochs=2"]
+pytestmark = pytest.mark.usefixtures("undrawn")
 NEXT = ["--plan=good.toml", "--budget=9", "--target-images=9", "--out=next.toml"]
 VERBS = [
     [],

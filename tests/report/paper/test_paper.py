@@ -118,7 +118,7 @@ def compiled(folder):
     if shutil.which("pdflatex") is None:
         pytest.skip("pdflatex is not installed")
     latex = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main"]
-    for command in (latex, ["bibtex", "main"], latex):
+    for command in ([*latex[:-1], "-draftmode", "main"], ["bibtex", "main"], latex):
         done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
         assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
     return (folder / "main.log").read_text("utf-8", errors="replace")
