@@ -274,8 +274,8 @@ def test_an_error_that_every_task_would_meet_ends_the_plan_and_cancels_the_other
 def test_a_plan_names_its_engine_and_one_with_nothing_to_run_starts_none(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = replace(small_plan(seed="0", model=MODELS[0]), engine="slurm:nowhere.toml")
-    monkeypatch.setenv("MLPROJECT_ENGINE", "slurm:nowhere.toml")
+    plan = replace(small_plan(seed="0", model=MODELS[0]), engine="dask:tcp://127.0.0.1:9")
+    monkeypatch.setenv("MLPROJECT_ENGINE", "dask:tcp://127.0.0.1:9")
     alone = run_plan(replace(plan, engine=""), store, Lines(1), summary=False)
     assert [r.status for r in alone] == ["done"], "a cell without a plan runs here, whatever is usual"
     assert [r.status for r in run_plan(plan, store, Lines(1))] == ["was done"]
