@@ -232,20 +232,25 @@ class _Drawn:
 
     def specifications(self) -> Iterator[tuple[dict[str, str], Estimate, Estimate]]:
         """Every combination of choices that can be fitted: its choices of several values, and results."""
+        losses: dict[tuple[str, str, str], Floats] = {}
         for values in product(*self.choices.values()):
             at = dict(zip(self.choices, values, strict=True))
-            result = self._fitted(at)
+            key = (at["loss"], at["summary"], at["seeds"])
+            if key not in losses:
+                losses[key] = self._losses(*key)
+            result = self._fitted(at, losses[key])
             if result is not None:
                 yield {name: at[name] for name in self.usual}, *result
 
-    def _fitted(self, at: Mapping[str, str]) -> tuple[Estimate, Estimate] | None:
+    def _fitted(self, at: Mapping[str, str], losses: Floats) -> tuple[Estimate, Estimate] | None:
+        """Exponent and fall of losses [1 + draws, points]; None where the choices leave too little to fit."""
         x, used = self.x[at["parameters"]], np.array(self.fitted[at["outliers"]])
         if at["scales"] != ALL:
             used &= x > x.min() if at["scales"] == "without the smallest" else x < x.max()
         fit, least = LAWS[at["law"]]
         if len(np.unique(x[used])) < least:
             return None
-        y = self._losses(at["loss"], at["summary"], at["seeds"])[:, used]
+        y = losses[:, used]
         if not (y > 0).all():
             return None
         laws: PowerLaws = fit(x[used], y, _weights(y))

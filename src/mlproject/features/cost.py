@@ -57,7 +57,7 @@ def extraction_cost(
     for image_scale in image_scales:
         extraction = replace(at_one, image_scale=float(image_scale))
         folder, meta = _table(extraction, root or cache_folder())
-        n_missing = len(set(digests) - stored_digests(folder))
+        n_missing = len(_missing(folder, digests))
         speed = meta.get("speed", {})
         alike = speed.get("device") == find_device() and speed.get("threads") == find_n_threads()
         n_forwards += n_missing
@@ -92,6 +92,10 @@ def missing_digests(
         large_images=large_images,
     )
     folder, _ = _table(extraction, cache_folder())
+    return _missing(folder, digests)
+
+
+def _missing(folder: Path, digests: Sequence[str]) -> list[str]:
     stored = stored_digests(folder)
     return [digest for digest in dict.fromkeys(digests) if digest not in stored]
 
