@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -232,13 +233,10 @@ class _Drawn:
 
     def specifications(self) -> Iterator[tuple[dict[str, str], Estimate, Estimate]]:
         """Every combination of choices that can be fitted: its choices of several values, and results."""
-        losses: dict[tuple[str, str, str], Floats] = {}
+        averaged = cache(self._losses)  # the same for every law and choice of scales
         for values in product(*self.choices.values()):
             at = dict(zip(self.choices, values, strict=True))
-            key = (at["loss"], at["summary"], at["seeds"])
-            if key not in losses:
-                losses[key] = self._losses(*key)
-            result = self._fitted(at, losses[key])
+            result = self._fitted(at, averaged(at["loss"], at["summary"], at["seeds"]))
             if result is not None:
                 yield {name: at[name] for name in self.usual}, *result
 
