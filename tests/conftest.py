@@ -17,7 +17,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 gc.set_threshold(100_000, 50, 50)  # as the command line does: what is imported stays
 
 from tests.annotations import check_annotations
+from tests.golden.kernels import choose_kernels
 
+choose_kernels()  # before NumPy is imported
 check_annotations()  # before the package is imported
 
 import numpy as np

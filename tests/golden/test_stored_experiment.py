@@ -22,8 +22,8 @@ PLACE = "@PLACE@"
 TUNED = "tuned"
 """The plan whose cells have knobs that a search found: its keys are known once the search is read back."""
 SAME_KERNELS = plain.read(HERE / "kernels.json") == kernels()
-LOOSER = {} if SAME_KERNELS else {r"/(fits?|difference|own|baseline|frontier)/": 1e-5}
-"""On another processor the numbers of single laws may differ by more: see ``test_scaling_numbers``. The
+LOOSER = {} if SAME_KERNELS else {r"/(fits?|difference|own|baseline|frontier)/": 1e-5, "/averages?/": 1e-6}
+"""With other kernels the numbers of single laws may differ by more: see ``test_scaling_numbers``. The
 weakest is the lower limit of a floor that may be nothing, by 5e-6. All else is the same to 1e-9."""
 
 

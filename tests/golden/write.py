@@ -7,6 +7,10 @@ import os
 import tempfile
 from pathlib import Path
 
+from tests.golden.kernels import choose_kernels
+
+choose_kernels()  # before NumPy is imported
+
 from tests.golden import plain
 
 HERE = Path(__file__).parent
