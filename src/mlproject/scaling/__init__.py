@@ -22,6 +22,7 @@ from mlproject.scaling.allocation.empirical_frontier import METHODS, Envelope, e
 from mlproject.scaling.assess import LEAST_WEIGHT, assess
 from mlproject.scaling.assessment import Assessment, HeldOut, LawFit
 from mlproject.scaling.averaging.average import Average, average
+from mlproject.scaling.averaging.library_use import LibraryUse, Narrowed
 from mlproject.scaling.averaging.standings import Standing
 from mlproject.scaling.fitting.compare import Difference, compare
 from mlproject.scaling.fitting.fit import Fit, fit
@@ -40,12 +41,21 @@ from mlproject.scaling.fitting.slopes import rising_axes
 from mlproject.scaling.fitting.verdict import FLAT, SCALING, UNIDENTIFIABLE, grid_shortage
 from mlproject.scaling.laws import LAWS
 from mlproject.scaling.laws.law import ScalingLaw
+from mlproject.scaling.laws.library import (
+    LIBRARIES,
+    Library,
+    PublishedLaw,
+    find_library,
+    holdings,
+    read_library,
+)
 from mlproject.scaling.per_image import ImageExponents, Information, image_exponents, measure_information
 
 __all__ = [
     "FLAT",
     "LAWS",
     "LEAST_WEIGHT",
+    "LIBRARIES",
     "METHODS",
     "SCALING",
     "SUMS",
@@ -62,11 +72,15 @@ __all__ = [
     "ImageExponents",
     "Information",
     "LawFit",
+    "Library",
+    "LibraryUse",
+    "Narrowed",
     "NextCell",
     "NextPlan",
     "Points",
     "PowerLaws",
     "Prediction",
+    "PublishedLaw",
     "ScalingLaw",
     "Standing",
     "acceleration_of",
@@ -76,16 +90,19 @@ __all__ = [
     "compare",
     "envelope",
     "estimate_noise",
+    "find_library",
     "fit",
     "fit_cost",
     "fit_power",
     "fit_power_floor",
     "frontier",
     "grid_shortage",
+    "holdings",
     "image_exponents",
     "interval_text",
     "measure_information",
     "plan_next",
+    "read_library",
     "rising_axes",
     "scale_text",
     "t_interval",
