@@ -42,12 +42,10 @@ from mlproject.scaling.fitting.verdict import FLAT, SCALING, UNIDENTIFIABLE, gri
 from mlproject.scaling.laws import LAWS
 from mlproject.scaling.laws.law import ScalingLaw
 from mlproject.scaling.laws.library import (
-    LIBRARIES,
     Library,
+    PriorChoice,
     PublishedLaw,
     find_library,
-    holdings,
-    read_library,
 )
 from mlproject.scaling.per_image import ImageExponents, Information, image_exponents, measure_information
 
@@ -55,7 +53,6 @@ __all__ = [
     "FLAT",
     "LAWS",
     "LEAST_WEIGHT",
-    "LIBRARIES",
     "METHODS",
     "SCALING",
     "SUMS",
@@ -80,6 +77,7 @@ __all__ = [
     "Points",
     "PowerLaws",
     "Prediction",
+    "PriorChoice",
     "PublishedLaw",
     "ScalingLaw",
     "Standing",
@@ -97,12 +95,10 @@ __all__ = [
     "fit_power_floor",
     "frontier",
     "grid_shortage",
-    "holdings",
     "image_exponents",
     "interval_text",
     "measure_information",
     "plan_next",
-    "read_library",
     "rising_axes",
     "scale_text",
     "t_interval",

@@ -90,8 +90,7 @@ def assess(
     except BadInput as error:
         return _refused(scales, f"not fitted: {error}")
     kept = points if library is None else bounded(points, library)
-    data = _Data(points=kept, influence=effect, laws=names, axes=labels, library=library)
-    return _assess(_selected(data), cost)
+    return _assess(_selected(_Data(kept, effect, names, labels, library)), cost)
 
 
 def _refused(scales: Array, reason: str) -> Assessment:
@@ -99,7 +98,7 @@ def _refused(scales: Array, reason: str) -> Assessment:
     return Assessment(verdict=UNIDENTIFIABLE, reason=reason, n_points=len(scales), n_scales=n_scales)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class _Data:
     """Checked points, the influence of images on ln y, requested laws, names of the axes, library, flags."""
 

@@ -11,6 +11,7 @@ from mlproject.scaling.laws.library import (
     LOSSES,
     OMEGA,
     TAU,
+    PriorChoice,
     find_library,
     holdings,
     pool,
@@ -83,3 +84,12 @@ def test_the_nearest_laws_are_those_of_different_studies_by_distance() -> None:
     assert nearest[0].exponent == 0.309
     assert len({law.study for law in nearest}) == len(nearest) == 3
     assert library.nearest(-0.1) == ()
+
+
+def test_a_prior_is_chosen_by_name_axis_and_loss() -> None:
+    assert PriorChoice.of("vision:error:images") == PriorChoice(name="vision", axis="images", loss="error")
+    assert PriorChoice.of("vision").find("compute", "error").axis == "compute"
+    with pytest.raises(WrongUse, match="did you mean images"):
+        PriorChoice.of("vision:image")
+    with pytest.raises(WrongUse, match="two axes or two losses"):
+        PriorChoice.of("vision:images:compute")

@@ -23,7 +23,7 @@ from importlib import resources
 import numpy as np
 from scipy import special
 
-from mlproject.errors import BadInput, unknown
+from mlproject.errors import BadInput, WrongUse, unknown
 from mlproject.scaling.laws.law import Array
 
 LIBRARIES = ("vision",)
@@ -202,3 +202,29 @@ def holdings(name: str) -> str:
         studies.setdefault((law.loss, law.axis), set()).add(law.study)
     counts = {key: f"{len(names)} stud{'y' if len(names) == 1 else 'ies'}" for key, names in studies.items()}
     return ", ".join(f"{loss} along {axis} ({counts[loss, axis]})" for loss, axis in studies)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorChoice:
+    """A library that is asked for, and the axis and the kind of loss where these are stated too."""
+
+    name: str
+    axis: str = ""
+    loss: str = ""
+
+    @classmethod
+    def of(cls, text: str) -> PriorChoice:
+        """From ``vision``, ``vision:images`` or ``vision:images:error``. Raises: WrongUse for other words."""
+        name, *words = text.split(":")
+        read_library(name)
+        for word in words:
+            if word not in AXES + LOSSES:
+                raise unknown("axis or loss", word, AXES + LOSSES)
+        axis, loss = ("".join(w for w in words if w in known) for known in (AXES, LOSSES))
+        if (axis and axis not in AXES) or (loss and loss not in LOSSES):
+            raise WrongUse(f"{text} names two axes or two losses: {name}:images:error names each once")
+        return cls(name=name, axis=axis, loss=loss)
+
+    def find(self, axis: str, loss: str) -> Library:
+        """The laws of the axis and loss that are stated, else those given. Raises: BadInput for none."""
+        return find_library(self.name, self.axis or axis, self.loss or loss)
