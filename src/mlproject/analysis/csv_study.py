@@ -32,7 +32,9 @@ from mlproject.scaling import (
     Difference,
     Estimate,
     LawFit,
+    Library,
     Prediction,
+    PriorChoice,
     assess,
     compare,
     rising_axes,
@@ -48,6 +50,13 @@ ACCURACY = re.compile(
     r"(?i)(?:^|[^a-z])(?:acc|accuracy|top.?[15]|m?iou|auc|auroc|f1|dice|precision|recall)(?:$|[^a-z])"
 )
 """Names of quantities that lie between 0 and 1 and grow with quality."""
+AXIS_NAMES = {
+    "images": re.compile(r"(?i)image|sample|example|^d$"),
+    "parameters": re.compile(r"(?i)param|^n$"),
+    "compute": re.compile(r"(?i)flop|compute|^c$"),
+}
+"""Names of columns by the axis of a library that they are."""
+ERROR_NAMES = re.compile(r"(?i)(?:^|[^a-z])err(?:or)?(?:$|[^a-z])")
 EXPONENTS = ("alpha", "beta", "gamma")
 """Names of the parameters that are exponents of an axis."""
 
@@ -115,16 +124,19 @@ def assess_csv(
     ceiling: float | None = None,
     laws: Sequence[str] = (),
     compared: tuple[str, str] | None = None,
+    prior: PriorChoice | None = None,
 ) -> CsvStudy:
     """Assess every group of a file; all of it is read and checked before anything is fitted.
 
     ``predict_at`` is a CSV of scales, ``ceiling`` the known uninformed loss, ``laws`` the laws to use (by
-    default those that suit the number of scales), ``compared`` two groups whose exponents are compared.
+    default those that suit the number of scales), ``compared`` two groups whose exponents are compared,
+    ``prior`` a library of laws. Raises: BadInput where it has none of this axis and loss.
     """
+    library = None if prior is None else _library(prior, columns)
     columns, groups = read_groups(path, columns)
     at = None if predict_at is None else read_at(predict_at, columns, groups)
     with np.errstate(over="ignore", invalid="ignore"):  # laws that overflow get no weight
-        assessed = tuple(_assess_group(group, columns.x, at, ceiling, laws) for group in groups)
+        assessed = tuple(_assess_group(group, columns.x, at, ceiling, laws, library) for group in groups)
         if columns.accuracy is None:
             assessed = tuple(_asked(group, columns, laws) for group in assessed)
     return CsvStudy(
@@ -165,6 +177,7 @@ def _assess_group(
     at: PredictionScales | None,
     ceiling: float | None,
     laws: Sequence[str],
+    library: Library | None = None,
 ) -> AssessedGroup:
     scales = np.empty((0, group.x.shape[1])) if at is None else at.of(group.key)
     if group.fault:
@@ -173,11 +186,20 @@ def _assess_group(
         return AssessedGroup(group=group, assessment=refused, scales=scales, predictions=None)
     x = group.x[:, 0] if group.x.shape[1] == 1 else group.x
     losses = group.y if group.bound is None else group.bound - group.y
-    assessment = assess(x, losses, sd=group.sd, ceiling=ceiling, runs=group.runs, laws=laws, axes=axes)
+    assessment = assess(
+        x, losses, sd=group.sd, ceiling=ceiling, runs=group.runs, laws=laws, axes=axes, library=library
+    )
     predictions = assessment.predict(scales) if len(scales) else None
     if predictions is not None and group.bound is not None:
         predictions = _below(group.bound, predictions)
     return AssessedGroup(group=group, assessment=assessment, scales=scales, predictions=predictions)
+
+
+def _library(prior: PriorChoice, columns: Columns) -> Library:
+    """The laws of a library for a file, by what is stated, else by the names of its columns."""
+    axis = next((axis for axis, names in AXIS_NAMES.items() if names.search(columns.x[0])), columns.x[0])
+    error = columns.accuracy or ERROR_NAMES.search(columns.y) is not None
+    return prior.find(axis, "error" if error else columns.y)
 
 
 def _below(bound: float, errors: Prediction) -> Prediction:

@@ -143,6 +143,9 @@ def fit(
         typer.Option("--accuracy/--no-accuracy", help="Fit 1 - y (100 - y): accuracies; or y: a loss."),
     ] = None,
     compare: Annotated[tuple[str, str] | None, typer.Option(help="Two groups: which is steeper?")] = None,
+    prior: Annotated[
+        str, typer.Option(help="Known studies as the prior of few scales: vision, or vision:images:error.")
+    ] = "",
     debug: Debug = False,
 ) -> None:
     """Fit scaling laws to points from a CSV file, and predict losses at other scales.
@@ -151,10 +154,12 @@ def fit(
     """
     from mlproject.analysis import Columns, assess_csv
     from mlproject.cli.session import show_csv_study
+    from mlproject.scaling import PriorChoice
 
     columns = Columns(x=tuple(x), y=y, sd=sd, group=tuple(group or ()), run=run, accuracy=accuracy)
+    chosen, names = PriorChoice.of(prior) if prior else None, _words(laws)
     study = assess_csv(
-        points, columns, predict_at=predict_at, ceiling=ceiling, laws=_words(laws), compared=compare
+        points, columns, predict_at=predict_at, ceiling=ceiling, laws=names, compared=compare, prior=chosen
     )
     show_csv_study(study, to_json)
 

@@ -22,6 +22,7 @@ from mlproject.scaling.allocation.empirical_frontier import METHODS, Envelope, e
 from mlproject.scaling.assess import LEAST_WEIGHT, assess
 from mlproject.scaling.assessment import Assessment, HeldOut, LawFit
 from mlproject.scaling.averaging.average import Average, average
+from mlproject.scaling.averaging.library_use import LibraryUse, Narrowed
 from mlproject.scaling.averaging.standings import Standing
 from mlproject.scaling.fitting.compare import Difference, compare
 from mlproject.scaling.fitting.fit import Fit, fit
@@ -40,6 +41,12 @@ from mlproject.scaling.fitting.slopes import rising_axes
 from mlproject.scaling.fitting.verdict import FLAT, SCALING, UNIDENTIFIABLE, grid_shortage
 from mlproject.scaling.laws import LAWS
 from mlproject.scaling.laws.law import ScalingLaw
+from mlproject.scaling.laws.library import (
+    Library,
+    PriorChoice,
+    PublishedLaw,
+    find_library,
+)
 from mlproject.scaling.per_image import ImageExponents, Information, image_exponents, measure_information
 
 __all__ = [
@@ -62,11 +69,16 @@ __all__ = [
     "ImageExponents",
     "Information",
     "LawFit",
+    "Library",
+    "LibraryUse",
+    "Narrowed",
     "NextCell",
     "NextPlan",
     "Points",
     "PowerLaws",
     "Prediction",
+    "PriorChoice",
+    "PublishedLaw",
     "ScalingLaw",
     "Standing",
     "acceleration_of",
@@ -76,6 +88,7 @@ __all__ = [
     "compare",
     "envelope",
     "estimate_noise",
+    "find_library",
     "fit",
     "fit_cost",
     "fit_power",

@@ -25,6 +25,8 @@ from mlproject.scaling.allocation.budget import Cost
 from mlproject.scaling.assessment import Assessment, HeldOut, LawFit
 from mlproject.scaling.averaging.average import Average, Origin, average_together
 from mlproject.scaling.averaging.averaged_points import thinned
+from mlproject.scaling.averaging.library_prior import bounded
+from mlproject.scaling.averaging.library_use import library_flags, library_use
 from mlproject.scaling.fitting.fit import fit_points
 from mlproject.scaling.fitting.points import Points, read_influence, read_points, unshared_noise
 from mlproject.scaling.fitting.shared_noise import SHOWN
@@ -40,6 +42,7 @@ from mlproject.scaling.fitting.verdict import (
 )
 from mlproject.scaling.laws import LAWS, STANDARD, check_laws
 from mlproject.scaling.laws.law import Array
+from mlproject.scaling.laws.library import Library
 from mlproject.scaling.selection import select
 
 LEAST_AVERAGED = 3  # distinct scales from which on laws are averaged
@@ -61,19 +64,18 @@ def assess(
     laws: Iterable[str] = (),
     axes: Sequence[str] = (),
     cost: Cost | None = None,
+    library: Library | None = None,
 ) -> Assessment:
     """Assess losses y [m] at scales x [m] or [m, axes].
 
     ``sd`` [m] is the known standard deviation of each y. ``draws`` [b, m] are replicates of y that share
     their resampled images; where ``sd`` is not given, it is then the part of their spread that the scales do
-    not share (``unshared_noise``). ``noise_dof`` are the degrees of freedom behind either: infinite where the
-    noise is known, 0 where they hold only part of it, as of one seed. ``runs`` [m] labels rows that share an
-    offset, such as those of one training. ``influence`` [n, m] is that of every image on each y. ``ceiling``
-    is the uninformed loss, where it is known. ``laws`` names the laws to use, by default those that suit the
-    number of axes. ``axes`` names the axes in messages. ``cost`` orders cells for the held-out prediction
-    (default: product of scales). Repeated rows and outliers are left out and named in flags (``select``).
-    Points that cannot be used (a single scale) give an assessment that says so.
-    Raises: WrongUse for a law that does not exist, BadInput for a law of other axes.
+    not share. ``noise_dof`` are the degrees of freedom behind either: infinite where the noise is known, 0
+    where they hold part of it, as of one seed. ``runs`` [m] labels rows that share an offset. ``influence``
+    [n, m] is that of every image on each y. ``ceiling`` is the uninformed loss, ``laws`` names laws,
+    ``axes`` the axes in messages, ``cost`` orders cells that are held out, ``library`` gives priors for a
+    curve. Repeated rows and outliers are left out (``select``); a single scale is refused in words.
+    Raises: WrongUse for a law that does not exist, BadInput for a law or a library of other axes.
     """
     scales = np.asarray(x, dtype=np.float64)[:, None] if np.ndim(x) == 1 else np.asarray(x, dtype=np.float64)
     names = check_laws(laws, scales.shape[1])
@@ -87,7 +89,8 @@ def assess(
         effect = read_influence(influence, points)
     except BadInput as error:
         return _refused(scales, f"not fitted: {error}")
-    return _assess(_selected(_Data(points=points, influence=effect, laws=names, axes=labels)), cost)
+    kept = points if library is None else bounded(points, library)
+    return _assess(_selected(_Data(kept, effect, names, labels, library)), cost)
 
 
 def _refused(scales: Array, reason: str) -> Assessment:
@@ -95,14 +98,15 @@ def _refused(scales: Array, reason: str) -> Assessment:
     return Assessment(verdict=UNIDENTIFIABLE, reason=reason, n_points=len(scales), n_scales=n_scales)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class _Data:
-    """Checked points, the influence of images on ln y, requested laws, names of the axes, and flags."""
+    """Checked points, the influence of images on ln y, requested laws, names of the axes, library, flags."""
 
     points: Points
     influence: Array | None
     laws: tuple[str, ...]
     axes: tuple[str, ...]
+    library: Library | None = None
     flags: tuple[str, ...] = ()
 
     def averages(self, held_out: NDArray[np.bool_] | None) -> tuple[Average | None, Average | None]:
@@ -127,10 +131,11 @@ class _Data:
     def _origin(self, points: Points, *, ranked: bool) -> Origin | None:
         if points.n_scales < LEAST_AVERAGED or (not self.laws and rises(points)):
             return None
-        return Origin.of(points, {name: LAWS[name] for name in self.laws} or None, ranked=ranked)
+        laws = {name: LAWS[name] for name in self.laws} or None
+        return Origin.of(points, laws, ranked=ranked, library=self.library)
 
     def _average(self, origins: Sequence[Origin]) -> list[Average]:
-        """Averages, beside the power law where points are too few for a verdict."""
+        """Averages, beside the power law where points are too few for a verdict without a library."""
         few = [o.points.x.shape[1] == 1 and too_few_scales(o.points, LAWS["power"]) for o in origins]
         return [
             averaged.beside(fit_points(averaged.points, LAWS["power"])) if is_few else averaged
@@ -154,13 +159,16 @@ def _assess(data: _Data, cost: Cost | None) -> Assessment:
         averaged, others = data.averages(held_out)
     laws = _laws(data, averaged)
     verdict, reason = combine_verdicts(laws)
-    local = floor = None
+    local = floor = use = None
     if averaged is not None and points.x.shape[1] == 1:
         local, floor = averaged.local_exponent(float(points.x.max())), averaged.irreducible_loss()
         if averaged.least is None and verdict != FLAT:
             verdict, reason = verdict_over_laws(
                 points, local, floor, carrying(laws[0].law, laws[0].weight, laws[0].parameters)
             )
+        if data.library is not None and (use := library_use(averaged, data.library, local, floor)):
+            local, floor = use.local.estimate, use.floor.estimate
+            verdict, reason = use.qualified(verdict, reason)
     power = [row.parameters["alpha"] for row in laws if row.law == "power" and row.fit is not None]
     return Assessment(
         verdict=verdict,
@@ -171,12 +179,18 @@ def _assess(data: _Data, cost: Cost | None) -> Assessment:
         exponents=averaged.parameters if averaged is not None else dict(zip(("alpha",), power, strict=False)),
         local=local,
         floor=floor,
-        flags=(*data.flags, *_run_flags(data, laws), *(() if averaged is None else averaged.flags)),
+        flags=(
+            *data.flags,
+            *_run_flags(data, laws),
+            *(() if averaged is None else averaged.flags),
+            *library_flags(data.library, use),
+        ),
         average=averaged,
         held_out=None
         if others is None or held_out is None
         else HeldOut(rows=held_out, prediction=others.predict(points.x[held_out])),
         points=points,
+        library=use,
     )
 
 

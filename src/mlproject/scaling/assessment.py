@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mlproject.scaling.averaging.average import Average
+from mlproject.scaling.averaging.library_use import LibraryUse
 from mlproject.scaling.fitting.fit import Fit
 from mlproject.scaling.fitting.intervals import Estimate
 from mlproject.scaling.fitting.points import Points, Prediction
@@ -48,7 +49,8 @@ class Assessment:
 
     ``local`` is the local exponent at the largest scale and ``floor`` the irreducible loss of a curve, both
     over all laws. ``exponents`` are those far beyond the data, over the laws that are power laws there.
-    ``average`` is None for too few scales or a rising loss, ``points`` where the numbers are refused.
+    ``average`` is None for too few scales or a rising loss, ``points`` where the numbers are refused,
+    ``library`` where priors are the usual ones.
     """
 
     verdict: str
@@ -63,6 +65,7 @@ class Assessment:
     average: Average | None = field(default=None, repr=False)
     held_out: HeldOut | None = field(default=None, repr=False)
     points: Points | None = field(default=None, repr=False)
+    library: LibraryUse | None = None
 
     @property
     def heaviest(self) -> LawFit | None:

@@ -14,19 +14,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
 from mlproject.errors import BadInput
 from mlproject.scaling.averaging.exponents import asymptotic_exponents, irreducible_loss, local_exponent
 from mlproject.scaling.averaging.flags import find_flags, sampling_flags
-from mlproject.scaling.averaging.posterior import (
-    COMPONENTS,
-    OFFSETS,
-    Posterior,
-    Target,
-    posteriors,
-    target_of,
-)
+from mlproject.scaling.averaging.library_prior import usual_posterior, with_library
+from mlproject.scaling.averaging.mixture import mixture, summarise
+from mlproject.scaling.averaging.posterior import Posterior, Target, posteriors, target_of
 from mlproject.scaling.averaging.standings import Standing, rank, with_admitted
 from mlproject.scaling.averaging.weights import (
     Cut,
@@ -36,13 +30,14 @@ from mlproject.scaling.averaging.weights import (
     scores_count,
 )
 from mlproject.scaling.fitting.fit import Fit
-from mlproject.scaling.fitting.intervals import LEVELS, TAIL, Estimate
+from mlproject.scaling.fitting.intervals import LEVELS, Estimate
 from mlproject.scaling.fitting.least_squares import one_thread
 from mlproject.scaling.fitting.points import Points, Prediction, horizon, read_points, read_scales
 from mlproject.scaling.fitting.profile_likelihood import interpolate_dense
 from mlproject.scaling.fitting.slopes import rises
 from mlproject.scaling.laws import ADMITTED, AVERAGED, LAWS, find_law
 from mlproject.scaling.laws.law import Array, ScalingLaw
+from mlproject.scaling.laws.library import Library
 
 RISING = ("power",)
 SAMPLES = 1000  # of the parameters of one law
@@ -54,7 +49,8 @@ class Average:
 
     Points of too few scales for a verdict leave so few degrees of freedom that the priors of laws would
     decide the intervals. They then hold the interval of the power law as well (``least``, see ``beside``),
-    and the exponents are not identified.
+    and the exponents are not identified. ``usual`` is the average without a library, where the priors of the
+    laws are from one.
     """
 
     standings: Mapping[str, Standing]
@@ -64,6 +60,7 @@ class Average:
     points: Points = field(repr=False)
     posteriors: Mapping[str, Posterior] = field(repr=False)
     least: Fit | None = field(default=None, repr=False)
+    usual: Average | None = field(default=None, repr=False)
 
     @property
     def weights(self) -> dict[str, float]:
@@ -107,7 +104,12 @@ class Average:
         return floor if self.least is None else replace(floor, low=0.0, identified=False)
 
     def beside(self, least: Fit) -> Average:
-        """This average with intervals that hold those of a fitted law too."""
+        """This average with intervals that hold those of a fitted law too.
+
+        With the priors of a library only that without it needs them (``usual``).
+        """
+        if self.usual is not None:
+            return replace(self, usual=self.usual.beside(least))
         parameters = {
             name: replace(estimate.united(least.parameters[name]), identified=False)
             if name in least.parameters
@@ -184,26 +186,37 @@ def average_points(points: Points, members: Mapping[str, ScalingLaw] | None = No
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """What an average starts from: points, laws by name, a law that may be admitted, and cuts for scores."""
+    """What an average starts from: points, laws by name, a law that may be admitted, and cuts for scores.
+
+    The priors of the laws are those of the ``library``, where there is one.
+    """
 
     points: Points
     members: Mapping[str, ScalingLaw]
     candidate: ScalingLaw | None
     target: Target
     cuts: Sequence[Cut]
+    library: Library | None = None
 
     @classmethod
     def of(
-        cls, points: Points, members: Mapping[str, ScalingLaw] | None = None, *, ranked: bool = True
+        cls,
+        points: Points,
+        members: Mapping[str, ScalingLaw] | None = None,
+        *,
+        ranked: bool = True,
+        library: Library | None = None,
     ) -> Origin:
         """That of points and laws; laws that are not ``ranked`` have scores only where these weigh them."""
         target, rising = target_of(points), rises(points)
+        laws = {name: LAWS[name] for name in default_laws(points)} if members is None else members
         return cls(
             points=points,
-            members={name: LAWS[name] for name in default_laws(points)} if members is None else members,
+            members=laws if library is None else with_library(laws, library),
             candidate=ADMITTED if members is None and points.x.shape[1] == 1 and not rising else None,
             target=target,
             cuts=rolling_cuts(points) if ranked or scores_count(target.points) else (),
+            library=library,
         )
 
     def targets(self, law: ScalingLaw) -> list[Target]:
@@ -230,7 +243,16 @@ def average_together(origins: Sequence[Origin]) -> list[Average]:
     def sampled(law: str, target: Target) -> Posterior:
         return next(post for other, post in samples[law] if other.same(target))
 
-    return [_average(origin, sampled) for origin in origins]
+    return [_beside_usual(origin, sampled) for origin in origins]
+
+
+def _beside_usual(origin: Origin, sampled: Callable[[str, Target], Posterior]) -> Average:
+    """The average, and where its priors are from a library also that under the usual ones."""
+    averaged, library = _average(origin, sampled), origin.library
+    if library is None:
+        return averaged
+    usual = _average(origin, lambda law, target: usual_posterior(sampled(law, target), library))
+    return replace(averaged, usual=usual)
 
 
 def _average(origin: Origin, sampled: Callable[[str, Target], Posterior]) -> Average:
@@ -255,40 +277,3 @@ def _average(origin: Origin, sampled: Callable[[str, Target], Posterior]) -> Ave
         points=points,
         posteriors=posteriors,
     )
-
-
-def mixture(
-    posteriors: Mapping[str, Posterior], weights: Mapping[str, float], at: Array
-) -> tuple[Array, Array]:
-    """Equally weighted samples [s, n] of log mean loss and of one new run at scaled scales."""
-    of_mean, of_run = [], []
-    for name, post in posteriors.items():
-        n = round(COMPONENTS * weights[name])
-        if n == 0:
-            continue
-        means, spread, run, dof = post.predict(at, n)
-        offset = special.stdtrit(dof, OFFSETS)[:, None, None]
-        of_mean.append((means + offset * np.sqrt(spread)).reshape(-1, means.shape[1]))
-        of_run.append((means + offset * np.sqrt(spread + run[:, None])).reshape(-1, means.shape[1]))
-    return np.concatenate(of_mean), np.concatenate(of_run)
-
-
-def summarise(of_mean: Array, of_run: Array) -> Array:
-    """Centre (the mean of five inner quantiles) and 95 % limits [5, n] of samples [s, n]."""
-    of_mean, of_run = np.sort(of_mean, axis=0), np.sort(of_run, axis=0)
-    rows = [
-        _sorted_quantile(of_mean, 1.0 - TAIL),
-        _sorted_quantile(of_mean, TAIL),
-        _sorted_quantile(of_run, 1.0 - TAIL),
-        _sorted_quantile(of_run, TAIL),
-    ]
-    center = np.mean([_sorted_quantile(of_mean, level) for level in (0.1, 0.3, 0.5, 0.7, 0.9)], axis=0)
-    low, high = np.minimum(rows[0], center), np.maximum(rows[1], center)
-    return np.stack([center, low, high, np.minimum(rows[2], low), np.maximum(rows[3], high)])
-
-
-def _sorted_quantile(ordered: Array, level: float) -> Array:
-    place = level * (len(ordered) - 1)
-    first = int(place)
-    above = ordered[min(first + 1, len(ordered) - 1)]
-    return np.asarray(ordered[first] + (place - first) * (above - ordered[first]))

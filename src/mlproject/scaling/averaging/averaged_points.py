@@ -41,7 +41,8 @@ class AveragedPoints:
     ``prior_squares`` worth ``dof`` residuals. ``noise_known`` marks noise that is known independently of any
     law, from repeated scales or from the caller. ``shared`` is the relative variance of a factor that all
     losses share, which is no part of ``noise``. A new run has ``run`` times the variance of a row, more
-    than 1 where the rows of a run share an offset.
+    than 1 where the rows of a run share an offset. ``reached`` is the loss at the largest scale as a share
+    of the largest possible loss, where that is known.
     """
 
     log_x: Array
@@ -52,6 +53,7 @@ class AveragedPoints:
     noise_known: bool = False
     shared: float = 0.0
     run: float = 1.0
+    reached: float | None = None
 
 
 def average_repeats(points: Points) -> AveragedPoints:
@@ -61,7 +63,11 @@ def average_repeats(points: Points) -> AveragedPoints:
     these offsets already.
     """
     runs = None if points.runs is None or _are_models(points) else membership(points)
-    return _average(points) if runs is None else _with_runs(points, runs)
+    averaged = _average(points) if runs is None else _with_runs(points, runs)
+    if points.bound is None:
+        return averaged
+    last = float(averaged.log_y[np.argmax(averaged.log_x.sum(axis=1))])
+    return replace(averaged, reached=min(float(np.exp(last)) * points.loss_unit / points.bound, 1.0))
 
 
 def _average(points: Points) -> AveragedPoints:

@@ -47,7 +47,7 @@ def local_exponent(
         variance = covariance[0, 0] + covariance[1, 1] - 2.0 * covariance[0, 1]
         offset = special.stdtrit(post.dof, OFFSETS) * np.sqrt(max(float(variance), 0.0))
         slopes.append(((means[:, 0] - means[:, 1])[:, None] + offset).ravel() / SPAN)
-    return _estimate(np.concatenate(slopes))
+    return estimate_of(np.concatenate(slopes))
 
 
 def irreducible_loss(
@@ -65,7 +65,7 @@ def irreducible_loss(
             theta = post.theta[sample].copy()
             theta[:, post.law.n_shapes :] *= np.exp(post.levels(theta, hypothesis))[:, None]
             limits.append(_floor(post.law.physical(theta, points.log_unit, points.loss_unit), n))
-    estimate = _estimate(np.concatenate(limits))
+    estimate = estimate_of(np.concatenate(limits))
     return Estimate(value=estimate.value, low=estimate.low, high=estimate.high, identified=estimate.low > 0.0)
 
 
@@ -98,8 +98,8 @@ def asymptotic_exponents(
             samples.append(post.theta[picked, place])
             prior.append(np.resize(post.prior()[:, place], n))
         if samples:
-            estimate = _estimate(np.concatenate(samples))
-            known = len(varies) == 1 or informed(estimate, _estimate(np.concatenate(prior)))
+            estimate = estimate_of(np.concatenate(samples))
+            known = len(varies) == 1 or informed(estimate, estimate_of(np.concatenate(prior)))
             out[symbol] = replace(estimate, identified=known and bool(varies[axis]))
     return out
 
@@ -109,6 +109,7 @@ def informed(estimate: Estimate, prior: Estimate) -> bool:
     return bool(estimate.width < NARROWED * prior.width and not estimate.holds(0.0))
 
 
-def _estimate(samples: Array) -> Estimate:
+def estimate_of(samples: Array) -> Estimate:
+    """Median and 95 % limits of samples [s]."""
     low, middle, high = np.quantile(samples, LEVELS)
     return Estimate(value=float(middle), low=float(low), high=float(high))

@@ -203,9 +203,12 @@ def _shapes_of(law: ScalingLaw, targets: Sequence[Target]) -> Callable[[Array, N
     rows = [np.minimum(np.arange(m), len(target.points.log_x) - 1) for target in targets]
     log_x = np.stack([target.points.log_x[row] for target, row in zip(targets, rows, strict=True)])
     low, high = log_x.min(axis=1), log_x.max(axis=1)
+    known = all(target.points.reached is not None for target in targets)
+    reached = np.array([target.points.reached for target in targets], dtype=float) if known else None
 
     def log_shape(z: Array, of: NDArray[np.intp]) -> Array:
-        return log_mean(law, _parameters(law, z, Span(low=low[of], high=high[of])), log_x[of])
+        span = Span(low=low[of], high=high[of], reached=None if reached is None else reached[of])
+        return log_mean(law, _parameters(law, z, span), log_x[of])
 
     return log_shape
 
@@ -235,7 +238,7 @@ def _shuffled_t(dof: float, n: int) -> Array:
 
 def span_of(points: AveragedPoints) -> Span:
     """The range of the scales of the points."""
-    return Span(low=points.log_x.min(axis=0), high=points.log_x.max(axis=0))
+    return Span(low=points.log_x.min(axis=0), high=points.log_x.max(axis=0), reached=points.reached)
 
 
 def log_mean(law: ScalingLaw, theta: Array, log_x: Array) -> Array:

@@ -21,7 +21,8 @@ class Points:
     ``ceiling`` is the uninformed loss where it is known. ``noise_dof`` are the degrees of freedom behind
     ``sd``: infinite where it is known, those of repeated runs where it was estimated from them, 0 where it
     is only part of the noise (images, but not seeds). ``runs`` [m] numbers the runs (or models, or other
-    groups) whose rows share an offset, where that is stated.
+    groups) whose rows share an offset, where that is stated. ``bound`` is the largest possible loss, of which
+    a library of laws states its floors as shares; unlike the ceiling it fixes no law.
     """
 
     x: Array
@@ -31,6 +32,7 @@ class Points:
     ceiling: float | None = None
     noise_dof: float = float("inf")
     runs: NDArray[np.intp] | None = None
+    bound: float | None = None
 
     @property
     def log_unit(self) -> Array:
@@ -101,6 +103,7 @@ class Points:
             ceiling=self.ceiling,
             noise_dof=self.noise_dof,
             runs=None if self.runs is None else np.unique(self.runs[rows], return_inverse=True)[1],
+            bound=self.bound,
         )
 
 

@@ -33,10 +33,15 @@ Physical = Callable[[Array, Array, float], dict[str, Array]]
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """The observed range: smallest and largest logarithm of scaled x along each axis, [axes] or [s, axes]."""
+    """The observed range: smallest and largest logarithm of scaled x along each axis, [axes] or [s, axes].
+
+    ``reached`` is the loss at the largest scale as a share of the largest possible loss, where that is known:
+    a number or [s].
+    """
 
     low: Array
     high: Array
+    reached: Array | float | None = None
 
 
 NO_FLOOR = 0.25  # prior probability that a law of several axes has no floor
