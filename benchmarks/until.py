@@ -110,16 +110,6 @@ def planted() -> Iterator[Pool]:
             yield Pool(name=name, cells=cells, target=51200, observed=float(loss(np.array([51200.0]))[0]))
 
 
-def stored(path: Path) -> Iterator[Pool]:
-    """The default study, whose mean losses are stored beside this file."""
-    if path.exists():
-        rows = np.genfromtxt(path, delimiter=",", names=True, dtype=None, encoding="utf-8")
-        for name in dict.fromkeys(rows["model"].tolist()):
-            own = rows[rows["model"] == name]
-            if pool := pools_of(name, own["images"].astype(float), own["loss"]):
-                yield pool
-
-
 def chosen(pool: Pool, shares: tuple[float, ...]) -> list[Bought]:
     """What the rounds of linear Bayes design buy up to each share of the budget."""
     left = {size: list(losses) for size, losses in pool.cells.items()}
@@ -258,8 +248,7 @@ def main() -> None:
     parser.add_argument("--coverage", type=int, default=0)
     parser.add_argument("--only", nargs="*", help="names of pools")
     options = parser.parse_args()
-    sets = {"default study": list(stored(Path(__file__).with_name("until_embedded.csv")))}
-    sets |= {"ecoset": list(ecoset()), "planted": list(planted())}
+    sets = {"ecoset": list(ecoset()), "planted": list(planted())}
     for path in options.curves:
         domain = "NMT" if "language" in path.name else "IC"
         sets[f"{path.stem}"] = list(vision(path, domain))[::2]
