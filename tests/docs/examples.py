@@ -85,8 +85,7 @@ def launched(words: list[str]) -> list[str]:
             raise ValueError(f"mlflow run has no {word}")
     project = yaml.safe_load((ROOT / "MLproject").read_text("utf-8"))["entry_points"][entry]
     defaults = {name: declared["default"] for name, declared in project["parameters"].items()}
-    command = project["command"].format(
-        **defaults | {name: given[name] for name in given if name in defaults}
-    )
+    values = defaults | {name: given[name] for name in given if name in defaults}
+    command = project["command"].format(**{name: shlex.quote(value) for name, value in values.items()})
     extra = [f"--{name}={value}" for name, value in given.items() if name not in defaults]
     return [*shlex.split(command)[4:], *extra]  # after PYTHONPATH=src python -m mlproject

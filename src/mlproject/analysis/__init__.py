@@ -20,7 +20,7 @@ from mlproject.analysis.comparable import (
 from mlproject.analysis.csv_groups import Columns
 from mlproject.analysis.csv_study import AssessedGroup, CsvStudy, GroupComparison, assess_csv
 from mlproject.analysis.curves import Curve
-from mlproject.analysis.design import Aim, Candidate, Design, finished_run
+from mlproject.analysis.design import UNITS, Aim, Candidate, Design, FinishedRun, finished_run
 from mlproject.analysis.effects import Discordant, Effect
 from mlproject.analysis.explorer import Explorer, ImageSeries, ModelDifference, explorers
 from mlproject.analysis.exponent_differences import ExponentDifference, RegionContrast, shared_law
@@ -41,6 +41,8 @@ from mlproject.analysis.pairs import PairComparison, PairedSetting, compare_runs
 from mlproject.analysis.points import HORIZONS, Correlation, LossKind, Point
 from mlproject.analysis.runs import EvaluatedRun, Predictions, intact_runs, predictions
 from mlproject.analysis.study import Ablation, Study, analyse
+from mlproject.analysis.targets import PredictedTarget, predict_targets, target_axes
+from mlproject.analysis.until import MARGIN, Batch, Round, Spending, Spent, Until, next_batch, read_until
 
 __all__ = [
     "AXES",
@@ -48,9 +50,11 @@ __all__ = [
     "COLUMNS",
     "GRID_AXES",
     "HORIZONS",
+    "MARGIN",
     "QUANTITIES",
     "REGION_FIELDS",
     "STATISTICS",
+    "UNITS",
     "Ablation",
     "Aim",
     "Allocation",
@@ -58,6 +62,7 @@ __all__ = [
     "ArmTable",
     "AssessedGroup",
     "Axis",
+    "Batch",
     "Candidate",
     "ChoiceEffect",
     "ClassExponent",
@@ -76,6 +81,7 @@ __all__ = [
     "EvaluatedRun",
     "Explorer",
     "ExponentDifference",
+    "FinishedRun",
     "Grid",
     "GroupComparison",
     "ImageScaleComparison",
@@ -97,11 +103,16 @@ __all__ = [
     "PairedSetting",
     "Point",
     "PredictedLine",
+    "PredictedTarget",
     "Predictions",
     "RegionContrast",
+    "Round",
     "Specification",
+    "Spending",
+    "Spent",
     "Statistic",
     "Study",
+    "Until",
     "analyse",
     "assess_csv",
     "compare_runs",
@@ -111,7 +122,11 @@ __all__ = [
     "finished_run",
     "intact_runs",
     "kept_apart",
+    "next_batch",
+    "predict_targets",
     "predictions",
+    "read_until",
     "shared_by_cells",
     "shared_law",
+    "target_axes",
 ]

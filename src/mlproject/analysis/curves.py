@@ -229,43 +229,44 @@ def label_curves(pairs: Sequence[tuple[ComparableRuns, Curve]]) -> tuple[Curve, 
 
 
 def _curve(group: ComparableRuns, pool: ImagePool, drawn: Mapping[str, Replicates], seed: int) -> Curve:
-    scales = _scales(group)
-    rng = np.random.default_rng([seed, 1])
-    columns = {name: average_losses(runs, len(pool.image_ids)) for name, runs in scales.items()}
-    points = []
-    for name, runs in scales.items():
-        draws = over_seeds([drawn[run.run_id] for run in runs], rng)
-        points.append(make_point(name, group.axis.value(runs[0].observation), runs, columns[name], draws))
-    losses = np.stack(list(columns.values()), axis=1)
-    curve = Curve(
-        axis=group.axis,
-        series="",
-        family="",
-        fixed=group.fixed,
-        points=tuple(points),
-        image_ids=pool.image_ids,
-        losses=losses,
-        correlations=correlations(tuple(point.name for point in points), losses),
-        loss_kinds=loss_kinds(list(scales.values()), [p.x for p in points], len(pool.image_ids)),
+    curve, scales = bare_curve(group, pool, drawn, seed), tuple(_scales(group).values())
+    return replace(
+        curve,
+        correlations=correlations(tuple(point.name for point in curve.points), curve.losses),
+        loss_kinds=loss_kinds(scales, [point.x for point in curve.points], len(pool.image_ids)),
+        assessments=_assess(curve),
+        image_exponents=_image_exponents(curve) if group.axis is AXES["images"] else None,
     )
-    exponents = _image_exponents(curve) if group.axis is AXES["images"] else None
-    return replace(curve, assessments=_assess(curve), image_exponents=exponents)
+
+
+def bare_curve(group: ComparableRuns, pool: ImagePool, drawn: Mapping[str, Replicates], seed: int) -> Curve:
+    """The curve of comparable runs: points and losses, and nothing that follows from them."""
+    points, columns, rng = [], [], np.random.default_rng([seed, 1])
+    for name, runs in _scales(group).items():
+        draws = over_seeds([drawn[run.run_id] for run in runs], rng)
+        columns.append(average_losses(runs, len(pool.image_ids)))
+        points.append(make_point(name, group.axis.value(runs[0].observation), runs, columns[-1], draws))
+    return Curve(
+        axis=group.axis, series="", family="", fixed=group.fixed, points=tuple(points),
+        image_ids=pool.image_ids,
+        losses=np.stack(columns, axis=1),
+    )  # fmt: skip
 
 
 def _assess(curve: Curve) -> dict[Statistic, Assessment]:
-    if curve.n_scales < 2:
-        return {}
-    return {
-        statistic: assess(
-            curve.x,
-            curve.values(statistic),
-            draws=curve.draws(statistic),
-            influence=influence(curve.losses) if statistic == "mean" else None,
-            noise_dof=noise_dof(curve.points, statistic),
-            axes=(curve.axis.name,),
-        )
-        for statistic in STATISTICS
-    }
+    return {s: assess_curve(curve, s) for s in STATISTICS} if curve.n_scales > 1 else {}
+
+
+def assess_curve(curve: Curve, statistic: Statistic) -> Assessment:
+    """The assessment of a curve's mean or median loss."""
+    return assess(
+        curve.x,
+        curve.values(statistic),
+        draws=curve.draws(statistic),
+        influence=influence(curve.losses) if statistic == "mean" else None,
+        noise_dof=noise_dof(curve.points, statistic),
+        axes=(curve.axis.name,),
+    )
 
 
 def _image_exponents(curve: Curve) -> ImageExponents | None:

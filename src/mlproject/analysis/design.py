@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +14,10 @@ from scipy import special
 from mlproject.cell import Cell
 from mlproject.errors import BadInput, WrongUse, unknown
 from mlproject.losses import Observation
-from mlproject.scaling import NextPlan, average, fit_cost, plan_next, scale_text
+from mlproject.scaling import Average, NextPlan, average, fit_cost, plan_next, scale_text
 
 Floats = NDArray[np.float64]
-UNITS = {"images": "", "flops": "flops", "gmac": "flops", "seconds": "seconds"}
+UNITS = {"cells": "", "images": "", "flops": "flops", "gmac": "flops", "seconds": "seconds"}
 """Units of a budget, and the metric of finished runs that each is measured by."""
 FLOPS_IN_A_GMAC = 2e9
 """One multiply-accumulate counts as two operations."""
@@ -69,6 +70,12 @@ class FinishedRun:
     params: float
     flops: float
     seconds: float
+
+    def cost(self, unit: str) -> float:
+        """What the run cost in a unit of ``UNITS``; 0 where it has not logged it."""
+        if unit in ("cells", "images"):
+            return 1.0 if unit == "cells" else float(self.size)
+        return float(getattr(self, UNITS[unit])) / (FLOPS_IN_A_GMAC if unit == "gmac" else 1.0)
 
 
 def finished_run(observation: Observation, model: int = 0) -> FinishedRun:
@@ -176,17 +183,15 @@ class Design:
         return [(model, size) for model in range(len(self.cells)) for size in sorted(usable)]
 
     def costs(self, cells: Sequence[Candidate], unit: str) -> Floats:
-        """What each cell costs: its images, or compute or time as those of the finished runs grow.
+        """What each cell costs: 1, its images, or compute or time as those of the finished runs grow.
 
         Raises: BadInput where a run has not logged what the unit is measured by.
         """
-        metric = UNITS[unit]
-        if not metric:
-            return np.array([size for _, size in cells], dtype=np.float64)
-        logged = np.array([getattr(run, metric) for run in self.runs])
-        logged = logged / (FLOPS_IN_A_GMAC if unit == "gmac" else 1)
+        if not UNITS[unit]:
+            return np.array([1 if unit == "cells" else size for _, size in cells], dtype=np.float64)
+        logged = np.array([run.cost(unit) for run in self.runs])
         if not (logged > 0).all():
-            raise BadInput(f"{self.name}: its runs have not logged {metric}; give the budget in images")
+            raise BadInput(f"{self.name}: its runs have not logged {UNITS[unit]}; give the budget in images")
         at = self.scales(cells)
         if self.joint:
             return fit_cost(self.x[:, 0], self.x[:, 1], logged).of(at[:, 0], at[:, 1])
@@ -198,7 +203,7 @@ class Design:
         used = {run.seed for run in self.runs if (run.model, run.size) == cell}
         return tuple([seed for seed in range(len(used) + n) if seed not in used][:n])
 
-    @property
+    @cached_property
     def scatter(self) -> Scatter | None:
         """How seeds scatter from size to size; None below three sizes with two seeds of a model each."""
         cells = sorted({(run.model, run.size) for run in self.runs})
@@ -213,7 +218,14 @@ class Design:
 
         Raises: BadInput where the budget is below the cheapest candidate.
         """
-        candidates = self.candidates(aim.target)
+        return self.choose(aim, dict.fromkeys(self.candidates(aim.target), math.inf))
+
+    def choose(self, aim: Aim, most: Mapping[Candidate, float]) -> tuple[NextPlan, list[Candidate]]:
+        """The same among given candidates, by how often each may be run.
+
+        Raises: BadInput where the budget is below the cheapest candidate.
+        """
+        candidates = list(most)
         costs = self.costs(candidates, aim.unit)
         if costs.min() > aim.budget:
             raise BadInput(
@@ -221,21 +233,24 @@ class Design:
                 f" cell, {costs.min():g}"
             )
         at, scatter = self.scales(candidates), self.scatter
-        if scatter is None:
-            averaged, noise = average(self.x, self.losses), None
-        else:
-            sd = self.losses * scatter.of([run.size for run in self.runs])
-            averaged = average(self.x, self.losses, sd=sd, noise_dof=scatter.dof)
-            noise = scatter.of([size for _, size in candidates])
         plan = plan_next(
-            averaged,
+            self.averaged,
             target=self.target(aim),
             candidates=at,
             costs=costs,
             budget=aim.budget,
-            noise=noise,
+            noise=None if scatter is None else scatter.of([size for _, size in candidates]),
+            most=list(most.values()),
         )
         rows = at.reshape(len(candidates), -1)
         pairs = reversed(list(zip(rows, candidates, strict=True)))
         by_scale = {tuple(map(float, row)): candidate for row, candidate in pairs}
         return plan, [by_scale[cell.x] for cell in plan.cells]
+
+    @cached_property
+    def averaged(self) -> Average:
+        """The average of laws over the losses of all runs, on the images that they evaluated."""
+        if self.scatter is None:
+            return average(self.x, self.losses)
+        sd = self.losses * self.scatter.of([run.size for run in self.runs])
+        return average(self.x, self.losses, sd=sd, noise_dof=self.scatter.dof)

@@ -80,6 +80,9 @@ def sweep(
     engine: Annotated[
         str, typer.Option(help="Where it runs: serial, local, local:N, dask:ADDRESS, slurm:FILE.toml …")
     ] = "",
+    until: Annotated[str, typer.Option(help="Stop at 'width <= 0.1 at 100000 images'.")] = "",
+    budget: Annotated[str, typer.Option(help="What --until may spend in all, in --unit.")] = "",
+    unit: Annotated[str, typer.Option(help="Of the budget: images, cells, flops, gmac, seconds.")] = "",
     take_over: TakeOver = "",
     experiment: Experiment = "",
     dry_run: DryRun = False,
@@ -101,6 +104,10 @@ def sweep(
     path = Path(plan or "sweeps/embedded.toml")
     cells = plan_of(f"tuned {given['model']}", given, tuned=True) if alone else read_plan(path, given)
     cells = replace(cells, engine=engine or cells.engine)
+    if until or budget:
+        from mlproject.cli.until import run_until_narrow
+
+        raise typer.Exit(run_until_narrow(cells, experiment, dry_run, (until, budget, unit)))
     raise typer.Exit(run_session(cells, experiment, dry_run, fit=not alone, take_over=take_over))
 
 
@@ -203,7 +210,7 @@ def plan_next(
     budget: Annotated[float, typer.Option(help="What the next cells may cost in all.")],
     target_images: Annotated[int, typer.Option(help="The size whose loss is to be predicted.")],
     out: Annotated[Path, typer.Option(help="The TOML plan to write, for mlproject sweep.")],
-    unit: Annotated[str, typer.Option(help="Unit of the budget: images, flops, gmac, seconds.")] = "images",
+    unit: Annotated[str, typer.Option(help="Of the budget: images, cells, flops, gmac, seconds.")] = "images",
     target_params: Annotated[
         float, typer.Option(help="Model size to predict at, where models are an axis (default: the largest).")
     ] = 0.0,

@@ -47,9 +47,7 @@ def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool, take_o
 
     1 where a cell failed or a grid was left out, else 0. ``take_over`` is a host to give up before.
     """
-    engine_for(plan.engine, 0)  # a name that is none is refused before anything else
-    _refuse_logged_password()
-    _warn(plan, fit=fit)
+    warn_before(plan, fit=fit)
     if dry_run:
         if take_over:
             console.warn(f"a dry run gives nothing up: --take-over {take_over} is left out")
@@ -77,8 +75,10 @@ def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool, take_o
     return int(bool(failed or plan.left_out))
 
 
-def _warn(plan: Plan, *, fit: bool) -> None:
-    """Print what is to be known of a plan before it runs."""
+def warn_before(plan: Plan, *, fit: bool = True) -> None:
+    """Print what is to be known of a plan before it runs. Raises: WrongUse for an engine that is none."""
+    engine_for(plan.engine, 0)  # refused before anything else
+    _refuse_logged_password()
     console.warn_of_plan(plan)
     console.warn_of_cells(plan.cells)
     if fit and not plan.mix_weights:

@@ -17,7 +17,7 @@ from mlproject.files import write_atomic
 from mlproject.report.document import Answer, Document, Figure, Format, Section, Table
 
 if TYPE_CHECKING:
-    from mlproject.analysis import Study
+    from mlproject.analysis import Spending, Study
     from mlproject.report.answer import study_answer
     from mlproject.report.checklist import checklist_section
     from mlproject.report.csv_report import csv_document, csv_json
@@ -147,7 +147,9 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def write_report(study: Study, folder: Path, around: Surroundings | None = None) -> list[Path]:
+def write_report(
+    study: Study, folder: Path, around: Surroundings | None = None, spending: Spending | None = None
+) -> list[Path]:
     """Write the report of a study into a folder; returns the paths, ``summary.md`` first.
 
     On top lie ``report.html`` for a browser, ``summary.md`` (``ledger.md`` too, where networks were trained
@@ -163,7 +165,7 @@ def write_report(study: Study, folder: Path, around: Surroundings | None = None)
     from mlproject.report.study_tables import points_table
 
     data = {"points.csv": to_csv(points_table(study)), "fits.json": to_json(study_json(study))}
-    document = study_document(study)
+    document = study_document(study, spending)
     paths = write_document(document, folder, page="summary.md", data=data)
     write_atomic(folder / BRIEF, terminal_text(document).encode())
     further: tuple[Section, ...] = ()

@@ -37,6 +37,9 @@ COLUMNS: dict[str, Definition] = {
     "n_pairs": ("specifications", "Pairs of specifications that differ in this choice alone"),
     "n_flips": ("specifications", "Pairs of which one concludes that the loss falls, and the other does not"),
     "as_reported": ("", "Whether this is the reported analysis"),
+    "round": ("", "Round of cells that were chosen together"),
+    "n_cells": ("cells", "Cells up to the end of the round"),
+    "width": ("ratio", "Upper over lower limit of the 95 % interval at the target, minus 1"),
     "k": ("loss × unit^α", "Amplitude of the law"),
     "E": (LOSS, "Irreducible loss, the floor"),
     "held_out_error": ("ln ratio", "ln(predicted / observed) at the largest scale, fitted without it"),
@@ -141,6 +144,10 @@ COLUMNS: dict[str, Definition] = {
 }
 """Definitions by column name."""
 TABLES: dict[str, dict[str, Definition]] = {
+    "spending": {
+        "images": (IMAGES, "Training images up to the end of the round"),
+        "seconds": ("s", "Logged seconds of the cells up to the end of the round"),
+    },
     "images": {
         "image": ("", "Name of the image, unique in its data set"),
         "label": ("", "Class of the image; empty without classes, and for runs that did not log it"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from mlproject.analysis import AXES, Allocation, Grid, Study
+from mlproject.analysis import AXES, Allocation, Grid, Spending, Study
 from mlproject.report.answer import study_answer
 from mlproject.report.comparison_sections import (
     ablation_sections,
@@ -33,6 +33,7 @@ from mlproject.report.grid_sections import (
 from mlproject.report.image_scale_section import image_scale_section
 from mlproject.report.loss_tables import classes_section, loss_kinds_table, loss_tables, regions_table
 from mlproject.report.multiverse_section import multiverse_section
+from mlproject.report.spending_section import spending_section
 from mlproject.report.study_tables import (
     LIMITS,
     curve_json,
@@ -43,13 +44,14 @@ from mlproject.report.study_tables import (
 )
 
 
-def study_document(study: Study) -> Document:
-    """Everything that is reported of a study."""
+def study_document(study: Study, spending: Spending | None = None) -> Document:
+    """Everything that is reported of a study, and what was spent where it was run until it was narrow."""
     exponents = exponents_table(study)
     files = (regions_table(study.region_contrasts), *loss_tables(study), *data_tables(study))
     sections = [
         Section(title="Exponents", paragraphs=(_method(study),), tables=(exponents,)),
         Section(title="Predictions beyond the data", tables=(predictions_table(study),)),
+        *([spending_section(spending)] if spending else []),
         grids_section(study.grids),
         *([image_scale_section(study.image_scale)] if study.image_scale else []),
         Section(title="Not fitted", bullets=tuple(_refusals(study))),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mlproject.runs.cell_run import CellRun, Status, run_cell
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     from mlproject.runs.pull import WHAT, Pulled, pull_runs
     from mlproject.runs.region_run import RegionRun, mask_images
     from mlproject.runs.report_run import WrittenReport, write_study_report
+    from mlproject.runs.rounds import start_cells
     from mlproject.runs.selection import NamedRuns, find_fit, find_runs
+    from mlproject.runs.until import run_until
 
 __all__ = [
     "STUDIES",
@@ -36,35 +39,29 @@ __all__ = [
     "pull_runs",
     "run_cell",
     "run_plan",
+    "run_until",
+    "start_cells",
     "write_plan",
     "write_study_report",
 ]
 
 
+_HOMES = {
+    "analysis_run": ("Fitted", "fit_study"),
+    "next_experiments": ("Choice", "choose", "write_plan"),
+    "pull": ("WHAT", "Pulled", "pull_runs"),
+    "region_run": ("RegionRun", "mask_images"),
+    "report_run": ("WrittenReport", "write_study_report"),
+    "rounds": ("start_cells",),
+    "selection": ("NamedRuns", "find_fit", "find_runs"),
+    "until": ("run_until",),
+}
+"""Modules by the names of the face that are imported from them on first use."""
+
+
 def __getattr__(name: str) -> Any:
     """Import analyses and regions when they are first used: a sweep needs neither SciPy nor OpenCV."""
-    if name in ("Fitted", "fit_study"):
-        from mlproject.runs import analysis_run
-
-        return getattr(analysis_run, name)
-    if name in ("Choice", "choose", "write_plan"):
-        from mlproject.runs import next_experiments
-
-        return getattr(next_experiments, name)
-    if name in ("NamedRuns", "find_fit", "find_runs"):
-        from mlproject.runs import selection
-
-        return getattr(selection, name)
-    if name in ("WHAT", "Pulled", "pull_runs"):
-        from mlproject.runs import pull
-
-        return getattr(pull, name)
-    if name in ("WrittenReport", "write_study_report"):
-        from mlproject.runs import report_run
-
-        return getattr(report_run, name)
-    if name in ("RegionRun", "mask_images"):
-        from mlproject.runs import region_run
-
-        return getattr(region_run, name)
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

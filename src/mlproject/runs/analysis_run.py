@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import math
 import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from mlproject.analysis import Study, analyse, intact_runs
+from mlproject.analysis import Spending, Study, analyse, intact_runs
 from mlproject.errors import BadInput
 from mlproject.files import locked, try_locked, write_rows
 from mlproject.losses import Observation
@@ -26,6 +28,7 @@ log = logging.getLogger(__name__)
 
 NAME_LENGTH = 250
 """MLflow refuses a longer name of a metric."""
+COSTS = ("n_cells", "images", "seconds")
 NOTE_LENGTH = 7900
 """MLflow refuses a tag of more than 8,000 characters."""
 
@@ -46,22 +49,32 @@ class Fitted:
 
 
 def fit_study(
-    store: Store, *, name: str, keys: Sequence[str] | None = None, where: str = "", mix_weights: bool = False
+    store: Store,
+    *,
+    name: str,
+    keys: Sequence[str] | None = None,
+    where: str = "",
+    mix_weights: bool = False,
+    spending: Spending | None = None,
 ) -> Fitted:
     """Aggregate finished cells (of ``keys``, or all that match ``where``) as a tracked run of kind ``fit``.
 
     ``mix_weights``: models whose weights were trained differently may share a curve. The same losses are not
     fitted twice: an earlier run of the same content whose artifacts are whole is given back, and where
-    another process fits them at this moment its end is waited for.
+    another process fits them at this moment its end is waited for. ``spending``: how the cells were chosen.
 
     Raises: BadInput where nothing is finished, DigestMismatch for damaged losses.
     """
     store.reconcile()
-    if not where and not store.launcher_run and (earlier := _recorded_fit(store, keys, mix_weights)):
+    if (
+        not where
+        and not store.launcher_run
+        and (earlier := _recorded_fit(store, keys, mix_weights, spending))
+    ):
         return _fitted(store, earlier, store.artifact(earlier, BRIEF).read_text("utf-8"))
     observations = _observations(store, keys, where)
     rows = sorted([run.cell.key, run.losses_digest, run.run_id] for run in observations)
-    digest = fit_key(rows, mix_weights)
+    digest = fit_key(rows, mix_weights, spending)
     with contextlib.ExitStack() as lock:
         path = store.lock_path(f"fit-{digest}")
         if not lock.enter_context(try_locked(path)):
@@ -71,7 +84,8 @@ def fit_study(
         if earlier and not store.launcher_run:
             run_id, text = earlier, store.artifact(earlier, BRIEF).read_text("utf-8")
         else:
-            run_id, text = _fit(store, observations, rows, name=name, digest=digest, mix_weights=mix_weights)
+            fitted = partial(_fit, name=name, digest=digest, mix_weights=mix_weights, spending=spending)
+            run_id, text = fitted(store, observations, rows)
     return _fitted(store, run_id, text)
 
 
@@ -85,13 +99,15 @@ def _fitted(store: Store, run_id: str, text: str) -> Fitted:
     )
 
 
-def _recorded_fit(store: Store, keys: Sequence[str] | None, mix_weights: bool) -> str | None:
+def _recorded_fit(
+    store: Store, keys: Sequence[str] | None, mix_weights: bool, spending: Spending | None
+) -> str | None:
     """The fit of these cells where the record of finished cells is enough to find it; no run is read."""
     known = store.done_cells.known(None if keys is None else set(keys))
     if not known:
         return None
     rows = sorted([key, run.digest, run.run_id] for key, run in known.items())
-    return store.finished(kind="fit", tags={"fit.key": fit_key(rows, mix_weights)}, reads=BRIEF)
+    return store.finished(kind="fit", tags={"fit.key": fit_key(rows, mix_weights, spending)}, reads=BRIEF)
 
 
 def _observations(store: Store, keys: Sequence[str] | None, where: str) -> list[Observation]:
@@ -107,9 +123,10 @@ def _observations(store: Store, keys: Sequence[str] | None, where: str) -> list[
     return intact_runs(observations)
 
 
-def fit_key(rows: Sequence[Sequence[str]], mix_weights: bool) -> str:
+def fit_key(rows: Sequence[Sequence[str]], mix_weights: bool, spending: Spending | None = None) -> str:
     """16 digits that are equal for fits of the same losses by the same code in the same way."""
-    content = repr(([row[:2] for row in rows], source_digest(), *(["mix_weights"] if mix_weights else [])))
+    further = [*(["mix_weights"] if mix_weights else []), *([spending.until] if spending else [])]
+    content = repr(([row[:2] for row in rows], source_digest(), *further))
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
@@ -121,6 +138,7 @@ def _fit(
     name: str,
     digest: str,
     mix_weights: bool,
+    spending: Spending | None,
 ) -> tuple[str, str]:
     """Fit the observations as a tracked run: its id, and the table for a terminal."""
     tags = {"fit.key": digest} | ({MIX_WEIGHTS: "true"} if mix_weights else {})
@@ -130,15 +148,26 @@ def _fit(
         tempfile.TemporaryDirectory(prefix="mlproject-") as folder,
     ):
         study = analyse(observations, mix_weights=mix_weights)
-        summary, *_ = write_report(study, Path(folder), surroundings(store))
+        summary, *_ = write_report(study, Path(folder), surroundings(store), spending)
         text = (Path(folder) / BRIEF).read_text("utf-8")
         write_rows(Path(folder) / "data" / "runs.csv", ["cell", "losses_digest", "run_id"], rows)
         note = summary.read_text("utf-8")[:NOTE_LENGTH]
-        run.log(metrics=fit_metrics(study) | {"runs": len(rows)}, tags={"mlflow.note.content": note})
+        metrics = fit_metrics(study) | {"runs": len(rows)} | _spent_metrics(spending)
+        words = {"until": spending.until.words, "until.stopped": spending.reason[:500]} if spending else {}
+        run.log(params=words, metrics=metrics, tags={"mlflow.note.content": note})
         run.log_files(Path(folder))
     cells = [observation.cell for observation in observations]
     announce_fit(store, cells, name, study_answer(study), run.run_id)
     return run.run_id, text
+
+
+def _spent_metrics(spending: Spending | None) -> dict[str, float]:
+    """What was spent, and what the whole plan costs."""
+    if spending is None:
+        return {}
+    rows = {"spent": spending.spent, "whole": spending.whole}
+    costs = {f"{name}.{what}": getattr(each, what) for name, each in rows.items() for what in COSTS}
+    return {name: value for name, value in costs.items() if math.isfinite(value)}
 
 
 def fit_metrics(study: Study) -> dict[str, float]:

@@ -89,25 +89,29 @@ def _new_cells(design: Design, chosen: list[Candidate]) -> tuple[NewCells, ...]:
     )
 
 
-def designs(plan: Plan, observations: Iterable[Observation]) -> list[Design]:
-    """Grids that carry a joint law, and curves of three sizes of models that are in none; in plan order."""
+def designs(plan: Plan, observations: Iterable[Observation], *, joint: bool = True) -> list[Design]:
+    """Grids that carry a joint law, and curves of three sizes of models that are in none; in plan order.
+
+    Without ``joint`` each model is a curve.
+    """
     unique = {observation.cell.key: observation for observation in reversed(list(observations))}
     curves: dict[str, tuple[Cell, list[Observation]]] = {}
     for cell, run_as in _run_as(plan):
-        curves.setdefault(_key_of_curve(run_as), (cell, []))
+        curves.setdefault(key_of_curve(run_as), (cell, []))
     for observation in unique.values():
-        curve = curves.get(_key_of_curve(observation.cell))
+        curve = curves.get(key_of_curve(observation.cell))
         if curve is not None:
             curve[1].append(observation)
     grids: dict[str, list[Design]] = {}
     for cell, finished in curves.values():
         if finished:
-            key = comparison_key(shared_by_cells(cell, GRID_AXES.varies))
+            key = comparison_key(shared_by_cells(cell, GRID_AXES.varies)) if joint else key_of_curve(cell)
             grids.setdefault(key, []).append(_design(plan, cell, finished))
     return [design for group in grids.values() for design in _joined(group)]
 
 
-def _key_of_curve(cell: Cell) -> str:
+def key_of_curve(cell: Cell) -> str:
+    """Text that is equal for the cells of one curve over images."""
     return comparison_key(shared_by_cells(cell, AXES["images"].varies))
 
 

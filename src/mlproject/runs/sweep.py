@@ -40,7 +40,7 @@ def run_plan(
     announce_cells(store, plan.cells, plan.name)
     n_spread = n_tasks(plan, done) if summary or plan.engine else 0  # a cell alone is run here
     with (
-        _engine(plan, n_spread, engine) as opened,
+        engine_of(plan, n_spread, engine) as opened,
         open_work(plan, store, watcher, opened) as work,
     ):
         results = _tuned(work) if plan.tune else _untuned(work, done, summary=summary)
@@ -58,7 +58,7 @@ def n_tasks(plan: Plan, done: Iterable[str]) -> int:
 
 
 @contextlib.contextmanager
-def _engine(plan: Plan, n_tasks: int, engine: Engine | None) -> Iterator[Engine]:
+def engine_of(plan: Plan, n_tasks: int, engine: Engine | None = None) -> Iterator[Engine]:
     """The engine that is given, or that of the plan."""
     if engine is not None:
         yield engine
@@ -77,10 +77,10 @@ def _untuned(work: PlanWork, done: Mapping[str, str], *, summary: bool) -> list[
         if (waiting and adopt) or not (waiting or store.launcher_run):
             work.run()
             return [work.results[cell.key] for cell in plan.cells]
-        with _sweep_run(work) as run:
+        with sweep_run(work) as run:
             work.run()
             results = [work.results[cell.key] for cell in plan.cells]
-            _log_summary(run, results)
+            log_summary(run, results)
     return results
 
 
@@ -91,20 +91,21 @@ def _tuned(work: PlanWork) -> list[CellRun]:
     with (
         work.features_of(plan.cells),
         open_tuner(tune.storage, work.store.beside(STUDIES), work.watcher) as tuner,
-        _sweep_run(work) as run,
+        sweep_run(work) as run,
     ):
         results = run_searches(searched, work, tuner, run.run_id)
-        _log_summary(run, results)
+        log_summary(run, results)
     return results
 
 
-def _sweep_run(work: PlanWork) -> AbstractContextManager[TrackedRun]:
+def sweep_run(work: PlanWork) -> AbstractContextManager[TrackedRun]:
     """The run that lists a plan's cells. The same plan may be run by several processes, each with a run."""
     name = work.plan.name
     return work.store.run(kind="sweep", name=f"sweep · {name}", tags={"sweep": name}, adopt=True)
 
 
-def _log_summary(run: TrackedRun, results: Sequence[CellRun]) -> None:
+def log_summary(run: TrackedRun, results: Sequence[CellRun]) -> None:
+    """Log how many cells have each status, and a table of all."""
     counts = {status: sum(r.status == status for r in results) for status in get_args(Status)}
     run.log(metrics={f"cells.{status.replace(' ', '_')}": n for status, n in counts.items()})
     with tempfile.TemporaryDirectory(prefix="mlproject-") as folder:

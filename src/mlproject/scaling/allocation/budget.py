@@ -12,8 +12,9 @@ chosen greedily by variance removed per cost.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -178,11 +179,16 @@ class NextCell:
 
 @dataclass(frozen=True, kw_only=True)
 class NextPlan:
-    """Cells in the order to run them; widths are of the 95 % interval of ln loss at the target."""
+    """Cells in the order to run them; widths are of the 95 % interval of ln loss at the target.
+
+    ``width_of_all`` is that after every candidate has been run as often as it may be, not a number where
+    there is no limit.
+    """
 
     cells: tuple[NextCell, ...]
     width_before: float
     width_after: float
+    width_of_all: float
     spent: float
 
 
@@ -194,12 +200,14 @@ def plan_next(
     costs: ArrayLike,
     budget: float,
     noise: ArrayLike | None = None,
+    most: ArrayLike | None = None,
 ) -> NextPlan:
     """Choose among candidates [c] (or [c, axes]) with costs [c] under a budget; a cell may repeat (seeds).
 
     ``target`` is one scale, or several whose mean log variance is to shrink. ``noise`` [c] is the standard
-    deviation of ln loss of one run of each candidate, by default that of the average for all. Raises:
-    BadInput for costs or noise that are not positive or do not match, or a budget below the cheapest cell.
+    deviation of ln loss of one run of each candidate, by default that of the average for all. ``most`` [c]
+    is how often each may be run, by default any number of times. Raises: BadInput for costs or noise that
+    are not positive or do not match, or a budget below the cheapest cell.
     """
     axes = averaged.points.x.shape[1]
     cells, aim = read_scales(candidates, axes), read_scales(np.atleast_1d(target), axes)
@@ -212,7 +220,9 @@ def plan_next(
     variances = np.full(len(cells), run) if noise is None else np.square(np.asarray(noise, dtype=np.float64))
     if variances.shape != (len(cells),) or not np.all(np.isfinite(variances) & (variances > 0)):
         raise BadInput(f"noise {variances.shape} must be positive, one for each of {len(cells)} candidates")
-    return _greedy(covariance, variances, len(aim), cells, prices, budget)
+    times = np.full(len(cells), np.inf) if most is None else np.asarray(most, dtype=np.float64)
+    plan = _greedy(covariance, variances, len(aim), cells, prices, budget, times)
+    return replace(plan, width_of_all=_width_of_all(covariance, variances, len(aim), times))
 
 
 def joint_covariance(averaged: Average, at: Array) -> tuple[Array, float]:
@@ -232,20 +242,21 @@ def joint_covariance(averaged: Average, at: Array) -> tuple[Array, float]:
 
 
 def _greedy(
-    covariance: Array, run: Array, n_aim: int, cells: Array, prices: Array, budget: float
+    covariance: Array, run: Array, n_aim: int, cells: Array, prices: Array, budget: float, times: Array
 ) -> NextPlan:
     chosen: list[NextCell] = []
-    before, remaining = _width(covariance, n_aim), budget
-    while len(chosen) < MOST_CELLS and np.any(prices <= remaining):
+    before, remaining, left = _width(covariance, n_aim), budget, times.copy()
+    while len(chosen) < MOST_CELLS and np.any(usable := (prices <= remaining) & (left > 0)):
         variance = np.diag(covariance)[n_aim:] + run
         gain = np.sum(covariance[:n_aim, n_aim:] ** 2, axis=0) / variance / n_aim
-        gain_per_cost = np.where(prices <= remaining, gain / prices, -1.0)
+        gain_per_cost = np.where(usable, gain / prices, -1.0)
         best = int(np.argmax(gain_per_cost))
         if gain[best] <= LEAST_GAIN * np.trace(covariance[:n_aim, :n_aim]) / n_aim:
             break
         column = covariance[:, n_aim + best]
         covariance = covariance - np.outer(column, column) / variance[best]
         remaining -= float(prices[best])
+        left[best] -= 1
         chosen.append(
             NextCell(
                 x=tuple(float(v) for v in cells[best]),
@@ -257,8 +268,20 @@ def _greedy(
         cells=tuple(chosen),
         width_before=before,
         width_after=_width(covariance, n_aim),
+        width_of_all=math.nan,
         spent=budget - remaining,
     )
+
+
+def _width_of_all(covariance: Array, run: Array, n_aim: int, times: Array) -> float:
+    """The width after every candidate was run ``times`` [c]: the covariance given all of these losses."""
+    if not np.isfinite(times).all():
+        return math.nan
+    rows = n_aim + np.flatnonzero(times > 0)
+    noise = np.diag(run[rows - n_aim] / times[rows - n_aim])
+    column = covariance[rows, :n_aim]
+    known = column.T @ np.linalg.solve(covariance[np.ix_(rows, rows)] + noise, column)
+    return _width(np.maximum(covariance[:n_aim, :n_aim] - known, 0.0), n_aim)
 
 
 def _width(covariance: Array, n_aim: int) -> float:

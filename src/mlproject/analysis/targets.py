@@ -1,0 +1,109 @@
+"""The loss at a target of every curve or grid of finished runs, predicted as their study predicts it.
+
+The same points, replicates and laws as in ``analyse``, without the rest of a study.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlproject.analysis.axes import AXES, GRID_AXES
+from mlproject.analysis.bootstrap import replicates
+from mlproject.analysis.comparable import (
+    ComparableRuns,
+    comparable_runs,
+    comparison_key,
+    is_informative,
+    labels_of,
+    shared_by_cells,
+)
+from mlproject.analysis.curves import assess_curve, bare_curve
+from mlproject.analysis.design import Aim
+from mlproject.analysis.grids import make_grids
+from mlproject.analysis.runs import image_pools, read_runs
+from mlproject.losses import Observation
+from mlproject.scaling import Assessment, Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictedTarget:
+    """The mean loss at a target with its 95 % interval over images and seeds, and the floor of its curve.
+
+    ``few``: there are too few scales for a verdict, so that the interval is that of a power law as well.
+    """
+
+    name: str
+    mean: float
+    low: float
+    high: float
+    floor: Estimate | None
+    few: bool = False
+
+    @property
+    def width(self) -> float:
+        """Upper over lower limit, minus 1."""
+        return self.high / self.low - 1.0 if self.low > 0 else math.inf
+
+    @property
+    def log_width(self) -> float:
+        """The width of the interval of ln loss."""
+        return math.log(self.high / self.low) if self.low > 0 else math.inf
+
+
+def target_axes(aim: Aim) -> frozenset[str]:
+    """What varies along the curves of a target: the data size, and the model where it has a size."""
+    return frozenset(GRID_AXES.varies if aim.params else AXES["images"].varies)
+
+
+def predict_targets(
+    observations: Iterable[Observation],
+    aim: Aim,
+    *,
+    n_draws: int = 1000,
+    seed: int = 0,
+    mix_weights: bool = False,
+) -> dict[str, PredictedTarget]:
+    """The predictions by comparison key of the cells of each curve, where laws carry any.
+
+    Raises: BadInput when there is no run, DigestMismatch when two runs of one cell differ.
+    """
+    runs, _ = read_runs(observations, mix_weights=mix_weights)
+    assessed: list[tuple[ComparableRuns, Assessment]] = []
+    for pool in image_pools(runs):
+        drawn = replicates(pool, n_draws=n_draws, seed=seed)
+        if aim.params:
+            assessed += [(group, grid.assessment) for group, grid in make_grids(pool, drawn, seed)]
+        else:
+            groups = filter(is_informative, comparable_runs(pool.runs, AXES["images"]))
+            curves = [(group, bare_curve(group, pool, drawn, seed)) for group in groups]
+            assessed += [(group, assess_curve(curve, "mean")) for group, curve in curves]
+    names = _names([group for group, _ in assessed])
+    predicted: dict[str, PredictedTarget] = {}
+    for (group, assessment), name in zip(assessed, names, strict=True):
+        target = _predicted(assessment, aim, name)
+        if target is not None:
+            keys = (comparison_key(shared_by_cells(run.cell, target_axes(aim))) for run in group.runs)
+            predicted |= dict.fromkeys(keys, target)
+    return predicted
+
+
+def _names(groups: list[ComparableRuns]) -> Iterator[str]:
+    """The series of each group, with its family where two have the same."""
+    labels = labels_of(groups)
+    series = [name for name, _ in labels]
+    for name, family in labels:
+        yield name if series.count(name) == 1 else f"{name} · {family}"
+
+
+def _predicted(assessment: Assessment, aim: Aim, name: str) -> PredictedTarget | None:
+    at = np.array([[aim.params, aim.target]]) if aim.params else np.array([float(aim.target)])
+    prediction = assessment.predict(at)
+    if prediction is None:
+        return None
+    mean, low, high = (float(ends[0]) for ends in (prediction.mean, prediction.low, prediction.high))
+    few = assessment.average is not None and assessment.average.least is not None
+    return PredictedTarget(name=name, mean=mean, low=low, high=high, floor=assessment.floor, few=few)

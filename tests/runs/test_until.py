@@ -1,0 +1,53 @@
+"""A plan that is run until its prediction is narrow: rounds, stops, and a second start."""
+
+import pytest
+
+from mlproject.analysis import Round, read_until
+from mlproject.cli.progress import Lines
+from mlproject.errors import BadInput, WrongUse
+from mlproject.plans import Plan, plan_of
+from mlproject.runs import fit_study, run_until, start_cells
+from mlproject.tracking import Store
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+
+def small_plan(**changes: object) -> Plan:
+    coordinates = {
+        "model": "efficientnet_lite0", "weights": "imagenet", "dataset_size": "10,20,40,80", "seed": "0,1",
+        "eval_size": 20, "target": "labels", "epochs": 5, "engine": "",
+    }  # fmt: skip
+    given = {k: v for k, v in (coordinates | changes).items() if v != ""}
+    return plan_of("small", given)
+
+
+def test_a_plan_stops_where_its_prediction_is_narrow_and_a_second_start_runs_nothing(store: Store) -> None:
+    plan, rounds = small_plan(), list[Round]()
+    until = read_until("width <= 1e9 at 160 images")
+    results, spending = run_until(plan, store, Lines(8), until, rounds.append)
+    assert [result.status for result in results] == ["done"] * 3
+    assert sorted(result.cell.dataset_size for result in results) == [10, 20, 40]
+    assert spending.narrow
+    assert (spending.spent.images, spending.whole.images, spending.whole.n_cells) == (70, 300, 8)
+    fitted = fit_study(store, name="small", keys=[r.cell.key for r in results], spending=spending)
+    metrics = store.client.get_run(fitted.run_id).data.metrics
+    assert (metrics["spent.n_cells"], metrics["whole.n_cells"]) == (3, 8)
+    again, second = run_until(plan, store, Lines(8), until, rounds.append)
+    assert [result.status for result in again] == ["was done"] * 3
+    assert second.spent == spending.spent
+    assert rounds[0].widths == rounds[1].widths
+    narrow = read_until("width <= 1e-6 at 160 images", "70")
+    _, third = run_until(plan, store, Lines(8), narrow, rounds.append)
+    assert not third.narrow
+    assert third.spent.images == 70
+    assert third.reason.startswith("The budget is spent, 70 of 70 images")
+
+
+def test_plans_that_carry_no_law_are_refused_before_anything_runs(store: Store) -> None:
+    until = read_until("width <= 0.1 at 160 images", "30")
+    with pytest.raises(WrongUse, match="2 sizes in the plan carry no law"):
+        start_cells(small_plan(dataset_size="10,20"), until)
+    with pytest.raises(WrongUse, match="needs three models that compare"):
+        start_cells(small_plan(), read_until("width <= 0.1 at 160 images and 5e6 parameters"))
+    with pytest.raises(BadInput, match="does not buy three sizes of each curve: they cost 70 more"):
+        run_until(small_plan(), store, Lines(8), until, lambda _: None)
