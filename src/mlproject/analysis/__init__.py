@@ -9,6 +9,7 @@ from mlproject.analysis.ablations import (
 )
 from mlproject.analysis.axes import AXES, GRID_AXES, Axis
 from mlproject.analysis.bootstrap import STATISTICS, Statistic
+from mlproject.analysis.calibration import Calibration
 from mlproject.analysis.classes import ClassExponent, ClassScaling, Confusion
 from mlproject.analysis.comparable import (
     REGION_FIELDS,
@@ -22,9 +23,11 @@ from mlproject.analysis.csv_study import AssessedGroup, CsvStudy, GroupCompariso
 from mlproject.analysis.curves import Curve
 from mlproject.analysis.design import Aim, Candidate, Design, finished_run
 from mlproject.analysis.effects import Discordant, Effect
+from mlproject.analysis.error_consistency import ErrorConsistency
 from mlproject.analysis.explorer import Explorer, ImageSeries, ModelDifference, explorers
 from mlproject.analysis.exponent_differences import ExponentDifference, RegionContrast, shared_law
 from mlproject.analysis.grids import Allocation, Grid
+from mlproject.analysis.image_forecasts import AHEAD, ImageForecast, Score
 from mlproject.analysis.image_scale import ComputeCurve, ComputePoint, Crossing, ImageScaleComparison
 from mlproject.analysis.iterations import (
     BUDGETS,
@@ -35,19 +38,24 @@ from mlproject.analysis.iterations import (
     IterationRun,
 )
 from mlproject.analysis.lines import LawLine, LocalExponents, ModelLine, PredictedLine
+from mlproject.analysis.mistakes import Mistakes
 from mlproject.analysis.multiverse import ChoiceEffect, Multiverse, Specification
 from mlproject.analysis.pair_exponents import PairedExponent
 from mlproject.analysis.pairs import PairComparison, PairedSetting, compare_runs
 from mlproject.analysis.points import HORIZONS, Correlation, LossKind, Point
 from mlproject.analysis.runs import EvaluatedRun, Predictions, intact_runs, predictions
 from mlproject.analysis.study import Ablation, Study, analyse
+from mlproject.analysis.trajectories import LOST, NEVER, Trajectory
 
 __all__ = [
+    "AHEAD",
     "AXES",
     "BUDGETS",
     "COLUMNS",
     "GRID_AXES",
     "HORIZONS",
+    "LOST",
+    "NEVER",
     "QUANTITIES",
     "REGION_FIELDS",
     "STATISTICS",
@@ -58,6 +66,7 @@ __all__ = [
     "ArmTable",
     "AssessedGroup",
     "Axis",
+    "Calibration",
     "Candidate",
     "ChoiceEffect",
     "ClassExponent",
@@ -73,11 +82,13 @@ __all__ = [
     "Design",
     "Discordant",
     "Effect",
+    "ErrorConsistency",
     "EvaluatedRun",
     "Explorer",
     "ExponentDifference",
     "Grid",
     "GroupComparison",
+    "ImageForecast",
     "ImageScaleComparison",
     "ImageSeries",
     "Interaction",
@@ -88,6 +99,7 @@ __all__ = [
     "LawLine",
     "LocalExponents",
     "LossKind",
+    "Mistakes",
     "ModelDifference",
     "ModelLine",
     "Multiverse",
@@ -99,9 +111,11 @@ __all__ = [
     "PredictedLine",
     "Predictions",
     "RegionContrast",
+    "Score",
     "Specification",
     "Statistic",
     "Study",
+    "Trajectory",
     "analyse",
     "assess_csv",
     "compare_runs",

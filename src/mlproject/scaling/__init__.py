@@ -41,6 +41,8 @@ from mlproject.scaling.fitting.verdict import FLAT, SCALING, UNIDENTIFIABLE, gri
 from mlproject.scaling.laws import LAWS
 from mlproject.scaling.laws.law import ScalingLaw
 from mlproject.scaling.per_image import ImageExponents, Information, image_exponents, measure_information
+from mlproject.scaling.shrinkage import Shrunk, shrink
+from mlproject.scaling.trends import ImageTrends, image_trends
 
 __all__ = [
     "FLAT",
@@ -60,6 +62,7 @@ __all__ = [
     "Frontier",
     "HeldOut",
     "ImageExponents",
+    "ImageTrends",
     "Information",
     "LawFit",
     "NextCell",
@@ -68,6 +71,7 @@ __all__ = [
     "PowerLaws",
     "Prediction",
     "ScalingLaw",
+    "Shrunk",
     "Standing",
     "acceleration_of",
     "assess",
@@ -83,11 +87,13 @@ __all__ = [
     "frontier",
     "grid_shortage",
     "image_exponents",
+    "image_trends",
     "interval_text",
     "measure_information",
     "plan_next",
     "rising_axes",
     "scale_text",
+    "shrink",
     "t_interval",
     "t_quantile",
     "unshared_noise",
