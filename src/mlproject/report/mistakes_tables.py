@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from mlproject.analysis import (
     AHEAD,
@@ -108,7 +109,8 @@ def consistency_rows(table: ErrorConsistency) -> Iterator[Row]:
     last = {series: i for i, (series, _) in enumerate(cells)}
     for i, j in table.pairs:
         (first, first_scale), (second, second_scale) = cells[i], cells[j]
-        row = {"family": table.family, "first": first, "first_scale": first_scale, "second": second}
+        row: dict[str, Any] = {"family": table.family, "first": first, "first_scale": first_scale}
+        row |= {"second": second}
         row |= {"second_scale": second_scale, "n_images": table.n_images}
         row |= {"observed": float(table.observed[i, j]), "expected": float(table.expected[i, j])}
         row |= ends("kappa", table.estimate(i, j))
