@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 COLUMNS = ("image_name", "split", "loss")
 """Columns of every file of losses, before one for each kind."""
 PREDICTIONS = "predictions"
-"""The table of a classifier: image_name, split, label and predicted label of every image."""
+"""The table of a classifier: image_name, split, label, predicted label and confidence of every image."""
 
 
 class NotFinite(MLProjectError):
@@ -183,15 +183,21 @@ def write_losses(losses: PerImageLosses, folder: Path) -> None:
 
 
 def predictions_table(
-    losses: PerImageLosses, labels: NDArray[Any], predicted: NDArray[Any], classes: Sequence[str]
+    losses: PerImageLosses,
+    labels: NDArray[Any],
+    predicted: NDArray[Any],
+    classes: Sequence[str],
+    confidence: NDArray[Any] | None = None,
 ) -> dict[str, dict[str, Sequence[object]]]:
     """The table ``PREDICTIONS`` of a classifier, by its name, as ``Outcome.tables`` holds it.
 
-    Shapes: ``labels`` and ``predicted`` [n] are places in ``classes``, in the order of the losses.
+    Shapes: ``labels`` and ``predicted`` [n] are places in ``classes``, in the order of the losses;
+    ``confidence`` [n] is the probability of the predicted class, None where outputs are no probabilities.
     """
     names = np.array(classes, dtype=object)
     columns: dict[str, Sequence[object]] = {"image_name": losses.image_ids, "split": losses.splits}
     columns |= {"label": names[labels].tolist(), "predicted": names[np.asarray(predicted, int)].tolist()}
+    columns |= {} if confidence is None else {"confidence": np.asarray(confidence, np.float64).tolist()}
     return {PREDICTIONS: columns}
 
 

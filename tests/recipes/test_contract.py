@@ -96,7 +96,8 @@ def test_a_classifier_keeps_label_and_predicted_label_of_every_image(name, monke
     assert (table is not None) == (name in CLASSIFIERS)
     if table is None:
         return
-    assert list(table) == ["image_name", "split", "label", "predicted"]
+    assert list(table) == ["image_name", "split", "label", "predicted", "confidence"]
+    assert 0.0 < min(table["confidence"]) <= max(table["confidence"]) <= 1.0
     assert (table["image_name"], table["split"]) == (outcome.losses.image_ids, outcome.losses.splits)
     images = Images()
     labels = dict(zip(images.ids, images.labels, strict=True))

@@ -112,7 +112,7 @@ def test_classes_that_differ_are_named_with_the_most_common_error(monkeypatch):
     classes, confusion = section.tables
     assert [row["label"] for row in read(classes)] == ["bag", "coat", "dress"]
     assert classes.texts[0][1:] == (
-        "bag", "10", "1", "0.5", "0.51 [0.41, 0.61]", "+0.21 [+0.16, +0.26]", "0.001"
+        "bag", "10", "1", "0.5", "0.51 [0.41, 0.61]", "+0.21 [+0.16, +0.26]", "–", "0.001"
     )  # fmt: skip
     assert [list(row.values())[5:] for row in read(confusion)][1] == ["2000", "coat", "bag", "5"]
 

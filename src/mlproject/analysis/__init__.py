@@ -9,6 +9,7 @@ from mlproject.analysis.ablations import (
 )
 from mlproject.analysis.axes import AXES, GRID_AXES, Axis
 from mlproject.analysis.bootstrap import STATISTICS, Statistic
+from mlproject.analysis.calibration import Calibration
 from mlproject.analysis.classes import ClassExponent, ClassScaling, Confusion
 from mlproject.analysis.comparable import (
     REGION_FIELDS,
@@ -22,9 +23,11 @@ from mlproject.analysis.csv_study import AssessedGroup, CsvStudy, GroupCompariso
 from mlproject.analysis.curves import Curve
 from mlproject.analysis.design import UNITS, Aim, Candidate, Design, FinishedRun, finished_run
 from mlproject.analysis.effects import Discordant, Effect
+from mlproject.analysis.error_consistency import ErrorConsistency
 from mlproject.analysis.explorer import Explorer, ImageSeries, ModelDifference, explorers
 from mlproject.analysis.exponent_differences import ExponentDifference, RegionContrast, shared_law
 from mlproject.analysis.grids import Allocation, Grid
+from mlproject.analysis.image_forecasts import AHEAD, ImageForecast, Score
 from mlproject.analysis.image_scale import ComputeCurve, ComputePoint, Crossing, ImageScaleComparison
 from mlproject.analysis.iterations import (
     BUDGETS,
@@ -35,6 +38,7 @@ from mlproject.analysis.iterations import (
     IterationRun,
 )
 from mlproject.analysis.lines import LawLine, LocalExponents, ModelLine, PredictedLine
+from mlproject.analysis.mistakes import Mistakes
 from mlproject.analysis.multiverse import ChoiceEffect, Multiverse, Specification
 from mlproject.analysis.pair_exponents import PairedExponent
 from mlproject.analysis.pairs import PairComparison, PairedSetting, compare_runs
@@ -42,15 +46,19 @@ from mlproject.analysis.points import HORIZONS, Correlation, LossKind, Point
 from mlproject.analysis.runs import EvaluatedRun, Predictions, intact_runs, predictions
 from mlproject.analysis.study import Ablation, Study, analyse
 from mlproject.analysis.targets import PredictedTarget, predict_targets, target_axes
+from mlproject.analysis.trajectories import LOST, NEVER, Trajectory
 from mlproject.analysis.until import MARGIN, Batch, Round, Spending, Spent, Until, next_batch, read_until
 
 __all__ = [
+    "AHEAD",
     "AXES",
     "BUDGETS",
     "COLUMNS",
     "GRID_AXES",
     "HORIZONS",
+    "LOST",
     "MARGIN",
+    "NEVER",
     "QUANTITIES",
     "REGION_FIELDS",
     "STATISTICS",
@@ -63,6 +71,7 @@ __all__ = [
     "AssessedGroup",
     "Axis",
     "Batch",
+    "Calibration",
     "Candidate",
     "ChoiceEffect",
     "ClassExponent",
@@ -78,12 +87,14 @@ __all__ = [
     "Design",
     "Discordant",
     "Effect",
+    "ErrorConsistency",
     "EvaluatedRun",
     "Explorer",
     "ExponentDifference",
     "FinishedRun",
     "Grid",
     "GroupComparison",
+    "ImageForecast",
     "ImageScaleComparison",
     "ImageSeries",
     "Interaction",
@@ -94,6 +105,7 @@ __all__ = [
     "LawLine",
     "LocalExponents",
     "LossKind",
+    "Mistakes",
     "ModelDifference",
     "ModelLine",
     "Multiverse",
@@ -107,11 +119,13 @@ __all__ = [
     "Predictions",
     "RegionContrast",
     "Round",
+    "Score",
     "Specification",
     "Spending",
     "Spent",
     "Statistic",
     "Study",
+    "Trajectory",
     "Until",
     "analyse",
     "assess_csv",

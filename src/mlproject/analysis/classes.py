@@ -23,10 +23,21 @@ from scipy import stats
 
 from mlproject.analysis.bootstrap import Floats
 from mlproject.analysis.curves import Curve
-from mlproject.analysis.effects import CHUNK, seed_weights
+from mlproject.analysis.effects import CHUNK, Z95, seed_weights
 from mlproject.analysis.points import LEAST_SCALES, influence, seed_dof
 from mlproject.analysis.runs import EvaluatedRun, predictions
-from mlproject.scaling import Estimate, acceleration_of, bca, estimate_noise, t_interval, unshared_noise
+from mlproject.scaling import (
+    Estimate,
+    acceleration_of,
+    bca,
+    estimate_noise,
+    shrink,
+    t_interval,
+    unshared_noise,
+)
+
+LEAST_SHRUNK = 3
+"""Classes that are shrunk towards each other: fewer say nothing of how much classes differ."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +46,7 @@ class ClassExponent:
 
     ``first`` and ``last`` are the mean losses of its ``n_images`` at the smallest and the largest scale.
     ``p`` and ``q`` (false-discovery rate over the classes of the curve) are those of a difference of 0.
+    ``shrunk`` is the difference shrunk towards the mean over classes; None with fewer than three classes.
     """
 
     label: str
@@ -45,6 +57,7 @@ class ClassExponent:
     difference: Estimate
     p: float
     q: float
+    shrunk: Estimate | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,8 +165,23 @@ def _exponents(
                 q=1.0,
             )
         )
+    return _together(rows), left_out
+
+
+def _together(rows: Sequence[ClassExponent]) -> tuple[ClassExponent, ...]:
+    """The classes of a curve with their false-discovery rates and shrunk differences."""
     q_values = stats.false_discovery_control([row.p for row in rows]) if rows else []
-    return tuple(replace(row, q=float(q)) for row, q in zip(rows, q_values, strict=True)), left_out
+    shrunk = _shrunk([row.difference for row in rows])
+    together = zip(rows, q_values, shrunk, strict=True)
+    return tuple(replace(row, q=float(q), shrunk=value) for row, q, value in together)
+
+
+def _shrunk(differences: Sequence[Estimate]) -> Sequence[Estimate | None]:
+    """Differences shrunk towards their mean; their intervals give the errors."""
+    errors = [difference.width / (2.0 * Z95) for difference in differences]
+    if len(differences) < LEAST_SHRUNK or not all(0.0 < error < np.inf for error in errors):
+        return [None] * len(differences)
+    return shrink([difference.value for difference in differences], errors).values
 
 
 def _class_means(

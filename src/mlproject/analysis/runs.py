@@ -90,11 +90,13 @@ class Predictions:
     """Label and predicted label of every evaluated image of a run, in the order of its losses.
 
     Shapes: ``labels`` and ``predicted`` [images] are names of classes. What ``memorise`` predicts is the
-    class of the image that ranks first.
+    class of the image that ranks first. ``confidence`` [images] is the probability of what is predicted; None
+    where outputs are no probabilities, and for runs that did not log it.
     """
 
     labels: Names
     predicted: Names
+    confidence: Floats | None = None
 
 
 def predictions(run: EvaluatedRun) -> Predictions | None:
@@ -111,7 +113,12 @@ def predictions(run: EvaluatedRun) -> Predictions | None:
     if missing:
         raise BadInput(f"run {run.run_id} has a loss and no prediction of {missing[0]}; run its cell again")
     rows = [places[image] for image in run.image_ids]
-    return Predictions(labels=np.array(table["label"])[rows], predicted=np.array(table["predicted"])[rows])
+    known = table.get("confidence")
+    return Predictions(
+        labels=np.array(table["label"])[rows],
+        predicted=np.array(table["predicted"])[rows],
+        confidence=None if known is None else np.array(known, dtype=np.float64)[rows],
+    )
 
 
 def intact_runs(observations: Iterable[Observation]) -> list[Observation]:

@@ -27,6 +27,7 @@ from mlproject.analysis.exponent_differences import (
 from mlproject.analysis.grids import Grid, label_grids, make_grids
 from mlproject.analysis.image_scale import ImageScaleComparison, image_scale_comparisons
 from mlproject.analysis.iterations import IterationLedger, iteration_ledger
+from mlproject.analysis.mistakes import Mistakes, mistakes
 from mlproject.analysis.multiverse import Multiverse, multiverses
 from mlproject.analysis.runs import EvaluatedRun, image_pools, read_runs
 from mlproject.losses import Observation
@@ -73,6 +74,11 @@ class Study:
         """Scaling by class of the curves over images, where runs logged labels; reads their predictions."""
         placed = [run for pool in image_pools(self.runs) for run in pool.runs]
         return class_scaling(self.along("images"), placed, n_draws=self.n_draws)
+
+    @cached_property
+    def mistakes(self) -> Mistakes:
+        """Which images are learned, lost or worse along scale, who shares mistakes; reads predictions."""
+        return mistakes(self.curves, (run for pool in image_pools(self.runs) for run in pool.runs))
 
     @cached_property
     def multiverses(self) -> tuple[Multiverse, ...]:

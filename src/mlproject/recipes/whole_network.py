@@ -21,6 +21,7 @@ from mlproject.multiscale import crop_side, n_splits
 from mlproject.recipes.examples import choice, training_device
 from mlproject.training import (
     CHECKPOINT,
+    CONFIDENCE,
     PREDICTED,
     Examples,
     Settings,
@@ -162,7 +163,7 @@ def outcome(
 ) -> Outcome:
     """The outcome of a cell: losses of the best epoch, and in further columns those of the last epoch."""
     trained, splits = training.trained, rows.splits
-    numbers = {n: values.numpy() for n, values in training.best.items() if n not in (*COUNTS, PREDICTED)}
+    numbers = {n: values.numpy() for n, values in training.best.items() if n not in NOT_LOSSES}
     values: dict[str, Floats] = {KIND: numbers.pop("loss"), **numbers}
     values[f"final_{KIND}"] = training.final["loss"].numpy()
     if "error" in training.final:
@@ -174,8 +175,9 @@ def outcome(
     )
     all_tables = {"epochs": _epochs(trained), **(tables or {})}
     if PREDICTED in training.best:
-        predicted = training.best[PREDICTED].numpy()
-        all_tables |= predictions_table(losses, images.labels[rows.every], predicted, images.classes)
+        predicted, confidence = (training.best[name].numpy() for name in (PREDICTED, CONFIDENCE))
+        labels, classes = images.labels[rows.every], images.classes
+        all_tables |= predictions_table(losses, labels, predicted, classes, confidence)
     return Outcome(
         losses=losses,
         n_params=sum(parameters),
@@ -191,6 +193,7 @@ def outcome(
 
 KIND = "cross_entropy"
 COUNTS = ("correct", "total")
+NOT_LOSSES = (*COUNTS, PREDICTED, CONFIDENCE)
 
 
 def _facts(training: EvaluatedTraining, evaluated: Tensor) -> dict[str, float]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from mlproject.report.mistakes_columns import MISTAKES
+
 Definition = tuple[str, str]
 """Unit (empty for none) and meaning."""
 LOSS, SHARE, PARAMETERS, IMAGES = "loss", "share", "parameters", "images"
@@ -142,6 +144,7 @@ COLUMNS: dict[str, Definition] = {
     "samples": (IMAGES, "Images shown in training, repeats included"),
     "seconds": ("s", "Wall time of training"),
 }
+COLUMNS |= MISTAKES
 """Definitions by column name."""
 TABLES: dict[str, dict[str, Definition]] = {
     "spending": {
@@ -171,7 +174,16 @@ TABLES: dict[str, dict[str, Definition]] = {
         "gmac_per_image": ("GMAC", "Cost of one image"),
         "images": (IMAGES, "Evaluated images"),
     },
+    "error_consistency": {
+        "first": ("", "Model of the first cell"),
+        "second": ("", "Model of the second cell"),
+        "observed": (SHARE, "Images that both have right or both have wrong, over pairs of seeds"),
+    },
+    "calibration": {"accuracy": (SHARE, "Evaluated images whose class is right")},
+    "image_forecasts": {"method": ("", "Forecast by the trajectory, the last scale, or the base rate")},
+    "learned": {"n_images": (IMAGES, "Images with this outcome")},
     "classes": {
+        "shrunk": ("", "The difference, shrunk towards the mean over classes"),
         "label": ("", "The class"),
         "loss_first": (LOSS, "Mean loss of the class at the smallest scale"),
         "loss_last": (LOSS, "Mean loss of the class at the largest scale"),

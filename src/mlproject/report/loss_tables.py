@@ -39,7 +39,7 @@ KINDS = (
 )  # fmt: skip
 CLASSES = (
     *CURVE, "label", "n_images", "loss_first", "loss_last", "alpha", "alpha_low", "alpha_high", "difference",
-    "difference_low", "difference_high", "p_value", "q_value",
+    "difference_low", "difference_high", "shrunk", "shrunk_low", "shrunk_high", "p_value", "q_value",
 )  # fmt: skip
 CONFUSION = (*CURVE, "scale", "label", "predicted", "count")
 DISCOVERED = 0.05
@@ -119,12 +119,13 @@ def classes_section(study: Study) -> Section:
     formats = {"group": as_text("name"), "class": as_text("label"), "images": as_count("n_images")}
     formats |= {"loss, first": as_number("loss_first"), "loss, last": as_number("loss_last")}
     formats |= {"α [95 %]": as_interval("alpha"), "α minus that of all images": as_signed("difference")}
-    formats |= {"q": as_number("q_value", 2)}
+    formats |= {"shrunk": as_signed("shrunk"), "q": as_number("q_value", 2)}
     cut = f" Of each group the {MOST_CLASSES} classes of the least q." if len(shown) < len(rows) else ""
     caption = (
         "Exponents of the mean loss of each class under k x^-α, first and last at the smallest and largest "
-        "scale. q is the false-discovery rate (Benjamini and Hochberg) over the classes of a group at which "
-        f"the class differs from all images.{cut}"
+        "scale. Shrunk: the difference, shrunk towards the mean over classes. q is the false-discovery rate "
+        "(Benjamini and Hochberg) over the classes of a group at which the class differs from all images."
+        f"{cut}"
     )
     classes = Table(name="classes", rows=rows, columns=CLASSES, formats=formats, caption=caption, shown=shown)
     tables = (classes, Table(name="confusion", rows=confusion, columns=CONFUSION))
@@ -138,7 +139,7 @@ def classes_section(study: Study) -> Section:
 def _class_row(curve: Curve, row: ClassExponent, name: str) -> dict[str, Any]:
     values = head_of(curve) | {"label": row.label, "n_images": row.n_images, "name": name}
     values |= {"loss_first": row.first, "loss_last": row.last, "p_value": row.p, "q_value": row.q}
-    return values | ends("alpha", row.alpha) | ends("difference", row.difference)
+    return values | ends("alpha", row.alpha) | ends("difference", row.difference) | ends("shrunk", row.shrunk)
 
 
 def _class_sentences(scaling: ClassScaling) -> Iterator[str]:

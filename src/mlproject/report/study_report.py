@@ -32,6 +32,7 @@ from mlproject.report.grid_sections import (
 )
 from mlproject.report.image_scale_section import image_scale_section
 from mlproject.report.loss_tables import classes_section, loss_kinds_table, loss_tables, regions_table
+from mlproject.report.mistakes_section import mistakes_section
 from mlproject.report.multiverse_section import multiverse_section
 from mlproject.report.spending_section import spending_section
 from mlproject.report.study_tables import (
@@ -60,6 +61,7 @@ def study_document(study: Study, spending: Spending | None = None) -> Document:
         *ablation_sections(study.ablation),
         Section(title="Kinds of loss", tables=(loss_kinds_table(study),)),
         *([classes_section(study)] if study.classes else []),
+        mistakes_section(study),
         Section(title="Read with this in mind", bullets=study.notes),
         Section(title="Data", tables=files),
         Section(title="Curves", figures=tuple(curve_figures(study))),

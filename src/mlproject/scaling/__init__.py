@@ -48,6 +48,8 @@ from mlproject.scaling.laws.library import (
     find_library,
 )
 from mlproject.scaling.per_image import ImageExponents, Information, image_exponents, measure_information
+from mlproject.scaling.shrinkage import Shrunk, shrink
+from mlproject.scaling.trends import ImageTrends, image_trends
 
 __all__ = [
     "FLAT",
@@ -67,6 +69,7 @@ __all__ = [
     "Frontier",
     "HeldOut",
     "ImageExponents",
+    "ImageTrends",
     "Information",
     "LawFit",
     "Library",
@@ -80,6 +83,7 @@ __all__ = [
     "PriorChoice",
     "PublishedLaw",
     "ScalingLaw",
+    "Shrunk",
     "Standing",
     "acceleration_of",
     "assess",
@@ -96,11 +100,13 @@ __all__ = [
     "frontier",
     "grid_shortage",
     "image_exponents",
+    "image_trends",
     "interval_text",
     "measure_information",
     "plan_next",
     "rising_axes",
     "scale_text",
+    "shrink",
     "t_interval",
     "t_quantile",
     "unshared_noise",

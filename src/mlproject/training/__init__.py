@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from mlproject.training.networks.loop import Trained, train
     from mlproject.training.networks.state import CHECKPOINT, checkpoint_fault
     from mlproject.training.networks.task import (
+        CONFIDENCE,
         PREDICTED,
         Examples,
         Measure,
@@ -74,13 +75,23 @@ MODULES = {
     "networks.contrastive": ("collapsed", "hinged", "separation", "signed", "supcon"),
     "networks.loop": ("Trained", "train"),
     "networks.state": ("CHECKPOINT", "checkpoint_fault"),
-    "networks.task": ("PREDICTED", "Examples", "Measure", "Task", "Values", "build_augment", "evaluate"),
+    "networks.task": (
+        "CONFIDENCE",
+        "PREDICTED",
+        "Examples",
+        "Measure",
+        "Task",
+        "Values",
+        "build_augment",
+        "evaluate",
+    ),
     "schedule": ("OPTIMIZERS", "Diverged", "Schedule", "build_optimizer", "generator", "seeded"),
 }
 """Modules that need torch, and the names that they provide."""
 
 __all__ = [
     "CHECKPOINT",
+    "CONFIDENCE",
     "MOST_STEPS",
     "OPTIMIZERS",
     "PREDICTED",

@@ -41,6 +41,7 @@ from mlproject.recipes.whole_network import (
     train_and_evaluate,
 )
 from mlproject.training import (
+    CONFIDENCE,
     PREDICTED,
     Examples,
     Measure,
@@ -142,13 +143,14 @@ def planned_weights(model: Model, cell: Cell) -> Weights:
 
 
 def measure(net: nn.Module, inputs: Tensor, targets: Tensor) -> Values:
-    """Cross-entropy, error (0 or 1) and predicted class of every image."""
+    """Cross-entropy, error (0 or 1), predicted class and its probability, of every image."""
     logits = net(inputs)[1].double()
     predicted = logits.argmax(1)
     wrong = (predicted != targets).double()
     loss = functional.cross_entropy(logits, targets, reduction="none")
     counts = {"correct": 1 - wrong, "total": torch.ones_like(wrong)}
-    return {"loss": loss, "error": wrong, PREDICTED: predicted} | counts
+    named = {PREDICTED: predicted, CONFIDENCE: logits.softmax(1).amax(1)}
+    return {"loss": loss, "error": wrong} | named | counts
 
 
 def _check(knobs: Finetune, cell: Cell, model: Model) -> None:

@@ -56,15 +56,17 @@ class Memory:
             return self.head(inputs)
         return F.normalize(self.head(inputs), dim=1) @ self.vectors.T / self.temperature
 
-    def losses(self, inputs: Tensor) -> tuple[Floats, NDArray[np.int64]]:
-        """Cross-entropy [n] of every image among all, and the image [n] that has the highest score."""
-        nats, first = [], []
+    def losses(self, inputs: Tensor) -> tuple[Floats, NDArray[np.int64], Floats]:
+        """Cross-entropy [n] of every image among all, the image [n] that ranks first, its probability [n]."""
+        nats, first, confidence = [], [], []
         for start in range(0, len(inputs), CHUNK):
             rows = torch.arange(start, min(start + CHUNK, len(inputs)), device=inputs.device)
             scores = self.scores(inputs[rows]).double()
             nats.append(F.cross_entropy(scores, rows, reduction="none"))
             first.append(scores.argmax(1))
-        return torch.cat(nats).cpu().numpy(), torch.cat(first).cpu().numpy()
+            confidence.append(scores.softmax(1).amax(1))
+        joined = [torch.cat(part).cpu().numpy() for part in (nats, first, confidence)]
+        return joined[0], joined[1], joined[2]
 
     @property
     def n_params(self) -> int:
@@ -96,7 +98,7 @@ def run_memorise(recipe: Memorise, cell: Cell, images: ImageSet, report: Report)
     n_seen = (_train_linear if recipe.form == "linear" else _train_instance)(
         recipe, cell, memory, inputs, report
     )
-    nats, first = memory.losses(inputs)
+    nats, first, confidence = memory.losses(inputs)
     wrong = (first != np.arange(len(first))).astype(np.float64)
     losses = PerImageLosses(
         kind="cross_entropy",
@@ -107,7 +109,7 @@ def run_memorise(recipe: Memorise, cell: Cell, images: ImageSet, report: Report)
     tables: dict[str, dict[str, Sequence[object]]] = {}
     if len(images.classes) > 1:
         labels = images.labels[rows.train]
-        tables = predictions_table(losses, labels, labels[first], images.classes)
+        tables = predictions_table(losses, labels, labels[first], images.classes, confidence)
     return Outcome(
         losses=losses,
         n_params=features.n_params + memory.n_params,

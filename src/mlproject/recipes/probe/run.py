@@ -87,8 +87,8 @@ def run_probe(probe: Probe, cell: Cell, images: ImageSet, report: Report) -> Out
         )
     examples = probe_examples(probe, cell, images, report)
     trained = (solve_ridge if probe.solver == "ridge" else _train)(probe, cell, examples, report)
-    losses, predicted = _evaluate(probe, trained, examples)
-    return _outcome(probe, images, examples, trained, losses, predicted)
+    losses, predicted, confidence = _evaluate(probe, trained, examples)
+    return _outcome(probe, images, examples, trained, losses, predicted, confidence)
 
 
 def probe_examples(probe: Probe, cell: Cell, images: ImageSet, report: Report) -> ProbeExamples:
@@ -215,10 +215,11 @@ def _report_epochs(epochs: EpochBatches, seen: Tensor, report: Report, n: int) -
 
 def _evaluate(
     probe: Probe, trained: TrainedHead, examples: ProbeExamples
-) -> tuple[dict[str, Floats], Tensor]:
-    """Losses of every row, by kind, and the output [n] that is largest: the predicted class of labels."""
+) -> tuple[dict[str, Floats], Tensor, Tensor]:
+    """Losses of every row, by kind, the output [n] that is largest (the predicted class), its softmax [n]."""
     parts: list[dict[str, Tensor]] = []
     largest: list[Tensor] = []
+    shares: list[Tensor] = []
     for start in range(0, len(examples.rows), CHUNK):
         part = slice(start, start + CHUNK)
         outputs = trained.head(examples.inputs[part]).double()
@@ -226,6 +227,7 @@ def _evaluate(
         part_targets = outputs if targets is None else targets[part].double()
         parts.append(losses_by_kind(probe.loss, outputs, part_targets, labels=probe.target == "labels"))
         largest.append(outputs.argmax(1))
+        shares.append(outputs.softmax(1).amax(1))
     losses = {name: torch.cat([p[name] for p in parts]).cpu().numpy() for name in parts[0]}
     targets = examples.train[1]
     spread = 0.0 if targets is None else targets.double().var(0, correction=0).mean().item()
@@ -234,7 +236,7 @@ def _evaluate(
     if trained.online is not None:
         unseen = np.full(len(examples.rows) - examples.n_train, np.nan)
         losses[f"online_{probe.loss}"] = np.concatenate([trained.online, unseen])
-    return losses, torch.cat(largest).cpu()
+    return losses, torch.cat(largest).cpu(), torch.cat(shares).cpu()
 
 
 def _outcome(
@@ -244,6 +246,7 @@ def _outcome(
     trained: TrainedHead,
     losses: dict[str, Floats],
     predicted: Tensor,
+    confidence: Tensor,
 ) -> Outcome:
     facts = trained.facts | feature_cost(examples.features)
     evaluated = "eval" if "eval" in examples.splits else "train"
@@ -263,7 +266,8 @@ def _outcome(
     tables: dict[str, dict[str, Sequence[object]]] = {}
     if probe.target == "labels":
         labels = images.labels[examples.rows]
-        tables = predictions_table(per_image, labels, predicted.numpy(), images.classes)
+        known = confidence.numpy() if probe.loss == "cross_entropy" else None
+        tables = predictions_table(per_image, labels, predicted.numpy(), images.classes, known)
     return Outcome(
         losses=per_image,
         n_params=features.n_params + head.n_params,

@@ -23,7 +23,7 @@ from mlproject.recipes.whole_network import (
     split_rows,
     train_and_evaluate,
 )
-from mlproject.training import PREDICTED, Measure, Task, Values, seeded
+from mlproject.training import CONFIDENCE, PREDICTED, Measure, Task, Values, seeded
 
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
@@ -73,7 +73,7 @@ def run_scratch(scratch: Scratch, cell: Cell, images: ImageSet, report: Report) 
 
 
 def measure(net: nn.Module, inputs: Tensor, targets: Tensor) -> Values:
-    """Cross-entropy, Brier score Σ (p - t)², error (0 or 1) and predicted class of every image."""
+    """Cross-entropy, Brier score Σ (p - t)², error (0 or 1), predicted class and its probability p."""
     logits = net(inputs).double()
     one_hot = functional.one_hot(targets, logits.shape[1])
     predicted = logits.argmax(1)
@@ -85,6 +85,7 @@ def measure(net: nn.Module, inputs: Tensor, targets: Tensor) -> Values:
         "correct": 1 - wrong,
         "total": torch.ones_like(wrong),
         PREDICTED: predicted,
+        CONFIDENCE: logits.softmax(1).amax(1),
     }
 
 

@@ -31,7 +31,7 @@ from mlproject.training.networks.state import (
     snapshot,
     write_checkpoint,
 )
-from mlproject.training.networks.task import PREDICTED, Examples, Task, evaluate
+from mlproject.training.networks.task import CONFIDENCE, PREDICTED, Examples, Task, evaluate
 from mlproject.training.schedule import Diverged, build_optimizer, seeded, split
 from mlproject.training.settings import Settings
 
@@ -215,7 +215,7 @@ class _NetworkTraining:
         size = max(1, self.settings.batch_size // self.state.at.accumulate)
         measure, precision = self.task.measure, self.settings.precision
         values = evaluate(net, examples, measure, device=self.device, batch_size=size, precision=precision)
-        sums = {name: value.sum().item() for name, value in values.items() if name != PREDICTED}
+        sums = {n: value.sum().item() for n, value in values.items() if n not in (PREDICTED, CONFIDENCE)}
         self._require_finite(split, sums["loss"])
         return _row(split, sums, len(examples))
 

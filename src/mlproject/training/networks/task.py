@@ -19,8 +19,9 @@ from mlproject.features import StreamedImages
 
 Values = dict[str, Tensor]
 """One number per image [B], by name. ``loss`` decides; ``correct`` and ``total`` (images or pixels) give the
-accuracy; ``predicted`` is the number of a class; all others are averaged over images."""
-PREDICTED = "predicted"
+accuracy; ``predicted`` is the number of a class, and ``confidence`` its probability, of each image alone; all
+others are averaged over images."""
+PREDICTED, CONFIDENCE = "predicted", "confidence"
 Measure = Callable[[nn.Module, Tensor, Tensor], Values]
 Augment = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 READY_VALUES = 2**26
