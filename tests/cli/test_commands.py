@@ -194,7 +194,7 @@ def test_a_password_that_mlflow_run_has_logged_is_refused_with_what_to_do(
         (["plan-next", *NEXT, "--data=./missing"], 3, "cannot read the folder"),
         (["plan-next", *NEXT, "--lrr=1"], 2, "unknown coordinate or knob of probe 'lrr'; did you mean lr?"),
         (["import"], 2, "name a copied folder with mlflow.db, or an address"),
-        (["import", "nowhere"], 4, "nothing to import: there is no"),
+        (["import", "nowhere"], 3, "nothing to import: there is no"),
         (["ls", "--experiment=cli"], 2, "unknown experiment 'cli'"),
         (["ls", "--jsn"], 2, "No such option"),
         (["lst"], 2, "No such command 'lst'"),

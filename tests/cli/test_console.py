@@ -210,7 +210,7 @@ def test_the_time_left_counts_images_to_embed_and_cells_apart(monkeypatch):
     monkeypatch.setattr("mlproject.cli.progress.time.monotonic", lambda: clock[0])
     pace = Pace(n_cells=11)
     assert pace.text == ""
-    pace.expect(1000)
+    pace.expect(1000, 1)
     pace.stage("features")
     clock[0] = 2.0
     pace.advance(100)
@@ -219,15 +219,25 @@ def test_the_time_left_counts_images_to_embed_and_cells_apart(monkeypatch):
     pace.advance(900)
     pace.stage("head")
     clock[0] = 50.0
-    pace.end(CellRun(cell=make_cell(), name="a", status="done"))
+    pace.end(CellRun(cell=make_cell(), name="a", status="done", seconds=50.0))
     assert pace.text == "5 min left"  # ten cells of 30 s, all images embedded
+
+
+def test_the_time_left_divides_cells_among_workers_and_leaves_out_their_start(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("mlproject.cli.progress.time.monotonic", lambda: clock[0])
+    pace = Pace(n_cells=21)
+    pace.expect(0, 4)
+    clock[0] = 40.0  # workers took 30 s to start
+    pace.end(CellRun(cell=make_cell(), name="a", status="done", seconds=10.0))
+    assert pace.text == "50 s left"  # twenty cells of 10 s, four at once
 
 
 def test_long_extractions_are_reported_each_minute_without_a_terminal(monkeypatch, capsys):
     clock = [0.0]
     monkeypatch.setattr("mlproject.cli.progress.time.monotonic", lambda: clock[0])
     lines = Lines(1)
-    lines.expect(6100)
+    lines.expect(6100, 1)
     lines.stage("features", 6100)
     for _ in range(61):
         clock[0] += 1.0

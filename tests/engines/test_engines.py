@@ -88,3 +88,11 @@ def test_this_process_runs_a_task_when_it_is_submitted_and_keeps_its_error() -> 
 
 def _interrupt() -> None:
     raise KeyboardInterrupt
+
+
+def test_more_workers_than_the_machine_can_run_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlproject.engines.find_n_cores", lambda: 2)
+    monkeypatch.setattr("mlproject.engines.n_gpus", lambda: 0)
+    check_engine("local:16")
+    with pytest.raises(WrongUse, match="local:17: this machine has 2 cores, and runs at most 16 processes"):
+        check_engine("local:17")

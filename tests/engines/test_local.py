@@ -69,7 +69,7 @@ def test_a_task_whose_worker_is_killed_runs_again_and_no_other_one_does(
 
 
 def test_a_task_that_kills_every_worker_is_given_up_in_one_line(engine: Engine, tmp_path: Path) -> None:
-    with pytest.raises(MLProjectError, match="its worker process was killed 3 times, as a rule"):
+    with pytest.raises(MLProjectError, match="its worker process was killed 4 times, as a rule"):
         engine.executor.submit(die, tmp_path / "killed", 9, signal.SIGKILL).result()
     assert engine.executor.submit(divmod, 7, 2).result() == (3, 1), "the slot has a new worker"
 

@@ -11,7 +11,7 @@ from tests.golden.kernels import choose_kernels
 
 choose_kernels()  # before NumPy is imported
 
-from tests.golden import plain
+from tests.golden import plain  # noqa: E402
 
 HERE = Path(__file__).parent
 

@@ -39,17 +39,20 @@ class Pace:
 
     The time left is that of the images at the speed since the start, and that of the other cells at their
     mean time without embedding: the first cell of a backbone embeds the images of all its later cells.
+    Workers run cells side by side, and the time before the first cell began, in which they start, is no
+    cell's.
     """
 
     def __init__(self, n_cells: int) -> None:
         self.n_cells, self.n_ended, self.n_run = n_cells, 0, 0
         self.n_expected = self.n_embedded = 0
+        self.n_workers = 1
         self.seconds = {"features": 0.0, "": 0.0}
         self._stage, self._since = "", time.monotonic()
 
-    def expect(self, n_images: int) -> None:
-        """So many images are to be embedded for the whole plan."""
-        self.n_expected = n_images
+    def expect(self, n_images: int, n_workers: int) -> None:
+        """So many images are to be embedded for the whole plan, by so many workers."""
+        self.n_expected, self.n_workers = n_images, n_workers
 
     def stage(self, name: str) -> None:
         """Another stage begins."""
@@ -65,6 +68,8 @@ class Pace:
     def end(self, result: CellRun) -> None:
         """A cell ends."""
         self.stage("")
+        if result.status == "done" and not self.n_run:
+            self.seconds[""] = min(self.seconds[""], result.seconds)
         self.n_ended += 1
         self.n_run += result.status == "done"
 
@@ -82,9 +87,11 @@ class Pace:
         cells_left = self.n_cells - self.n_ended
         if cells_left and (self.n_run or self.n_embedded):
             left = images_left / self.speed if self.n_embedded else 0.0
-            left += cells_left * self.seconds[""] / self.n_run if self.n_run else 0.0
+            if self.n_run:  # at first each worker is about to end its first cell
+                left += cells_left * self.seconds[""] / max(self.n_run, min(self.n_workers, self.n_cells))
             is_known = self.n_run > 0 and (self.n_embedded > 0 or not images_left)
-            parts.append(f"{'' if is_known else 'more than '}{duration(left)} left")
+            if is_known or left >= 1:
+                parts.append(f"{'' if is_known else 'more than '}{duration(left)} left")
         return ", ".join([*parts, *filter(None, [gpu_use()])])
 
 
@@ -125,9 +132,9 @@ class Bars:
         self.current = progress.add_task("", total=None, visible=False, unit="")
         self.pace, self.shown = Pace(n_cells), 0.0
 
-    def expect(self, n_images: int) -> None:
-        """Take the number of images into the time left."""
-        self.pace.expect(n_images)
+    def expect(self, n_images: int, n_workers: int) -> None:
+        """Take the number of images and of workers into the time left."""
+        self.pace.expect(n_images, n_workers)
 
     def begin(self, name: str) -> None:
         """Show the running cell."""
@@ -180,9 +187,9 @@ class Lines:
         self.start = self.shown = time.monotonic()
         self.pace = Pace(n_cells)
 
-    def expect(self, n_images: int) -> None:
-        """Take the number of images into the time left."""
-        self.pace.expect(n_images)
+    def expect(self, n_images: int, n_workers: int) -> None:
+        """Take the number of images and of workers into the time left."""
+        self.pace.expect(n_images, n_workers)
 
     def begin(self, name: str) -> None:
         """Nothing is printed before the end of the cell."""

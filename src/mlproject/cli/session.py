@@ -130,8 +130,8 @@ def _take_over(host: str, stores: Sequence[Store], storage: str) -> None:
     n_trials, hosts = fail_trials(storage, stores[0].beside(STUDIES), host)
     if not runs.n_closed + n_trials:
         raise nothing_of(host, runs.hosts | hosts)
-    runs_closed = f"{runs.n_closed} run{'s' * (runs.n_closed != 1)}"
-    text = f"Taken over from {host}: {runs_closed} closed as KILLED, {n_trials} trials failed."
+    counts = [f"{n} {word}{'s' * (n != 1)}" for n, word in ((runs.n_closed, "run"), (n_trials, "trial"))]
+    text = f"Taken over from {host}: {counts[0]} closed as KILLED, {counts[1]} failed."
     console.out.print(text, soft_wrap=True, markup=False)
 
 

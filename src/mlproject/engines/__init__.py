@@ -37,6 +37,8 @@ CLUSTERS = {
 KINDS = ("serial", "local", *CLUSTERS)
 FEW_TASKS = 8
 """Fewer tasks are run by this process: workers take seconds to start."""
+PER_CORE = 8
+"""Most worker processes for each core or GPU: more only wait for one another."""
 WORKER_BYTES = 2_000_000_000
 """Memory that a worker is counted with where their number is not given."""
 
@@ -77,14 +79,24 @@ def check_engine(text: str) -> None:
         raise unknown("engine", kind, KINDS)
     if kind == "serial" and colon:
         raise WrongUse(f"engine serial takes nothing more, not {text!r}; for worker processes write local:N")
-    if kind == "local" and colon and not (rest.isascii() and rest.isdecimal() and int(rest) > 0):
-        raise WrongUse(f"engine local:N needs a number of processes of at least 1, not {text!r}")
+    if kind == "local" and colon:
+        _check_n_workers(rest)
     if kind in CLUSTERS and not rest:
         raise WrongUse(f"engine {kind} needs {CLUSTERS[kind]}")
     if kind in CLUSTERS:
         from mlproject.engines.dask import check_cluster
 
         check_cluster(kind, rest)
+
+
+def _check_n_workers(number: str) -> None:
+    """Refuse a number of worker processes that is none, or far above what this machine can run at once."""
+    if not (number.isascii() and number.isdecimal() and int(number) > 0):
+        raise WrongUse(f"engine local:N needs a number of processes of at least 1, not 'local:{number}'")
+    n_cores, most = find_n_cores(), PER_CORE * max(find_n_cores(), n_gpus())
+    if int(number) > most:
+        has = f"this machine has {n_cores} core{'s' * (n_cores != 1)}"
+        raise WrongUse(f"engine local:{number}: {has}, and runs at most {most} processes: --engine local")
 
 
 def engine_for(text: str, n_tasks: int) -> str:

@@ -194,9 +194,9 @@ class DaskExecutor(Executor):
         for inner in list(self.waiting.values()):
             inner.cancel()
 
-    def n_workers(self) -> int:
-        """Workers that the scheduler has now."""
-        return len(self.client.nthreads())
+    def n_running(self) -> dict[str, int]:
+        """How many tasks each worker runs that the scheduler has now, by its address."""
+        return {worker: len(tasks) for worker, tasks in self.client.processing().items()}
 
     def _pass_on(self, inner: Future[T], outer: Future[T]) -> None:
         """The outcome of a task to the future that was handed out."""
@@ -227,17 +227,21 @@ class DaskExecutor(Executor):
 def _watch(
     executor: DaskExecutor, waiting: Callable[[], str], refusal: Callable[[], str], closed: threading.Event
 ) -> None:
-    """Say once what is waited for where tasks have waited a minute for a first worker."""
-    since, is_said = time.monotonic(), False
+    """Say which workers are gone whose tasks run again, and once what is waited for where tasks have waited a
+    minute for a first worker."""
+    since, is_said, running = time.monotonic(), False, dict[str, int]()
     while not closed.wait(POLL_SECONDS):
         if reason := refusal():
             executor.give_up(StoreUnreachable(reason))
             return
         try:
-            waits = bool(executor.waiting) and not executor.n_workers()
+            before, running = running, executor.n_running()
         except Exception:  # the scheduler is gone: the futures say so
             return
-        if not waits:
+        for worker in before.keys() - running.keys():
+            if before[worker]:
+                log.warning("the worker at %s is gone; what it ran runs again", worker)
+        if running or not executor.waiting:
             since, is_said = time.monotonic(), False
         elif not is_said and time.monotonic() - since > WAIT_SECONDS:
             log.warning("no worker yet, and %d tasks wait: %s", len(executor.waiting), waiting())

@@ -38,8 +38,8 @@ from mlproject.errors import (
 log = logging.getLogger(__name__)
 
 CONTEXT = multiprocessing.get_context("forkserver")
-MOST_RUNS = 3
-"""How often a task is run whose worker dies each time."""
+MOST_RUNS = 4
+"""How often a task is run whose worker dies each time: once, and again three times, as Dask does."""
 STOP_SECONDS = 90.0
 """Time that a worker has to end after SIGTERM: a run is closed within a minute even if its store is busy."""
 

@@ -46,7 +46,8 @@ COMPARED, N_COMPARED = "losses_compared.json", 1000
 class CellRun:
     """The result of a cell: its run, or that another process runs it, or why it failed.
 
-    ``name`` is that of its run; ``accuracy`` is a share of the evaluated images, NaN where there is none.
+    ``name`` is that of its run; ``accuracy`` is a share of the evaluated images, NaN where there is none;
+    ``seconds`` is how long its task took.
     """
 
     cell: Cell
@@ -56,6 +57,7 @@ class CellRun:
     reason: str = ""
     loss: float = float("nan")
     accuracy: float = float("nan")
+    seconds: float = 0.0
 
 
 def run_cell(

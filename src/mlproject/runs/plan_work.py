@@ -41,8 +41,9 @@ DIVIDED = "divided.lock"
 class Watcher(Report, Protocol):
     """Progress callback of a plan, which also receives cells and searches."""
 
-    def expect(self, n_images: int) -> None:
-        """So many images are to be embedded for the whole plan (once per backbone and scale)."""
+    def expect(self, n_images: int, n_workers: int) -> None:
+        """So many images are to be embedded for the whole plan (once per backbone and scale), by so many
+        workers, which run its cells too."""
 
     def begin(self, name: str) -> None:
         """A cell of this name is started."""
@@ -116,7 +117,7 @@ class PlanWork:
         """Compute missing features of these cells before the jobs that need them."""
         needed = needed_features(cells, self.plan.images_of)
         if self.dispatcher.engine.in_process:
-            self.watcher.expect(sum(features.n_forwards for features in needed))
+            self.watcher.expect(sum(features.n_forwards for features in needed), 1)
             extract_together(needed, self.watcher)
             yield
             return
@@ -126,7 +127,7 @@ class PlanWork:
             for part in parts:
                 self._n_parts[part.backbone] = self._n_parts.get(part.backbone, 0) + 1
             self._n_missing = sum(len(part.rows) for part in parts)
-            self.watcher.expect(self._n_missing)
+            self.watcher.expect(self._n_missing, self.dispatcher.engine.n_workers)
             self._show_features()
             self.dispatcher.add(
                 self._feature_job(part, cell_of[id(part.images)], shared=alone) for part in parts

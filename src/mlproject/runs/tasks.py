@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -222,8 +223,9 @@ def _run(task: Task, at: Workplace) -> Any:
 
 
 def _run_cell(task: CellTask, at: Workplace) -> CellRun:
+    start = time.monotonic()
     try:
-        return run_cell(
+        cell_run = run_cell(
             task.cell,
             at.images_of(task.cell, task.reading),
             at.store,
@@ -233,6 +235,7 @@ def _run_cell(task: CellTask, at: Workplace) -> CellRun:
             adopt=task.adopt,
             task="" if at.is_driver else f"{task.site.driver}-{task.cell.key}",
         )
+        return replace(cell_run, seconds=time.monotonic() - start)
     except FATAL:
         raise
     except Exception as error:  # a recipe may raise anything; the other cells go on

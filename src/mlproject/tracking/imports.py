@@ -127,7 +127,7 @@ def import_cells(store: Store, source: str, *, report: Report, experiment: str =
 
     ``source`` is a folder with ``mlflow.db``, a database file, a folder of runs, or an address. Its
     ``experiment`` has the name of this one unless it is given. What is wrong with one cell is named in the
-    result, and the others are imported. Raises: WrongUse, StoreUnreachable, NoRoom.
+    result, and the others are imported. Raises: BadInput, WrongUse, StoreUnreachable, NoRoom.
     """
     result = Imported()
     store.reconcile()
@@ -253,7 +253,7 @@ def _log(here: TrackedRun, points: Sequence[Any], params: Mapping[str, str], tag
 
 @contextlib.contextmanager
 def open_source(text: str) -> Iterator[Source]:
-    """Open a store to import from, read only. Raises: StoreUnreachable, WrongUse."""
+    """Open a store to import from, read only. Raises: BadInput, StoreUnreachable, WrongUse."""
     from mlflow import MlflowClient
 
     database = _database(text)
@@ -276,13 +276,13 @@ def _database(text: str) -> Path | None:
     if place is None:
         return None
     if not place.exists():
-        raise StoreUnreachable(f"nothing to import: there is no {place}")
+        raise BadInput(f"nothing to import: there is no {place}")
     if not place.is_dir():
         return place
     if (place / DATABASE).exists():
         return place / DATABASE
     if not any(place.glob("*/meta.yaml")):
-        raise StoreUnreachable(f"nothing to import: {place} holds neither {DATABASE} nor runs of MLflow")
+        raise BadInput(f"nothing to import: {place} holds neither {DATABASE} nor runs of MLflow")
     return None
 
 
