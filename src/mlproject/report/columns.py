@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from mlproject.report.mistakes_columns import MISTAKES
+from mlproject.report.mistakes_columns import MISTAKES, MISTAKES_TABLES
 
 Definition = tuple[str, str]
 """Unit (empty for none) and meaning."""
@@ -174,14 +174,6 @@ TABLES: dict[str, dict[str, Definition]] = {
         "gmac_per_image": ("GMAC", "Cost of one image"),
         "images": (IMAGES, "Evaluated images"),
     },
-    "error_consistency": {
-        "first": ("", "Model of the first cell"),
-        "second": ("", "Model of the second cell"),
-        "observed": (SHARE, "Images that both have right or both have wrong, over pairs of seeds"),
-    },
-    "calibration": {"accuracy": (SHARE, "Evaluated images whose class is right")},
-    "image_forecasts": {"method": ("", "Forecast by the trajectory, the last scale, or the base rate")},
-    "learned": {"n_images": (IMAGES, "Images with this outcome")},
     "classes": {
         "shrunk": ("", "The difference, shrunk towards the mean over classes"),
         "label": ("", "The class"),
@@ -246,6 +238,7 @@ TABLES: dict[str, dict[str, Definition]] = {
         "out_of_memory": ("", "Batches that had to be divided for memory"),
     },
 }
+TABLES |= MISTAKES_TABLES
 """Definitions that hold in one table; those of ``ledger`` hold in ``ledger_arms`` too."""
 PATTERNS: tuple[tuple[str, Definition], ...] = (
     (r"q(\d\d)", (LOSS, "Quantile {0} % of the per-image losses")),

@@ -1,6 +1,6 @@
 """Columns of the tables of mistakes by scale: unit and definition."""
 
-SHARE = "share"
+SHARE, IMAGES = "share", "images"
 MISTAKES: dict[str, tuple[str, str]] = {
     "family": ("", "What the compared curves have in common"),
     "outcome": ("", "The scale from which an image stays right; lost, or never right"),
@@ -30,3 +30,14 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "auc_gain": ("", "By how much the trajectory has the larger area"),
 }
 """Definitions by column name, those of ``columns.py`` aside."""
+MISTAKES_TABLES: dict[str, dict[str, tuple[str, str]]] = {
+    "error_consistency": {
+        "first": ("", "Model of the first cell"),
+        "second": ("", "Model of the second cell"),
+        "observed": (SHARE, "Images that both have right or both have wrong, over pairs of seeds"),
+    },
+    "calibration": {"accuracy": (SHARE, "Evaluated images whose class is right")},
+    "image_forecasts": {"method": ("", "Forecast by the trajectory, the last scale, or the base rate")},
+    "learned": {"n_images": (IMAGES, "Images with this outcome")},
+}
+"""Definitions of columns that mean something else in other tables."""

@@ -21,7 +21,8 @@ Values = dict[str, Tensor]
 """One number per image [B], by name. ``loss`` decides; ``correct`` and ``total`` (images or pixels) give the
 accuracy; ``predicted`` is the number of a class, and ``confidence`` its probability, of each image alone; all
 others are averaged over images."""
-PREDICTED, CONFIDENCE = "predicted", "confidence"
+PREDICTED = "predicted"
+CONFIDENCE = "confidence"
 Measure = Callable[[nn.Module, Tensor, Tensor], Values]
 Augment = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 READY_VALUES = 2**26
