@@ -104,7 +104,7 @@ def test_the_contract_of_a_cell_run_holds(store: Store) -> None:
     ]
     assert sum(evaluated) == run.data.metrics["n_correct"]
     compared = json.loads(store.artifact(result.run_id, "losses_compared.json").read_text())
-    assert compared["columns"] == ["image_name", "loss", "label", "predicted"]
+    assert compared["columns"] == ["image_name", "loss", "label", "predicted", "confidence"]
     assert [row[2] == row[3] for row in compared["data"]] == evaluated
     assert json.loads(run.data.tags["mlflow.loggedArtifacts"]) == [
         {"path": "losses_compared.json", "type": "table"}

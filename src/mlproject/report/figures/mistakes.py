@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -28,8 +28,8 @@ from mlproject.report.figures import (
 MOST_BARS = 24
 BAR = 0.34
 """Height of a bar, in inches."""
-LEAST_TEXT = 0.045
-"""Share of the images below which a part of a bar has no text."""
+MOST_SHADES = 7
+"""Scales whose shade a legend names."""
 LOST_COLOR = "#D55E00"
 MOST_ANNOTATED = 14
 """Cells of a heat map whose numbers can be read."""
@@ -38,35 +38,46 @@ MOST_ANNOTATED = 14
 def learned_figure(known: Sequence[Trajectory], names: Sequence[str]) -> Figure:
     """A bar for each curve: images by the scale at which they are learned, lost images, never right ones."""
     drawn = known[:MOST_BARS]
-    figure = Figure(figsize=(PAGE, 1.25 + BAR * len(drawn)), layout="constrained")
+    figure = Figure(figsize=(PAGE, 1.45 + BAR * len(drawn)), layout="constrained")
     ax = figure.subplots()
-    logs = np.log([point.x for t in drawn for point in t.curve.points])
+    points = {point.x: point.name for t in drawn for point in t.curve.points}
+    logs = np.log(list(points))
     colors = matplotlib.colormaps["viridis"]
+    shade = {
+        x: colors(0.12 + 0.8 * (np.log(x) - logs.min()) / max(float(np.ptp(logs)), 1e-9)) for x in points
+    }
     for row, trajectory in enumerate(drawn):
         left = 0.0
         for outcome, _ in trajectory.outcomes:
             share = trajectory.share(outcome).value
-            point = trajectory.curve.points[max(outcome, 0)]
-            depth = (np.log(point.x) - logs.min()) / max(float(np.ptp(logs)), 1e-9)
-            style = _style(outcome, colors(0.12 + 0.8 * depth))
+            style = _style(outcome, shade[trajectory.curve.points[max(outcome, 0)].x])
             ax.barh(row, share, left=left, height=0.78, edgecolor="white", linewidth=0.5, **style)
-            if share >= LEAST_TEXT:
-                name = short(point.x) if point.name.isdecimal() else figure_text(point.name, 9)
-                text = f"{100 * share:.0f} %" if outcome < 0 else f"{name}\n{100 * share:.0f} %"
-                ink = "white" if outcome < 0 or depth < 0.65 else "#222222"
-                ax.text(left + share / 2, row, text, ha="center", va="center", fontsize=6, color=ink)
             left += share
     ax.set_yticks(range(len(drawn)), [figure_text(name, 34) for name in names[: len(drawn)]])
     ax.set(xlim=(0, 1), ylim=(len(drawn) - 0.45, -0.55), xlabel="share of the images")
     ax.tick_params(axis="y", length=0)
     handles = [
-        Patch(facecolor=colors(0.12), label="right from the scale in the bar on"),
+        *(
+            Patch(facecolor=shade[x], label=f"right from {_scale_name(x, points[x])} on")
+            for x in _few(points)
+        ),
         Patch(label="right before, wrong at the largest (lost)", **_style(LOST, None)),
         Patch(label="never right", **_style(NEVER, None)),
     ]
     figure.legend(handles=handles, loc="outside lower left", ncols=3)
     title(figure, drawn[0].curve.family)
     return figure
+
+
+def _few(scales: Iterable[float]) -> list[float]:
+    """At most ``MOST_SHADES`` of the scales, ascending, with the smallest and the largest."""
+    ordered = sorted(scales)
+    places = np.linspace(0, len(ordered) - 1, min(MOST_SHADES, len(ordered))).round().astype(int)
+    return [ordered[place] for place in places]
+
+
+def _scale_name(x: float, name: str) -> str:
+    return short(x) if name.isdecimal() else figure_text(name, 18)
 
 
 def _style(outcome: int, color: object) -> dict[str, Any]:
