@@ -133,7 +133,7 @@ def _figures(study: Study) -> Iterator[Figure]:
         name="learned",
         draw=partial(learned_figure, known.trajectories, names),
         caption="When images are learned: shares of the images of each curve by the smallest scale from "
-        "which they stay right (in the bar), those that are lost, and those that are never right.",
+        "which they stay right, those that are lost, and those that are never right.",
         data=_data(learned_table(study)),
     )
     for table in sorted(known.consistencies, key=lambda each: -len(each.cells))[:1]:

@@ -61,7 +61,7 @@ def learned_figure(known: Sequence[Trajectory], names: Sequence[str]) -> Figure:
             Patch(facecolor=shade[x], label=f"right from {_scale_name(x, points[x])} on")
             for x in _few(points)
         ),
-        Patch(label="right before, wrong at the largest (lost)", **_style(LOST, None)),
+        Patch(label="lost: right before", **_style(LOST, None)),
         Patch(label="never right", **_style(NEVER, None)),
     ]
     figure.legend(handles=handles, loc="outside lower left", ncols=3)
