@@ -21,7 +21,7 @@ from mlproject.analysis.comparable import (
 from mlproject.analysis.csv_groups import Columns
 from mlproject.analysis.csv_study import AssessedGroup, CsvStudy, GroupComparison, assess_csv
 from mlproject.analysis.curves import Curve
-from mlproject.analysis.design import UNITS, Aim, Candidate, Design, FinishedRun, finished_run
+from mlproject.analysis.design import UNITS, Aim, Candidate, Design, FinishedRun, finished_run, known_cost
 from mlproject.analysis.effects import Discordant, Effect
 from mlproject.analysis.error_consistency import ErrorConsistency
 from mlproject.analysis.explorer import Explorer, ImageSeries, ModelDifference, explorers
@@ -136,6 +136,7 @@ __all__ = [
     "finished_run",
     "intact_runs",
     "kept_apart",
+    "known_cost",
     "next_batch",
     "predict_targets",
     "predictions",

@@ -27,6 +27,7 @@ from mlproject.analysis.effects import CHUNK, Z95, seed_weights
 from mlproject.analysis.points import LEAST_SCALES, influence, seed_dof
 from mlproject.analysis.runs import EvaluatedRun, predictions
 from mlproject.scaling import (
+    LEAST_SHRUNK,
     Estimate,
     acceleration_of,
     bca,
@@ -35,9 +36,6 @@ from mlproject.scaling import (
     t_interval,
     unshared_noise,
 )
-
-LEAST_SHRUNK = 3
-"""Classes that are shrunk towards each other: fewer say nothing of how much classes differ."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,9 +73,14 @@ class FinishedRun:
 
     def cost(self, unit: str) -> float:
         """What the run cost in a unit of ``UNITS``; 0 where it has not logged it."""
-        if unit in ("cells", "images"):
-            return 1.0 if unit == "cells" else float(self.size)
+        if (known := known_cost(self.size, unit)) is not None:
+            return float(known)
         return float(getattr(self, UNITS[unit])) / (FLOPS_IN_A_GMAC if unit == "gmac" else 1.0)
+
+
+def known_cost(size: int, unit: str) -> int | None:
+    """What a cell of so many training images costs in a unit, None where only finished runs tell."""
+    return {"cells": 1, "images": size}.get(unit)
 
 
 def finished_run(observation: Observation, model: int = 0) -> FinishedRun:
@@ -188,7 +193,7 @@ class Design:
         Raises: BadInput where a run has not logged what the unit is measured by.
         """
         if not UNITS[unit]:
-            return np.array([1 if unit == "cells" else size for _, size in cells], dtype=np.float64)
+            return np.array([known_cost(size, unit) for _, size in cells], dtype=np.float64)
         logged = np.array([run.cost(unit) for run in self.runs])
         if not (logged > 0).all():
             raise BadInput(f"{self.name}: its runs have not logged {UNITS[unit]}; give the budget in images")

@@ -26,10 +26,6 @@ class Mistakes:
     forecasts: tuple[ImageForecast, ...]
     left_out: tuple[str, ...]
 
-    def trajectory(self, curve: Curve) -> Trajectory | None:
-        """The trajectory of a curve, where it has one."""
-        return next((t for t in self.trajectories if t.curve.label == curve.label), None)
-
     def forecast(self, curve: Curve) -> ImageForecast | None:
         """The forecast of a curve, where it has one."""
         return next((f for f in self.forecasts if f.trajectory.curve.label == curve.label), None)

@@ -72,19 +72,22 @@ class Study:
     @cached_property
     def classes(self) -> tuple[ClassScaling, ...]:
         """Scaling by class of the curves over images, where runs logged labels; reads their predictions."""
-        placed = [run for pool in image_pools(self.runs) for run in pool.runs]
-        return class_scaling(self.along("images"), placed, n_draws=self.n_draws)
+        return class_scaling(self.along("images"), self._pooled_runs, n_draws=self.n_draws)
 
     @cached_property
     def mistakes(self) -> Mistakes:
         """Which images are learned, lost or worse along scale, who shares mistakes; reads predictions."""
-        return mistakes(self.curves, (run for pool in image_pools(self.runs) for run in pool.runs))
+        return mistakes(self.curves, self._pooled_runs)
 
     @cached_property
     def multiverses(self) -> tuple[Multiverse, ...]:
         """Every curve under all combinations of defensible choices."""
-        placed = [run for pool in image_pools(self.runs) for run in pool.runs]
-        return multiverses(self.curves, placed)
+        return multiverses(self.curves, self._pooled_runs)
+
+    @cached_property
+    def _pooled_runs(self) -> tuple[EvaluatedRun, ...]:
+        """The runs with their places among the images of their pools."""
+        return tuple(run for pool in image_pools(self.runs) for run in pool.runs)
 
     def along(self, axis: str) -> tuple[Curve, ...]:
         """The curves along one axis of ``AXES``."""

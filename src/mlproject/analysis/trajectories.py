@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from mlproject.analysis.axes import AXES
 from mlproject.analysis.bootstrap import Floats
 from mlproject.analysis.curves import Curve
 from mlproject.analysis.effects import wilson
@@ -104,8 +105,6 @@ def trajectories(
 
 
 def _slugs(curves: Sequence[Curve]) -> Iterator[str]:
-    from mlproject.analysis.axes import AXES
-
     known = {curve.axis.slug for curve in curves}
     yield from (AXES[name].slug for name in SOUGHT if AXES[name].slug in known)
 

@@ -216,11 +216,6 @@ class Spending:
     reason: str
 
     @property
-    def share(self) -> float:
-        """What was spent of what the whole plan costs, in the unit of the budget."""
-        return self.spent.budgeted / self.whole.budgeted
-
-    @property
     def spent(self) -> Spent:
         """What was spent in all."""
         return self.rounds[-1].spent

@@ -42,14 +42,14 @@ def mistakes_section(study: Study) -> Section:
     known = study.mistakes
     if not known.trajectories:
         return Section(title=TITLE, bullets=tuple(_left_out(known)))
-    tables = [learned_table(study), consistency_table(known), calibration_table(study)]
-    tables += [forecasts_table(study), images_table(study)]
+    learned, shared, calibrated = learned_table(study), consistency_table(known), calibration_table(study)
+    tables = (learned, shared, calibrated, forecasts_table(study), images_table(study))
     return Section(
         title=TITLE,
         paragraphs=(METHOD,),
         bullets=tuple(sentences(study)),
         tables=tuple(table for table in tables if table.rows),
-        figures=tuple(_figures(study)),
+        figures=tuple(_figures(study, learned, shared, calibrated)),
     )
 
 
@@ -125,7 +125,8 @@ def _forecast_words(forecast: ImageForecast) -> str:
     )
 
 
-def _figures(study: Study) -> Iterator[Figure]:
+def _figures(study: Study, learned: Table, shared: Table, calibrated: Table) -> Iterator[Figure]:
+    """When images are learned, the largest family's shared mistakes, calibration; beside their tables."""
     from mlproject.report.figures.mistakes import calibration_figure, consistency_figure, learned_figure
 
     known, names = study.mistakes, [study.name_of(t.curve) for t in study.mistakes.trajectories]
@@ -134,16 +135,16 @@ def _figures(study: Study) -> Iterator[Figure]:
         draw=partial(learned_figure, known.trajectories, names),
         caption="When images are learned: shares of the images of each curve by the smallest scale from "
         "which they stay right, those that are lost, and those that are never right.",
-        data=_data(learned_table(study)),
+        data=_data(learned),
     )
     for table in sorted(known.consistencies, key=lambda each: -len(each.cells))[:1]:
-        rows, columns = list(consistency_rows(table)), consistency_table(known).columns
+        rows = list(consistency_rows(table))
         yield Figure(
             name="error_consistency",
             draw=partial(consistency_figure, table),
             caption=f"Error consistency κ between scales and models, {table.family}; on the diagonal between "
             "seeds. 1: the same images are wrong; 0: as many as by chance.",
-            data=Table(name="error_consistency", rows=rows, columns=columns),
+            data=Table(name="error_consistency", rows=rows, columns=shared.columns),
         )
     if known.calibrations:
         yield Figure(
@@ -151,7 +152,7 @@ def _figures(study: Study) -> Iterator[Figure]:
             draw=partial(calibration_figure, known.calibrations),
             caption="Calibration by scale with 95 % intervals: mean confidence minus accuracy, and the "
             "calibration error without the bias of few images.",
-            data=_data(calibration_table(study)),
+            data=_data(calibrated),
         )
 
 

@@ -10,7 +10,6 @@ import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from mlproject.analysis import Spending, Study, analyse, intact_runs
@@ -66,12 +65,9 @@ def fit_study(
     Raises: BadInput where nothing is finished, DigestMismatch for damaged losses.
     """
     store.reconcile()
-    if (
-        not where
-        and not store.launcher_run
-        and (earlier := _recorded_fit(store, keys, mix_weights, spending))
-    ):
-        return _fitted(store, earlier, store.artifact(earlier, BRIEF).read_text("utf-8"))
+    recorded = None if where or store.launcher_run else _recorded_fit(store, keys, mix_weights, spending)
+    if recorded:
+        return _earlier(store, recorded)
     observations = _observations(store, keys, where)
     rows = sorted([run.cell.key, run.losses_digest, run.run_id] for run in observations)
     digest = fit_key(rows, mix_weights, spending)
@@ -82,11 +78,16 @@ def fit_study(
             lock.enter_context(locked(path))
         earlier = store.finished(kind="fit", tags={"fit.key": digest}, reads=BRIEF)
         if earlier and not store.launcher_run:
-            run_id, text = earlier, store.artifact(earlier, BRIEF).read_text("utf-8")
-        else:
-            fitted = partial(_fit, name=name, digest=digest, mix_weights=mix_weights, spending=spending)
-            run_id, text = fitted(store, observations, rows)
+            return _earlier(store, earlier)
+        run_id, text = _fit(
+            store, observations, rows, name=name, key=digest, mix_weights=mix_weights, spending=spending
+        )
     return _fitted(store, run_id, text)
+
+
+def _earlier(store: Store, run_id: str) -> Fitted:
+    """A fit that is there already."""
+    return _fitted(store, run_id, store.artifact(run_id, BRIEF).read_text("utf-8"))
 
 
 def _fitted(store: Store, run_id: str, text: str) -> Fitted:
@@ -136,12 +137,12 @@ def _fit(
     rows: Sequence[list[str]],
     *,
     name: str,
-    digest: str,
+    key: str,
     mix_weights: bool,
     spending: Spending | None,
 ) -> tuple[str, str]:
     """Fit the observations as a tracked run: its id, and the table for a terminal."""
-    tags = {"fit.key": digest} | ({MIX_WEIGHTS: "true"} if mix_weights else {})
+    tags = {"fit.key": key} | ({MIX_WEIGHTS: "true"} if mix_weights else {})
     observations[0].load_losses()  # no run is begun, nor its folder made, where no artifact can be reached
     with (
         store.run(kind="fit", name=f"fit · {name}", tags=tags, adopt=True) as run,

@@ -16,6 +16,7 @@ from mlproject.analysis import (
     Until,
     comparison_key,
     finished_run,
+    known_cost,
     predict_targets,
     shared_by_cells,
     target_axes,
@@ -149,7 +150,7 @@ class RoundPlanner:
                     " others can be run here: a law needs three"
                 )
             missing += first
-        cost = sum({"cells": 1, "images": cell.dataset_size}.get(self.until.unit, 0) for cell in missing)
+        cost = sum(known_cost(cell.dataset_size, self.until.unit) or 0 for cell in missing)
         if cost > self._left:
             raise BadInput(
                 f"the budget of {self.until.budget_words} does not buy three sizes of each curve: they cost"

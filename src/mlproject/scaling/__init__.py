@@ -48,12 +48,13 @@ from mlproject.scaling.laws.library import (
     find_library,
 )
 from mlproject.scaling.per_image import ImageExponents, Information, image_exponents, measure_information
-from mlproject.scaling.shrinkage import Shrunk, shrink
+from mlproject.scaling.shrinkage import LEAST_SHRUNK, Shrunk, shrink
 from mlproject.scaling.trends import ImageTrends, image_trends
 
 __all__ = [
     "FLAT",
     "LAWS",
+    "LEAST_SHRUNK",
     "LEAST_WEIGHT",
     "METHODS",
     "SCALING",

@@ -20,7 +20,7 @@ from mlproject.errors import BadInput
 from mlproject.scaling.fitting.intervals import Estimate
 from mlproject.scaling.laws.law import Array
 
-LEAST = 3
+LEAST_SHRUNK = 3
 """Estimates below which the posterior of τ under a flat prior is improper."""
 GRID = 400
 WIDEST = 10.0
@@ -40,8 +40,8 @@ class Shrunk:
 def shrink(estimates: ArrayLike, errors: ArrayLike) -> Shrunk:
     """Shrink estimates [n] with standard errors [n]. Raises: BadInput below three, for errors of 0."""
     values, noise = np.asarray(estimates, np.float64), np.asarray(errors, np.float64)
-    if len(values) < LEAST or not np.all((noise > 0) & np.isfinite(noise) & np.isfinite(values)):
-        raise BadInput(f"shrinking needs {LEAST} estimates or more with errors above 0")
+    if len(values) < LEAST_SHRUNK or not np.all((noise > 0) & np.isfinite(noise) & np.isfinite(values)):
+        raise BadInput(f"shrinking needs {LEAST_SHRUNK} estimates or more with errors above 0")
     tau = np.linspace(0.0, WIDEST * float(np.std(values)) + float(noise.min()), GRID)
     precision = 1.0 / (noise**2 + tau[:, None] ** 2)
     variance = 1.0 / precision.sum(axis=1)

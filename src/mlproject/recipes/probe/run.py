@@ -215,8 +215,10 @@ def _report_epochs(epochs: EpochBatches, seen: Tensor, report: Report, n: int) -
 
 def _evaluate(
     probe: Probe, trained: TrainedHead, examples: ProbeExamples
-) -> tuple[dict[str, Floats], Tensor, Tensor]:
-    """Losses of every row, by kind, the output [n] that is largest (the predicted class), its softmax [n]."""
+) -> tuple[dict[str, Floats], Tensor, Tensor | None]:
+    """Losses of every row, by kind, the output [n] that is largest (the predicted class), and its probability
+    [n], None where outputs are no probabilities."""
+    has_confidence = probe.target == "labels" and probe.loss == "cross_entropy"
     parts: list[dict[str, Tensor]] = []
     largest: list[Tensor] = []
     shares: list[Tensor] = []
@@ -227,7 +229,8 @@ def _evaluate(
         part_targets = outputs if targets is None else targets[part].double()
         parts.append(losses_by_kind(probe.loss, outputs, part_targets, labels=probe.target == "labels"))
         largest.append(outputs.argmax(1))
-        shares.append(outputs.softmax(1).amax(1))
+        if has_confidence:
+            shares.append(outputs.softmax(1).amax(1))
     losses = {name: torch.cat([p[name] for p in parts]).cpu().numpy() for name in parts[0]}
     targets = examples.train[1]
     spread = 0.0 if targets is None else targets.double().var(0, correction=0).mean().item()
@@ -236,7 +239,7 @@ def _evaluate(
     if trained.online is not None:
         unseen = np.full(len(examples.rows) - examples.n_train, np.nan)
         losses[f"online_{probe.loss}"] = np.concatenate([trained.online, unseen])
-    return losses, torch.cat(largest).cpu(), torch.cat(shares).cpu()
+    return losses, torch.cat(largest).cpu(), torch.cat(shares).cpu() if has_confidence else None
 
 
 def _outcome(
@@ -246,7 +249,7 @@ def _outcome(
     trained: TrainedHead,
     losses: dict[str, Floats],
     predicted: Tensor,
-    confidence: Tensor,
+    confidence: Tensor | None,
 ) -> Outcome:
     facts = trained.facts | feature_cost(examples.features)
     evaluated = "eval" if "eval" in examples.splits else "train"
@@ -266,7 +269,7 @@ def _outcome(
     tables: dict[str, dict[str, Sequence[object]]] = {}
     if probe.target == "labels":
         labels = images.labels[examples.rows]
-        known = confidence.numpy() if probe.loss == "cross_entropy" else None
+        known = None if confidence is None else confidence.numpy()
         tables = predictions_table(per_image, labels, predicted.numpy(), images.classes, known)
     return Outcome(
         losses=per_image,

@@ -76,16 +76,16 @@ def measure(net: nn.Module, inputs: Tensor, targets: Tensor) -> Values:
     """Cross-entropy, Brier score Σ (p - t)², error (0 or 1), predicted class and its probability p."""
     logits = net(inputs).double()
     one_hot = functional.one_hot(targets, logits.shape[1])
-    predicted = logits.argmax(1)
+    predicted, chances = logits.argmax(1), logits.softmax(1)
     wrong = (predicted != targets).double()
     return {
         "loss": functional.cross_entropy(logits, targets, reduction="none"),
-        "brier": (logits.softmax(1) - one_hot).square().sum(1),
+        "brier": (chances - one_hot).square().sum(1),
         "error": wrong,
         "correct": 1 - wrong,
         "total": torch.ones_like(wrong),
         PREDICTED: predicted,
-        CONFIDENCE: logits.softmax(1).amax(1),
+        CONFIDENCE: chances.amax(1),
     }
 
 

@@ -58,7 +58,7 @@ def learned_figure(known: Sequence[Trajectory], names: Sequence[str]) -> Figure:
     ax.tick_params(axis="y", length=0)
     handles = [
         *(
-            Patch(facecolor=shade[x], label=f"right from {_scale_name(x, points[x])} on")
+            Patch(facecolor=shade[x], label=f"right from {_scale_name(points[x], 18)} on")
             for x in _few(points)
         ),
         Patch(label="lost: right before", **_style(LOST, None)),
@@ -76,8 +76,8 @@ def _few(scales: Iterable[float]) -> list[float]:
     return [ordered[place] for place in places]
 
 
-def _scale_name(x: float, name: str) -> str:
-    return short(x) if name.isdecimal() else figure_text(name, 18)
+def _scale_name(name: str, longest: int) -> str:
+    return short(float(name)) if name.isdecimal() else figure_text(name, longest)
 
 
 def _style(outcome: int, color: object) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def consistency_figure(table: ErrorConsistency) -> Figure:
     ax = figure.subplots()
     colors = matplotlib.colormaps["cividis"].with_extremes(bad="#eeeeee")
     low = min(0.0, float(np.nanmin(table.kappa)))
-    names = [short(float(scale)) if scale.isdecimal() else figure_text(scale, 14) for _, scale in table.cells]
+    names = [_scale_name(scale, 14) for _, scale in table.cells]
     sns.heatmap(
         table.kappa, ax=ax, vmin=low, vmax=1.0, cmap=colors, annot=n <= MOST_ANNOTATED, fmt=".2f",
         annot_kws={"fontsize": 6}, square=True, xticklabels=names, yticklabels=names,
@@ -149,8 +149,8 @@ def calibration_figure(known: Sequence[Calibration]) -> Figure:
             )  # fmt: skip
     for ax in (left, right):
         ax.set_xscale("log")
-        first = [curves[0].points[i].x for i in range(len(curves[0].points))]
-        point_axis(ax.xaxis, sorted(set(first)), sorted(set(scales)))
+        first = {point.x for point in curves[0].points}
+        point_axis(ax.xaxis, sorted(first), sorted(set(scales)))
         ax.set_xlabel(curves[0].axis.label)
         faint_grid(ax)
     left.axhline(0.0, color="#8a8a8a", linewidth=0.6, zorder=1)

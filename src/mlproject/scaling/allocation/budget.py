@@ -188,8 +188,8 @@ class NextPlan:
     cells: tuple[NextCell, ...]
     width_before: float
     width_after: float
-    width_of_all: float
     spent: float
+    width_of_all: float = math.nan
 
 
 def plan_next(
@@ -268,7 +268,6 @@ def _greedy(
         cells=tuple(chosen),
         width_before=before,
         width_after=_width(covariance, n_aim),
-        width_of_all=math.nan,
         spent=budget - remaining,
     )
 
