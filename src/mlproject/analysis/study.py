@@ -29,6 +29,7 @@ from mlproject.analysis.image_scale import ImageScaleComparison, image_scale_com
 from mlproject.analysis.iterations import IterationLedger, iteration_ledger
 from mlproject.analysis.mistakes import Mistakes, mistakes
 from mlproject.analysis.multiverse import Multiverse, multiverses
+from mlproject.analysis.prediction_record import PredictionRecord
 from mlproject.analysis.runs import EvaluatedRun, image_pools, read_runs
 from mlproject.losses import Observation
 
@@ -50,7 +51,8 @@ class Study:
 
     ``notes`` are sentences, most important first; ``n_left_out`` counts runs that repeat a cell.
     ``iterations`` is None where no network was trained whole. ``runs`` holds one run of each cell,
-    with its losses.
+    with its losses. ``predictions`` is the record of the sealed predictions of its experiment, where there is
+    any.
     """
 
     curves: tuple[Curve, ...]
@@ -63,6 +65,7 @@ class Study:
     runs: tuple[EvaluatedRun, ...]
     n_left_out: int
     n_draws: int
+    predictions: PredictionRecord | None = None
 
     @property
     def run_ids(self) -> tuple[str, ...]:

@@ -239,5 +239,27 @@ def plan_next(
     console.warn_of_unreadable(store)
 
 
+@app.command(context_settings=ANY_KNOB)
+def predict(
+    plan: Annotated[str, typer.Argument(help="The TOML plan whose smaller cells are finished.")] = "",
+    knobs: Knobs = None,
+    *,
+    at: Annotated[str, typer.Option(metavar="N[,N…]", help="Sizes to predict, in training images.")],
+    named: Annotated[str, typer.Option("--plan", hidden=True, help="The same, for mlflow run.")] = "",
+    experiment: Experiment = "",
+    debug: Debug = False,
+) -> None:
+    """Predict cells of larger sizes before they run, and seal the prediction as a tracked run.
+
+    The next fits score it. A prediction of cells that exist is refused; one that was changed or dropped
+    shows in every report. What the sweep replaced in its plan is given again: `--data /path/to/images`.
+    """
+    from mlproject.cli.predict import predict_sizes
+
+    words = [*([plan] if plan else []), *(knobs or [])]
+    file = named or (words.pop(0) if words and not words[0].startswith("--") else "")
+    predict_sizes(file, words, at, experiment)
+
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",")) if text else ()

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from mlproject.report.mistakes_columns import MISTAKES, MISTAKES_TABLES
+from mlproject.report.predictions_section import SEALED_TABLES
 
 Definition = tuple[str, str]
 """Unit (empty for none) and meaning."""
@@ -238,7 +239,7 @@ TABLES: dict[str, dict[str, Definition]] = {
         "out_of_memory": ("", "Batches that had to be divided for memory"),
     },
 }
-TABLES |= MISTAKES_TABLES
+TABLES |= MISTAKES_TABLES | SEALED_TABLES
 """Definitions that hold in one table; those of ``ledger`` hold in ``ledger_arms`` too."""
 PATTERNS: tuple[tuple[str, Definition], ...] = (
     (r"q(\d\d)", (LOSS, "Quantile {0} % of the per-image losses")),

@@ -34,6 +34,7 @@ from mlproject.report.image_scale_section import image_scale_section
 from mlproject.report.loss_tables import classes_section, loss_kinds_table, loss_tables, regions_table
 from mlproject.report.mistakes_section import mistakes_section
 from mlproject.report.multiverse_section import multiverse_section
+from mlproject.report.predictions_section import predictions_section
 from mlproject.report.spending_section import spending_section
 from mlproject.report.study_tables import (
     LIMITS,
@@ -52,6 +53,7 @@ def study_document(study: Study, spending: Spending | None = None) -> Document:
     sections = [
         Section(title="Exponents", paragraphs=(_method(study),), tables=(exponents,)),
         Section(title="Predictions beyond the data", tables=(predictions_table(study),)),
+        *([predictions_section(study.predictions)] if study.predictions else []),
         *([spending_section(spending)] if spending else []),
         grids_section(study.grids),
         *([image_scale_section(study.image_scale)] if study.image_scale else []),

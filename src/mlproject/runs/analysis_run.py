@@ -9,16 +9,17 @@ import math
 import re
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mlproject.analysis import Spending, Study, analyse, intact_runs
+from mlproject.analysis import PredictionRecord, Spending, Study, analyse, intact_runs
 from mlproject.errors import BadInput
 from mlproject.files import locked, try_locked, write_rows
 from mlproject.losses import Observation
 from mlproject.report import BRIEF, PAGE, study_answer, write_report
 from mlproject.runs.experiment_view import announce_fit
 from mlproject.runs.kept_results import source_digest
+from mlproject.runs.prediction_run import prediction_record
 from mlproject.runs.report_run import surroundings
 from mlproject.runs.selection import MIX_WEIGHTS
 from mlproject.tracking import Store, run_link
@@ -65,12 +66,13 @@ def fit_study(
     Raises: BadInput where nothing is finished, DigestMismatch for damaged losses.
     """
     store.reconcile()
-    recorded = None if where or store.launcher_run else _recorded_fit(store, keys, mix_weights, spending)
+    how = _HowFitted(mix_weights=mix_weights, spending=spending, record=prediction_record(store))
+    recorded = None if where or store.launcher_run else _recorded_fit(store, keys, how)
     if recorded:
         return _earlier(store, recorded)
     observations = _observations(store, keys, where)
     rows = sorted([run.cell.key, run.losses_digest, run.run_id] for run in observations)
-    digest = fit_key(rows, mix_weights, spending)
+    digest = how.key(rows)
     with contextlib.ExitStack() as lock:
         path = store.lock_path(f"fit-{digest}")
         if not lock.enter_context(try_locked(path)):
@@ -79,9 +81,7 @@ def fit_study(
         earlier = store.finished(kind="fit", tags={"fit.key": digest}, reads=BRIEF)
         if earlier and not store.launcher_run:
             return _earlier(store, earlier)
-        run_id, text = _fit(
-            store, observations, rows, name=name, key=digest, mix_weights=mix_weights, spending=spending
-        )
+        run_id, text = _fit(store, observations, rows, name=name, key=digest, how=how)
     return _fitted(store, run_id, text)
 
 
@@ -100,15 +100,26 @@ def _fitted(store: Store, run_id: str, text: str) -> Fitted:
     )
 
 
-def _recorded_fit(
-    store: Store, keys: Sequence[str] | None, mix_weights: bool, spending: Spending | None
-) -> str | None:
+@dataclass(frozen=True, kw_only=True)
+class _HowFitted:
+    """What decides a fit beside the losses: whether weights are mixed, how cells were chosen, predictions."""
+
+    mix_weights: bool
+    spending: Spending | None
+    record: PredictionRecord | None
+
+    def key(self, rows: Sequence[Sequence[str]]) -> str:
+        """The key of the fit of these losses."""
+        return fit_key(rows, self.mix_weights, self.spending, self.record)
+
+
+def _recorded_fit(store: Store, keys: Sequence[str] | None, how: _HowFitted) -> str | None:
     """The fit of these cells where the record of finished cells is enough to find it; no run is read."""
     known = store.done_cells.known(None if keys is None else set(keys))
     if not known:
         return None
     rows = sorted([key, run.digest, run.run_id] for key, run in known.items())
-    return store.finished(kind="fit", tags={"fit.key": fit_key(rows, mix_weights, spending)}, reads=BRIEF)
+    return store.finished(kind="fit", tags={"fit.key": how.key(rows)}, reads=BRIEF)
 
 
 def _observations(store: Store, keys: Sequence[str] | None, where: str) -> list[Observation]:
@@ -124,9 +135,18 @@ def _observations(store: Store, keys: Sequence[str] | None, where: str) -> list[
     return intact_runs(observations)
 
 
-def fit_key(rows: Sequence[Sequence[str]], mix_weights: bool, spending: Spending | None = None) -> str:
-    """16 digits that are equal for fits of the same losses by the same code in the same way."""
+def fit_key(
+    rows: Sequence[Sequence[str]],
+    mix_weights: bool,
+    spending: Spending | None = None,
+    record: PredictionRecord | None = None,
+) -> str:
+    """16 digits that are equal for fits of the same losses by the same code in the same way.
+
+    A prediction that is made, settled or spoilt makes another fit: its report shows the record.
+    """
     further = [*(["mix_weights"] if mix_weights else []), *([spending.until] if spending else [])]
+    further += [record.digest] if record else []
     content = repr(([row[:2] for row in rows], source_digest(), *further))
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
@@ -138,22 +158,22 @@ def _fit(
     *,
     name: str,
     key: str,
-    mix_weights: bool,
-    spending: Spending | None,
+    how: _HowFitted,
 ) -> tuple[str, str]:
     """Fit the observations as a tracked run: its id, and the table for a terminal."""
-    tags = {"fit.key": key} | ({MIX_WEIGHTS: "true"} if mix_weights else {})
+    tags, spending = {"fit.key": key} | ({MIX_WEIGHTS: "true"} if how.mix_weights else {}), how.spending
     observations[0].load_losses()  # no run is begun, nor its folder made, where no artifact can be reached
     with (
         store.run(kind="fit", name=f"fit · {name}", tags=tags, adopt=True) as run,
         tempfile.TemporaryDirectory(prefix="mlproject-") as folder,
     ):
-        study = analyse(observations, mix_weights=mix_weights)
+        study = replace(analyse(observations, mix_weights=how.mix_weights), predictions=how.record)
         summary, *_ = write_report(study, Path(folder), surroundings(store), spending)
         text = (Path(folder) / BRIEF).read_text("utf-8")
         write_rows(Path(folder) / "data" / "runs.csv", ["cell", "losses_digest", "run_id"], rows)
         note = summary.read_text("utf-8")[:NOTE_LENGTH]
         metrics = fit_metrics(study) | {"runs": len(rows)} | _spent_metrics(spending)
+        metrics |= _record_metrics(how.record)
         words = {"until": spending.until.words, "until.stopped": spending.reason[:500]} if spending else {}
         run.log(params=words, metrics=metrics, tags={"mlflow.note.content": note})
         run.log_files(Path(folder))
@@ -169,6 +189,14 @@ def _spent_metrics(spending: Spending | None) -> dict[str, float]:
     rows = {"spent": spending.spent, "whole": spending.whole}
     costs = {f"{name}.{what}": getattr(each, what) for name, each in rows.items() for what in COSTS}
     return {name: value for name, value in costs.items() if math.isfinite(value)}
+
+
+def _record_metrics(record: PredictionRecord | None) -> dict[str, float]:
+    """How many predicted losses have been scored, and how many of them were inside."""
+    if record is None or not record.coverage:
+        return {}
+    last = record.coverage[-1]
+    return {"predictions.scored": last.n, "predictions.inside": last.n_inside}
 
 
 def fit_metrics(study: Study) -> dict[str, float]:

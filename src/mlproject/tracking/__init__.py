@@ -34,9 +34,25 @@ from mlproject.tracking.location import (
 from mlproject.tracking.other_hosts import TakenOver, nothing_of, running_elsewhere, take_over
 from mlproject.tracking.ownership import HOST, claim_launched_run, remedy, this_machine
 from mlproject.tracking.place import store_lock, store_stubs
+from mlproject.tracking.predictions import (
+    CellAttempt,
+    LoggedPrediction,
+    LoggedPredictions,
+    Named,
+    attempts_at_size,
+    prediction_head,
+    read_predictions,
+    seal_prediction,
+)
 from mlproject.tracking.reach import reaching, store_problem
 from mlproject.tracking.store import Store
-from mlproject.tracking.tracked_run import ENGINE_TASK, TrackedRun, close_attempts
+from mlproject.tracking.tracked_run import (
+    ENGINE_TASK,
+    PREDICTION_HEAD,
+    TrackedRun,
+    close_attempts,
+    code_version,
+)
 
 __all__ = [
     "DEFAULT_EXPERIMENT",
@@ -44,18 +60,25 @@ __all__ = [
     "HOST",
     "LOGGED_TABLES",
     "LOSSES_DIGEST",
+    "PREDICTION_HEAD",
     "RUN_COLOUR",
     "Artifacts",
+    "CellAttempt",
     "Copy",
     "Imported",
+    "LoggedPrediction",
+    "LoggedPredictions",
+    "Named",
     "Store",
     "TakenOver",
     "TrackedRun",
     "artifact_names",
     "artifacts_of",
+    "attempts_at_size",
     "beginning_with",
     "claim_launched_run",
     "close_attempts",
+    "code_version",
     "colour_runs",
     "copy_artifacts",
     "database_url",
@@ -71,10 +94,13 @@ __all__ = [
     "open_store",
     "open_stores",
     "place_of",
+    "prediction_head",
     "reaching",
+    "read_predictions",
     "remedy",
     "run_link",
     "running_elsewhere",
+    "seal_prediction",
     "server_page",
     "sqlite_path",
     "store_lock",
