@@ -36,10 +36,10 @@ SEALED: dict[str, tuple[str, str]] = {
     "power_low": (LOSS, "Lower 95 % limit of that"),
     "power_high": (LOSS, "Upper 95 % limit of that"),
     "observed": (LOSS, "Mean loss over the seeds, once all of their cells are finished"),
-    "error": ("ln ratio", "ln(observed / predicted)"),
+    "error": ("ln ratio", "Logarithm of the observed over the predicted loss"),
     "verdict": (
         "",
-        "pending, inside or outside the interval; late, altered or missing where it is not scored",
+        "Inside or outside the interval, or pending; late, altered or missing where not scored",
     ),
     "log_score": (NATS, "Log density of ln loss that the prediction gave to what came; larger is better"),
     "power_log_score": (NATS, "That of the power law alone"),
