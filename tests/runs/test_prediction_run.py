@@ -261,6 +261,7 @@ def test_a_fit_is_made_anew_once_a_prediction_is_made_or_settled(store: Store) -
     third = fit_study(store, name="small", keys=keys)
     metrics = store.client.get_run(third.run_id).data.metrics
     assert (metrics["predictions.scored"], metrics["predictions.inside"]) == (1, 1)
+    assert "Sealed predictions: 1 of 1 predicted losses came inside" in " ".join(third.text.split())
     assert sealed.seal in store.artifact(third.run_id, "report.html").read_text("utf-8")
 
 

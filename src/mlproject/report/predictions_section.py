@@ -79,7 +79,7 @@ def predictions_section(record: PredictionRecord) -> Section:
     )
     return Section(
         title="Sealed predictions",
-        paragraphs=(_answer(record), METHOD, PROOF),
+        paragraphs=(record_answer(record), METHOD, PROOF),
         bullets=tuple(f"Prediction {each.number}: {each.seal}{_of(each)}" for each in record.predictions),
         tables=tuple(tables),
         figures=(figure,) if drawn else (),
@@ -92,7 +92,7 @@ def _of(prediction: SealedPrediction) -> str:
     return f" ({'; '.join(words)})" if words else ""
 
 
-def _answer(record: PredictionRecord) -> str:
+def record_answer(record: PredictionRecord) -> str:
     """How many were inside, and all that cannot be counted."""
     counts = {name: record.count(name) for name in ("pending", "late", "altered", "missing")}
     others = ", ".join(f"{n} {name}" for name, n in counts.items() if n)

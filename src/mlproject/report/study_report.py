@@ -34,7 +34,7 @@ from mlproject.report.image_scale_section import image_scale_section
 from mlproject.report.loss_tables import classes_section, loss_kinds_table, loss_tables, regions_table
 from mlproject.report.mistakes_section import mistakes_section
 from mlproject.report.multiverse_section import multiverse_section
-from mlproject.report.predictions_section import predictions_section
+from mlproject.report.predictions_section import predictions_section, record_answer
 from mlproject.report.spending_section import spending_section
 from mlproject.report.study_tables import (
     LIMITS,
@@ -127,7 +127,8 @@ def _brief(study: Study, exponents: Table) -> Section:
     if study.ablation.tables:
         tables.append(_brief_arms(arms_table(study.ablation)))
     none = () if rows or study.ablation.tables or study.notes else ("No law is fitted to the mean loss.",)
-    return Section(title="", paragraphs=none, bullets=study.notes, tables=tuple(tables))
+    record = [f"Sealed predictions: {record_answer(study.predictions)}"] if study.predictions else []
+    return Section(title="", paragraphs=none, bullets=(*study.notes, *record), tables=tuple(tables))
 
 
 def _brief_arms(arms: Table) -> Table:
