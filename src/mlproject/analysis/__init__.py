@@ -39,11 +39,13 @@ from mlproject.analysis.iterations import (
 )
 from mlproject.analysis.lines import LawLine, LocalExponents, ModelLine, PredictedLine
 from mlproject.analysis.mistakes import Mistakes
-from mlproject.analysis.multiverse import ChoiceEffect, Multiverse, Specification
+from mlproject.analysis.multiverse import Multiverse
+from mlproject.analysis.multiverse_comparisons import ComparisonMultiverse, Contrast
 from mlproject.analysis.pair_exponents import PairedExponent
 from mlproject.analysis.pairs import PairComparison, PairedSetting, compare_runs
 from mlproject.analysis.points import HORIZONS, Correlation, LossKind, Point
 from mlproject.analysis.runs import EvaluatedRun, Predictions, intact_runs, predictions
+from mlproject.analysis.specifications import Specification
 from mlproject.analysis.study import Ablation, Study, analyse
 from mlproject.analysis.targets import PredictedTarget, predict_targets, target_axes
 from mlproject.analysis.trajectories import LOST, NEVER, Trajectory
@@ -73,13 +75,14 @@ __all__ = [
     "Batch",
     "Calibration",
     "Candidate",
-    "ChoiceEffect",
     "ClassExponent",
     "ClassScaling",
     "Columns",
+    "ComparisonMultiverse",
     "ComputeCurve",
     "ComputePoint",
     "Confusion",
+    "Contrast",
     "Correlation",
     "Crossing",
     "CsvStudy",

@@ -29,6 +29,7 @@ from mlproject.analysis.image_scale import ImageScaleComparison, image_scale_com
 from mlproject.analysis.iterations import IterationLedger, iteration_ledger
 from mlproject.analysis.mistakes import Mistakes, mistakes
 from mlproject.analysis.multiverse import Multiverse, multiverses
+from mlproject.analysis.multiverse_comparisons import ComparisonMultiverse, comparison_multiverses
 from mlproject.analysis.runs import EvaluatedRun, image_pools, read_runs
 from mlproject.losses import Observation
 
@@ -83,6 +84,11 @@ class Study:
     def multiverses(self) -> tuple[Multiverse, ...]:
         """Every curve under all combinations of defensible choices."""
         return multiverses(self.curves, self._pooled_runs)
+
+    @cached_property
+    def comparison_multiverses(self) -> tuple[ComparisonMultiverse, ...]:
+        """Which curve is ahead under all combinations of defensible choices."""
+        return comparison_multiverses(self.multiverses)
 
     @cached_property
     def _pooled_runs(self) -> tuple[EvaluatedRun, ...]:

@@ -33,6 +33,7 @@ from mlproject.report.grid_sections import (
 from mlproject.report.image_scale_section import image_scale_section
 from mlproject.report.loss_tables import classes_section, loss_kinds_table, loss_tables, regions_table
 from mlproject.report.mistakes_section import mistakes_section
+from mlproject.report.multiverse_comparisons_section import multiverse_comparisons_section
 from mlproject.report.multiverse_section import multiverse_section
 from mlproject.report.spending_section import spending_section
 from mlproject.report.study_tables import (
@@ -57,7 +58,7 @@ def study_document(study: Study, spending: Spending | None = None) -> Document:
         *([image_scale_section(study.image_scale)] if study.image_scale else []),
         Section(title="Not fitted", bullets=tuple(_refusals(study))),
         Section(title="Verdicts", bullets=tuple(_verdicts(study))),
-        *([multiverse_section(study.multiverses)] if study.multiverses else []),
+        *_multiverse(study),
         *ablation_sections(study.ablation),
         Section(title="Kinds of loss", tables=(loss_kinds_table(study),)),
         *([classes_section(study)] if study.classes else []),
@@ -72,6 +73,14 @@ def study_document(study: Study, spending: Spending | None = None) -> Document:
         sections=tuple(sections),
         brief=_brief(study, exponents),
     )
+
+
+def _multiverse(study: Study) -> list[Section]:
+    if not study.multiverses:
+        return []
+    compared = study.comparison_multiverses
+    first = multiverse_section(study.multiverses, compared)
+    return [first, *([multiverse_comparisons_section(compared)] if compared else [])]
 
 
 def study_json(study: Study) -> dict[str, Any]:
