@@ -23,7 +23,8 @@ LAWS = {"k x^-α": (fit_power, LEAST_SCALES), "E + k x^-α": (fit_power_floor, L
 """Laws by their formula: how each is fitted, and the least number of scales that it needs."""
 LEAST_NOISE = 1e-4
 """Relative noise below which all points count alike."""
-
+MOST_GROUPS = 10
+"""Groups of seeds that are left out in turn."""
 
 Choices = Mapping[str, str]
 """Value by choice."""
@@ -122,6 +123,7 @@ class DrawnCurve:
     choices: Mapping[str, Sequence[str]]
     x: Mapping[str, Floats]
     fitted: Mapping[str, Sequence[bool]]
+    left: Mapping[str, frozenset[int]]
     seed: int
     usual: Mapping[str, str] = field(default_factory=dict)
 
@@ -132,15 +134,14 @@ class DrawnCurve:
         runs = [run for of_scale in scales for run in of_scale]
         trained = runs[0].kind
         kinds = [trained, *(k for k in LOSS_KINDS if k != trained and all(k in run.columns for run in runs))]
-        seeds = sorted({run.cell.seed for run in runs})
-        can_leave = [s for s in seeds if all(any(r.cell.seed != s for r in each) for each in scales)]
+        left = _seeds_left(scales)
         x, fitted = _parameters(curve, scales), _outliers(curve)
         choices = {
             "loss": kinds,
             "summary": SUMMARIES,
             "law": tuple(LAWS),
             "scales": (ALL, "without the smallest", "without the largest"),
-            "seeds": (ALL, *(f"without seed {s}" for s in can_leave)),
+            "seeds": tuple(left),
             "outliers": tuple(fitted),
             "parameters": tuple(x),
         }
@@ -155,6 +156,7 @@ class DrawnCurve:
             choices=choices,
             x=x,
             fitted=fitted,
+            left=left,
             seed=seed,
             usual={name: value for name, value in usual.items() if name in several},
         )
@@ -190,11 +192,26 @@ class DrawnCurve:
         values, columns = self.values[kind][summary], []
         for x, runs in zip(self.curve.x, self.scales, strict=True):
             rng = np.random.default_rng([self.seed, 2, int(x)])  # curves share the draws of a scale
-            kept = [run for run in runs if seeds != f"without seed {run.cell.seed}"]
+            kept = [run for run in runs if run.cell.seed not in self.left[seeds]]
             of_runs = np.stack([values[run.run_id] for run in kept])
             weights = np.vstack([np.full(len(kept), 1 / len(kept)), seed_weights(len(kept), N_DRAWS, rng)])
             columns.append(np.einsum("bs,sb->b", weights, of_runs))
         return np.stack(columns, axis=1)
+
+
+def _seeds_left(scales: Sequence[Sequence[EvaluatedRun]]) -> dict[str, frozenset[int]]:
+    """Seeds that are left out: none, and each, or each of ten groups of them, if every scale keeps a run.
+
+    Of many seeds each alone changes little, and fits of each would take longer than all else of a study.
+    """
+    seeds = sorted({run.cell.seed for runs in scales for run in runs})
+    left: dict[str, frozenset[int]] = {ALL: frozenset()}
+    for group in np.array_split(seeds, min(len(seeds), MOST_GROUPS)):
+        name = f"without seed {group[0]}" if len(group) == 1 else f"without seeds {group[0]} to {group[-1]}"
+        without = frozenset(group.tolist())
+        if all(any(run.cell.seed not in without for run in runs) for runs in scales):
+            left[name] = without
+    return left
 
 
 def _parameters(curve: Curve, scales: Sequence[Sequence[EvaluatedRun]]) -> dict[str, Floats]:
