@@ -101,6 +101,19 @@ def python(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_the_version_is_printed_with_the_commit_that_runs_record(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, dirty = {"mlflow.source.git.commit": "c0ffee"}, {"code.dirty": "true"}
+    for known, text in (({}, ""), (commit, ", commit c0ffee"), (commit | dirty, ", commit c0ffee with unc")):
+        monkeypatch.setattr(
+            "mlproject.tracking.code_version", lambda known=known: {"code.version": "9.1"} | known
+        )
+        answer = call("--version")
+        assert (answer.status, answer.err) == (0, "")
+        assert answer.out.startswith(f"mlproject 9.1{text}")
+
+
 def test_runs_and_trials_of_a_host_that_is_gone_are_taken_over_by_its_name(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

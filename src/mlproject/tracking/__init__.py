@@ -36,7 +36,7 @@ from mlproject.tracking.ownership import HOST, claim_launched_run, remedy, this_
 from mlproject.tracking.place import store_lock, store_stubs
 from mlproject.tracking.reach import reaching, store_problem
 from mlproject.tracking.store import Store
-from mlproject.tracking.tracked_run import ENGINE_TASK, TrackedRun, close_attempts
+from mlproject.tracking.tracked_run import ENGINE_TASK, TrackedRun, close_attempts, code_version
 
 __all__ = [
     "DEFAULT_EXPERIMENT",
@@ -56,6 +56,7 @@ __all__ = [
     "beginning_with",
     "claim_launched_run",
     "close_attempts",
+    "code_version",
     "colour_runs",
     "copy_artifacts",
     "database_url",
