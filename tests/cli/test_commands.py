@@ -458,11 +458,13 @@ def test_a_dry_run_names_the_engine_of_the_command_line_before_that_of_the_plan_
     grid = '[[grid]]\nmodel = "resblock_w2_d1"\nweights = "random"\ndataset_size = [10, 20, 30]\n'
     (tmp_path / "p.toml").write_text(grid)
     words = ("sweep", "--plan=p.toml", "--dry-run")
-    assert "engine: serial (this process)" in call(*words).out, "that of the environment of all tests"
+    assert "engine: serial (this process: as MLPROJECT_ENGINE says)" in call(*words).out, (
+        "that of the environment of all tests"
+    )
     (tmp_path / "p.toml").write_text(f'engine = "local:3"\n{grid}')
-    assert "engine: local:3\n" in call(*words).out
-    assert "engine: local:2\n" in call(*words, "--engine=local:2").out
-    assert "engine: local:3\n" in call(*words, "--trials=2").out, "searches too"
+    assert "engine: local:3 (as asked for)\n" in call(*words).out
+    assert "engine: local:2 (as asked for)\n" in call(*words, "--engine=local:2").out
+    assert "engine: local:3 (as asked for)\n" in call(*words, "--trials=2").out, "searches too"
     refused = call(*words, "--engine=lokal")
     assert (refused.status, refused.out) == (2, "")
     assert "error: unknown engine 'lokal'; did you mean local?" in refused.err

@@ -6,7 +6,7 @@ its own, which that process holds; where the lock shows on the same machine that
 closed as KILLED.
 """
 
-from mlproject.tracking.addresses import database_url, lock_folder
+from mlproject.tracking.addresses import beside_store, database_url, lock_folder
 from mlproject.tracking.artifacts import LOSSES_DIGEST, Artifacts, artifacts_of, deletion
 from mlproject.tracking.copies import Copy, artifact_names, copy_artifacts, place_of
 from mlproject.tracking.done import beginning_with
@@ -54,6 +54,7 @@ __all__ = [
     "artifact_names",
     "artifacts_of",
     "beginning_with",
+    "beside_store",
     "claim_launched_run",
     "close_attempts",
     "code_version",
