@@ -34,13 +34,15 @@ def print_tuned(plan: Plan, tune: Tune, experiment: str) -> None:
     table = Table("study", "trials", "cells", "a trial trains on", "validates on", "about", box=None)
     searches = _searches(plan, tune)
     _, done = done_runs(experiment, {cell.key for search in searches for cell in search.cells})
-    seconds, to_do = 0.0, []
+    seconds = 0.0
+    to_do: list[Cell] = []
     for search in searches:
         trial, n_left = search.coordinate.trial, max(0, tune.trials - search.n_finished)
         cells = [cell for cell in search.cells or search.coordinate.cells if cell.key not in done]
-        n_cells = len(search.coordinate.cells)
-        cost = search_seconds(search.coordinate, plan.images_of(trial)) * n_left / tune.trials
-        seconds, to_do = seconds + cost, [*to_do, *cells]
+        first, n_cells = search.coordinate.cells[0], len(search.coordinate.cells)
+        cost = search_seconds(search.coordinate, plan.images_of(first)) * n_left / tune.trials
+        seconds += cost
+        to_do += cells
         counts = (_of(tune.trials - n_left, tune.trials), _of(n_cells - len(cells), n_cells))
         sizes = (f"{trial.dataset_size:,}", f"{trial.validation_size:,}")
         table.add_row(Text(search.coordinate.name), *counts, *sizes, f"{cost:.0f} s")
