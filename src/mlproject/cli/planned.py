@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from mlproject.cell import Cell
 from mlproject.cli.console import note, out, print_rows
 from mlproject.cli.listing import MIB, pairs
 from mlproject.cli.progress import duration
 from mlproject.errors import StoreUnreachable
 
 if TYPE_CHECKING:
-    from mlproject.cell import Cell
     from mlproject.plans import Plan
     from mlproject.tuning import StoredSearch, Tune
 
