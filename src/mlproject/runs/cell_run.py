@@ -7,7 +7,7 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -46,6 +46,7 @@ COMPARED, N_COMPARED = "losses_compared.json", 1000
 class CellRun:
     """The result of a cell: its run, or that another process runs it, or why it failed.
 
+    ``read`` gives its images, within the run: images that are refused fail it with the reason.
     ``name`` is that of its run; ``accuracy`` is a share of the evaluated images, NaN where there is none;
     ``seconds`` is how long its task took.
     """
@@ -62,7 +63,7 @@ class CellRun:
 
 def run_cell(
     cell: Cell,
-    images: ImageSet,
+    read: Callable[[], ImageSet],
     store: Store,
     *,
     report: Report,
@@ -94,7 +95,7 @@ def run_cell(
         if elsewhere := running_elsewhere(store, cell.key):
             return CellRun(cell=cell, name=name, status="busy", reason=elsewhere)
         tags = _tags(cell, sweep, store) | ({ENGINE_TASK: task} if task else {})
-        run_id, record = _log_cell(cell, images, store, Path(folder), report, name, tags, adopt)
+        run_id, record = _log_cell(cell, read, store, Path(folder), report, name, tags, adopt)
         shutil.rmtree(unfinished_folder(cell.key), ignore_errors=True)
     return CellRun(
         cell=cell, name=name, status="done", run_id=run_id, loss=record.loss, accuracy=record.accuracy
@@ -103,7 +104,7 @@ def run_cell(
 
 def _log_cell(
     cell: Cell,
-    images: ImageSet,
+    read: Callable[[], ImageSet],
     store: Store,
     artifacts: Path,
     report: Report,
@@ -116,7 +117,7 @@ def _log_cell(
     record = read_result(kept, cell, artifacts)
     try:
         with store.run(kind="cell", name=name, tags=tags, adopt=adopt) as run:
-            record = record or _compute(cell, images, artifacts, report, name)
+            record = record or _compute(cell, read(), artifacts, report, name)
             record.log(run, artifacts)
     except BaseException as error:  # a signal, too
         if record is None:
