@@ -29,9 +29,8 @@ from mlproject.tracking import (
     LOSSES_DIGEST,
     RUN_COLOUR,
     Store,
-    close_attempts,
+    look_up_cell,
     model_colour,
-    running_elsewhere,
 )
 
 log = logging.getLogger(__name__)
@@ -86,14 +85,12 @@ def run_cell(
     ):
         if not ours:
             return CellRun(cell=cell, name=name, status="busy", reason="another process is running it")
-        earlier = store.done([cell.key]).get(cell.key)
-        if earlier:
+        state = look_up_cell(store, cell.key, task)
+        if state.done:
             discard_result(kept_path(store, cell))
-            return CellRun(cell=cell, name=name, status="was done", run_id=earlier)
-        if task:
-            close_attempts(store, task)
-        if elsewhere := running_elsewhere(store, cell.key):
-            return CellRun(cell=cell, name=name, status="busy", reason=elsewhere)
+            return CellRun(cell=cell, name=name, status="was done", run_id=state.done)
+        if state.elsewhere:
+            return CellRun(cell=cell, name=name, status="busy", reason=state.elsewhere)
         tags = _tags(cell, sweep, store) | ({ENGINE_TASK: task} if task else {})
         run_id, record = _log_cell(cell, read, store, Path(folder), report, name, tags, adopt)
         shutil.rmtree(unfinished_folder(cell.key), ignore_errors=True)

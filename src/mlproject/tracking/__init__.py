@@ -31,12 +31,12 @@ from mlproject.tracking.location import (
     tracking_uri,
     ui_command,
 )
-from mlproject.tracking.other_hosts import TakenOver, nothing_of, running_elsewhere, take_over
+from mlproject.tracking.other_hosts import CellState, TakenOver, look_up_cell, nothing_of, take_over
 from mlproject.tracking.ownership import HOST, claim_launched_run, remedy, this_machine
 from mlproject.tracking.place import store_lock, store_stubs
 from mlproject.tracking.reach import reaching, store_problem
 from mlproject.tracking.store import Store
-from mlproject.tracking.tracked_run import ENGINE_TASK, TrackedRun, close_attempts, code_version
+from mlproject.tracking.tracked_run import ENGINE_TASK, TrackedRun, code_version
 
 __all__ = [
     "DEFAULT_EXPERIMENT",
@@ -46,6 +46,7 @@ __all__ = [
     "LOSSES_DIGEST",
     "RUN_COLOUR",
     "Artifacts",
+    "CellState",
     "Copy",
     "Imported",
     "Store",
@@ -56,7 +57,6 @@ __all__ = [
     "beginning_with",
     "beside_store",
     "claim_launched_run",
-    "close_attempts",
     "code_version",
     "colour_runs",
     "copy_artifacts",
@@ -68,6 +68,7 @@ __all__ = [
     "import_cells",
     "keep_done_runs",
     "lock_folder",
+    "look_up_cell",
     "model_colour",
     "nothing_of",
     "open_store",
@@ -76,7 +77,6 @@ __all__ = [
     "reaching",
     "remedy",
     "run_link",
-    "running_elsewhere",
     "server_page",
     "sqlite_path",
     "store_lock",
