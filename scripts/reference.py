@@ -63,6 +63,7 @@ def commands() -> Iterator[str]:
     yield "# Commands\n"
     yield f"{root.help}\n"
     yield f"{root.epilog}\n"
+    yield from table(("option", "default", "meaning"), map(_parameter, root.params))
     for name, command in root.commands.items():
         for words, leaf in _leaves(f"mlproject {name}", command):
             yield from _command(words, leaf)

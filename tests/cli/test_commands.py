@@ -101,6 +101,19 @@ def python(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_the_version_is_printed_with_the_commit_that_runs_record(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, dirty = {"mlflow.source.git.commit": "c0ffee"}, {"code.dirty": "true"}
+    for known, text in (({}, ""), (commit, ", commit c0ffee"), (commit | dirty, ", commit c0ffee with unc")):
+        monkeypatch.setattr(
+            "mlproject.tracking.code_version", lambda known=known: {"code.version": "9.1"} | known
+        )
+        answer = call("--version")
+        assert (answer.status, answer.err) == (0, "")
+        assert answer.out.startswith(f"mlproject 9.1{text}")
+
+
 def test_runs_and_trials_of_a_host_that_is_gone_are_taken_over_by_its_name(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -445,11 +458,13 @@ def test_a_dry_run_names_the_engine_of_the_command_line_before_that_of_the_plan_
     grid = '[[grid]]\nmodel = "resblock_w2_d1"\nweights = "random"\ndataset_size = [10, 20, 30]\n'
     (tmp_path / "p.toml").write_text(grid)
     words = ("sweep", "--plan=p.toml", "--dry-run")
-    assert "engine: serial (this process)" in call(*words).out, "that of the environment of all tests"
+    assert "engine: serial (this process: as MLPROJECT_ENGINE says)" in call(*words).out, (
+        "that of the environment of all tests"
+    )
     (tmp_path / "p.toml").write_text(f'engine = "local:3"\n{grid}')
-    assert "engine: local:3\n" in call(*words).out
-    assert "engine: local:2\n" in call(*words, "--engine=local:2").out
-    assert "engine: local:3\n" in call(*words, "--trials=2").out, "searches too"
+    assert "engine: local:3 (as asked for)\n" in call(*words).out
+    assert "engine: local:2 (as asked for)\n" in call(*words, "--engine=local:2").out
+    assert "engine: local:3 (as asked for)\n" in call(*words, "--trials=2").out, "searches too"
     refused = call(*words, "--engine=lokal")
     assert (refused.status, refused.out) == (2, "")
     assert "error: unknown engine 'lokal'; did you mean local?" in refused.err

@@ -19,6 +19,30 @@ app = typer.Typer(
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
+def _print_version(asked: bool) -> None:
+    """Print the version of the running code, as its runs record it, and leave."""
+    if asked:
+        from mlproject.tracking import code_version
+
+        code = code_version()
+        commit = code.get("mlflow.source.git.commit", "")
+        changes = " with uncommitted changes" if code.get("code.dirty") == "true" else ""
+        print(f"mlproject {code['code.version']}" + (f", commit {commit}{changes}" if commit else ""))
+        raise typer.Exit
+
+
+@app.callback()
+def mlproject(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and the commit."
+        ),
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
 def _dashes(word: str) -> str:
     return word.replace("_", "-")  # the parser gives the word without its dashes
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, get_args
 
-from mlproject.cli import console, listing, progress
+from mlproject.cli import console, planned, progress
 from mlproject.engines import engine_for
 from mlproject.errors import N_SHOWN, MLProjectError, WrongUse, has_password, unknown
 from mlproject.files import write_atomic
@@ -51,7 +51,7 @@ def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool, take_o
     if dry_run:
         if take_over:
             console.warn(f"a dry run gives nothing up: --take-over {take_over} is left out")
-        listing.print_plan(plan, experiment)
+        planned.print_plan(plan, experiment)
         return int(bool(plan.left_out))
     if not fit and not take_over and _was_done(plan, experiment):
         return int(bool(plan.left_out))
@@ -61,7 +61,7 @@ def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool, take_o
     store = open_store(experiment)
     if take_over:
         _take_over(take_over, [store], plan.tune.storage if plan.tune else "")
-    n_trials = listing.n_trials(plan) if plan.tune else 0
+    n_trials = planned.n_trials(plan) if plan.tune else 0
     with progress.watching(len(plan.cells), n_trials) as watcher:
         results = run_plan(plan, store, watcher, summary=fit or len(plan.cells) > 1)
     failed = [r for r in results if r.status == "failed"]

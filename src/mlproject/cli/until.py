@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from mlproject.cli import console, listing, progress
+from mlproject.cli import console, planned, progress
 from mlproject.cli.session import show_fit, warn_before
 from mlproject.errors import BadInput, WrongUse
 
@@ -52,7 +52,7 @@ def _print_start(plan: Plan, experiment: str, until: Until) -> None:
     from mlproject.runs import start_cells
 
     first = start_cells(plan, until)
-    listing.print_plan(plan, experiment)
+    planned.print_plan(plan, experiment)
     n_first, n_all = (sum(cell.dataset_size for cell in cells) for cells in (first, plan.cells))
     console.out.print(
         f"until {until.words}, {until.budget_words}: the first round is {len(first)} cells ({n_first:,}"

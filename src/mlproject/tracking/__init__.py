@@ -6,7 +6,7 @@ its own, which that process holds; where the lock shows on the same machine that
 closed as KILLED.
 """
 
-from mlproject.tracking.addresses import database_url, lock_folder
+from mlproject.tracking.addresses import beside_store, database_url, lock_folder
 from mlproject.tracking.artifacts import LOSSES_DIGEST, Artifacts, artifacts_of, deletion
 from mlproject.tracking.copies import Copy, artifact_names, copy_artifacts, place_of
 from mlproject.tracking.done import beginning_with
@@ -31,12 +31,12 @@ from mlproject.tracking.location import (
     tracking_uri,
     ui_command,
 )
-from mlproject.tracking.other_hosts import TakenOver, nothing_of, running_elsewhere, take_over
+from mlproject.tracking.other_hosts import CellState, TakenOver, look_up_cell, nothing_of, take_over
 from mlproject.tracking.ownership import HOST, claim_launched_run, remedy, this_machine
 from mlproject.tracking.place import store_lock, store_stubs
 from mlproject.tracking.reach import reaching, store_problem
 from mlproject.tracking.store import Store
-from mlproject.tracking.tracked_run import ENGINE_TASK, TrackedRun, close_attempts
+from mlproject.tracking.tracked_run import ENGINE_TASK, TrackedRun, code_version
 
 __all__ = [
     "DEFAULT_EXPERIMENT",
@@ -46,6 +46,7 @@ __all__ = [
     "LOSSES_DIGEST",
     "RUN_COLOUR",
     "Artifacts",
+    "CellState",
     "Copy",
     "Imported",
     "Store",
@@ -54,8 +55,9 @@ __all__ = [
     "artifact_names",
     "artifacts_of",
     "beginning_with",
+    "beside_store",
     "claim_launched_run",
-    "close_attempts",
+    "code_version",
     "colour_runs",
     "copy_artifacts",
     "database_url",
@@ -66,6 +68,7 @@ __all__ = [
     "import_cells",
     "keep_done_runs",
     "lock_folder",
+    "look_up_cell",
     "model_colour",
     "nothing_of",
     "open_store",
@@ -74,7 +77,6 @@ __all__ = [
     "reaching",
     "remedy",
     "run_link",
-    "running_elsewhere",
     "server_page",
     "sqlite_path",
     "store_lock",

@@ -70,6 +70,12 @@ def lock_folder(address: str | Path) -> Path:
     return root / "mlproject" / "locks" / sha256(_normalised(str(address)).encode())[:16]
 
 
+def beside_store(address: str, name: str) -> Path:
+    """A file beside a SQLite store; for a server, in the folder of this machine's locks."""
+    file = database_file(address)
+    return file.resolve().with_name(name) if file else lock_folder(address) / name
+
+
 def _normalised(address: str) -> str:
     """One writing for all addresses of a server, of a database on one, or of a folder of runs."""
     scheme, separator, _ = address.partition("://")
