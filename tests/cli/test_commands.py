@@ -31,6 +31,8 @@ from tests.tracking.test_store import log_cell, status
 
 SOURCE = str(Path(__file__).parents[2] / "src")
 LITE = ["--model=efficientnet_lite0", "--weights=imagenet", "--eval-size=10", "--target=labels", "--epochs=2"]
+FEW = [*LITE, "--dataset-size=10,20,40", "--trials=0"]
+NARROW = "--until=width <= 0.1 at 100 images"
 pytestmark = pytest.mark.usefixtures("undrawn")
 NEXT = ["--plan=good.toml", "--budget=9", "--target-images=9", "--out=next.toml"]
 VERBS = [
@@ -179,6 +181,11 @@ def test_a_password_that_mlflow_run_has_logged_is_refused_with_what_to_do(
         (["cell", *LITE, "--optimizer=adm"], 2, "unknown optimizer 'adm'; did you mean adam"),
         (["cell", *LITE, "--lr=fast"], 2, "lr must be a number, not 'fast'"),
         (["cell", *LITE, "--lr"], 2, "option --lr has no value"),
+        (["sweep", "--budget=5"], 2, "--budget is of what --until may spend"),
+        (["sweep", "--unit=cells"], 2, "--unit is of what --until may spend"),
+        (["sweep", NARROW, "--unit=cells"], 2, "--unit cells is that of --budget; give a budget too"),
+        (["sweep", *FEW, NARROW, "--take-over=lab"], 2, "nothing to take over"),
+        (["sweep", "--trials=0", "--tune=lr=1e-3..1", "--sampler=gp"], 2, "leave out sampler, tune, or ask"),
         (["cell", *LITE, "stray"], 2, "unexpected argument 'stray'"),
         (["cell", *LITE, "--dataset-size=9999"], 2, "dataset_size must be at most 3,200, not 9,999"),
         (["cell", *LITE, "--dataset-size=1e3"], 2, "or all, not '1e3'"),

@@ -128,10 +128,10 @@ def sweep(
     path = Path(plan or "sweeps/embedded.toml")
     cells = plan_of(f"tuned {given['model']}", given, tuned=True) if alone else read_plan(path, given)
     cells = replace(cells, engine=engine or cells.engine)
-    if until or budget:
+    if until or budget or unit:
         from mlproject.cli.until import run_until_narrow
 
-        raise typer.Exit(run_until_narrow(cells, experiment, dry_run, (until, budget, unit)))
+        raise typer.Exit(run_until_narrow(cells, experiment, dry_run, (until, budget, unit), take_over))
     raise typer.Exit(run_session(cells, experiment, dry_run, fit=not alone, take_over=take_over))
 
 

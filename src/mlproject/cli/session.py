@@ -49,8 +49,7 @@ def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool, take_o
     """
     warn_before(plan, fit=fit)
     if dry_run:
-        if take_over:
-            console.warn(f"a dry run gives nothing up: --take-over {take_over} is left out")
+        warn_of_take_over(take_over)
         planned.print_plan(plan, experiment)
         return int(bool(plan.left_out))
     if not fit and not take_over and _was_done(plan, experiment):
@@ -60,7 +59,7 @@ def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool, take_o
 
     store = open_store(experiment)
     if take_over:
-        _take_over(take_over, [store], plan.tune.storage if plan.tune else "")
+        give_up(take_over, [store], plan.tune.storage if plan.tune else "")
     n_trials = planned.n_trials(plan) if plan.tune else 0
     with progress.watching(len(plan.cells), n_trials) as watcher:
         results = run_plan(plan, store, watcher, summary=fit or len(plan.cells) > 1)
@@ -117,10 +116,16 @@ def take_over_everywhere(host: str) -> None:
     """Close the runs of a host in all experiments, and fail its trials in the studies beside the store."""
     from mlproject.tracking import open_stores
 
-    _take_over(host, open_stores(), "")
+    give_up(host, open_stores())
 
 
-def _take_over(host: str, stores: Sequence[Store], storage: str) -> None:
+def warn_of_take_over(host: str) -> None:
+    """Warn that a dry run gives no host up."""
+    if host:
+        console.warn(f"a dry run gives nothing up: --take-over {host} is left out")
+
+
+def give_up(host: str, stores: Sequence[Store], storage: str = "") -> None:
     """Close a host's runs, fail its trials and print how many. Raises: WrongUse where there is none of it."""
     from mlproject.runs import STUDIES
     from mlproject.tracking import nothing_of, take_over
