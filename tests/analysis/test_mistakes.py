@@ -15,7 +15,7 @@ N = 120
 SIZES = (100, 200, 400, 800)
 
 
-def observations(*, seeds: int = 3, confident: bool = True):
+def observations(*, seeds: int = 3, confident: bool = True, weights: str = "imagenet"):
     """Margins that rise with size; image 0 gets worse, images 1 to 5 are never right."""
     hard = 1.5 * np.random.default_rng(5).normal(size=N)
     hard[1:6] = 12.0
@@ -27,7 +27,7 @@ def observations(*, seeds: int = 3, confident: bool = True):
                 margin = 1.0 - hard + steps + 0.3 * own.normal(size=N)
                 margin[0] += 4.0
                 chance = 1 / (1 + np.exp(-margin))
-                yield observed(cell(model, size, seed), chance, confident=confident)
+                yield observed(cell(model, size, seed, weights=weights), chance, confident=confident)
 
 
 def observed(this, chance, *, confident):
