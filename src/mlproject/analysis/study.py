@@ -75,17 +75,17 @@ class Study:
     @cached_property
     def classes(self) -> tuple[ClassScaling, ...]:
         """Scaling by class of the curves over images, where runs logged labels; reads their predictions."""
-        return class_scaling(self.along("images"), self._pooled_runs, n_draws=self.n_draws)
+        return class_scaling(self.along("images"), self.pooled_runs, n_draws=self.n_draws)
 
     @cached_property
     def mistakes(self) -> Mistakes:
         """Which images are learned, lost or worse along scale, who shares mistakes; reads predictions."""
-        return mistakes(self.curves, self._pooled_runs)
+        return mistakes(self.curves, self.pooled_runs)
 
     @cached_property
     def multiverses(self) -> tuple[Multiverse, ...]:
         """Every curve under all combinations of defensible choices."""
-        return multiverses(self.curves, self._pooled_runs)
+        return multiverses(self.curves, self.pooled_runs)
 
     @cached_property
     def prior_use(self) -> PriorUse | None:
@@ -95,8 +95,8 @@ class Study:
         return use_prior(self.prior, self.curves, self._pools, n_draws=self.n_draws)
 
     @cached_property
-    def _pooled_runs(self) -> tuple[EvaluatedRun, ...]:
-        """The runs with their places among the images of their pools."""
+    def pooled_runs(self) -> tuple[EvaluatedRun, ...]:
+        """The runs with their places among the images of their pools; each reads its predictions once."""
         return tuple(run for pool in self._pools for run in pool.runs)
 
     @cached_property
