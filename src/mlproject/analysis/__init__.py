@@ -24,6 +24,7 @@ from mlproject.analysis.curves import Curve
 from mlproject.analysis.design import UNITS, Aim, Candidate, Design, FinishedRun, finished_run, known_cost
 from mlproject.analysis.effects import Discordant, Effect
 from mlproject.analysis.error_consistency import ErrorConsistency
+from mlproject.analysis.error_rates import ErrorRate, PriorUse, published_laws
 from mlproject.analysis.explorer import Explorer, ImageSeries, ModelDifference, explorers
 from mlproject.analysis.exponent_differences import ExponentDifference, RegionContrast, shared_law
 from mlproject.analysis.grids import Allocation, Grid
@@ -91,6 +92,7 @@ __all__ = [
     "Discordant",
     "Effect",
     "ErrorConsistency",
+    "ErrorRate",
     "EvaluatedRun",
     "Explorer",
     "ExponentDifference",
@@ -120,6 +122,7 @@ __all__ = [
     "PredictedLine",
     "PredictedTarget",
     "Predictions",
+    "PriorUse",
     "RegionContrast",
     "Round",
     "Score",
@@ -143,6 +146,7 @@ __all__ = [
     "next_batch",
     "predict_targets",
     "predictions",
+    "published_laws",
     "read_until",
     "shared_by_cells",
     "shared_law",

@@ -18,6 +18,7 @@ from mlproject.analysis.bootstrap import STATISTICS, replicates
 from mlproject.analysis.classes import ClassScaling, class_scaling
 from mlproject.analysis.comparable import UNTRAINED, ComparableRuns, kept_apart, weights_kind
 from mlproject.analysis.curves import Curve, label_curves, make_curves
+from mlproject.analysis.error_rates import PriorUse, published_laws, use_prior
 from mlproject.analysis.exponent_differences import (
     ExponentDifference,
     RegionContrast,
@@ -30,8 +31,9 @@ from mlproject.analysis.iterations import IterationLedger, iteration_ledger
 from mlproject.analysis.mistakes import Mistakes, mistakes
 from mlproject.analysis.multiverse import Multiverse, multiverses
 from mlproject.analysis.multiverse_comparisons import ComparisonMultiverse, comparison_multiverses
-from mlproject.analysis.runs import EvaluatedRun, image_pools, read_runs
+from mlproject.analysis.runs import EvaluatedRun, ImagePool, image_pools, read_runs
 from mlproject.losses import Observation
+from mlproject.scaling import PriorChoice
 
 DECADE = 10.0
 
@@ -51,7 +53,7 @@ class Study:
 
     ``notes`` are sentences, most important first; ``n_left_out`` counts runs that repeat a cell.
     ``iterations`` is None where no network was trained whole. ``runs`` holds one run of each cell,
-    with its losses.
+    with its losses. ``prior`` is the library of known laws that was asked for.
     """
 
     curves: tuple[Curve, ...]
@@ -64,6 +66,7 @@ class Study:
     runs: tuple[EvaluatedRun, ...]
     n_left_out: int
     n_draws: int
+    prior: PriorChoice | None = None
 
     @property
     def run_ids(self) -> tuple[str, ...]:
@@ -73,17 +76,17 @@ class Study:
     @cached_property
     def classes(self) -> tuple[ClassScaling, ...]:
         """Scaling by class of the curves over images, where runs logged labels; reads their predictions."""
-        return class_scaling(self.along("images"), self._pooled_runs, n_draws=self.n_draws)
+        return class_scaling(self.along("images"), self.pooled_runs, n_draws=self.n_draws)
 
     @cached_property
     def mistakes(self) -> Mistakes:
         """Which images are learned, lost or worse along scale, who shares mistakes; reads predictions."""
-        return mistakes(self.curves, self._pooled_runs)
+        return mistakes(self.curves, self.pooled_runs)
 
     @cached_property
     def multiverses(self) -> tuple[Multiverse, ...]:
         """Every curve under all combinations of defensible choices."""
-        return multiverses(self.curves, self._pooled_runs)
+        return multiverses(self.curves, self.pooled_runs)
 
     @cached_property
     def comparison_multiverses(self) -> tuple[ComparisonMultiverse, ...]:
@@ -91,9 +94,20 @@ class Study:
         return comparison_multiverses(self.multiverses)
 
     @cached_property
-    def _pooled_runs(self) -> tuple[EvaluatedRun, ...]:
-        """The runs with their places among the images of their pools."""
-        return tuple(run for pool in image_pools(self.runs) for run in pool.runs)
+    def prior_use(self) -> PriorUse | None:
+        """Error rates with the laws of a library as their prior; None where none was asked for."""
+        if self.prior is None:
+            return None
+        return use_prior(self.prior, self.curves, self._pools, n_draws=self.n_draws)
+
+    @cached_property
+    def pooled_runs(self) -> tuple[EvaluatedRun, ...]:
+        """The runs with their places among the images of their pools; each reads its predictions once."""
+        return tuple(run for pool in self._pools for run in pool.runs)
+
+    @cached_property
+    def _pools(self) -> tuple[ImagePool, ...]:
+        return tuple(image_pools(self.runs))
 
     def along(self, axis: str) -> tuple[Curve, ...]:
         """The curves along one axis of ``AXES``."""
@@ -138,44 +152,66 @@ class Study:
 
 
 def analyse(
-    observations: Iterable[Observation], *, n_draws: int = 1000, seed: int = 0, mix_weights: bool = False
+    observations: Iterable[Observation],
+    *,
+    n_draws: int = 1000,
+    seed: int = 0,
+    mix_weights: bool = False,
+    prior: PriorChoice | None = None,
 ) -> Study:
     """Everything that finished runs tell, whatever order they come in.
 
-    With ``mix_weights`` models whose weights were trained differently may share a curve.
-    Raises: BadInput when there is no run, DigestMismatch when two runs of one cell differ.
+    With ``mix_weights`` models whose weights were trained differently may share a curve; ``prior`` is a
+    library of known laws, the prior of error rates.
+    Raises: BadInput when there is no run, DigestMismatch when two runs of one cell differ; WrongUse and
+    BadInput for a library without such laws.
     """
+    if prior is not None:
+        published_laws(prior)
     runs, n_left_out = read_runs(observations, mix_weights=mix_weights)
     pools = image_pools(runs)
-    curves: list[tuple[ComparableRuns, Curve]] = []
-    grids: list[tuple[ComparableRuns, Grid]] = []
-    tables: list[ArmTable] = []
-    interactions: list[Interaction] = []
-    exponents: list[ExponentDifference] = []
-    image_scale: list[ImageScaleComparison] = []
-    for pool in pools:
-        drawn = replicates(pool, n_draws=n_draws, seed=seed)
-        curves_here = make_curves(pool, drawn, seed)
-        tables_here, interactions_here = ablate(pool, n_draws=n_draws, seed=seed)
-        curves += curves_here
-        grids += make_grids(pool, drawn, seed)
-        tables += tables_here
-        interactions += interactions_here
-        exponents += arm_exponents([curve for _, curve in curves_here], tables_here)
-        image_scale += image_scale_comparisons(pool, drawn, seed)
-    labelled, labelled_grids = label_curves(curves), label_grids(grids)
+    parts = [_part(pool, n_draws, seed) for pool in pools]
+    labelled = label_curves([pair for part in parts for pair in part.curves])
     others = [*_mixture(runs), *(pool.note for pool in pools)]
     return Study(
         curves=labelled,
-        grids=labelled_grids,
-        ablation=Ablation(tables=tuple(tables), interactions=tuple(interactions), exponents=tuple(exponents)),
-        image_scale=tuple(image_scale),
+        grids=label_grids([pair for part in parts for pair in part.grids]),
+        ablation=Ablation(
+            tables=tuple(table for part in parts for table in part.ablation.tables),
+            interactions=tuple(pair for part in parts for pair in part.ablation.interactions),
+            exponents=tuple(pair for part in parts for pair in part.ablation.exponents),
+        ),
+        image_scale=tuple(pair for part in parts for pair in part.image_scale),
         region_contrasts=region_contrasts(labelled),
         iterations=iteration_ledger(runs),
         notes=notes(labelled, n_left_out=n_left_out, others=others),
         runs=tuple(runs),
         n_left_out=n_left_out,
         n_draws=n_draws,
+        prior=prior,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """What the runs of one pool tell, before curves and grids have labels."""
+
+    curves: Sequence[tuple[ComparableRuns, Curve]]
+    grids: Sequence[tuple[ComparableRuns, Grid]]
+    ablation: Ablation
+    image_scale: Sequence[ImageScaleComparison]
+
+
+def _part(pool: ImagePool, n_draws: int, seed: int) -> _Part:
+    drawn = replicates(pool, n_draws=n_draws, seed=seed)
+    curves = make_curves(pool, drawn, seed)
+    tables, interactions = ablate(pool, n_draws=n_draws, seed=seed)
+    exponents = arm_exponents([curve for _, curve in curves], tables)
+    return _Part(
+        curves=curves,
+        grids=make_grids(pool, drawn, seed),
+        ablation=Ablation(tables=tuple(tables), interactions=tuple(interactions), exponents=tuple(exponents)),
+        image_scale=tuple(image_scale_comparisons(pool, drawn, seed)),
     )
 
 

@@ -58,6 +58,9 @@ Experiment = Annotated[
 TakeOver = Annotated[
     str, typer.Option(metavar="HOST", help="First close the runs and fail the trials of HOST, which is gone.")
 ]
+Prior = Annotated[
+    str, typer.Option(help="Known studies as the prior of error rates: vision, or vision:images.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the cells and what is done; run nothing.")]
 
 
@@ -143,21 +146,35 @@ def aggregate(
         bool,
         typer.Option("--mix-weights", help="Fit models together whose weights were trained differently."),
     ] = False,
+    prior: Prior = "",
     debug: Debug = False,
 ) -> None:
     """Fit exponents over the finished cells of the experiment; the fit is a tracked run itself."""
-    from mlproject.cli.session import show_fit
+    from mlproject.cli.session import show_fit, study_prior
     from mlproject.runs import fit_study
     from mlproject.tracking import open_store
 
+    chosen = study_prior(prior)
     store = open_store(experiment, create=False)
-    fitted = fit_study(store, name=where or "all cells", where=where, mix_weights=mix_weights)
+    fitted = fit_study(store, name=where or "all cells", where=where, mix_weights=mix_weights, prior=chosen)
     show_fit(fitted, store.uri)
+
+
+Points = Annotated[Path | None, typer.Argument(help="A CSV with a header; one row for each measured loss.")]
+SamePoints = Annotated[Path | None, typer.Option("--points", hidden=True, help="The same, for mlflow run.")]
+Accuracy = Annotated[
+    bool | None,
+    typer.Option("--accuracy/--no-accuracy", help="Fit 1 - y (100 - y): accuracies; or y: a loss."),
+]
+LibraryPrior = Annotated[
+    str, typer.Option(help="Known studies as the prior of few scales: vision, or vision:images:error.")
+]
 
 
 @app.command()
 def fit(
-    points: Annotated[Path, typer.Argument(help="A CSV with a header; one row for each measured loss.")],
+    points: Points = None,
+    *,
     x: Annotated[list[str], typer.Option(help="Column of a scale; again for a law of two or three scales.")],
     y: Annotated[str, typer.Option(help="Column of the loss.")],
     sd: Annotated[str, typer.Option(help="Column of the loss' standard deviation, where it is known.")] = "",
@@ -169,14 +186,10 @@ def fit(
     laws: Annotated[str, typer.Option(help="Laws to average, such as power,zhai, and not the usual.")] = "",
     predict_at: Annotated[Path | None, typer.Option(help="A CSV of scales (and groups) to predict.")] = None,
     to_json: Annotated[Path | None, typer.Option("--json", help="Write laws and predictions here.")] = None,
-    accuracy: Annotated[
-        bool | None,
-        typer.Option("--accuracy/--no-accuracy", help="Fit 1 - y (100 - y): accuracies; or y: a loss."),
-    ] = None,
+    accuracy: Accuracy = None,
     compare: Annotated[tuple[str, str] | None, typer.Option(help="Two groups: which is steeper?")] = None,
-    prior: Annotated[
-        str, typer.Option(help="Known studies as the prior of few scales: vision, or vision:images:error.")
-    ] = "",
+    prior: LibraryPrior = "",
+    named: SamePoints = None,
     debug: Debug = False,
 ) -> None:
     """Fit scaling laws to points from a CSV file, and predict losses at other scales.
@@ -185,12 +198,16 @@ def fit(
     """
     from mlproject.analysis import Columns, assess_csv
     from mlproject.cli.session import show_csv_study
+    from mlproject.errors import WrongUse
     from mlproject.scaling import PriorChoice
 
+    path = named or points
+    if path is None:
+        raise WrongUse("fit needs a CSV of points: mlproject fit points.csv --x images --y loss")
     columns = Columns(x=tuple(x), y=y, sd=sd, group=tuple(group or ()), run=run, accuracy=accuracy)
     chosen, names = PriorChoice.of(prior) if prior else None, _words(laws)
     study = assess_csv(
-        points, columns, predict_at=predict_at, ceiling=ceiling, laws=names, compared=compare, prior=chosen
+        path, columns, predict_at=predict_at, ceiling=ceiling, laws=names, compared=compare, prior=chosen
     )
     show_csv_study(study, to_json)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
 from mlproject.cli import console, planned, progress
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from mlproject.plans import Plan
     from mlproject.regions import RegionSettings
     from mlproject.runs import CellRun, Fitted
+    from mlproject.scaling import PriorChoice
     from mlproject.tracking import Store
 
 UI = "http://127.0.0.1:5000"
@@ -228,11 +230,27 @@ def import_into(source: str, from_experiment: str, experiment: str) -> int:
     return int(bool(result.left_out))
 
 
-def write_report_of(of: str, out: Path, store: Store) -> None:
-    """Write the report of a plan or of a fit into a folder, and print where its page lies."""
+def study_prior(text: str) -> PriorChoice | None:
+    """The library of known laws that a study uses. Raises: WrongUse, BadInput where it has no such law."""
+    from mlproject.analysis import published_laws
+    from mlproject.scaling import PriorChoice
+
+    if not text:
+        return None
+    choice = PriorChoice.of(text)
+    published_laws(choice)
+    return choice
+
+
+def write_report_of(of: str, out: Path, store: Store, prior: PriorChoice | None) -> None:
+    """Write the report of a plan or of a fit into a folder, and print where its page lies.
+
+    ``prior`` is a library of known laws; None for that of the fit, where it had any.
+    """
     from mlproject.runs import find_runs, write_study_report
 
     runs = find_runs(store, of)
+    runs = runs if prior is None else replace(runs, prior=prior)
     if runs.n_unfinished:
         n_cells = len(runs.keys) + runs.n_unfinished
         console.warn(

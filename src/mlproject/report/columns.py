@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from mlproject.report.mistakes_columns import MISTAKES, MISTAKES_TABLES
 from mlproject.report.multiverse_columns import MULTIVERSE, MULTIVERSE_TABLES
+from mlproject.report.prior_columns import KNOWN_STUDIES
 
 Definition = tuple[str, str]
 """Unit (empty for none) and meaning."""
@@ -129,7 +130,7 @@ COLUMNS: dict[str, Definition] = {
     "samples": (IMAGES, "Images shown in training, repeats included"),
     "seconds": ("s", "Wall time of training"),
 }
-COLUMNS |= MISTAKES | MULTIVERSE
+COLUMNS |= MISTAKES | MULTIVERSE | KNOWN_STUDIES
 """Definitions by column name."""
 TABLES: dict[str, dict[str, Definition]] = {
     "spending": {
@@ -227,6 +228,7 @@ TABLES |= MISTAKES_TABLES | MULTIVERSE_TABLES
 """Definitions that hold in one table; those of ``ledger`` hold in ``ledger_arms`` too."""
 PATTERNS: tuple[tuple[str, Definition], ...] = (
     (r"q(\d\d)", (LOSS, "Quantile {0} % of the per-image losses")),
+    (r"(local|floor|error_rate)_without", ("", "{0} from the same data without the known studies")),
     (r"(.+)_p_holm", ("", "p-value of {0} after Holm's correction")),
     (r"(.+)_p", ("", "p-value of {0}")),
     (r"(.+)_verdict", ("", "What the difference {0} says: better, worse, no difference seen, …")),

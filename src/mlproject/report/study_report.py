@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from mlproject.analysis import AXES, Allocation, Grid, Spending, Study
@@ -35,6 +36,7 @@ from mlproject.report.loss_tables import classes_section, loss_kinds_table, loss
 from mlproject.report.mistakes_section import mistakes_section
 from mlproject.report.multiverse_comparisons_section import multiverse_comparisons_section
 from mlproject.report.multiverse_section import multiverse_section
+from mlproject.report.prior_section import known_table, prior_section, rates_json
 from mlproject.report.spending_section import spending_section
 from mlproject.report.study_tables import (
     LIMITS,
@@ -55,6 +57,7 @@ def study_document(study: Study, spending: Spending | None = None) -> Document:
         Section(title="Predictions beyond the data", tables=(predictions_table(study),)),
         *([spending_section(spending)] if spending else []),
         grids_section(study.grids),
+        *([prior_section(study.prior_use, study)] if study.prior_use else []),
         *([image_scale_section(study.image_scale)] if study.image_scale else []),
         Section(title="Not fitted", bullets=tuple(_refusals(study))),
         Section(title="Verdicts", bullets=tuple(_verdicts(study))),
@@ -92,6 +95,7 @@ def study_json(study: Study) -> dict[str, Any]:
         "notes": list(study.notes),
         "curves": [curve_json(curve) for curve in study.curves],
         "joints": [grid_json(grid) for grid in study.grids],
+        **({} if study.prior_use is None else {"known_studies": rates_json(study.prior_use)}),
     }
 
 
@@ -133,6 +137,8 @@ def _brief(study: Study, exponents: Table) -> Section:
     tables = [Table(name="exponents_brief", rows=rows, formats=formats, caption=caption)]
     if study.ablation.tables:
         tables.append(_brief_arms(arms_table(study.ablation)))
+    if study.prior_use is not None:
+        tables.append(replace(known_table(study.prior_use, study), name="known_studies_brief"))
     none = () if rows or study.ablation.tables or study.notes else ("No law is fitted to the mean loss.",)
     return Section(title="", paragraphs=none, bullets=study.notes, tables=tuple(tables))
 

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mlproject.analysis import Spending, Study, analyse, intact_runs
 from mlproject.errors import BadInput
@@ -20,7 +21,8 @@ from mlproject.report import BRIEF, PAGE, study_answer, write_report
 from mlproject.runs.experiment_view import announce_fit
 from mlproject.runs.kept_results import source_digest
 from mlproject.runs.report_run import surroundings
-from mlproject.runs.selection import MIX_WEIGHTS
+from mlproject.runs.selection import MIX_WEIGHTS, PRIOR
+from mlproject.scaling import PriorChoice
 from mlproject.tracking import Store, run_link
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,28 @@ class Fitted:
     left_out: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class FitChoices:
+    """How cells are fitted, and how they were chosen, beside the defaults; part of what a fit is known by."""
+
+    mix_weights: bool = False
+    spending: Spending | None = None
+    prior: PriorChoice | None = None
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Tags of the run of the fit, by which a report of it makes the same choices."""
+        prior = {} if self.prior is None else {PRIOR: self.prior.text}
+        return ({MIX_WEIGHTS: "true"} if self.mix_weights else {}) | prior
+
+    @property
+    def words(self) -> list[Any]:
+        """What sets the fit apart from others of the same losses."""
+        chosen: list[Any] = ["mix_weights"] if self.mix_weights else []
+        chosen += [] if self.spending is None else [self.spending.until]
+        return chosen + ([] if self.prior is None else [f"prior {self.prior.text}"])
+
+
 def fit_study(
     store: Store,
     *,
@@ -55,22 +79,25 @@ def fit_study(
     where: str = "",
     mix_weights: bool = False,
     spending: Spending | None = None,
+    prior: PriorChoice | None = None,
 ) -> Fitted:
     """Aggregate finished cells (of ``keys``, or all that match ``where``) as a tracked run of kind ``fit``.
 
     ``mix_weights``: models whose weights were trained differently may share a curve. The same losses are not
     fitted twice: an earlier run of the same content whose artifacts are whole is given back, and where
-    another process fits them at this moment its end is waited for. ``spending``: how the cells were chosen.
+    another process fits them at this moment its end is waited for. ``spending``: how the cells were chosen;
+    ``prior``: a library of known laws.
 
     Raises: BadInput where nothing is finished, DigestMismatch for damaged losses.
     """
+    choices = FitChoices(mix_weights=mix_weights, spending=spending, prior=prior)
     store.reconcile()
-    recorded = None if where or store.launcher_run else _recorded_fit(store, keys, mix_weights, spending)
+    recorded = None if where or store.launcher_run else _recorded_fit(store, keys, choices)
     if recorded:
         return _earlier(store, recorded)
     observations = _observations(store, keys, where)
     rows = sorted([run.cell.key, run.losses_digest, run.run_id] for run in observations)
-    digest = fit_key(rows, mix_weights, spending)
+    digest = fit_key(rows, choices)
     with contextlib.ExitStack() as lock:
         path = store.lock_path(f"fit-{digest}")
         if not lock.enter_context(try_locked(path)):
@@ -79,9 +106,7 @@ def fit_study(
         earlier = store.finished(kind="fit", tags={"fit.key": digest}, reads=BRIEF)
         if earlier and not store.launcher_run:
             return _earlier(store, earlier)
-        run_id, text = _fit(
-            store, observations, rows, name=name, key=digest, mix_weights=mix_weights, spending=spending
-        )
+        run_id, text = _fit(store, observations, rows, name=name, key=digest, choices=choices)
     return _fitted(store, run_id, text)
 
 
@@ -100,15 +125,13 @@ def _fitted(store: Store, run_id: str, text: str) -> Fitted:
     )
 
 
-def _recorded_fit(
-    store: Store, keys: Sequence[str] | None, mix_weights: bool, spending: Spending | None
-) -> str | None:
+def _recorded_fit(store: Store, keys: Sequence[str] | None, choices: FitChoices) -> str | None:
     """The fit of these cells where the record of finished cells is enough to find it; no run is read."""
     known = store.done_cells.known(None if keys is None else set(keys))
     if not known:
         return None
     rows = sorted([key, run.digest, run.run_id] for key, run in known.items())
-    return store.finished(kind="fit", tags={"fit.key": fit_key(rows, mix_weights, spending)}, reads=BRIEF)
+    return store.finished(kind="fit", tags={"fit.key": fit_key(rows, choices)}, reads=BRIEF)
 
 
 def _observations(store: Store, keys: Sequence[str] | None, where: str) -> list[Observation]:
@@ -124,9 +147,9 @@ def _observations(store: Store, keys: Sequence[str] | None, where: str) -> list[
     return intact_runs(observations)
 
 
-def fit_key(rows: Sequence[Sequence[str]], mix_weights: bool, spending: Spending | None = None) -> str:
+def fit_key(rows: Sequence[Sequence[str]], choices: FitChoices | None = None) -> str:
     """16 digits that are equal for fits of the same losses by the same code in the same way."""
-    further = [*(["mix_weights"] if mix_weights else []), *([spending.until] if spending else [])]
+    further = (choices or FitChoices()).words
     content = repr(([row[:2] for row in rows], source_digest(), *further))
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
@@ -138,17 +161,16 @@ def _fit(
     *,
     name: str,
     key: str,
-    mix_weights: bool,
-    spending: Spending | None,
+    choices: FitChoices,
 ) -> tuple[str, str]:
     """Fit the observations as a tracked run: its id, and the table for a terminal."""
-    tags = {"fit.key": key} | ({MIX_WEIGHTS: "true"} if mix_weights else {})
+    tags, spending = {"fit.key": key} | choices.tags, choices.spending
     observations[0].load_losses()  # no run is begun, nor its folder made, where no artifact can be reached
     with (
         store.run(kind="fit", name=f"fit · {name}", tags=tags, adopt=True) as run,
         tempfile.TemporaryDirectory(prefix="mlproject-") as folder,
     ):
-        study = analyse(observations, mix_weights=mix_weights)
+        study = analyse(observations, mix_weights=choices.mix_weights, prior=choices.prior)
         summary, *_ = write_report(study, Path(folder), surroundings(store), spending)
         text = (Path(folder) / BRIEF).read_text("utf-8")
         write_rows(Path(folder) / "data" / "runs.csv", ["cell", "losses_digest", "run_id"], rows)
