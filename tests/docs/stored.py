@@ -19,13 +19,14 @@ def store_study(experiment: str, sizes: Sequence[int] = SIZES) -> Store:
     store = open_store(experiment)
     for size in sizes:
         for seed in (0, 1):
-            _store(store, planted(cell(size=size, seed=seed), n=60))
+            store_run(store, planted(cell(size=size, seed=seed), n=60))
     return store
 
 
-def _store(store: Store, observation: Observation) -> None:
+def store_run(store: Store, observation: Observation, **further: str) -> str:
+    """A finished run of a cell with the losses of an observation, and with further tags; its id."""
     this, losses = observation.cell, observation.load_losses()
-    tags = {"cell.key": this.key, "cell.json": json.dumps(this.to_dict()), "sweep": "my-study"}
+    tags = {"cell.key": this.key, "cell.json": json.dumps(this.to_dict()), "sweep": "my-study", **further}
     with (
         store.run(kind="cell", name=this.label, tags=tags) as run,
         tempfile.TemporaryDirectory() as folder,
@@ -37,3 +38,4 @@ def _store(store: Store, observation: Observation) -> None:
         )
         write_losses(losses, Path(folder))
         run.log_files(Path(folder))
+    return run.run_id

@@ -16,6 +16,7 @@ from mlproject.analysis.comparable import (
     comparison_key,
     data_name,
     kept_apart,
+    key_of_curve,
     shared_by_cells,
 )
 from mlproject.analysis.csv_groups import Columns
@@ -45,7 +46,17 @@ from mlproject.analysis.multiverse_comparisons import ComparisonMultiverse, Cont
 from mlproject.analysis.pair_exponents import PairedExponent
 from mlproject.analysis.pairs import PairComparison, PairedSetting, compare_runs
 from mlproject.analysis.points import HORIZONS, Correlation, LossKind, Point
+from mlproject.analysis.predicted_losses import PlannedCells, PredictedLoss, log_score, predict_losses
+from mlproject.analysis.prediction_record import (
+    CoverageStep,
+    MissingPrediction,
+    PredictionRecord,
+    ScoredLoss,
+    TargetRun,
+    score_predictions,
+)
 from mlproject.analysis.runs import EvaluatedRun, Predictions, intact_runs, predictions
+from mlproject.analysis.sealed_prediction import SealedPrediction, content_key, file_content, read_sealed
 from mlproject.analysis.specifications import Specification
 from mlproject.analysis.study import Ablation, Study, analyse
 from mlproject.analysis.targets import PredictedTarget, predict_targets, target_axes
@@ -85,6 +96,7 @@ __all__ = [
     "Confusion",
     "Contrast",
     "Correlation",
+    "CoverageStep",
     "Crossing",
     "CsvStudy",
     "Curve",
@@ -110,6 +122,7 @@ __all__ = [
     "LawLine",
     "LocalExponents",
     "LossKind",
+    "MissingPrediction",
     "Mistakes",
     "ModelDifference",
     "ModelLine",
@@ -118,36 +131,49 @@ __all__ = [
     "PairedDifference",
     "PairedExponent",
     "PairedSetting",
+    "PlannedCells",
     "Point",
     "PredictedLine",
+    "PredictedLoss",
     "PredictedTarget",
+    "PredictionRecord",
     "Predictions",
     "PriorUse",
     "RegionContrast",
     "Round",
     "Score",
+    "ScoredLoss",
+    "SealedPrediction",
     "Specification",
     "Spending",
     "Spent",
     "Statistic",
     "Study",
+    "TargetRun",
     "Trajectory",
     "Until",
     "analyse",
     "assess_csv",
     "compare_runs",
     "comparison_key",
+    "content_key",
     "data_name",
     "explorers",
+    "file_content",
     "finished_run",
     "intact_runs",
     "kept_apart",
+    "key_of_curve",
     "known_cost",
+    "log_score",
     "next_batch",
+    "predict_losses",
     "predict_targets",
     "predictions",
     "published_laws",
+    "read_sealed",
     "read_until",
+    "score_predictions",
     "shared_by_cells",
     "shared_law",
     "target_axes",

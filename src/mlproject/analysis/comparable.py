@@ -123,6 +123,11 @@ def comparison_key(fields: Mapping[str, Any], varies: Collection[str] = ()) -> s
     return json.dumps(compared, sort_keys=True, default=str)
 
 
+def key_of_curve(cell: Cell) -> str:
+    """Text that is equal for the cells of one curve over training images."""
+    return comparison_key(shared_by_cells(cell, AXES["images"].varies))
+
+
 def by_key(runs: Iterable[EvaluatedRun], varies: Collection[str]) -> dict[str, list[EvaluatedRun]]:
     """Comparable runs by their key, the keys in order."""
     groups: dict[str, list[EvaluatedRun]] = {}

@@ -7,7 +7,7 @@ Nothing here depends on where runs are stored or on how results are rendered.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ from mlproject.analysis.ablations import ArmTable, Interaction, ablate
 from mlproject.analysis.axes import AXES
 from mlproject.analysis.bootstrap import STATISTICS, replicates
 from mlproject.analysis.classes import ClassScaling, class_scaling
-from mlproject.analysis.comparable import UNTRAINED, ComparableRuns, kept_apart, weights_kind
+from mlproject.analysis.comparable import ComparableRuns
 from mlproject.analysis.curves import Curve, label_curves, make_curves
 from mlproject.analysis.error_rates import PriorUse, published_laws, use_prior
 from mlproject.analysis.exponent_differences import (
@@ -31,11 +31,11 @@ from mlproject.analysis.iterations import IterationLedger, iteration_ledger
 from mlproject.analysis.mistakes import Mistakes, mistakes
 from mlproject.analysis.multiverse import Multiverse, multiverses
 from mlproject.analysis.multiverse_comparisons import ComparisonMultiverse, comparison_multiverses
+from mlproject.analysis.notes import mixture, notes
+from mlproject.analysis.prediction_record import PredictionRecord
 from mlproject.analysis.runs import EvaluatedRun, ImagePool, image_pools, read_runs
 from mlproject.losses import Observation
 from mlproject.scaling import PriorChoice
-
-DECADE = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,8 @@ class Study:
 
     ``notes`` are sentences, most important first; ``n_left_out`` counts runs that repeat a cell.
     ``iterations`` is None where no network was trained whole. ``runs`` holds one run of each cell,
-    with its losses. ``prior`` is the library of known laws that was asked for.
+    with its losses. ``prior`` is the library of known laws that was asked for, ``predictions`` the record of
+    the sealed predictions of its experiment, where there is any.
     """
 
     curves: tuple[Curve, ...]
@@ -67,6 +68,7 @@ class Study:
     n_left_out: int
     n_draws: int
     prior: PriorChoice | None = None
+    predictions: PredictionRecord | None = None
 
     @property
     def run_ids(self) -> tuple[str, ...]:
@@ -172,7 +174,7 @@ def analyse(
     pools = image_pools(runs)
     parts = [_part(pool, n_draws, seed) for pool in pools]
     labelled = label_curves([pair for part in parts for pair in part.curves])
-    others = [*_mixture(runs), *(pool.note for pool in pools)]
+    others = [*mixture(runs), *(pool.note for pool in pools)]
     return Study(
         curves=labelled,
         grids=label_grids([pair for part in parts for pair in part.grids]),
@@ -213,87 +215,3 @@ def _part(pool: ImagePool, n_draws: int, seed: int) -> _Part:
         ablation=Ablation(tables=tuple(tables), interactions=tuple(interactions), exponents=tuple(exponents)),
         image_scale=tuple(image_scale_comparisons(pool, drawn, seed)),
     )
-
-
-def notes(curves: Sequence[Curve], *, n_left_out: int, others: Sequence[str]) -> tuple[str, ...]:
-    """Notes on curves, on images that runs do not share, and on runs left out.
-
-    What a study shows and what it cannot show is its report's answer, not a note.
-    """
-    sentences = [*_identity(curves), *_in_sample(curves), *_random(curves), *_design(curves)]
-    sentences += [f"{note[0].upper()}{note[1:]}." for note in dict.fromkeys(others) if note]
-    if n_left_out:
-        sentences.append(f"Left out: {n_left_out} runs that repeat a cell with the same losses.")
-    return tuple(sentences)
-
-
-def _identity(curves: Sequence[Curve]) -> Iterator[str]:
-    """Curves whose target is the input features themselves."""
-    identity = [curve for curve in curves if curve.target == "features" and not _closed_form(curve)]
-    fixed_length = [curve for curve in identity if not _length_tuned(curve)]
-    for equal_steps in sorted({bool(curve.fixed["knobs"].get("steps", 0)) for curve in fixed_length}):
-        yield _identity_sentence(equal_steps=equal_steps)
-    if len(fixed_length) < len(identity):
-        yield (
-            "Target `features` with the length of training tuned: the best loss is 0 at every dataset size, "
-            "so the exponent measures the optimiser steps that the range allows, not learning from data."
-        )
-
-
-def _length_tuned(curve: Curve) -> bool:
-    knobs = str(curve.fixed.get("tuning", {}).get("knobs", ""))
-    return bool({"steps", "epochs"} & set(knobs.split(",")))
-
-
-def _closed_form(curve: Curve) -> bool:
-    """Whether the head was solved in closed form, where no steps are taken."""
-    return bool(curve.fixed["knobs"].get("solver") == "ridge")
-
-
-def _identity_sentence(*, equal_steps: bool) -> str:
-    why = (
-        "Target `features`: the best loss is 0 at every dataset size, so the exponent measures "
-        "optimiser steps, not learning from data. "
-    )
-    if equal_steps:
-        return why + "Steps are equal here: only the number of images that share them varies."
-    return why + "Epochs are equal here, so the steps grow with the size; compare with a run at equal steps."
-
-
-def _in_sample(curves: Sequence[Curve]) -> Iterator[str]:
-    n = sum(curve.split == "in-sample" for curve in curves)
-    if n:
-        yield (
-            f"In-sample: {n} of {len(curves)} groups are evaluated on their training images, and sizes share "
-            "only the images of the smaller; their losses do not estimate the loss on new images."
-        )
-
-
-def _random(curves: Sequence[Curve]) -> Iterator[str]:
-    if any(curve.random for curve in curves):
-        yield "Groups marked random have random backbones: a control, never pooled with pretrained ones."
-
-
-def _mixture(runs: Sequence[EvaluatedRun]) -> list[str]:
-    """Which models share no curve since their weights were trained differently, or that they share one."""
-    if not any(run.weights_mixed for run in runs):
-        return kept_apart(run.cell for run in runs)
-    kinds = sorted({weights_kind(run.cell) for run in runs} - set(UNTRAINED))
-    if len(kinds) < 2:
-        return []
-    return [f"weights of different training ({', '.join(kinds)}) are mixed along models, as asked for"]
-
-
-def _design(curves: Sequence[Curve]) -> Iterator[str]:
-    """What the curves over sizes lack of the usual minimum: 5 sizes, a decade, 3 seeds."""
-    sizes = [curve for curve in curves if curve.axis is AXES["images"] and curve.n_scales > 1]
-    lacks = {
-        "have fewer than 5 sizes": sum(curve.n_scales < 5 for curve in sizes),
-        "span less than a decade of sizes": sum(curve.x[-1] / curve.x[0] < DECADE for curve in sizes),
-        "have fewer than 3 seeds at some size": sum(curve.n_seeds[0] < 3 for curve in sizes),
-        "have a size with one seed, so that the noise of training is estimated from how far the sizes lie "
-        "from the law, with Student's t": sum(curve.n_seeds[0] == 1 for curve in sizes),
-    }
-    for what, n in lacks.items():
-        if n:
-            yield f"{n} of {len(sizes)} curves over dataset size {what}."

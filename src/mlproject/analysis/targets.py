@@ -6,13 +6,13 @@ The same points, replicates and laws as in ``analyse``, without the rest of a st
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from mlproject.analysis.axes import AXES, GRID_AXES
-from mlproject.analysis.bootstrap import replicates
+from mlproject.analysis.bootstrap import Replicates, replicates
 from mlproject.analysis.comparable import (
     ComparableRuns,
     comparable_runs,
@@ -21,10 +21,10 @@ from mlproject.analysis.comparable import (
     labels_of,
     shared_by_cells,
 )
-from mlproject.analysis.curves import assess_curve, bare_curve
+from mlproject.analysis.curves import Curve, assess_curve, bare_curve
 from mlproject.analysis.design import Aim
 from mlproject.analysis.grids import make_grids
-from mlproject.analysis.runs import image_pools, read_runs
+from mlproject.analysis.runs import ImagePool, image_pools, read_runs
 from mlproject.losses import Observation
 from mlproject.scaling import Assessment, Estimate
 
@@ -78,10 +78,9 @@ def predict_targets(
         if aim.params:
             assessed += [(group, grid.assessment) for group, grid in make_grids(pool, drawn, seed)]
         else:
-            groups = filter(is_informative, comparable_runs(pool.runs, AXES["images"]))
-            curves = [(group, bare_curve(group, pool, drawn, seed)) for group in groups]
+            curves = image_curves(pool, drawn, seed)
             assessed += [(group, assess_curve(curve, "mean")) for group, curve in curves]
-    names = _names([group for group, _ in assessed])
+    names = curve_names([group for group, _ in assessed])
     predicted: dict[str, PredictedTarget] = {}
     for (group, assessment), name in zip(assessed, names, strict=True):
         target = _predicted(assessment, aim, name)
@@ -91,7 +90,15 @@ def predict_targets(
     return predicted
 
 
-def _names(groups: list[ComparableRuns]) -> Iterator[str]:
+def image_curves(
+    pool: ImagePool, drawn: Mapping[str, Replicates], seed: int
+) -> list[tuple[ComparableRuns, Curve]]:
+    """The curves over training images of one pool, without laws and labels."""
+    groups = filter(is_informative, comparable_runs(pool.runs, AXES["images"]))
+    return [(group, bare_curve(group, pool, drawn, seed)) for group in groups]
+
+
+def curve_names(groups: list[ComparableRuns]) -> Iterator[str]:
     """The series of each group, with its family where two have the same."""
     labels = labels_of(groups)
     series = [name for name, _ in labels]

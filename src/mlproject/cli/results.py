@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from mlproject.cli.commands import Debug, Experiment, Prior, app
+from mlproject.cli.commands import Debug, Experiment, Prior
+from mlproject.cli.design import app
 
 __all__ = ["app"]
 

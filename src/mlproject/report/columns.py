@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from mlproject.report.mistakes_columns import MISTAKES, MISTAKES_TABLES
 from mlproject.report.multiverse_columns import MULTIVERSE, MULTIVERSE_TABLES
+from mlproject.report.predictions_section import SEALED_TABLES
 from mlproject.report.prior_columns import KNOWN_STUDIES
 
 Definition = tuple[str, str]
@@ -224,7 +225,7 @@ TABLES: dict[str, dict[str, Definition]] = {
         "out_of_memory": ("", "Batches that had to be divided for memory"),
     },
 }
-TABLES |= MISTAKES_TABLES | MULTIVERSE_TABLES
+TABLES |= MISTAKES_TABLES | MULTIVERSE_TABLES | SEALED_TABLES
 """Definitions that hold in one table; those of ``ledger`` hold in ``ledger_arms`` too."""
 PATTERNS: tuple[tuple[str, Definition], ...] = (
     (r"q(\d\d)", (LOSS, "Quantile {0} % of the per-image losses")),

@@ -36,6 +36,7 @@ from mlproject.report.loss_tables import classes_section, loss_kinds_table, loss
 from mlproject.report.mistakes_section import mistakes_section
 from mlproject.report.multiverse_comparisons_section import multiverse_comparisons_section
 from mlproject.report.multiverse_section import multiverse_section
+from mlproject.report.predictions_section import predictions_section
 from mlproject.report.prior_section import known_table, prior_section, rates_json
 from mlproject.report.spending_section import spending_section
 from mlproject.report.study_tables import (
@@ -55,6 +56,7 @@ def study_document(study: Study, spending: Spending | None = None) -> Document:
     sections = [
         Section(title="Exponents", paragraphs=(_method(study),), tables=(exponents,)),
         Section(title="Predictions beyond the data", tables=(predictions_table(study),)),
+        *([predictions_section(study.predictions)] if study.predictions else []),
         *([spending_section(spending)] if spending else []),
         grids_section(study.grids),
         *([prior_section(study.prior_use, study)] if study.prior_use else []),

@@ -12,6 +12,7 @@ from mlproject.runs.sweep import STUDIES, run_plan
 if TYPE_CHECKING:
     from mlproject.runs.analysis_run import Fitted, fit_study
     from mlproject.runs.next_experiments import Choice, choose, write_plan
+    from mlproject.runs.prediction_run import SealedRun, predict_plan
     from mlproject.runs.pull import WHAT, Pulled, pull_runs
     from mlproject.runs.region_run import RegionRun, mask_images
     from mlproject.runs.report_run import WrittenReport, write_study_report
@@ -28,6 +29,7 @@ __all__ = [
     "NamedRuns",
     "Pulled",
     "RegionRun",
+    "SealedRun",
     "Status",
     "Watcher",
     "WrittenReport",
@@ -36,6 +38,7 @@ __all__ = [
     "find_runs",
     "fit_study",
     "mask_images",
+    "predict_plan",
     "pull_runs",
     "run_cell",
     "run_plan",
@@ -49,6 +52,7 @@ __all__ = [
 _HOMES = {
     "analysis_run": ("Fitted", "fit_study"),
     "next_experiments": ("Choice", "choose", "write_plan"),
+    "prediction_run": ("SealedRun", "predict_plan"),
     "pull": ("WHAT", "Pulled", "pull_runs"),
     "region_run": ("RegionRun", "mask_images"),
     "report_run": ("WrittenReport", "write_study_report"),

@@ -9,17 +9,18 @@ import math
 import re
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mlproject.analysis import Spending, Study, analyse, intact_runs
+from mlproject.analysis import PredictionRecord, Spending, Study, analyse, intact_runs
 from mlproject.errors import BadInput
 from mlproject.files import locked, try_locked, write_rows
 from mlproject.losses import Observation
 from mlproject.report import BRIEF, PAGE, study_answer, write_report
 from mlproject.runs.experiment_view import announce_fit
 from mlproject.runs.kept_results import source_digest
+from mlproject.runs.prediction_run import prediction_record
 from mlproject.runs.report_run import surroundings
 from mlproject.runs.selection import MIX_WEIGHTS, PRIOR
 from mlproject.scaling import PriorChoice
@@ -51,11 +52,12 @@ class Fitted:
 
 @dataclass(frozen=True, kw_only=True)
 class FitChoices:
-    """How cells are fitted, and how they were chosen, beside the defaults; part of what a fit is known by."""
+    """How cells are fitted and were chosen, and what was predicted of them: what a fit is known by."""
 
     mix_weights: bool = False
     spending: Spending | None = None
     prior: PriorChoice | None = None
+    record: PredictionRecord | None = None
 
     @property
     def tags(self) -> dict[str, str]:
@@ -65,10 +67,14 @@ class FitChoices:
 
     @property
     def words(self) -> list[Any]:
-        """What sets the fit apart from others of the same losses."""
+        """What sets the fit apart from others of the same losses.
+
+        A prediction that is made, settled or spoilt makes another fit: its report shows the record.
+        """
         chosen: list[Any] = ["mix_weights"] if self.mix_weights else []
         chosen += [] if self.spending is None else [self.spending.until]
-        return chosen + ([] if self.prior is None else [f"prior {self.prior.text}"])
+        chosen += [] if self.prior is None else [f"prior {self.prior.text}"]
+        return chosen + ([] if self.record is None else [self.record.digest])
 
 
 def fit_study(
@@ -90,8 +96,9 @@ def fit_study(
 
     Raises: BadInput where nothing is finished, DigestMismatch for damaged losses.
     """
-    choices = FitChoices(mix_weights=mix_weights, spending=spending, prior=prior)
     store.reconcile()
+    record = prediction_record(store)
+    choices = FitChoices(mix_weights=mix_weights, spending=spending, prior=prior, record=record)
     recorded = None if where or store.launcher_run else _recorded_fit(store, keys, choices)
     if recorded:
         return _earlier(store, recorded)
@@ -171,11 +178,13 @@ def _fit(
         tempfile.TemporaryDirectory(prefix="mlproject-") as folder,
     ):
         study = analyse(observations, mix_weights=choices.mix_weights, prior=choices.prior)
+        study = replace(study, predictions=choices.record)
         summary, *_ = write_report(study, Path(folder), surroundings(store), spending)
         text = (Path(folder) / BRIEF).read_text("utf-8")
         write_rows(Path(folder) / "data" / "runs.csv", ["cell", "losses_digest", "run_id"], rows)
         note = summary.read_text("utf-8")[:NOTE_LENGTH]
         metrics = fit_metrics(study) | {"runs": len(rows)} | _spent_metrics(spending)
+        metrics |= _record_metrics(choices.record)
         words = {"until": spending.until.words, "until.stopped": spending.reason[:500]} if spending else {}
         run.log(params=words, metrics=metrics, tags={"mlflow.note.content": note})
         run.log_files(Path(folder))
@@ -191,6 +200,14 @@ def _spent_metrics(spending: Spending | None) -> dict[str, float]:
     rows = {"spent": spending.spent, "whole": spending.whole}
     costs = {f"{name}.{what}": getattr(each, what) for name, each in rows.items() for what in COSTS}
     return {name: value for name, value in costs.items() if math.isfinite(value)}
+
+
+def _record_metrics(record: PredictionRecord | None) -> dict[str, float]:
+    """How many predicted losses have been scored, and how many of them were inside."""
+    if record is None or not record.coverage:
+        return {}
+    last = record.coverage[-1]
+    return {"predictions.scored": last.n, "predictions.inside": last.n_inside}
 
 
 def fit_metrics(study: Study) -> dict[str, float]:

@@ -27,6 +27,7 @@ from mlproject.tracking import (
     ENGINE_TASK,
     LOGGED_TABLES,
     LOSSES_DIGEST,
+    PREDICTION_HEAD,
     RUN_COLOUR,
     Store,
     look_up_cell,
@@ -70,13 +71,14 @@ def run_cell(
     sweep: str = "",
     adopt: bool = False,
     task: str = "",
+    head: str = "",
 ) -> CellRun:
     """Run a cell under its lock, unless it is done already or another process, here or elsewhere, runs it.
 
     ``name`` is that of its run (default: the cell's label); ``task`` that of an engine's task, which may run
-    again: its runs that say RUNNING are closed. The same cell gives the same losses. Raises what the recipe
-    raises, after the run was marked FAILED or KILLED. A result that is computed and cannot be logged, for
-    whatever reason, is kept for the next start.
+    again: its runs that say RUNNING are closed. The run names the newest predictions, ``head``. The same cell
+    gives the same losses. Raises what the recipe raises, after the run was marked FAILED or KILLED. A result
+    that is computed and cannot be logged, for whatever reason, is kept for the next start.
     """
     name = name or cell.label
     with (
@@ -91,7 +93,7 @@ def run_cell(
             return CellRun(cell=cell, name=name, status="was done", run_id=state.done)
         if state.elsewhere:
             return CellRun(cell=cell, name=name, status="busy", reason=state.elsewhere)
-        tags = _tags(cell, sweep, store) | ({ENGINE_TASK: task} if task else {})
+        tags = _tags(cell, sweep, head, store) | ({ENGINE_TASK: task} if task else {})
         run_id, record = _log_cell(cell, read, store, Path(folder), report, name, tags, adopt)
         shutil.rmtree(unfinished_folder(cell.key), ignore_errors=True)
     return CellRun(
@@ -186,14 +188,14 @@ class _Timer:
             self._stage = None
 
 
-def _tags(cell: Cell, sweep: str, store: Store) -> dict[str, str]:
+def _tags(cell: Cell, sweep: str, head: str, store: Store) -> dict[str, str]:
     colour = model_colour(store, cell.model, control=cell.random_features)
     tags = {"cell.key": cell.key, "cell.json": json.dumps(cell.to_dict(), allow_nan=False), "sweep": sweep}
     if cell.random_features:
         tags["features"] = "random"
     if cell.in_sample:
         tags["protocol"] = "in-sample"
-    tags |= {"tuned": ",".join(cell.tuned), RUN_COLOUR: colour}
+    tags |= {"tuned": ",".join(cell.tuned), RUN_COLOUR: colour, PREDICTION_HEAD: head}
     return {name: value for name, value in tags.items() if value}
 
 

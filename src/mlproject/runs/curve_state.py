@@ -6,9 +6,17 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mlproject.analysis import Batch, Candidate, Design, PredictedTarget, Spent, Until, next_batch
+from mlproject.analysis import (
+    Batch,
+    Candidate,
+    Design,
+    PredictedTarget,
+    Spent,
+    Until,
+    key_of_curve,
+    next_batch,
+)
 from mlproject.cell import Cell
-from mlproject.runs.next_experiments import key_of_curve
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from mlproject.analysis import (
-    AXES,
     GRID_AXES,
     Aim,
     Candidate,
     Design,
     comparison_key,
     finished_run,
+    key_of_curve,
     shared_by_cells,
 )
 from mlproject.cell import Cell
@@ -96,7 +96,7 @@ def designs(plan: Plan, observations: Iterable[Observation], *, joint: bool = Tr
     """
     unique = {observation.cell.key: observation for observation in reversed(list(observations))}
     curves: dict[str, tuple[Cell, list[Observation]]] = {}
-    for cell, run_as in _run_as(plan):
+    for cell, run_as in cells_as_run(plan):
         curves.setdefault(key_of_curve(run_as), (cell, []))
     for observation in unique.values():
         curve = curves.get(key_of_curve(observation.cell))
@@ -110,12 +110,7 @@ def designs(plan: Plan, observations: Iterable[Observation], *, joint: bool = Tr
     return [design for group in grids.values() for design in _joined(group)]
 
 
-def key_of_curve(cell: Cell) -> str:
-    """Text that is equal for the cells of one curve over images."""
-    return comparison_key(shared_by_cells(cell, AXES["images"].varies))
-
-
-def _run_as(plan: Plan) -> list[tuple[Cell, Cell]]:
+def cells_as_run(plan: Plan) -> list[tuple[Cell, Cell]]:
     """Every cell of a plan beside the one that is run, which a tuned plan gives the record of its search."""
     if plan.tune is None:
         return [(cell, cell) for cell in plan.cells]

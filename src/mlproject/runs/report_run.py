@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlproject.analysis import analyse, intact_runs
 from mlproject.data import load_images
 from mlproject.errors import BadInput, MLProjectError, WrongUse, command
 from mlproject.report import Surroundings, thumbnail, write_paper, write_report
+from mlproject.runs.prediction_run import prediction_record
 from mlproject.runs.selection import NamedRuns
 from mlproject.tracking import DEFAULT_EXPERIMENT, Store, reaching, run_link, server_page
 
@@ -37,6 +38,7 @@ def write_study_report(store: Store, out: Path, *, runs: NamedRuns) -> WrittenRe
     with _writing(out):
         out.mkdir(parents=True, exist_ok=True)
     study = analyse(observations, mix_weights=runs.mix_weights, prior=runs.prior)
+    study = replace(study, predictions=prediction_record(store))
     with _writing(out):
         write_report(study, out, surroundings(store))
         write_paper(study, out / "paper", command=_command(store, runs))

@@ -16,6 +16,7 @@ from mlproject.analysis import (
     Until,
     comparison_key,
     finished_run,
+    key_of_curve,
     known_cost,
     predict_targets,
     shared_by_cells,
@@ -33,7 +34,7 @@ from mlproject.runs.curve_state import (
     narrow_reason,
     never_reason,
 )
-from mlproject.runs.next_experiments import FEWEST_SIZES, designs, key_of_curve
+from mlproject.runs.next_experiments import FEWEST_SIZES, designs
 from mlproject.tracking import Store
 
 

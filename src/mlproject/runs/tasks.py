@@ -26,7 +26,7 @@ from mlproject.plans import images_for
 from mlproject.progress import Report, Silent
 from mlproject.recipes import FrozenBackbone
 from mlproject.runs.cell_run import CellRun, run_cell
-from mlproject.tracking import Store, open_store
+from mlproject.tracking import Store, open_store, prediction_head
 from mlproject.tuning import TrialBlock
 
 if TYPE_CHECKING:
@@ -58,13 +58,17 @@ Prune = Callable[[int, int, float], bool]
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """What tasks of one plan share: its driver, its store, and the folder and environment of its process."""
+    """What tasks of one plan share: its driver, its store, and the folder and environment of its process.
+
+    ``head`` names the newest predictions of the experiment, which every run of a cell witnesses.
+    """
 
     driver: str
     uri: str = field(repr=False)  # may hold a password, and engines log the tasks that fail
     experiment_id: str
     folder: str
     environment: Mapping[str, str] = field(repr=False)
+    head: str = ""
 
     @classmethod
     def of(cls, store: Store) -> Site:
@@ -77,6 +81,7 @@ class Site:
             experiment_id=store.experiment_id,
             folder=os.getcwd(),
             environment=passed | {"MLPROJECT_CACHE": str(cache_folder().absolute())},
+            head=prediction_head(store),
         )
 
 
@@ -233,6 +238,7 @@ def _run_cell(task: CellTask, at: Workplace) -> CellRun:
             name=task.name,
             sweep=task.sweep,
             adopt=task.adopt,
+            head=task.site.head,
             task="" if at.is_driver else f"{task.site.driver}-{task.cell.key}",
         )
         return replace(cell_run, seconds=time.monotonic() - start)

@@ -34,9 +34,19 @@ from mlproject.tracking.location import (
 from mlproject.tracking.other_hosts import CellState, TakenOver, look_up_cell, nothing_of, take_over
 from mlproject.tracking.ownership import HOST, claim_launched_run, remedy, this_machine
 from mlproject.tracking.place import store_lock, store_stubs
+from mlproject.tracking.predictions import (
+    CellAttempt,
+    LoggedPrediction,
+    LoggedPredictions,
+    Named,
+    attempts_at_size,
+    prediction_head,
+    read_predictions,
+    seal_prediction,
+)
 from mlproject.tracking.reach import reaching, store_problem
 from mlproject.tracking.store import Store
-from mlproject.tracking.tracked_run import ENGINE_TASK, TrackedRun, code_version
+from mlproject.tracking.tracked_run import ENGINE_TASK, PREDICTION_HEAD, TrackedRun, code_version
 
 __all__ = [
     "DEFAULT_EXPERIMENT",
@@ -44,16 +54,22 @@ __all__ = [
     "HOST",
     "LOGGED_TABLES",
     "LOSSES_DIGEST",
+    "PREDICTION_HEAD",
     "RUN_COLOUR",
     "Artifacts",
+    "CellAttempt",
     "CellState",
     "Copy",
     "Imported",
+    "LoggedPrediction",
+    "LoggedPredictions",
+    "Named",
     "Store",
     "TakenOver",
     "TrackedRun",
     "artifact_names",
     "artifacts_of",
+    "attempts_at_size",
     "beginning_with",
     "beside_store",
     "claim_launched_run",
@@ -74,9 +90,12 @@ __all__ = [
     "open_store",
     "open_stores",
     "place_of",
+    "prediction_head",
     "reaching",
+    "read_predictions",
     "remedy",
     "run_link",
+    "seal_prediction",
     "server_page",
     "sqlite_path",
     "store_lock",

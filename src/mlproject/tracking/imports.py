@@ -46,7 +46,7 @@ from mlproject.tracking.ownership import ATTEMPT, BOOT, HOST, LOCK, MACHINE, PRO
 from mlproject.tracking.place import check_sqlite, folder_of, local_folder, readable
 from mlproject.tracking.reach import PatientClient, reaching
 from mlproject.tracking.store import PAGE, Store
-from mlproject.tracking.tracked_run import TrackedRun, read_cell
+from mlproject.tracking.tracked_run import PREDICTION_HEAD, TrackedRun, read_cell
 
 DATABASE = "mlflow.db"
 ROOTS = ("", "mlruns", "mlartifacts")
@@ -55,7 +55,7 @@ FROM, RUN_THERE, HOST_THERE = "imported.from", "imported.run_id", "imported.host
 """Tags of an imported run: the address it came from, its id there, and the host that computed it."""
 LEFT_THERE = {
     *(LOCK, ATTEMPT, HOST, MACHINE, BOOT, PROCESS),
-    *(COMPLETE, SUMS_DIGEST, SUSPECT, RUN_COLOUR, "mlflow.parentRunId", "mlflow.runName"),
+    *(COMPLETE, SUMS_DIGEST, SUSPECT, RUN_COLOUR, PREDICTION_HEAD, "mlflow.parentRunId", "mlflow.runName"),
 }
 """Tags that belong to a run's owner, its store or its display, and are written anew or not at all."""
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/")

@@ -36,6 +36,8 @@ LONGEST_RUN_NAME, LONGEST_DATASET_NAME = 250, 500
 """Characters of the columns that MLflow's databases keep names in; PostgreSQL refuses longer ones."""
 ENGINE_TASK = "engine.task"
 """The tag of a run by a worker of an engine: the driver and the cell."""
+PREDICTION_HEAD = "prediction.head"
+"""The tag of a cell's run that names the newest predictions of its experiment when its plan started."""
 COMMIT = "# branch.oid "
 """Begins the line of ``git status`` that names the commit."""
 
