@@ -216,6 +216,16 @@ class Spending:
     reason: str
 
     @property
+    def known_widths(self) -> dict[str, list[tuple[float, float]]]:
+        """Images spent and width after each round that has one, by curve."""
+        known: dict[str, list[tuple[float, float]]] = {}
+        for done in self.rounds:
+            for name, width in done.widths.items():
+                if math.isfinite(width):
+                    known.setdefault(name, []).append((done.spent.images, width))
+        return known
+
+    @property
     def spent(self) -> Spent:
         """What was spent in all."""
         return self.rounds[-1].spent
