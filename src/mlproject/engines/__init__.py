@@ -48,13 +48,15 @@ WORKER_BYTES = 2_000_000_000
 class Engine:
     """An executor of tasks, and how many it runs at once.
 
-    ``in_process``: tasks run in this process, as they are submitted.
+    ``in_process``: tasks run in this process, as they are submitted. ``ends_workers``: its workers are of
+    other machines and end with the engine, whatever they run.
     """
 
     name: str
     executor: Executor
     n_workers: int
     in_process: bool = False
+    ends_workers: bool = False
 
 
 class InProcess(Executor):

@@ -31,7 +31,14 @@ from mlproject.tracking.location import (
     tracking_uri,
     ui_command,
 )
-from mlproject.tracking.other_hosts import CellState, TakenOver, look_up_cell, nothing_of, take_over
+from mlproject.tracking.other_hosts import (
+    CellState,
+    TakenOver,
+    close_runs_of_driver,
+    look_up_cell,
+    nothing_of,
+    take_over,
+)
 from mlproject.tracking.ownership import HOST, claim_launched_run, remedy, this_machine
 from mlproject.tracking.place import store_lock, store_stubs
 from mlproject.tracking.predictions import (
@@ -73,6 +80,7 @@ __all__ = [
     "beginning_with",
     "beside_store",
     "claim_launched_run",
+    "close_runs_of_driver",
     "code_version",
     "colour_runs",
     "copy_artifacts",

@@ -16,7 +16,7 @@ from mlproject.errors import WrongUse, printable, unknown
 from mlproject.tracking.ownership import HOST, close_dead_runs, close_run, remedy, this_machine
 from mlproject.tracking.reach import reaching
 from mlproject.tracking.store import Store
-from mlproject.tracking.tracked_run import close_attempts
+from mlproject.tracking.tracked_run import ENGINE_TASK, close_attempts
 
 
 @dataclass(kw_only=True)
@@ -63,6 +63,14 @@ def _running_elsewhere(store: Store, running: Sequence[Any]) -> str:
         return ""
     run_id, host = next(iter(owners.hosts.items()))
     return f"run {run_id} of host {printable(host)} is running it; {remedy(run_id, owners.hosts)}"
+
+
+def close_runs_of_driver(store: Store, driver: str) -> None:
+    """Close as KILLED what the tasks of a driver left RUNNING, whose engine has ended all of its workers."""
+    with reaching(store.uri):
+        for run in store.running():
+            if run.data.tags.get(ENGINE_TASK, "").startswith(f"{driver}-"):
+                close_run(run, store.client, "its worker was ended")
 
 
 def take_over(stores: Sequence[Store], host: str) -> TakenOver:
