@@ -10,6 +10,7 @@ from mlproject.report.image_scale_section import CROSSINGS, POINTS
 from mlproject.report.loss_tables import CLASSES, CONFUSION, REGIONS
 from mlproject.report.page import page_tables
 from mlproject.report.paper.data import cells_table, images_header
+from mlproject.report.predictions_section import COVERAGE, SEALED
 from mlproject.report.study_tables import points_table
 from tests.analysis.test_ablations import observations
 from tests.analysis.test_iterations import run
@@ -49,6 +50,7 @@ def test_every_column_of_every_table_has_a_definition(kind):
         ("classes", CLASSES),
         ("confusion", CONFUSION),
         ("runs", ("cell", "losses_digest", "run_id")),
+        ("sealed_predictions", tuple(SEALED)), ("sealed_coverage", tuple(COVERAGE)),
     ],
 )  # fmt: skip
 def test_tables_of_rarer_studies_are_defined(table, header):

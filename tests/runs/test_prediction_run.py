@@ -16,10 +16,11 @@ import pytest
 
 from mlproject.analysis import PredictionRecord
 from mlproject.cell import Cell
+from mlproject.cli.progress import Lines
 from mlproject.errors import BadInput, WrongUse
 from mlproject.files import sha256
 from mlproject.plans import Plan, plan_of
-from mlproject.runs import SealedRun, fit_study, predict_plan
+from mlproject.runs import SealedRun, fit_study, predict_plan, run_plan
 from mlproject.runs.kept_results import kept_path
 from mlproject.runs.prediction_run import prediction_record
 from mlproject.runs.tasks import Site
@@ -176,6 +177,16 @@ def test_a_prediction_after_the_fact_is_late(store: Store) -> None:
     assert (late.verdict, late.log_score) == ("late", None)
     assert late.reason == f"run {run_id[:8]} does not name it: its plan may have begun before"
     assert record(store).coverage == ()
+
+
+def test_every_run_of_a_plan_names_the_newest_prediction_as_the_plan_began(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = open_store(f"test-{uuid.uuid4().hex[:8]}")
+    monkeypatch.setattr("mlproject.runs.tasks.prediction_head", lambda _: "1:abc")
+    words = {"model": "efficientnet_lite0", "dataset_size": "10", "eval_size": "20", "target": "labels"}
+    (done,) = run_plan(plan_of("tiny", {**words, "weights": "imagenet", "epochs": 1}), store, Lines(1))
+    assert store.client.get_run(done.run_id).data.tags[PREDICTION_HEAD] == "1:abc"
 
 
 def test_a_run_that_began_before_is_late_whatever_its_tags_name(

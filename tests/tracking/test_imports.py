@@ -22,7 +22,15 @@ from mlproject.cli.session import import_into
 from mlproject.errors import BadInput, StoreUnreachable, WrongUse
 from mlproject.losses import write_losses
 from mlproject.progress import Silent
-from mlproject.tracking import LOSSES_DIGEST, Imported, Store, import_cells, imports, open_store
+from mlproject.tracking import (
+    LOSSES_DIGEST,
+    PREDICTION_HEAD,
+    Imported,
+    Store,
+    import_cells,
+    imports,
+    open_store,
+)
 from mlproject.tracking.reach import PatientClient
 from tests import processes
 from tests.conftest import NewStore, make_cell, make_losses
@@ -47,7 +55,11 @@ def moved(new_store: NewStore, tmp_path_factory: pytest.TempPathFactory) -> Path
         from mlproject.tracking import TrackedRun
 
         last = TrackedRun(run_id=run_id, client=store.client, check_root=lambda: None)
-        last.log(history=points, params={f"p{i}": str(i) for i in range(90)}, tags={"note": "ours"})
+        last.log(
+            history=points,
+            params={f"p{i}": str(i) for i in range(90)},
+            tags={"note": "ours", PREDICTION_HEAD: "1:abc"},
+        )
         last.log_dataset(name="photos", digest="d" * 36, source="/photos", context="train+eval")
         store.client.set_terminated(run_id, "FINISHED", 1_700_000_000_000)
         with pytest.raises(ValueError, match="x"), store.run(kind="cell", name="x", tags=tags(seed=9)):
@@ -102,6 +114,7 @@ def test_cells_of_a_moved_folder_come_once_with_all_that_they_logged(
     run = store.client.get_run(seen.run_id)
     assert (run.info.status, run.info.end_time) == ("FINISHED", 1_700_000_000_000)
     assert (run.data.params["p89"], run.data.tags["note"]) == ("89", "ours")
+    assert PREDICTION_HEAD not in run.data.tags, "it names a prediction of another experiment"
     history = store.client.get_metric_history(seen.run_id, "train.loss")
     assert len(history) == 1001
     assert {point.step for point in history} == set(range(1, 1001))

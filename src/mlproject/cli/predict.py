@@ -25,9 +25,9 @@ def predict_sizes(plan: str, knobs: list[str], at: str, experiment: str) -> None
         raise WrongUse(f"name the plan whose cells are predicted: {EXAMPLE}")
     sizes = read_sizes(at)
     given = read_plan(Path(plan), undeclared(knobs))
-    console.warn_of_plan(given)
     store = open_store(experiment, create=False)
     sealed = predict_plan(store, given, sizes)
+    console.warn_of_plan(given)
     _print_losses(sealed)
     for name in sealed.unpredicted:
         console.warn(f"{name}: not predicted, as its curve carries no law")

@@ -7,7 +7,7 @@ from typing import Any
 
 from mlproject.analysis import CoverageStep, PredictionRecord, ScoredLoss, SealedPrediction
 from mlproject.report.document import Figure, Row, Section, Table
-from mlproject.report.formats import as_count, as_fixed, as_interval, as_number, as_signed, as_text
+from mlproject.report.formats import as_count, as_fixed, as_interval, as_number, as_signed, as_text, as_times
 from mlproject.scaling import interval_text
 
 METHOD = (
@@ -28,6 +28,7 @@ SEALED: dict[str, tuple[str, str]] = {
     "prediction": ("", "Number of the prediction within its experiment"),
     "group": ("", "The curve over training images"),
     "D": ("images", "Training images of the predicted cells"),
+    "horizon": ("ratio", "Their training images over those of the largest finished size then"),
     "seeds": ("", "Seeds of the predicted cells"),
     "mean": (LOSS, "Predicted mean loss over these seeds, on the images that the curve evaluates"),
     "low": (LOSS, "Lower 95 % limit of that mean"),
@@ -36,10 +37,10 @@ SEALED: dict[str, tuple[str, str]] = {
     "power_low": (LOSS, "Lower 95 % limit of that"),
     "power_high": (LOSS, "Upper 95 % limit of that"),
     "observed": (LOSS, "Mean loss over the seeds, once all of their cells are finished"),
-    "error": ("ln ratio", "ln(observed / predicted)"),
+    "error": ("ln ratio", "Logarithm of the observed over the predicted loss"),
     "verdict": (
         "",
-        "pending, inside or outside the interval; late, altered or missing where it is not scored",
+        "Inside or outside the interval, or pending; late, altered or missing where not scored",
     ),
     "log_score": (NATS, "Log density of ln loss that the prediction gave to what came; larger is better"),
     "power_log_score": (NATS, "That of the power law alone"),
@@ -101,7 +102,7 @@ def _answer(record: PredictionRecord) -> str:
     last, least, scores = record.coverage[-1], record.least_coverage, record.mean_log_scores
     text = (
         f"{last.n_inside} of {last.n} predicted losses came inside their 95 % intervals: a share of "
-        f"{_share(last)}, if they were independent; losses on the same images are less than that.{rest}"
+        f"{_share(last)} if they were independent, which losses on the same images are not.{rest}"
     )
     if record.count("altered", "missing") and least is not None:
         text += f" With what is altered or missing as misses it is {_share(least)}."
@@ -120,6 +121,7 @@ def _row(each: ScoredLoss) -> dict[str, Any]:
         "prediction": each.prediction.number,
         "group": predicted.curve,
         "D": predicted.cell.dataset_size,
+        "horizon": predicted.horizon,
         "seeds": " ".join(map(str, predicted.seeds)),
         "mean": predicted.loss.value,
         "low": predicted.loss.low,
@@ -156,6 +158,7 @@ def _table(rows: list[Row]) -> Table:
         "no.": as_count("prediction"),
         "curve": as_text("group"),
         "images": as_count("D"),
+        "beyond": as_times("horizon"),
         "predicted": as_interval("mean", "low", "high"),
         "observed": as_number("observed"),
         "error": as_signed("error"),

@@ -67,6 +67,6 @@ def _coverage(ax: Axes, coverage: Sequence[CoverageStep]) -> None:
     ax.set_ylim(0.0, 1.04)
     ax.set_xlim(n[0] - 0.2, n[-1] + 0.2)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set_xlabel("predictions scored")
+    ax.set_xlabel("predicted losses scored")
     ax.set_ylabel("share inside")
     faint_grid(ax)
