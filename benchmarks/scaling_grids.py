@@ -31,6 +31,8 @@ from numpy.typing import NDArray
 from scaling_scores import rmsle
 
 from mlproject.scaling import assess, average, fit
+from mlproject.scaling.fitting.points import read_points
+from mlproject.scaling.selection import select
 
 Array = NDArray[np.float64]
 FORMS = ("separable", "product", "coupled", "kaplan")
@@ -218,10 +220,11 @@ def contaminated(repeats: int, first: int) -> None:
             for seed in range(first, first + repeats):
                 rng = np.random.default_rng([seed, EXACT.index(kind)])
                 y = exact(kind, rng)[2](U, V) * np.exp(noise * rng.standard_normal(len(U)))
-                row, spoilt = int(rng.integers(len(y))), y.copy()
+                x, row, spoilt = scales(U, V), int(rng.integers(len(y))), y.copy()
                 spoilt[row] *= rng.choice([0.5, 2.0])
-                clean, other = average(scales(U, V), y), average(scales(U, V), spoilt)
-                named += bool(other.outliers[row])
+                kept, _ = select(read_points(x, spoilt))
+                named += not kept[row]
+                clean, other = average(x, y), average(x[kept], spoilt[kept])
                 for name, e in clean.parameters.items():
                     moved.append(abs(other.parameters[name].value - e.value) / (e.width / 3.92))
             print(

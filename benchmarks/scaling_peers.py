@@ -1,13 +1,13 @@
 """Peer packages of the scaling benchmark, used where they can be imported, never a dependency of the project.
 
-``chinchilla`` 0.2.0 and ``simple-scaling-laws`` 0.2.0, as their own examples call them. A peer that is not
-installed is skipped with one line. Each predictor takes scales x [m, axes], losses y [m], scales to predict
+``chinchilla`` 0.2.0 and ``simple-scaling-laws`` 0.2.0, as their own examples call them. A peer that cannot be
+imported is skipped with one line. Each predictor takes scales x [m, axes], losses y [m], scales to predict
 at [n, axes], and gives the mean and, where it has them, 95 % limits [n].
 """
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import logging
 import tempfile
 import warnings
@@ -20,6 +20,7 @@ Array = NDArray[np.float64]
 Told = tuple[Array, Array | None, Array | None]
 Peer = Callable[[Array, Array, Array], Told]
 NAMES = ("model_size__n_params", "dataset_size__n_images")
+NEEDS = {"simple_scaling_laws": ("polars",)}
 SLICES = 3  # 3^5 starts; its examples use 5, and take thirteen times as long
 
 
@@ -67,14 +68,18 @@ def _law(name: str) -> Peer:
 
 
 def peers(axes: int) -> dict[str, Peer]:
-    """The peers that are installed, by name, for laws of one or two axes; says which are not."""
+    """The peers that can be imported, by name, for laws of one or two axes; says which cannot, and why."""
     found: dict[str, Peer] = {}
     for package, own in (
         ("chinchilla", {2: {"chinchilla": chinchilla_package}}),
         ("simple_scaling_laws", SIMPLE),
     ):
-        if importlib.util.find_spec(package) is None:
-            print(f"{package.replace('_', '-')} is not installed: skipped")
+        try:
+            for module in (package, *NEEDS.get(package, ())):
+                importlib.import_module(module)
+        except Exception as error:  # of a package that is installed by half anything may be raised
+            reason = str(error).partition("\n")[0]
+            print(f"{package.replace('_', '-')} is skipped: {type(error).__name__}: {reason}")
             continue
         found |= own.get(axes, {})
     return found

@@ -198,7 +198,7 @@ def leave_done(folder: Path, plan: Plan, store: Store) -> None:
         runs[cell.key] = DoneRun(files.parent.name, str(files), int(time.time() * 1000) + 1, "digest")
     rows = sorted([key, run.digest, run.run_id] for key, run in runs.items())
     with (
-        store.run(kind="fit", name="fit · plan", tags={"fit.key": fit_key(rows, False)}) as fit,
+        store.run(kind="fit", name="fit · plan", tags={"fit.key": fit_key(rows)}) as fit,
         tempfile.TemporaryDirectory() as out,
     ):
         (Path(out) / BRIEF).write_text("no exponents\n")

@@ -1,6 +1,7 @@
 """Replay of finished pools of cells: what a share of the budget buys, chosen by design or in simple orders.
 
     PYTHONPATH=src python benchmarks/until.py [--curves CURVES.csv] [--orders 20] [--coverage 100]
+        [--store sqlite:///mlflow.db]
 
 A pool is one curve whose largest scale is held out: it cannot be bought. Every order but ``random`` begins
 with the three smallest scales, a seed of each, as ``mlproject sweep --until`` does. A cell costs its images.
@@ -12,6 +13,7 @@ the interval holds the truth where the rounds stop, beside intervals of the same
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +27,7 @@ from mlproject.analysis import Aim, Design, FinishedRun, next_batch
 from mlproject.cell import Cell
 from mlproject.errors import BadInput
 from mlproject.scaling import average
+from mlproject.tracking import open_store
 
 SHARES = (0.05, 0.1, 0.2, 0.5)
 START = 3
@@ -110,12 +113,31 @@ def planted() -> Iterator[Pool]:
             yield Pool(name=name, cells=cells, target=51200, observed=float(loss(np.array([51200.0]))[0]))
 
 
-def chosen(pool: Pool, shares: tuple[float, ...]) -> list[Bought]:
-    """What the rounds of linear Bayes design buy up to each share of the budget."""
+def stored(uri: str) -> Iterator[Pool]:
+    """The curves of the finished cells of a store, by model."""
+    os.environ["MLFLOW_TRACKING_URI"] = uri
+    runs = list(open_store("", create=False).observations())
+    for model in sorted({run.cell.model for run in runs}):
+        of_model = sorted((r for r in runs if r.cell.model == model), key=lambda run: run.cell.seed)
+        sizes = np.array([run.cell.dataset_size for run in of_model], dtype=np.float64)
+        losses = np.array([run.metrics["eval.loss"] for run in of_model])
+        if pool := pools_of(model, sizes, losses):
+            yield pool
+
+
+def chosen(pool: Pool, shares: tuple[float, ...], *, largest: bool = False) -> list[Bought]:
+    """What the rounds of linear Bayes design buy up to each share of the budget.
+
+    With ``largest`` the largest size that a share affords is bought first.
+    """
     left = {size: list(losses) for size, losses in pool.cells.items()}
     runs = [_run(size, left) for size in sorted(left)[:START]]
     bought: list[Bought] = []
     for share in shares:
+        left_over = share * pool.cost - sum(run.size for run in runs)
+        affordable = [size for size, losses in left.items() if losses and size <= left_over]
+        if largest and affordable and not any(run.size >= max(affordable) for run in runs):
+            runs.append(_run(max(affordable), left))
         while True:
             allowance = share * pool.cost - sum(run.size for run in runs)
             waiting = {(0, size): len(losses) for size, losses in left.items() if losses}
@@ -173,6 +195,7 @@ def table(title: str, pools: list[Pool], n_orders: int) -> None:
     every = [predicted(pool, [(float(s), v) for s, v in pool.ordered(None)]) for pool in pools]
     orders = {
         "by design": lambda p: [chosen(p, SHARES)],
+        "largest, then design": lambda p: [chosen(p, SHARES, largest=True)],
         "random": lambda p: [in_order(p, p.ordered(rng), SHARES, start=False) for _ in range(n_orders)],
         "random, started": lambda p: [
             in_order(p, p.ordered(rng), SHARES, start=True) for _ in range(n_orders)
@@ -182,8 +205,8 @@ def table(title: str, pools: list[Pool], n_orders: int) -> None:
         "every scale first": lambda p: [in_order(p, p.spread(), SHARES, start=True)],
     }
     print(f"\n{title}: {len(pools)} pools; everything: error {np.median([e for e, _ in every]):.4f}")
-    print(f"{'order':18s} " + " ".join(f"{f'{share:.0%}':>24s}" for share in SHARES))
-    print(f"{'':18s} " + " ".join(f"{'error  ×all  Δα  none':>24s}" for _ in SHARES))
+    print(f"{'order':20s} " + " ".join(f"{f'{share:.0%}':>24s}" for share in SHARES))
+    print(f"{'':20s} " + " ".join(f"{'error  ×all  Δα  none':>24s}" for _ in SHARES))
     for name, order in orders.items():
         results = [[[predicted(pool, b) for b in bought] for bought in order(pool)] for pool in pools]
         cells = []
@@ -197,7 +220,7 @@ def table(title: str, pools: list[Pool], n_orders: int) -> None:
             cells.append(
                 f"{middle:8.4f} {ratio:5.2f} {np.nanmedian(shift):5.3f} {np.isnan(errors).mean():4.0%}"
             )
-        print(f"{name:18s} " + " ".join(cells), flush=True)
+        print(f"{name:20s} " + " ".join(cells), flush=True)
     print(f"{time.process_time() - start:.0f} CPU-s", flush=True)
 
 
@@ -244,11 +267,14 @@ def main() -> None:
     """Print a table for each kind of pool."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--curves", type=Path, nargs="*", default=[])
+    parser.add_argument("--store", default="", help="finished cells, of which each model is a pool")
     parser.add_argument("--orders", type=int, default=20)
     parser.add_argument("--coverage", type=int, default=0)
     parser.add_argument("--only", nargs="*", help="names of pools")
     options = parser.parse_args()
     sets = {"ecoset": list(ecoset()), "planted": list(planted())}
+    if options.store:
+        sets[options.store] = list(stored(options.store))
     for path in options.curves:
         domain = "NMT" if "language" in path.name else "IC"
         sets[f"{path.stem}"] = list(vision(path, domain))[::2]

@@ -24,6 +24,7 @@ def pages() -> dict[str, str]:
         "plans": plans,
         "knobs": knobs,
         "laws": laws,
+        "library": library,
         "models": models,
         "datasets": datasets,
         "columns": columns,
@@ -63,6 +64,7 @@ def commands() -> Iterator[str]:
     yield "# Commands\n"
     yield f"{root.help}\n"
     yield f"{root.epilog}\n"
+    yield from table(("option", "default", "meaning"), map(_parameter, root.params))
     for name, command in root.commands.items():
         for words, leaf in _leaves(f"mlproject {name}", command):
             yield from _command(words, leaf)
@@ -170,6 +172,38 @@ def laws() -> Iterator[str]:
             if law.axes == axes
         ]
         yield from table(("law", "formula", "source", "by default"), rows)
+
+
+def library() -> Iterator[str]:
+    """The laws of the libraries that ``--prior`` names, by study, axis and loss."""
+    from mlproject.scaling.laws.library import LIBRARIES, PublishedLaw, read_library
+
+    yield "# The library of known laws\n"
+    method = "[The method](../method.md#a-library-of-known-laws-as-the-prior)"
+    yield "What `--prior vision` knows: laws of public studies, one for each curve. *Fitted* says whether the"
+    yield "study states the exponent, or this project fitted it to the study's points. The values lie in"
+    yield f"`scaling/laws/vision.csv`. {method} says how they are pooled.\n"
+    for name in LIBRARIES:
+        yield f"## {name}\n"
+        groups: dict[tuple[str, ...], list[PublishedLaw]] = {}
+        for law in read_library(name):
+            groups.setdefault((law.study, law.axis, law.loss, law.fitted, law.source), []).append(law)
+        rows = [_library_row(*key, laws=laws) for key, laws in groups.items()]
+        head = ("study", "data sets", "axis", "loss", "laws", "exponents", "floors", "fitted", "source")
+        yield from table(head, rows)
+
+
+def _library_row(study: str, axis: str, loss: str, fitted: str, source: str, *, laws: Any) -> tuple[str, ...]:
+    sets = ", ".join(dict.fromkeys(law.dataset for law in laws))
+    exponents, floors = [law.exponent for law in laws], [law.floor for law in laws if law.floor is not None]
+    ranges = [_span(values) for values in (exponents, floors)]
+    return study, sets, axis, loss.replace("_", " "), str(len(laws)), *ranges, fitted, source
+
+
+def _span(values: Sequence[float]) -> str:
+    """The least and the largest of values."""
+    ends = dict.fromkeys(f"{value:.2g}" for value in (min(values), max(values))) if values else {}
+    return " to ".join(ends)
 
 
 def models() -> Iterator[str]:

@@ -17,7 +17,7 @@ from mlproject.analysis.runs import ImagePool, image_pools, read_runs
 from mlproject.cell import Cell
 from mlproject.losses import Observation, PerImageLosses
 from mlproject.models import find_model
-from mlproject.scaling import assess
+from mlproject.scaling import PriorChoice, assess
 
 
 def drawn_pools(
@@ -28,11 +28,13 @@ def drawn_pools(
         yield pool, replicates(pool, n_draws=n_draws, seed=seed)
 
 
-def without_laws(observations: Iterable[Observation], *, n_draws: int) -> Study:
+def without_laws(
+    observations: Iterable[Observation], *, n_draws: int, prior: PriorChoice | None = None
+) -> Study:
     """A study whose curves have no laws, which take most of an analysis; its grids have theirs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mlproject.analysis.curves._assess", lambda curve: {})
-        return analyse(observations, n_draws=n_draws)
+        return analyse(observations, n_draws=n_draws, prior=prior)
 
 
 @contextmanager

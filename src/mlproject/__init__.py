@@ -49,20 +49,26 @@ class StudyTables:
 
 
 def load_study(
-    experiment: str = "", *, tracking_uri: str | None = None, where: str = "", mix_weights: bool = False
+    experiment: str = "",
+    *,
+    tracking_uri: str | None = None,
+    where: str = "",
+    mix_weights: bool = False,
+    prior: str = "",
 ) -> StudyTables:
     """Load the finished cells of an MLflow experiment and analyse them.
 
     ``experiment`` and ``tracking_uri`` default to what MLflow's environment variables name; ``where`` is
     MLflow's filter, such as ``tags.sweep = 'embedded'``. With ``mix_weights`` models whose weights were
-    trained differently may share a curve. Runs that cannot be read are left out, with a
-    warning.
+    trained differently may share a curve; ``prior``, such as ``vision``, is a library of known laws, the
+    prior of error rates (``study.prior_use``). Runs that cannot be read are left out, with a warning.
     Raises: StoreUnreachable, BadInput when no cell is finished, DigestMismatch for damaged losses.
     """
     import pandas
 
     from mlproject.analysis import analyse, intact_runs
     from mlproject.report import study_document
+    from mlproject.scaling import PriorChoice
     from mlproject.tracking import open_store
 
     with _tracked_at(tracking_uri):
@@ -70,7 +76,8 @@ def load_study(
         observations = intact_runs(store.observations(where=where))
         for text in store.unreadable.values():
             warnings.warn(text, stacklevel=2)
-        study = analyse(observations, mix_weights=mix_weights)
+        chosen = PriorChoice.of(prior) if prior else None
+        study = analyse(observations, mix_weights=mix_weights, prior=chosen)
         tables = {table.name: table for table in study_document(study).tables}
         return StudyTables(
             cells=pandas.DataFrame([_cell_row(observation) for observation in observations]),

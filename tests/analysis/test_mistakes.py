@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from mlproject.analysis import LOST, NEVER, analyse
 from mlproject.analysis.calibration import binned_errors
 from mlproject.losses import Observation, PerImageLosses
+from mlproject.report.mistakes_section import sentences
 from mlproject.scaling import image_trends, shrink
 from tests.studies import cell, planted, without_laws
 
@@ -15,7 +18,7 @@ N = 120
 SIZES = (100, 200, 400, 800)
 
 
-def observations(*, seeds: int = 3, confident: bool = True):
+def observations(*, seeds: int = 3, confident: bool = True, weights: str = "imagenet"):
     """Margins that rise with size; image 0 gets worse, images 1 to 5 are never right."""
     hard = 1.5 * np.random.default_rng(5).normal(size=N)
     hard[1:6] = 12.0
@@ -27,7 +30,7 @@ def observations(*, seeds: int = 3, confident: bool = True):
                 margin = 1.0 - hard + steps + 0.3 * own.normal(size=N)
                 margin[0] += 4.0
                 chance = 1 / (1 + np.exp(-margin))
-                yield observed(cell(model, size, seed), chance, confident=confident)
+                yield observed(cell(model, size, seed, weights=weights), chance, confident=confident)
 
 
 def observed(this, chance, *, confident):
@@ -50,8 +53,13 @@ def observed(this, chance, *, confident):
 
 
 @pytest.fixture(scope="module")
-def known():
-    return without_laws(observations(), n_draws=20).mistakes
+def study():
+    return without_laws(observations(), n_draws=20)
+
+
+@pytest.fixture(scope="module")
+def known(study):
+    return study.mistakes
 
 
 def test_images_are_learned_lost_or_never_right_as_planted(known):
@@ -62,7 +70,7 @@ def test_images_are_learned_lost_or_never_right_as_planted(known):
         assert trajectory.trends.rises.nonzero()[0].tolist() == [0]
 
 
-def test_kappa_of_seeds_is_that_of_cohen(known):
+def test_kappa_of_seeds_is_that_of_cohen_and_of_models_has_an_interval(study, known):
     (table,) = known.consistencies
     (trajectory, _) = known.trajectories
     wrong = trajectory.wrong[0]
@@ -71,6 +79,9 @@ def test_kappa_of_seeds_is_that_of_cohen(known):
     p = 1 - wrong.mean()
     assert table.kappa[0, 0] == pytest.approx((agreed - p**2 - (1 - p) ** 2) / (2 * p * (1 - p)))
     assert table.low[0, 0] <= table.kappa[0, 0] <= table.high[0, 0]
+    assert table.between_models == ((3, 7),)
+    (text,) = (text for text in sentences(study) if text.startswith("Between models"))
+    assert re.fullmatch(r".* κ is 0\.\d+ \[0\.\d+, [01]\.\d+\] \(lite0 and lite1\)\.", text)
 
 
 def test_images_of_the_largest_scale_are_forecast_better_than_by_the_base_rate(known):

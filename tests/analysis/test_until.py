@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from mlproject.analysis import Design, FinishedRun, next_batch, read_until
+from mlproject.analysis import Design, FinishedRun, next_batch, predict_targets, read_until
 from mlproject.errors import WrongUse
-from tests.studies import cell
+from tests.studies import cell, observe
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,17 @@ def test_what_evaluation_images_leave_is_expected_after_all_cells():
     batch = next_batch(several, aim, {(0, 1600): 3}, log_width=wide, wanted=0.1, least=1)
     assert batch.of_images == pytest.approx(0.2)
     assert batch.expected_of_all == pytest.approx(math.hypot(plan.width_of_all, 0.2))
+
+
+def test_evaluation_images_are_not_blamed_for_more_than_their_mean_leaves():
+    aim = read_until("width <= 0.1 at 3200 images").aim(10_000)
+    several = design((100, 200, 400, 800, 1600))
+    plan, _ = several.choose(aim, {(0, 1600): 3})
+    wide = math.hypot(plan.width_before, 0.8)
+    batch = next_batch(several, aim, {(0, 1600): 3}, log_width=wide, of_images=0.1, wanted=0.1, least=1)
+    assert batch.of_images == pytest.approx(0.1)
+    losses = np.exp(np.random.default_rng(1).normal(size=50))
+    runs = [observe(cell(size=size), losses * size**-0.5) for size in (100, 200, 400, 800)]
+    (target,) = set(predict_targets(runs, aim, n_draws=50).values())
+    standard_error = losses.std() / losses.mean() / math.sqrt(50)
+    assert target.of_images == pytest.approx(2 * 1.96 * standard_error)

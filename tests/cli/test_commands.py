@@ -31,6 +31,8 @@ from tests.tracking.test_store import log_cell, status
 
 SOURCE = str(Path(__file__).parents[2] / "src")
 LITE = ["--model=efficientnet_lite0", "--weights=imagenet", "--eval-size=10", "--target=labels", "--epochs=2"]
+FEW = [*LITE, "--dataset-size=10,20,40", "--trials=0"]
+NARROW = "--until=width <= 0.1 at 100 images"
 pytestmark = pytest.mark.usefixtures("undrawn")
 NEXT = ["--plan=good.toml", "--budget=9", "--target-images=9", "--out=next.toml"]
 VERBS = [
@@ -101,6 +103,19 @@ def python(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_the_version_is_printed_with_the_commit_that_runs_record(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, dirty = {"mlflow.source.git.commit": "c0ffee"}, {"code.dirty": "true"}
+    for known, text in (({}, ""), (commit, ", commit c0ffee"), (commit | dirty, ", commit c0ffee with unc")):
+        monkeypatch.setattr(
+            "mlproject.tracking.code_version", lambda known=known: {"code.version": "9.1"} | known
+        )
+        answer = call("--version")
+        assert (answer.status, answer.err) == (0, "")
+        assert answer.out.startswith(f"mlproject 9.1{text}")
+
+
 def test_runs_and_trials_of_a_host_that_is_gone_are_taken_over_by_its_name(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -166,6 +181,11 @@ def test_a_password_that_mlflow_run_has_logged_is_refused_with_what_to_do(
         (["cell", *LITE, "--optimizer=adm"], 2, "unknown optimizer 'adm'; did you mean adam"),
         (["cell", *LITE, "--lr=fast"], 2, "lr must be a number, not 'fast'"),
         (["cell", *LITE, "--lr"], 2, "option --lr has no value"),
+        (["sweep", "--budget=5"], 2, "--budget is of what --until may spend"),
+        (["sweep", "--unit=cells"], 2, "--unit is of what --until may spend"),
+        (["sweep", NARROW, "--unit=cells"], 2, "--unit cells is that of --budget; give a budget too"),
+        (["sweep", *FEW, NARROW, "--take-over=lab"], 2, "nothing to take over"),
+        (["sweep", "--trials=0", "--tune=lr=1e-3..1", "--sampler=gp"], 2, "leave out sampler, tune, or ask"),
         (["cell", *LITE, "stray"], 2, "unexpected argument 'stray'"),
         (["cell", *LITE, "--dataset-size=9999"], 2, "dataset_size must be at most 3,200, not 9,999"),
         (["cell", *LITE, "--dataset-size=1e3"], 2, "or all, not '1e3'"),
@@ -452,11 +472,13 @@ def test_a_dry_run_names_the_engine_of_the_command_line_before_that_of_the_plan_
     grid = '[[grid]]\nmodel = "resblock_w2_d1"\nweights = "random"\ndataset_size = [10, 20, 30]\n'
     (tmp_path / "p.toml").write_text(grid)
     words = ("sweep", "--plan=p.toml", "--dry-run")
-    assert "engine: serial (this process)" in call(*words).out, "that of the environment of all tests"
+    assert "engine: serial (this process: as MLPROJECT_ENGINE says)" in call(*words).out, (
+        "that of the environment of all tests"
+    )
     (tmp_path / "p.toml").write_text(f'engine = "local:3"\n{grid}')
-    assert "engine: local:3\n" in call(*words).out
-    assert "engine: local:2\n" in call(*words, "--engine=local:2").out
-    assert "engine: local:3\n" in call(*words, "--trials=2").out, "searches too"
+    assert "engine: local:3 (as asked for)\n" in call(*words).out
+    assert "engine: local:2 (as asked for)\n" in call(*words, "--engine=local:2").out
+    assert "engine: local:3 (as asked for)\n" in call(*words, "--trials=2").out, "searches too"
     refused = call(*words, "--engine=lokal")
     assert (refused.status, refused.out) == (2, "")
     assert "error: unknown engine 'lokal'; did you mean local?" in refused.err

@@ -14,7 +14,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from mlproject.cli import EscapedRecord, console, doctor, listing, session
+from mlproject.cli import EscapedRecord, console, doctor, listing, planned, progress, session
 from mlproject.cli.console import _Escaping, out, warn
 from mlproject.cli.progress import Bars, Lines, Pace, Trials
 from mlproject.features import ExtractionCost
@@ -33,6 +33,27 @@ def test_the_bar_of_trials_counts_all_studies_and_shows_the_best_so_far():
     assert (task.completed, task.total) == (36, 100)
     bars.count_trials("b", 20, 0.125)
     assert task.description == "best 0.125 · b"
+
+
+def test_warnings_above_the_bars_keep_their_lines_whole_and_stay_out_of_a_file_of_stderr(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Commands in warnings were broken at the terminal's width, and could not be copied."""
+    shown, file = io.StringIO(), io.StringIO()
+    terminal = Console(file=shown, force_terminal=True, width=40, color_system=None)
+    monkeypatch.setattr(console, "out", terminal)
+    monkeypatch.setattr(progress, "out", terminal)
+    text = "run 0123456789 is of another host: `mlproject doctor --take-over gpu01`"
+    for is_terminal in (True, False):
+        aside = Console(file=file, force_terminal=is_terminal, width=40, color_system=None)
+        monkeypatch.setattr(console, "err", aside)
+        monkeypatch.setattr(progress, "err", aside)
+        with progress.watching(1) as bars:
+            logging.getLogger("anything").warning("%s %s", text, is_terminal)
+            bars.end(CellRun(cell=make_cell(), name="x", status="busy", reason=text))
+    assert f"{text} True" in shown.getvalue()
+    assert f"busy  x  {text}" in shown.getvalue()
+    assert file.getvalue() == f"{text} False\n"
 
 
 def test_trials_of_an_earlier_start_do_not_count_as_speed():
@@ -254,7 +275,7 @@ def test_the_cost_of_a_plan_is_told_as_far_as_it_was_measured(monkeypatch, capsy
     ]
     monkeypatch.setattr("mlproject.recipes.needed_features", lambda cells, images_of: needed)
     plan = Plan(name="p", cells=(), images={})
-    listing.print_cost([make_cell(), make_cell(recipe="scratch")], plan)
+    planned.print_cost([make_cell(), make_cell(recipe="scratch")], plan)
     assert capsys.readouterr().out.splitlines() == [
         "features: 1,000 forwards, 4.0 MiB of disk, 2.5 h at the speed measured here; vit: not measured yet",
         "training of whole networks: 1 cells, resnet18: not measured yet",

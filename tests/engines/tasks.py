@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import time
 from pathlib import Path
 
 
@@ -20,11 +21,12 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def die_once(folder: Path) -> int:
-    """The number of attempts that were made, each a file; the first one kills its process."""
+def die_once(folder: Path, after: float = 0.0) -> int:
+    """The number of attempts that were made, each a file; the first one kills its process, in so many s."""
     (folder / f"attempt-{os.getpid()}").touch()
     attempts = len(list(folder.iterdir()))
     if attempts == 1:
+        time.sleep(after)
         die()
     return attempts
 

@@ -72,6 +72,22 @@ def test_a_task_whose_worker_is_killed_runs_again_and_counts_once(engine: Engine
     assert [future.result(60) for future in futures[1:]] == [2] * 10
 
 
+def test_the_death_of_a_worker_is_logged_and_its_task_runs_again_in_another_process(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(engine_module, "POLL_SECONDS", 0.05)
+    address = engine.executor.client.scheduler.address  # type: ignore[attr-defined]
+    with caplog.at_level(logging.WARNING), open_engine(f"dask:{address}") as opened:
+        assert opened.executor.submit(die_once, tmp_path, 0.5).result(60) == 2
+        start = time.monotonic()
+        while not caplog.messages and time.monotonic() - start < 10:
+            time.sleep(0.05)
+    assert len(list(tmp_path.iterdir())) == 2, "a file for each process that began it"
+    gone = [message for message in caplog.messages if message.endswith("what it ran runs again")]
+    assert gone
+    assert all(message.startswith("the worker at tcp://127.0.0.1:") for message in gone)
+
+
 def test_a_task_that_kills_every_worker_fails_with_one_line_and_the_others_are_done(engine: Engine) -> None:
     killer = engine.executor.submit(die)
     others = [engine.executor.submit(double, number) for number in range(10)]

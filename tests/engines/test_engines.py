@@ -1,9 +1,11 @@
 """The names of engines, what suits a machine, and tasks in this process."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from mlproject import engines
-from mlproject.engines import InProcess, check_engine, engine_for, open_engine
+from mlproject.engines import InProcess, check_engine, engine_and_reason, engine_for, open_engine
 from mlproject.errors import WrongUse
 
 
@@ -75,6 +77,20 @@ def test_a_given_engine_counts_before_that_of_the_environment(monkeypatch: pytes
     monkeypatch.setenv("MLPROJECT_ENGINE", "nowhere")
     with pytest.raises(WrongUse, match="unknown engine 'nowhere'"):
         engine_for("", 0)
+
+
+@pytest.mark.usefixtures("_machine")
+def test_the_choice_of_an_engine_has_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert engine_and_reason("", 100) == ("local:4", "4 cores")
+    assert engine_and_reason("", 7) == ("serial", "workers pay from 8 tasks on, these are 7")
+    assert engine_and_reason("local", 1) == ("local:1", "1 task")
+    assert engine_and_reason("local:2", 1) == ("local:2", "as asked for")
+    monkeypatch.setattr(engines, "available_memory", lambda: 2_000_000_000)
+    assert engine_and_reason("", 100) == ("serial", "memory for 1 worker")
+    monkeypatch.setattr(engines, "current_process", lambda: SimpleNamespace(daemon=True))
+    assert engine_and_reason("", 100) == ("serial", "this process may start no others")
+    monkeypatch.setenv("MLPROJECT_ENGINE", "local:7")
+    assert engine_and_reason("", 100) == ("local:7", "as MLPROJECT_ENGINE says")
 
 
 def test_this_process_runs_a_task_when_it_is_submitted_and_keeps_its_error() -> None:

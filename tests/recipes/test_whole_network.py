@@ -93,7 +93,7 @@ def test_a_done_cell_leaves_weights_that_load_and_no_state_of_its_training(store
             seen.append((folder / "training.safetensors").exists())
 
     images = plan.images_of(cell)
-    done = running.run_cell(cell, images, store, report=Watching())
+    done = running.run_cell(cell, lambda: images, store, report=Watching())
     assert done.status == "done"
     assert seen == [True] * 3
     assert not folder.exists()

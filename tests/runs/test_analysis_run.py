@@ -12,7 +12,8 @@ import pytest
 from mlproject.analysis import analyse
 from mlproject.files import locked
 from mlproject.runs import analysis_run, fit_study
-from mlproject.runs.analysis_run import fit_metrics
+from mlproject.runs.analysis_run import FitChoices, fit_key, fit_metrics
+from mlproject.scaling import PriorChoice
 from mlproject.tracking import Store
 from tests import processes
 from tests.docs.stored import store_study
@@ -71,6 +72,13 @@ def test_the_same_cells_are_fitted_once_by_two_processes(
     study.done()  # nothing changes from here on: the fit is found without reading a run
     monkeypatch.setattr(study, "observations", lambda **_: pytest.fail("runs were read"))
     assert fit_study(study, name="all").run_id == first.run_id
+
+
+def test_the_key_of_a_fit_depends_on_its_prior() -> None:
+    rows = [["cell", "digest", "run"]]
+    choices = [None, *(FitChoices(prior=PriorChoice.of(text)) for text in ("vision", "vision:images"))]
+    assert len({fit_key(rows, choice) for choice in choices}) == 3
+    assert fit_key(rows, FitChoices()) == fit_key(rows)
 
 
 def test_a_metric_of_an_exponent_names_its_law_as_exponents_of_two_laws_do_not_compare() -> None:

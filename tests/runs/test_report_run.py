@@ -14,6 +14,7 @@ from mlproject.data import load_images
 from mlproject.errors import BadInput, WrongUse
 from mlproject.runs import NamedRuns, find_runs, fit_study, write_study_report
 from mlproject.runs.report_run import surroundings, thumbnails
+from mlproject.scaling import PriorChoice
 from mlproject.tracking import Store
 from tests.docs.stored import store_study
 
@@ -45,6 +46,15 @@ def test_the_report_of_a_fit_is_of_its_cells_and_lies_with_its_artifacts(
     assert str(tmp_path) not in reproduce
     with pytest.raises(WrongUse, match="no finished cell, fit or plan is named 'zz'"):
         find_runs(store, "zz")
+
+
+def test_the_report_of_a_fit_has_its_prior(store: Store, tmp_path: Path) -> None:
+    fitted = fit_study(store, name="known", prior=PriorChoice.of("vision"))
+    runs = find_runs(store, fitted.run_id)
+    assert runs.prior == PriorChoice.of("vision")
+    write_study_report(store, tmp_path, runs=runs)
+    assert "no error rate could use it" in (tmp_path / "summary.md").read_text("utf-8")
+    assert "--prior vision" in (tmp_path / "paper" / "REPRODUCE.md").read_text("utf-8")
 
 
 def test_a_folder_that_cannot_be_written_and_cells_that_are_not_there_are_named(

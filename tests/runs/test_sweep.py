@@ -7,14 +7,17 @@ import sys
 import time
 import zlib
 from collections.abc import Callable
+from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mlproject import cli
 from mlproject.cli.progress import Lines
+from mlproject.engines import Engine
 from mlproject.errors import BadInput, DigestMismatch, Stopped, StoreUnreachable
 from mlproject.files import try_locked
 from mlproject.plans import Plan, plan_of
@@ -142,6 +145,29 @@ def test_a_failing_cell_is_recorded_and_the_others_go_on(store: Store) -> None:
     assert (good.status, bad.status) == ("done", "failed")
     assert "diverged" in bad.reason
     assert statuses(store, plan)[0] == "was done"
+
+
+@pytest.mark.parametrize(("ends_workers", "expected"), [(True, "KILLED"), (False, "RUNNING")])
+def test_what_the_jobs_of_a_stopped_plan_ran_is_closed_once_they_are_ended_and_nothing_else(
+    store: Store, ends_workers: bool, expected: str
+) -> None:
+    """A cluster of somebody else goes on with what it runs, and ends it."""
+    runs = {}
+
+    def begun(driver: str) -> str:
+        tags = {"engine.task": f"{driver}-key", "lock": f"run-{driver}"}
+        return str(store.client.create_run(store.experiment_id, tags=tags).info.run_id)
+
+    class Interrupted(Executor):
+        def submit(self, _: object, /, *args: Any, **__: object) -> Any:
+            runs.update(here=begun(args[0].site.driver), other=begun("other"))
+            raise Stopped(signal.SIGINT)
+
+    jobs = Engine(name="slurm", executor=Interrupted(), n_workers=1, ends_workers=ends_workers)
+    with pytest.raises(Stopped):
+        run_plan(small_plan(dataset_size="20", seed="0"), store, Lines(1), engine=jobs)
+    statuses = {name: store.client.get_run(run_id).info.status for name, run_id in runs.items()}
+    assert statuses == {"here": expected, "other": "RUNNING"}
 
 
 def test_a_cell_that_another_process_runs_is_left_to_it(store: Store) -> None:

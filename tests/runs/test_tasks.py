@@ -49,6 +49,10 @@ def test_other_images_than_were_planned_fail_the_cell_and_say_so(plan: Plan, sto
     result = run_task(replace(task, cell=replace(task.cell, data_digest="e" * 64)))
     assert (result.error, result.value.status) == (None, "failed")
     assert "differ from those that were planned" in result.value.reason
+    (run,) = store.search("tags.kind = 'cell'")
+    assert (run.info.status, run.info.run_name) == ("FAILED", "a cell")
+    assert "differ from those that were planned" in run.data.tags["failure"]
+    assert run.data.tags["cell.key"] == result.value.cell.key, "found where other attempts are"
 
 
 def test_what_a_worker_has_to_say_comes_with_its_result(

@@ -41,6 +41,10 @@ def test_a_plan_stops_where_its_prediction_is_narrow_and_a_second_start_runs_not
     assert not third.narrow
     assert third.spent.images == 70
     assert third.reason.startswith("The budget is spent, 70 of 70 images")
+    _, fourth = run_until(
+        plan, store, Lines(8), read_until("width <= 1e-6 at 160 images", "50"), rounds.append
+    )
+    assert fourth.reason.startswith("The budget is spent, 70 of 50 images"), "what is finished may be more"
 
 
 def test_plans_that_carry_no_law_are_refused_before_anything_runs(store: Store) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sqlite3
 import tarfile
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from mlproject.tracking import (
     open_store,
 )
 from mlproject.tracking.reach import PatientClient
+from tests import processes
 from tests.conftest import NewStore, make_cell, make_losses
 from tests.tracking.test_store import log_cell, status
 
@@ -143,6 +145,43 @@ def test_an_import_that_died_is_made_up_for_by_the_next(
     assert counts(imported(store, moved)) == (3, 0, 1)
     assert status(store, half.info.run_id) == "KILLED"
     assert store.running() == []
+
+
+def import_and_die(stick: Path, experiment: str) -> None:
+    """Import, and be killed while the artifacts of the second cell are logged."""
+    from mlproject.tracking import TrackedRun
+
+    log_files, logged = TrackedRun.log_files, list[str]()
+
+    def log_or_die(self: TrackedRun, folder: Path) -> None:
+        logged.append(self.run_id)
+        if len(logged) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        log_files(self, folder)
+
+    TrackedRun.log_files = log_or_die  # type: ignore[method-assign]
+    import_cells(open_store(experiment), str(stick), report=Silent(), experiment=EXPERIMENT)
+
+
+def test_an_import_that_was_killed_midway_gives_the_same_store_when_it_is_started_again(
+    store: Store, moved: Path
+) -> None:
+    name = store.client.get_experiment(store.experiment_id).name
+    process = processes.started(import_and_die, moved, name)
+    assert processes.ended(process) == -signal.SIGKILL
+    (half,) = store.running()
+    assert len(store.done()) == 1
+    assert counts(imported(store, moved)) == (2, 1, 1)
+    whole = open_store(f"{name}, at once")
+    assert counts(imported(whole, moved)) == (3, 0, 1)
+    assert status(store, half.info.run_id) == "KILLED"
+    finished = [run.data.tags["cell.key"] for run in store.search("attributes.status = 'FINISHED'")]
+    assert sorted(finished) == sorted(whole.done()), "each cell once"
+    losses = [
+        {seen.cell.key: seen.load_losses().digest for seen in place.observations()}
+        for place in (store, whole)
+    ]
+    assert losses[0] == losses[1]
 
 
 def damage_losses(stick: Path, run: str) -> str:

@@ -34,6 +34,12 @@ def name_of(store: Store) -> str:
     return str(store.client.get_experiment(store.experiment_id).name)
 
 
+def test_a_bare_question_mark_in_the_name_of_a_store_is_refused_and_an_escaped_one_is_part_of_it() -> None:
+    with pytest.raises(WrongUse, match="in a file's name write %3F"):
+        sqlite_path("sqlite:///q?y.db")
+    assert sqlite_path("sqlite:////tmp/q%3Fy #%25.db") == Path("/tmp/q?y #%.db")
+
+
 def test_done_keys_are_those_of_the_store(store: Store, tmp_path: Path) -> None:
     assert done_keys(name_of(store)) == set()
     log_cell(store, tmp_path)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mlproject.errors import WrongUse
-from mlproject.tracking import Store, nothing_of, other_hosts, ownership, running_elsewhere, take_over
+from mlproject.tracking import Store, look_up_cell, nothing_of, other_hosts, ownership, take_over
 from tests.conftest import make_cell
 from tests.tracking.test_store import log_cell, status
 
@@ -43,13 +43,13 @@ def on(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hosts:
 
 def test_a_cell_is_busy_while_another_host_runs_it_and_a_line_says_what_to_do(on: Hosts) -> None:
     with on.running("gpu01") as run:
-        text = running_elsewhere(on("gpu02"), KEY)
+        text = look_up_cell(on("gpu02"), KEY).elsewhere
         assert text.startswith(f"run {run.run_id} of host gpu01 is running it; where gpu01 is gone, `")
         assert text.endswith("doctor --take-over gpu01`")
-        assert running_elsewhere(on("gpu02"), make_cell(seed=1).key) == ""
-        assert running_elsewhere(on("gpu01"), KEY) == "", "of its own runs the locks of a host tell"
+        assert look_up_cell(on("gpu02"), make_cell(seed=1).key).elsewhere == ""
+        assert look_up_cell(on("gpu01"), KEY).elsewhere == "", "of its own runs the locks of a host tell"
         assert on("gpu02").reconcile().closed == []
-    assert running_elsewhere(on("gpu02"), KEY) == ""
+    assert look_up_cell(on("gpu02"), KEY).elsewhere == ""
 
 
 def test_a_host_closes_its_own_dead_runs_and_another_hosts_on_request_alone(on: Hosts) -> None:
@@ -67,7 +67,7 @@ def test_a_host_closes_its_own_dead_runs_and_another_hosts_on_request_alone(on: 
     assert (taken.n_closed, taken.hosts) == (1, {"gpu01"})
     assert status(here, runs["gpu01"]) == "KILLED"
     assert here.client.get_run(runs["gpu01"]).data.tags["reconciled"] == "taken over from gpu01"
-    assert running_elsewhere(here, KEY) == ""
+    assert look_up_cell(here, KEY).elsewhere == ""
 
 
 def test_of_a_host_that_is_taken_over_a_run_that_just_ended_stays_as_it_ended(

@@ -1,8 +1,8 @@
 import pytest
 
 from mlproject.errors import StoreUnreachable
-from mlproject.tracking import Store, TrackedRun, close_attempts
-from mlproject.tracking.tracked_run import context_tags
+from mlproject.tracking import Store, TrackedRun
+from mlproject.tracking.tracked_run import close_attempts, context_tags
 
 
 def tracked(client, check_root=lambda: None):
@@ -95,8 +95,8 @@ def test_what_an_engine_runs_again_has_its_earlier_attempts_closed_and_no_other_
         return run.info.run_id
 
     first, second, other, ended = begun("d-1"), begun("d-1"), begun("d-2"), begun("d-1", "FINISHED")
-    assert sorted(close_attempts(store, "d-1")) == sorted([first, second])
+    assert sorted(close_attempts(store.client, store.running(), "d-1")) == sorted([first, second])
     statuses = [store.client.get_run(run_id).info.status for run_id in (first, second, other, ended)]
     assert statuses == ["KILLED", "KILLED", "RUNNING", "FINISHED"]
     assert store.client.get_run(first).data.tags["reconciled"] == "its worker is gone"
-    assert close_attempts(store, "d-1") == []
+    assert close_attempts(store.client, store.running(), "d-1") == []

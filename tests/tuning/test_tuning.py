@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mlproject.cli import planned
 from mlproject.cli.progress import Lines
 from mlproject.errors import StoreUnreachable, WrongUse
 from mlproject.plans import Plan, plan_of, read_plan
@@ -38,6 +39,12 @@ def run(plan: Plan, store: Store):
     return run_plan(plan, store, watcher), watcher
 
 
+def dry_run(plan: Plan, capsys: pytest.CaptureFixture[str]) -> str:
+    capsys.readouterr()
+    planned.print_plan(plan, "")
+    return capsys.readouterr().out
+
+
 def artifact(store: Store, run_id: str, name: str) -> str:
     return store.artifact(run_id, name).read_text("utf-8")
 
@@ -46,7 +53,9 @@ def studies(store: Store) -> list:
     return list(store.search("tags.kind = 'study'"))
 
 
-def test_the_best_knobs_run_at_all_seeds_and_say_how_they_were_found(tmp_path: Path, store: Store):
+def test_the_best_knobs_run_at_all_seeds_and_say_how_they_were_found(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     results, _ = run(tuned_plan(tmp_path), store)
     assert [r.status for r in results] == ["done", "done"]
     first, second = (r.cell for r in results)
@@ -59,6 +68,25 @@ def test_the_best_knobs_run_at_all_seeds_and_say_how_they_were_found(tmp_path: P
     assert first.label.endswith("seed 0 · tuned")
     again, _ = run(tuned_plan(tmp_path), store)
     assert [(r.status, r.cell.key) for r in again] == [("was done", r.cell.key) for r in results]
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", store.experiment_id)
+    shown = dry_run(tuned_plan(tmp_path), capsys)
+    assert "1 searches: 1 finished, 0 to do; 2 cells: 2 done, 0 to do" in shown
+    assert "engine: " not in shown, "nothing would be started"
+    shown = dry_run(tuned_plan(tmp_path, trials="8"), capsys)
+    assert "6 of 8  0 of 2" in shown
+    assert "1 searches: 0 finished, 1 to do; 2 cells: 0 done, 2 to do" in shown
+
+
+def test_a_dry_run_makes_no_studies_and_says_so_where_they_cannot_be_read(
+    tmp_path: Path, store: Store, capsys: pytest.CaptureFixture[str]
+):
+    assert "1 searches: 0 finished, 1 to do" in dry_run(tuned_plan(tmp_path), capsys)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "optuna.log").write_text("no journal")
+    planned.print_plan(tuned_plan(tmp_path), "")
+    shown = capsys.readouterr()
+    assert "note: which searches are finished is not known: tuning storage" in shown.err
+    assert "1 searches: 0 finished, 1 to do" in shown.out
 
 
 def test_the_study_is_a_child_run_with_its_trials_and_plots(tmp_path: Path, store: Store):

@@ -25,6 +25,7 @@ from mlproject.analysis.curves import Curve
 from mlproject.analysis.design import UNITS, Aim, Candidate, Design, FinishedRun, finished_run, known_cost
 from mlproject.analysis.effects import Discordant, Effect
 from mlproject.analysis.error_consistency import ErrorConsistency
+from mlproject.analysis.error_rates import ErrorRate, PriorUse, published_laws
 from mlproject.analysis.explorer import Explorer, ImageSeries, ModelDifference, explorers
 from mlproject.analysis.exponent_differences import ExponentDifference, RegionContrast, shared_law
 from mlproject.analysis.grids import Allocation, Grid
@@ -40,7 +41,8 @@ from mlproject.analysis.iterations import (
 )
 from mlproject.analysis.lines import LawLine, LocalExponents, ModelLine, PredictedLine
 from mlproject.analysis.mistakes import Mistakes
-from mlproject.analysis.multiverse import ChoiceEffect, Multiverse, Specification
+from mlproject.analysis.multiverse import Multiverse
+from mlproject.analysis.multiverse_comparisons import ComparisonMultiverse, Contrast
 from mlproject.analysis.pair_exponents import PairedExponent
 from mlproject.analysis.pairs import PairComparison, PairedSetting, compare_runs
 from mlproject.analysis.points import HORIZONS, Correlation, LossKind, Point
@@ -55,6 +57,7 @@ from mlproject.analysis.prediction_record import (
 )
 from mlproject.analysis.runs import EvaluatedRun, Predictions, intact_runs, predictions
 from mlproject.analysis.sealed_prediction import SealedPrediction, content_key, file_content, read_sealed
+from mlproject.analysis.specifications import Specification
 from mlproject.analysis.study import Ablation, Study, analyse
 from mlproject.analysis.targets import PredictedTarget, predict_targets, target_axes
 from mlproject.analysis.trajectories import LOST, NEVER, Trajectory
@@ -84,13 +87,14 @@ __all__ = [
     "Batch",
     "Calibration",
     "Candidate",
-    "ChoiceEffect",
     "ClassExponent",
     "ClassScaling",
     "Columns",
+    "ComparisonMultiverse",
     "ComputeCurve",
     "ComputePoint",
     "Confusion",
+    "Contrast",
     "Correlation",
     "CoverageStep",
     "Crossing",
@@ -100,6 +104,7 @@ __all__ = [
     "Discordant",
     "Effect",
     "ErrorConsistency",
+    "ErrorRate",
     "EvaluatedRun",
     "Explorer",
     "ExponentDifference",
@@ -133,6 +138,7 @@ __all__ = [
     "PredictedTarget",
     "PredictionRecord",
     "Predictions",
+    "PriorUse",
     "RegionContrast",
     "Round",
     "Score",
@@ -164,6 +170,7 @@ __all__ = [
     "predict_losses",
     "predict_targets",
     "predictions",
+    "published_laws",
     "read_sealed",
     "read_until",
     "score_predictions",

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from mlproject.analysis.bootstrap import Floats
 from mlproject.analysis.curves import Curve
 from mlproject.analysis.effects import Effect, effect, seed_weights
-from mlproject.analysis.runs import EvaluatedRun, predictions
+from mlproject.analysis.runs import EvaluatedRun
 from mlproject.analysis.trajectories import Trajectory
 from mlproject.scaling import Estimate
 
@@ -54,7 +54,7 @@ def calibrations(
 ) -> tuple[tuple[Calibration, ...], tuple[str, ...]]:
     """Calibration of every curve and scale whose runs logged confidences; and why others have none.
 
-    Reads the predictions of every run once.
+    Reads the predictions of every run.
     """
     made: list[Calibration] = []
     without: list[str] = []
@@ -74,7 +74,7 @@ def _confidences(trajectory: Trajectory, scale: int, runs: Mapping[str, Evaluate
     ids = trajectory.curve.points[scale].run_ids
     rows = []
     for run in sorted((runs[run_id] for run_id in ids), key=lambda run: run.cell.seed):
-        table = predictions(run)
+        table = run.predictions
         if table is None or table.confidence is None:
             return None
         place = np.full(len(trajectory.curve.image_ids), np.nan)

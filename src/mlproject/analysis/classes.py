@@ -25,7 +25,7 @@ from mlproject.analysis.bootstrap import Floats
 from mlproject.analysis.curves import Curve
 from mlproject.analysis.effects import CHUNK, Z95, seed_weights
 from mlproject.analysis.points import LEAST_SCALES, influence, seed_dof
-from mlproject.analysis.runs import EvaluatedRun, predictions
+from mlproject.analysis.runs import EvaluatedRun
 from mlproject.scaling import (
     LEAST_SHRUNK,
     Estimate,
@@ -115,7 +115,7 @@ def _labels(
         largest = run.run_id in last
         if not largest and all(label is not None for label in labels[run.rows]):
             continue
-        table = predictions(run)
+        table = run.predictions
         if table is not None:
             labels[run.rows] = table.labels.tolist()
         if table is not None and largest:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mlproject.analysis.axes import AXES, MODEL_FIELDS, Axis
-from mlproject.analysis.bootstrap import STATISTICS, Floats, Replicates, Statistic, over_seeds
+from mlproject.analysis.bootstrap import STATISTICS, Floats, Replicates, Statistic
 from mlproject.analysis.comparable import (
     ComparableRuns,
     comparable_runs,
@@ -31,11 +31,10 @@ from mlproject.analysis.points import (
     Correlation,
     LossKind,
     Point,
-    average_losses,
     correlations,
     influence,
     loss_kinds,
-    make_point,
+    make_points,
     noise_dof,
 )
 from mlproject.analysis.runs import EvaluatedRun, ImagePool
@@ -45,6 +44,7 @@ from mlproject.scaling import (
     Assessment,
     ImageExponents,
     LawFit,
+    Library,
     Prediction,
     assess,
     image_exponents,
@@ -241,15 +241,11 @@ def _curve(group: ComparableRuns, pool: ImagePool, drawn: Mapping[str, Replicate
 
 def bare_curve(group: ComparableRuns, pool: ImagePool, drawn: Mapping[str, Replicates], seed: int) -> Curve:
     """The curve of comparable runs: points and losses, and nothing that follows from them."""
-    points, columns, rng = [], [], np.random.default_rng([seed, 1])
-    for name, runs in _scales(group).items():
-        draws = over_seeds([drawn[run.run_id] for run in runs], rng)
-        columns.append(average_losses(runs, len(pool.image_ids)))
-        points.append(make_point(name, group.axis.value(runs[0].observation), runs, columns[-1], draws))
+    scales = [(name, group.axis.value(runs[0].observation), runs) for name, runs in _scales(group).items()]
+    points, losses = make_points(scales, len(pool.image_ids), drawn, seed)
     return Curve(
-        axis=group.axis, series="", family="", fixed=group.fixed, points=tuple(points),
-        image_ids=pool.image_ids,
-        losses=np.stack(columns, axis=1),
+        axis=group.axis, series="", family="", fixed=group.fixed, points=points, image_ids=pool.image_ids,
+        losses=losses,
     )  # fmt: skip
 
 
@@ -257,8 +253,8 @@ def _assess(curve: Curve) -> dict[Statistic, Assessment]:
     return {s: assess_curve(curve, s) for s in STATISTICS} if curve.n_scales > 1 else {}
 
 
-def assess_curve(curve: Curve, statistic: Statistic) -> Assessment:
-    """The assessment of a curve's mean or median loss."""
+def assess_curve(curve: Curve, statistic: Statistic, library: Library | None = None) -> Assessment:
+    """The assessment of a curve's mean or median loss; ``library`` gives the priors of known studies."""
     return assess(
         curve.x,
         curve.values(statistic),
@@ -266,6 +262,7 @@ def assess_curve(curve: Curve, statistic: Statistic) -> Assessment:
         influence=influence(curve.losses) if statistic == "mean" else None,
         noise_dof=noise_dof(curve.points, statistic),
         axes=(curve.axis.name,),
+        library=library,
     )
 
 

@@ -63,11 +63,11 @@ class ErrorConsistency:
         return {series: (of_series[0], of_series[-1]) for series, of_series in places.items()}
 
     @property
-    def between_models(self) -> tuple[float, float] | None:
-        """The least and the greatest κ between two series at their largest scales."""
+    def between_models(self) -> tuple[tuple[int, int], ...]:
+        """The pairs of two series at their largest scales, the least κ first."""
         last = {i for _, i in self.ends.values()}
-        values = [float(self.kappa[i, j]) for i, j in self.pairs if i != j and {i, j} <= last]
-        return (min(values), max(values)) if values else None
+        pairs = [(i, j) for i, j in self.pairs if i != j and {i, j} <= last]
+        return tuple(sorted(pairs, key=lambda pair: float(self.kappa[pair])))
 
     def estimate(self, i: int, j: int) -> Estimate:
         """κ of two cells with its interval."""

@@ -18,7 +18,7 @@ from scipy.stats import rankdata
 from mlproject.analysis.ablations import PairedDifference
 from mlproject.analysis.curves import Curve
 from mlproject.analysis.effects import effect, holm
-from mlproject.analysis.runs import EvaluatedRun, Floats, Names, predictions
+from mlproject.analysis.runs import EvaluatedRun, Floats, Names
 from mlproject.analysis.study import Study
 
 TENTH = 0.1
@@ -112,7 +112,7 @@ class Explorer:
 
 def explorers(study: Study, *, seed: int = 0) -> tuple[Explorer, ...]:
     """The images of every family of curves over dataset sizes, the family with most runs first."""
-    runs = {run.run_id: run for run in study.runs}
+    runs = {run.run_id: run for run in study.pooled_runs}
     families: dict[tuple[str, tuple[str, ...]], list[Curve]] = {}
     for curve in study.along("images"):
         families.setdefault((curve.family, curve.image_ids), []).append(curve)
@@ -122,9 +122,8 @@ def explorers(study: Study, *, seed: int = 0) -> tuple[Explorer, ...]:
 
 def _explorer(curves: Sequence[Curve], runs: Mapping[str, EvaluatedRun], n_draws: int, seed: int) -> Explorer:
     ids = curves[0].image_ids
-    place = {image: i for i, image in enumerate(ids)}
     labels = np.full(len(ids), "", dtype=object)
-    series = tuple(_series(curve, runs, place, labels) for curve in curves)
+    series = tuple(_series(curve, runs, labels) for curve in curves)
     return Explorer(
         family=curves[0].family,
         kind=str(curves[0].fixed["kind"]),
@@ -137,28 +136,20 @@ def _explorer(curves: Sequence[Curve], runs: Mapping[str, EvaluatedRun], n_draws
     )
 
 
-def _series(
-    curve: Curve, runs: Mapping[str, EvaluatedRun], place: Mapping[str, int], labels: Names
-) -> ImageSeries:
+def _series(curve: Curve, runs: Mapping[str, EvaluatedRun], labels: Names) -> ImageSeries:
     """The runs of a curve by size and seed; known labels [images] are written into ``labels``."""
     cells = [(point.x, runs[run_id]) for point in curve.points for run_id in point.run_ids]
     cells.sort(key=lambda cell: (cell[0], cell[1].cell.seed))
-    losses = np.full((len(place), len(cells)), np.nan)
+    losses = np.full((len(labels), len(cells)), np.nan)
     predicted = np.full(losses.shape, "", dtype=object)
-    places: dict[tuple[str, ...], NDArray[np.intp]] = {}
     for column, (_, run) in enumerate(cells):
-        if run.image_ids not in places:
-            # images that not all runs evaluated are in no pool
-            places[run.image_ids] = np.array([place.get(image, -1) for image in run.image_ids], np.intp)
-        rows = places[run.image_ids]
-        shared = rows >= 0
-        losses[rows[shared], column] = run.losses[shared]
-        names = predictions(run)
+        losses[run.rows, column] = run.losses
+        names = run.predictions
         if names is not None:
-            predicted[rows[shared], column] = names.predicted[shared]
-            labels[rows[shared]] = names.labels[shared]
+            predicted[run.rows, column] = names.predicted
+            labels[run.rows] = names.labels
     last, exponents = curve.losses[:, -1], curve.image_exponents
-    unknown, never = np.full(len(place), np.nan), np.zeros(len(place), np.bool_)
+    unknown, never = np.full(len(labels), np.nan), np.zeros(len(labels), np.bool_)
     return ImageSeries(
         name=curve.series,
         random=curve.random,

@@ -6,7 +6,7 @@ squared, absolute and Huber's error, or cross-entropy and Brier's score): compar
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -14,7 +14,7 @@ from itertools import combinations
 import numpy as np
 from scipy.stats import rankdata
 
-from mlproject.analysis.bootstrap import STATISTICS, Floats, Replicates, Statistic
+from mlproject.analysis.bootstrap import STATISTICS, Floats, Replicates, Statistic, over_seeds
 from mlproject.analysis.runs import LOSS_KINDS, EvaluatedRun
 from mlproject.errors import BadInput
 from mlproject.scaling import Estimate, Fit, acceleration_of, bca, fit, unshared_noise
@@ -91,6 +91,21 @@ def average_losses(runs: Sequence[EvaluatedRun], n_images: int) -> Floats:
         total[run.rows] += run.losses
         count[run.rows] += 1
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def make_points(
+    scales: Iterable[tuple[str, float, Sequence[EvaluatedRun]]],
+    n_images: int,
+    drawn: Mapping[str, Replicates],
+    seed: int,
+) -> tuple[tuple[Point, ...], Floats]:
+    """The points of runs by scale (name, x, runs), and the losses of their images [images, points]."""
+    points, columns, rng = [], [], np.random.default_rng([seed, 1])
+    for name, x, runs in scales:
+        draws = over_seeds([drawn[run.run_id] for run in runs], rng)
+        columns.append(average_losses(runs, n_images))
+        points.append(make_point(name, x, runs, columns[-1], draws))
+    return tuple(points), np.stack(columns, axis=1)
 
 
 def make_point(name: str, x: float, runs: Sequence[EvaluatedRun], losses: Floats, draws: Replicates) -> Point:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from mlproject.losses import PREDICTIONS, Observation, PerImageLosses
 
 Floats = NDArray[np.float64]
 Names = NDArray[Any]
-"""Names of classes, as numpy's fixed-width text."""
+"""Names of classes."""
 Column = NDArray[Any]
 """Values of images: float64, or truth values where all are 0 or 1."""
 ERROR = "error"
@@ -62,6 +63,11 @@ class EvaluatedRun:
         """The id of the tracked run."""
         return self.observation.run_id
 
+    @cached_property
+    def predictions(self) -> Predictions | None:
+        """Labels and predictions, read once; see ``predictions``."""
+        return predictions(self)
+
     def placed(self, name: str, n_images: int) -> Floats | None:
         """A column in the order of the pool's images [n_images], NaN where it has none."""
         values = self.losses if name == self.kind else self.columns.get(name)
@@ -89,9 +95,9 @@ class ImagePool:
 class Predictions:
     """Label and predicted label of every evaluated image of a run, in the order of its losses.
 
-    Shapes: ``labels`` and ``predicted`` [images] are names of classes. What ``memorise`` predicts is the
-    class of the image that ranks first. ``confidence`` [images] is the probability of what is predicted; None
-    where outputs are no probabilities, and for runs that did not log it.
+    Shapes: ``labels`` and ``predicted`` [images] are names of classes, each name held once. What ``memorise``
+    predicts is the class of the image that ranks first. ``confidence`` [images] is the probability of what is
+    predicted; None where outputs are no probabilities, and for runs that did not log it.
     """
 
     labels: Names
@@ -115,10 +121,16 @@ def predictions(run: EvaluatedRun) -> Predictions | None:
     rows = [places[image] for image in run.image_ids]
     known = table.get("confidence")
     return Predictions(
-        labels=np.array(table["label"])[rows],
-        predicted=np.array(table["predicted"])[rows],
+        labels=_names(table["label"])[rows],
+        predicted=_names(table["predicted"])[rows],
         confidence=None if known is None else np.array(known, dtype=np.float64)[rows],
     )
+
+
+def _names(texts: Sequence[str]) -> Names:
+    """Names [images] of a few classes: equal ones are one object, so that runs of many images stay small."""
+    known: dict[str, str] = {}
+    return np.array([known.setdefault(text, text) for text in texts], dtype=object)
 
 
 def intact_runs(observations: Iterable[Observation]) -> list[Observation]:

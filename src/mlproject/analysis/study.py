@@ -7,7 +7,7 @@ Nothing here depends on where runs are stored or on how results are rendered.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,8 +16,9 @@ from mlproject.analysis.ablations import ArmTable, Interaction, ablate
 from mlproject.analysis.axes import AXES
 from mlproject.analysis.bootstrap import STATISTICS, replicates
 from mlproject.analysis.classes import ClassScaling, class_scaling
-from mlproject.analysis.comparable import UNTRAINED, ComparableRuns, kept_apart, weights_kind
+from mlproject.analysis.comparable import ComparableRuns
 from mlproject.analysis.curves import Curve, label_curves, make_curves
+from mlproject.analysis.error_rates import PriorUse, published_laws, use_prior
 from mlproject.analysis.exponent_differences import (
     ExponentDifference,
     RegionContrast,
@@ -29,11 +30,12 @@ from mlproject.analysis.image_scale import ImageScaleComparison, image_scale_com
 from mlproject.analysis.iterations import IterationLedger, iteration_ledger
 from mlproject.analysis.mistakes import Mistakes, mistakes
 from mlproject.analysis.multiverse import Multiverse, multiverses
+from mlproject.analysis.multiverse_comparisons import ComparisonMultiverse, comparison_multiverses
+from mlproject.analysis.notes import mixture, notes
 from mlproject.analysis.prediction_record import PredictionRecord
-from mlproject.analysis.runs import EvaluatedRun, image_pools, read_runs
+from mlproject.analysis.runs import EvaluatedRun, ImagePool, image_pools, read_runs
 from mlproject.losses import Observation
-
-DECADE = 10.0
+from mlproject.scaling import PriorChoice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +53,8 @@ class Study:
 
     ``notes`` are sentences, most important first; ``n_left_out`` counts runs that repeat a cell.
     ``iterations`` is None where no network was trained whole. ``runs`` holds one run of each cell,
-    with its losses. ``predictions`` is the record of the sealed predictions of its experiment, where there is
-    any.
+    with its losses. ``prior`` is the library of known laws that was asked for, ``predictions`` the record of
+    the sealed predictions of its experiment, where there is any.
     """
 
     curves: tuple[Curve, ...]
@@ -65,6 +67,7 @@ class Study:
     runs: tuple[EvaluatedRun, ...]
     n_left_out: int
     n_draws: int
+    prior: PriorChoice | None = None
     predictions: PredictionRecord | None = None
 
     @property
@@ -75,22 +78,38 @@ class Study:
     @cached_property
     def classes(self) -> tuple[ClassScaling, ...]:
         """Scaling by class of the curves over images, where runs logged labels; reads their predictions."""
-        return class_scaling(self.along("images"), self._pooled_runs, n_draws=self.n_draws)
+        return class_scaling(self.along("images"), self.pooled_runs, n_draws=self.n_draws)
 
     @cached_property
     def mistakes(self) -> Mistakes:
         """Which images are learned, lost or worse along scale, who shares mistakes; reads predictions."""
-        return mistakes(self.curves, self._pooled_runs)
+        return mistakes(self.curves, self.pooled_runs)
 
     @cached_property
     def multiverses(self) -> tuple[Multiverse, ...]:
         """Every curve under all combinations of defensible choices."""
-        return multiverses(self.curves, self._pooled_runs)
+        return multiverses(self.curves, self.pooled_runs)
 
     @cached_property
-    def _pooled_runs(self) -> tuple[EvaluatedRun, ...]:
-        """The runs with their places among the images of their pools."""
-        return tuple(run for pool in image_pools(self.runs) for run in pool.runs)
+    def comparison_multiverses(self) -> tuple[ComparisonMultiverse, ...]:
+        """Which curve is ahead under all combinations of defensible choices."""
+        return comparison_multiverses(self.multiverses)
+
+    @cached_property
+    def prior_use(self) -> PriorUse | None:
+        """Error rates with the laws of a library as their prior; None where none was asked for."""
+        if self.prior is None:
+            return None
+        return use_prior(self.prior, self.curves, self._pools, n_draws=self.n_draws)
+
+    @cached_property
+    def pooled_runs(self) -> tuple[EvaluatedRun, ...]:
+        """The runs with their places among the images of their pools; each reads its predictions once."""
+        return tuple(run for pool in self._pools for run in pool.runs)
+
+    @cached_property
+    def _pools(self) -> tuple[ImagePool, ...]:
+        return tuple(image_pools(self.runs))
 
     def along(self, axis: str) -> tuple[Curve, ...]:
         """The curves along one axis of ``AXES``."""
@@ -135,126 +154,64 @@ class Study:
 
 
 def analyse(
-    observations: Iterable[Observation], *, n_draws: int = 1000, seed: int = 0, mix_weights: bool = False
+    observations: Iterable[Observation],
+    *,
+    n_draws: int = 1000,
+    seed: int = 0,
+    mix_weights: bool = False,
+    prior: PriorChoice | None = None,
 ) -> Study:
     """Everything that finished runs tell, whatever order they come in.
 
-    With ``mix_weights`` models whose weights were trained differently may share a curve.
-    Raises: BadInput when there is no run, DigestMismatch when two runs of one cell differ.
+    With ``mix_weights`` models whose weights were trained differently may share a curve; ``prior`` is a
+    library of known laws, the prior of error rates.
+    Raises: BadInput when there is no run, DigestMismatch when two runs of one cell differ; WrongUse and
+    BadInput for a library without such laws.
     """
+    if prior is not None:
+        published_laws(prior)
     runs, n_left_out = read_runs(observations, mix_weights=mix_weights)
     pools = image_pools(runs)
-    curves: list[tuple[ComparableRuns, Curve]] = []
-    grids: list[tuple[ComparableRuns, Grid]] = []
-    tables: list[ArmTable] = []
-    interactions: list[Interaction] = []
-    exponents: list[ExponentDifference] = []
-    image_scale: list[ImageScaleComparison] = []
-    for pool in pools:
-        drawn = replicates(pool, n_draws=n_draws, seed=seed)
-        curves_here = make_curves(pool, drawn, seed)
-        tables_here, interactions_here = ablate(pool, n_draws=n_draws, seed=seed)
-        curves += curves_here
-        grids += make_grids(pool, drawn, seed)
-        tables += tables_here
-        interactions += interactions_here
-        exponents += arm_exponents([curve for _, curve in curves_here], tables_here)
-        image_scale += image_scale_comparisons(pool, drawn, seed)
-    labelled, labelled_grids = label_curves(curves), label_grids(grids)
-    others = [*_mixture(runs), *(pool.note for pool in pools)]
+    parts = [_part(pool, n_draws, seed) for pool in pools]
+    labelled = label_curves([pair for part in parts for pair in part.curves])
+    others = [*mixture(runs), *(pool.note for pool in pools)]
     return Study(
         curves=labelled,
-        grids=labelled_grids,
-        ablation=Ablation(tables=tuple(tables), interactions=tuple(interactions), exponents=tuple(exponents)),
-        image_scale=tuple(image_scale),
+        grids=label_grids([pair for part in parts for pair in part.grids]),
+        ablation=Ablation(
+            tables=tuple(table for part in parts for table in part.ablation.tables),
+            interactions=tuple(pair for part in parts for pair in part.ablation.interactions),
+            exponents=tuple(pair for part in parts for pair in part.ablation.exponents),
+        ),
+        image_scale=tuple(pair for part in parts for pair in part.image_scale),
         region_contrasts=region_contrasts(labelled),
         iterations=iteration_ledger(runs),
         notes=notes(labelled, n_left_out=n_left_out, others=others),
         runs=tuple(runs),
         n_left_out=n_left_out,
         n_draws=n_draws,
+        prior=prior,
     )
 
 
-def notes(curves: Sequence[Curve], *, n_left_out: int, others: Sequence[str]) -> tuple[str, ...]:
-    """Notes on curves, on images that runs do not share, and on runs left out.
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """What the runs of one pool tell, before curves and grids have labels."""
 
-    What a study shows and what it cannot show is its report's answer, not a note.
-    """
-    sentences = [*_identity(curves), *_in_sample(curves), *_random(curves), *_design(curves)]
-    sentences += [f"{note[0].upper()}{note[1:]}." for note in dict.fromkeys(others) if note]
-    if n_left_out:
-        sentences.append(f"Left out: {n_left_out} runs that repeat a cell with the same losses.")
-    return tuple(sentences)
+    curves: Sequence[tuple[ComparableRuns, Curve]]
+    grids: Sequence[tuple[ComparableRuns, Grid]]
+    ablation: Ablation
+    image_scale: Sequence[ImageScaleComparison]
 
 
-def _identity(curves: Sequence[Curve]) -> Iterator[str]:
-    """Curves whose target is the input features themselves."""
-    identity = [curve for curve in curves if curve.target == "features" and not _closed_form(curve)]
-    fixed_length = [curve for curve in identity if not _length_tuned(curve)]
-    for equal_steps in sorted({bool(curve.fixed["knobs"].get("steps", 0)) for curve in fixed_length}):
-        yield _identity_sentence(equal_steps=equal_steps)
-    if len(fixed_length) < len(identity):
-        yield (
-            "Target `features` with the length of training tuned: the best loss is 0 at every dataset size, "
-            "so the exponent measures the optimiser steps that the range allows, not learning from data."
-        )
-
-
-def _length_tuned(curve: Curve) -> bool:
-    knobs = str(curve.fixed.get("tuning", {}).get("knobs", ""))
-    return bool({"steps", "epochs"} & set(knobs.split(",")))
-
-
-def _closed_form(curve: Curve) -> bool:
-    """Whether the head was solved in closed form, where no steps are taken."""
-    return bool(curve.fixed["knobs"].get("solver") == "ridge")
-
-
-def _identity_sentence(*, equal_steps: bool) -> str:
-    why = (
-        "Target `features`: the best loss is 0 at every dataset size, so the exponent measures "
-        "optimiser steps, not learning from data. "
+def _part(pool: ImagePool, n_draws: int, seed: int) -> _Part:
+    drawn = replicates(pool, n_draws=n_draws, seed=seed)
+    curves = make_curves(pool, drawn, seed)
+    tables, interactions = ablate(pool, n_draws=n_draws, seed=seed)
+    exponents = arm_exponents([curve for _, curve in curves], tables)
+    return _Part(
+        curves=curves,
+        grids=make_grids(pool, drawn, seed),
+        ablation=Ablation(tables=tuple(tables), interactions=tuple(interactions), exponents=tuple(exponents)),
+        image_scale=tuple(image_scale_comparisons(pool, drawn, seed)),
     )
-    if equal_steps:
-        return why + "Steps are equal here: only the number of images that share them varies."
-    return why + "Epochs are equal here, so the steps grow with the size; compare with a run at equal steps."
-
-
-def _in_sample(curves: Sequence[Curve]) -> Iterator[str]:
-    n = sum(curve.split == "in-sample" for curve in curves)
-    if n:
-        yield (
-            f"In-sample: {n} of {len(curves)} groups are evaluated on their training images, and sizes share "
-            "only the images of the smaller; their losses do not estimate the loss on new images."
-        )
-
-
-def _random(curves: Sequence[Curve]) -> Iterator[str]:
-    if any(curve.random for curve in curves):
-        yield "Groups marked random have random backbones: a control, never pooled with pretrained ones."
-
-
-def _mixture(runs: Sequence[EvaluatedRun]) -> list[str]:
-    """Which models share no curve since their weights were trained differently, or that they share one."""
-    if not any(run.weights_mixed for run in runs):
-        return kept_apart(run.cell for run in runs)
-    kinds = sorted({weights_kind(run.cell) for run in runs} - set(UNTRAINED))
-    if len(kinds) < 2:
-        return []
-    return [f"weights of different training ({', '.join(kinds)}) are mixed along models, as asked for"]
-
-
-def _design(curves: Sequence[Curve]) -> Iterator[str]:
-    """What the curves over sizes lack of the usual minimum: 5 sizes, a decade, 3 seeds."""
-    sizes = [curve for curve in curves if curve.axis is AXES["images"] and curve.n_scales > 1]
-    lacks = {
-        "have fewer than 5 sizes": sum(curve.n_scales < 5 for curve in sizes),
-        "span less than a decade of sizes": sum(curve.x[-1] / curve.x[0] < DECADE for curve in sizes),
-        "have fewer than 3 seeds at some size": sum(curve.n_seeds[0] < 3 for curve in sizes),
-        "have a size with one seed, so that the noise of training is estimated from how far the sizes lie "
-        "from the law, with Student's t": sum(curve.n_seeds[0] == 1 for curve in sizes),
-    }
-    for what, n in lacks.items():
-        if n:
-            yield f"{n} of {len(sizes)} curves over dataset size {what}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,27 +22,35 @@ def summaries(
     """Summaries [1 + draws] of every run's losses of a kind, by summary and run; equal weights come first."""
     rng, step = np.random.default_rng([seed, 3]), max(1, CHUNK // n_images)
     parts: dict[str, dict[str, list[Floats]]] = {name: {} for name in SUMMARIES}
-    first = np.ones((1, n_images), np.float32)
+    equal = np.ones((n_images, 1))
     for start in range(0, n_draws, step):
-        draws = rng.standard_exponential((min(step, n_draws - start), n_images), dtype=np.float32)
-        weights = np.vstack([first, draws]) if start == 0 else draws
+        size = (min(step, n_draws - start), n_images)
+        # A row for each image is copied and added up much faster than a column.
+        draws = np.ascontiguousarray(rng.standard_exponential(size, dtype=np.float32).T)
         for run in runs:
             losses = run.losses if kind == run.kind else np.asarray(run.columns[kind], np.float64)
             order = np.argsort(losses, kind="stable")
-            values = _weighted(weights[:, run.rows[order]], losses[order])
-            for name, value in zip(SUMMARIES, values, strict=True):
-                parts[name].setdefault(run.run_id, []).append(value)
+            for weights in (equal, draws) if start == 0 else (draws,):
+                values = _weighted(weights[run.rows[order]], losses[order])
+                for name, value in zip(SUMMARIES, values, strict=True):
+                    parts[name].setdefault(run.run_id, []).append(value)
     return {
         name: {run_id: np.concatenate(pieces) for run_id, pieces in by_run.items()}
         for name, by_run in parts.items()
     }
 
 
-def _weighted(weights: NDArray[np.float32], losses: Floats) -> tuple[Floats, Floats, Floats]:
-    """Mean, median and trimmed mean [sets] of ascending losses [images] under weights [sets, images]."""
-    mass = np.cumsum(weights, axis=1, dtype=np.float64)
-    mass /= mass[:, -1:]
-    mean = np.diff(mass, axis=1, prepend=0.0) @ losses
-    median = losses[np.minimum(np.count_nonzero(mass < 0.5, axis=1), len(losses) - 1)]
-    within = np.diff(np.clip(mass, TRIMMED, 1 - TRIMMED), axis=1, prepend=TRIMMED)
-    return mean, median, within @ losses / (1 - 2 * TRIMMED)
+def _weighted(weights: NDArray[Any], losses: Floats) -> tuple[Floats, Floats, Floats]:
+    """Mean, median and trimmed mean [sets] of ascending losses [images] under weights [images, sets].
+
+    Draws have single precision: their spread is an interval's width, which needs no more.
+    """
+    mass = np.cumsum(weights, axis=0)
+    total = mass[-1].copy()
+    mass /= total
+    like = losses.astype(mass.dtype)
+    mean = like @ weights / total
+    median = losses[np.minimum(np.count_nonzero(mass < 0.5, axis=0), len(losses) - 1)]
+    np.clip(mass, TRIMMED, 1 - TRIMMED, out=mass)
+    trimmed = like @ np.diff(mass, axis=0, prepend=mass.dtype.type(TRIMMED)) / (1 - 2 * TRIMMED)
+    return mean.astype(np.float64), median, trimmed.astype(np.float64)

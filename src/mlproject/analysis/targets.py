@@ -6,7 +6,7 @@ The same points, replicates and laws as in ``analyse``, without the rest of a st
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,9 +24,12 @@ from mlproject.analysis.comparable import (
 from mlproject.analysis.curves import Curve, assess_curve, bare_curve
 from mlproject.analysis.design import Aim
 from mlproject.analysis.grids import make_grids
-from mlproject.analysis.runs import ImagePool, image_pools, read_runs
+from mlproject.analysis.runs import EvaluatedRun, ImagePool, image_pools, read_runs
 from mlproject.losses import Observation
 from mlproject.scaling import Assessment, Estimate
+
+Z95 = 1.96
+"""Standard deviations from the middle of a normal distribution to the limits of its 95 % interval."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,8 @@ class PredictedTarget:
     """The mean loss at a target with its 95 % interval over images and seeds, and the floor of its curve.
 
     ``few``: there are too few scales for a verdict, so that the interval is that of a power law as well.
+    ``of_images`` is the width of the interval of ln loss that evaluation images alone leave at the largest
+    scale, which more cells cannot narrow.
     """
 
     name: str
@@ -42,6 +47,7 @@ class PredictedTarget:
     high: float
     floor: Estimate | None
     few: bool = False
+    of_images: float = 0.0
 
     @property
     def width(self) -> float:
@@ -83,7 +89,7 @@ def predict_targets(
     names = curve_names([group for group, _ in assessed])
     predicted: dict[str, PredictedTarget] = {}
     for (group, assessment), name in zip(assessed, names, strict=True):
-        target = _predicted(assessment, aim, name)
+        target = _predicted(assessment, aim, name, _width_of_images(group.runs))
         if target is not None:
             keys = (comparison_key(shared_by_cells(run.cell, target_axes(aim))) for run in group.runs)
             predicted |= dict.fromkeys(keys, target)
@@ -106,11 +112,20 @@ def curve_names(groups: list[ComparableRuns]) -> Iterator[str]:
         yield name if series.count(name) == 1 else f"{name} · {family}"
 
 
-def _predicted(assessment: Assessment, aim: Aim, name: str) -> PredictedTarget | None:
+def _width_of_images(runs: Sequence[EvaluatedRun]) -> float:
+    """The width of the 95 % interval of ln mean loss over the images of the runs of most training images."""
+    largest = max(run.cell.dataset_size for run in runs)
+    losses = [run.losses for run in runs if run.cell.dataset_size == largest]
+    errors = [float(np.std(each) / np.mean(each)) / math.sqrt(len(each)) for each in losses if each.any()]
+    return 2 * Z95 * min(errors, default=0.0)
+
+
+def _predicted(assessment: Assessment, aim: Aim, name: str, of_images: float) -> PredictedTarget | None:
     at = np.array([[aim.params, aim.target]]) if aim.params else np.array([float(aim.target)])
     prediction = assessment.predict(at)
     if prediction is None:
         return None
     mean, low, high = (float(ends[0]) for ends in (prediction.mean, prediction.low, prediction.high))
     few = assessment.average is not None and assessment.average.least is not None
-    return PredictedTarget(name=name, mean=mean, low=low, high=high, floor=assessment.floor, few=few)
+    ends = {"mean": mean, "low": low, "high": high}
+    return PredictedTarget(name=name, **ends, floor=assessment.floor, few=few, of_images=of_images)

@@ -24,8 +24,12 @@ FORM = re.compile(
 )
 GROWTH = 0.25
 """A round may cost this share of what was spent on its curve before, so that rounds are few."""
-MARGIN = 1.5
-"""How many times the log width must exceed what is wanted, after all cells, before none of them is run."""
+MARGIN = 2.0
+"""How many times the log width must exceed what is wanted, after all cells, before none of them is run.
+
+Set by simulation (``benchmarks/never.py``): of widths that all cells reach just so it gives up 3 % wrongly,
+and where half of that is asked for it stops after a sixth of the cost.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,13 +117,21 @@ class Batch:
 
 
 def next_batch(
-    design: Design, aim: Aim, waiting: Mapping[Candidate, int], *, log_width: float, wanted: float, least: int
+    design: Design,
+    aim: Aim,
+    waiting: Mapping[Candidate, int],
+    *,
+    log_width: float,
+    of_images: float = math.inf,
+    wanted: float,
+    least: int,
 ) -> Batch:
     """The cells to run next among those that wait (by their number of seeds), for a width that is wanted.
 
     As many as are expected to reach it, at least ``least`` and no more than ``GROWTH`` allows.
     ``log_width`` is that of the interval as it is reported, over evaluation images too, which no cell
-    narrows: its square is more than that of the design by their part. Raises: BadInput below the cheapest.
+    narrows: its square is more than that of the design by their part, at most ``of_images``, as the noise
+    of few scales and the choice of the law widen it too. Raises: BadInput below the cheapest.
     """
     plan, chosen = design.choose(aim, waiting)
 
@@ -127,8 +139,8 @@ def next_batch(
         if not math.isfinite(log_width):
             return after
         scale = min(1.0, log_width / plan.width_before) if plan.width_before > 0 else 1.0
-        images = log_width**2 - (scale * plan.width_before) ** 2
-        return math.hypot(math.sqrt(max(0.0, images)), scale * after)
+        images = math.sqrt(max(0.0, log_width**2 - (scale * plan.width_before) ** 2))
+        return math.hypot(min(images, of_images), scale * after)
 
     spent = sum(run.cost(aim.unit) for run in design.runs)
     cost, n = 0.0, 0
@@ -214,6 +226,16 @@ class Spending:
     targets: Mapping[str, PredictedTarget | None]
     narrow: bool
     reason: str
+
+    @property
+    def known_widths(self) -> dict[str, list[tuple[float, float]]]:
+        """Images spent and width after each round that has one, by curve."""
+        known: dict[str, list[tuple[float, float]]] = {}
+        for done in self.rounds:
+            for name, width in done.widths.items():
+                if math.isfinite(width):
+                    known.setdefault(name, []).append((done.spent.images, width))
+        return known
 
     @property
     def spent(self) -> Spent:

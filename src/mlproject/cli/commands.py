@@ -19,6 +19,30 @@ app = typer.Typer(
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
+def _print_version(asked: bool) -> None:
+    """Print the version of the running code, as its runs record it, and leave."""
+    if asked:
+        from mlproject.tracking import code_version
+
+        code = code_version()
+        commit = code.get("mlflow.source.git.commit", "")
+        changes = " with uncommitted changes" if code.get("code.dirty") == "true" else ""
+        print(f"mlproject {code['code.version']}" + (f", commit {commit}{changes}" if commit else ""))
+        raise typer.Exit
+
+
+@app.callback()
+def mlproject(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and the commit."
+        ),
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
 def _dashes(word: str) -> str:
     return word.replace("_", "-")  # the parser gives the word without its dashes
 
@@ -33,6 +57,9 @@ Experiment = Annotated[
 ]
 TakeOver = Annotated[
     str, typer.Option(metavar="HOST", help="First close the runs and fail the trials of HOST, which is gone.")
+]
+Prior = Annotated[
+    str, typer.Option(help="Known studies as the prior of error rates: vision, or vision:images.")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the cells and what is done; run nothing.")]
 
@@ -104,10 +131,10 @@ def sweep(
     path = Path(plan or "sweeps/embedded.toml")
     cells = plan_of(f"tuned {given['model']}", given, tuned=True) if alone else read_plan(path, given)
     cells = replace(cells, engine=engine or cells.engine)
-    if until or budget:
+    if until or budget or unit:
         from mlproject.cli.until import run_until_narrow
 
-        raise typer.Exit(run_until_narrow(cells, experiment, dry_run, (until, budget, unit)))
+        raise typer.Exit(run_until_narrow(cells, experiment, dry_run, (until, budget, unit), take_over))
     raise typer.Exit(run_session(cells, experiment, dry_run, fit=not alone, take_over=take_over))
 
 
@@ -119,21 +146,35 @@ def aggregate(
         bool,
         typer.Option("--mix-weights", help="Fit models together whose weights were trained differently."),
     ] = False,
+    prior: Prior = "",
     debug: Debug = False,
 ) -> None:
     """Fit exponents over the finished cells of the experiment; the fit is a tracked run itself."""
-    from mlproject.cli.session import show_fit
+    from mlproject.cli.session import show_fit, study_prior
     from mlproject.runs import fit_study
     from mlproject.tracking import open_store
 
+    chosen = study_prior(prior)
     store = open_store(experiment, create=False)
-    fitted = fit_study(store, name=where or "all cells", where=where, mix_weights=mix_weights)
+    fitted = fit_study(store, name=where or "all cells", where=where, mix_weights=mix_weights, prior=chosen)
     show_fit(fitted, store.uri)
+
+
+Points = Annotated[Path | None, typer.Argument(help="A CSV with a header; one row for each measured loss.")]
+SamePoints = Annotated[Path | None, typer.Option("--points", hidden=True, help="The same, for mlflow run.")]
+Accuracy = Annotated[
+    bool | None,
+    typer.Option("--accuracy/--no-accuracy", help="Fit 1 - y (100 - y): accuracies; or y: a loss."),
+]
+LibraryPrior = Annotated[
+    str, typer.Option(help="Known studies as the prior of few scales: vision, or vision:images:error.")
+]
 
 
 @app.command()
 def fit(
-    points: Annotated[Path, typer.Argument(help="A CSV with a header; one row for each measured loss.")],
+    points: Points = None,
+    *,
     x: Annotated[list[str], typer.Option(help="Column of a scale; again for a law of two or three scales.")],
     y: Annotated[str, typer.Option(help="Column of the loss.")],
     sd: Annotated[str, typer.Option(help="Column of the loss' standard deviation, where it is known.")] = "",
@@ -145,14 +186,10 @@ def fit(
     laws: Annotated[str, typer.Option(help="Laws to average, such as power,zhai, and not the usual.")] = "",
     predict_at: Annotated[Path | None, typer.Option(help="A CSV of scales (and groups) to predict.")] = None,
     to_json: Annotated[Path | None, typer.Option("--json", help="Write laws and predictions here.")] = None,
-    accuracy: Annotated[
-        bool | None,
-        typer.Option("--accuracy/--no-accuracy", help="Fit 1 - y (100 - y): accuracies; or y: a loss."),
-    ] = None,
+    accuracy: Accuracy = None,
     compare: Annotated[tuple[str, str] | None, typer.Option(help="Two groups: which is steeper?")] = None,
-    prior: Annotated[
-        str, typer.Option(help="Known studies as the prior of few scales: vision, or vision:images:error.")
-    ] = "",
+    prior: LibraryPrior = "",
+    named: SamePoints = None,
     debug: Debug = False,
 ) -> None:
     """Fit scaling laws to points from a CSV file, and predict losses at other scales.
@@ -161,12 +198,16 @@ def fit(
     """
     from mlproject.analysis import Columns, assess_csv
     from mlproject.cli.session import show_csv_study
+    from mlproject.errors import WrongUse
     from mlproject.scaling import PriorChoice
 
+    path = named or points
+    if path is None:
+        raise WrongUse("fit needs a CSV of points: mlproject fit points.csv --x images --y loss")
     columns = Columns(x=tuple(x), y=y, sd=sd, group=tuple(group or ()), run=run, accuracy=accuracy)
     chosen, names = PriorChoice.of(prior) if prior else None, _words(laws)
     study = assess_csv(
-        points, columns, predict_at=predict_at, ceiling=ceiling, laws=names, compared=compare, prior=chosen
+        path, columns, predict_at=predict_at, ceiling=ceiling, laws=names, compared=compare, prior=chosen
     )
     show_csv_study(study, to_json)
 
@@ -200,65 +241,6 @@ def regions(
         raise WrongUse("checkpoint is for method=sam or sam-auto; method=blobs needs none")
     settings = find_settings(method, limits=limits, checkpoint=checkpoint, paths=paths, refine=refine)
     raise typer.Exit(find_regions(data, max_bad, settings, experiment, download, verify))
-
-
-@app.command("plan-next", context_settings=ANY_KNOB)
-def plan_next(
-    knobs: Knobs = None,
-    *,
-    plan: Annotated[Path, typer.Option(help="The TOML plan whose cells are done.")],
-    budget: Annotated[float, typer.Option(help="What the next cells may cost in all.")],
-    target_images: Annotated[int, typer.Option(help="The size whose loss is to be predicted.")],
-    out: Annotated[Path, typer.Option(help="The TOML plan to write, for mlproject sweep.")],
-    unit: Annotated[str, typer.Option(help="Of the budget: images, cells, flops, gmac, seconds.")] = "images",
-    target_params: Annotated[
-        float, typer.Option(help="Model size to predict at, where models are an axis (default: the largest).")
-    ] = 0.0,
-    experiment: Experiment = "",
-    debug: Debug = False,
-) -> None:
-    """Choose the cells whose losses would narrow a prediction the most, and write their plan.
-
-    Along images, and along model size too where finished cells of the plan carry a law of both. Coordinates
-    and knobs that the sweep replaced are given again: `--data /path/to/images`.
-    """
-    from mlproject.analysis import Aim
-    from mlproject.cli import console, listing
-    from mlproject.cli.session import undeclared
-    from mlproject.plans import read_plan
-    from mlproject.runs import choose, write_plan
-    from mlproject.tracking import open_store
-
-    given = read_plan(plan, undeclared(knobs or []))
-    console.warn_of_plan(given)
-    aim = Aim(target=target_images, budget=budget, unit=unit, params=target_params)
-    store = open_store(experiment, create=False)
-    choices = choose(given, store.observations(), aim)
-    write_plan(out, given, aim, choices)
-    listing.print_next(choices, aim, out, experiment)
-    console.warn_of_unreadable(store)
-
-
-@app.command(context_settings=ANY_KNOB)
-def predict(
-    plan: Annotated[str, typer.Argument(help="The TOML plan whose smaller cells are finished.")] = "",
-    knobs: Knobs = None,
-    *,
-    at: Annotated[str, typer.Option(metavar="N[,N…]", help="Sizes to predict, in training images.")],
-    named: Annotated[str, typer.Option("--plan", hidden=True, help="The same, for mlflow run.")] = "",
-    experiment: Experiment = "",
-    debug: Debug = False,
-) -> None:
-    """Predict cells of larger sizes before they run, and seal the prediction as a tracked run.
-
-    The next fits score it. A prediction of cells that exist is refused; one that was changed or dropped
-    shows in every report. What the sweep replaced in its plan is given again: `--data /path/to/images`.
-    """
-    from mlproject.cli.predict import predict_sizes
-
-    words = [*([plan] if plan else []), *(knobs or [])]
-    file = named or (words.pop(0) if words and not words[0].startswith("--") else "")
-    predict_sizes(file, words, at, experiment)
 
 
 def _words(text: str) -> tuple[str, ...]:

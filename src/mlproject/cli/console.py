@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -56,6 +58,29 @@ out = _console(stderr=False)
 err = _console(stderr=True)
 for _each in (out, err):
     _each.push_render_hook(_Escaping())
+
+
+class _WholeLines(logging.Handler):
+    """Prints warnings as whole lines above the bars on ``out``, or to the file that stderr is.
+
+    Rich's own redirection breaks lines, and the commands in them, at the terminal's width.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the message of a record."""
+        (out if err.is_terminal else err).print(Text(record.getMessage()), soft_wrap=True)
+
+
+@contextlib.contextmanager
+def warnings_above() -> Iterator[None]:
+    """While bars are shown, print the warnings of this program and of libraries as whole lines."""
+    lines, root = _WholeLines(logging.WARNING), logging.getLogger()
+    root.addHandler(lines)
+    try:
+        yield
+    finally:
+        root.removeHandler(lines)
+
 
 N_NAMED = 3
 PADDING = 2

@@ -1,4 +1,4 @@
-"""Lists for people and scripts: the cells of a plan and of an experiment, one cell, next experiments."""
+"""Lists for people and scripts: the cells of an experiment, one cell, next experiments."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from mlproject.cli.console import out, print_rows
-from mlproject.cli.progress import duration
 from mlproject.errors import BadInput, WrongUse, command, printable
 from mlproject.losses import cell_loss
 
@@ -20,12 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlproject.analysis import Aim
-    from mlproject.cell import Cell
     from mlproject.features import TableInfo
-    from mlproject.plans import Plan
     from mlproject.runs import Choice
     from mlproject.tracking import Store
-    from mlproject.tuning import Tune
 
 MIB = 1 << 20
 PUBLIC = ("cell", "coordinates", "status", "run_id", "digest")
@@ -146,101 +142,8 @@ def _print_fit(store: Store, fit: Any) -> None:
     out.print(f"Artifacts: {store.artifact_uri(info.run_id)}", soft_wrap=True, markup=False)
 
 
-def n_trials(plan: Plan) -> int:
-    """Number of trials of all searches of a plan."""
-    from mlproject.tuning import coordinates
-
-    return plan.tune.trials * len(coordinates(plan.cells, plan.tune, plan.naming)) if plan.tune else 0
-
-
-def print_tuned(plan: Plan, tune: Tune) -> None:
-    """The coordinates of a tuned plan, the number of their trials and estimated durations."""
-    from mlproject.tuning import GFLOPS, coordinates, search_seconds
-
-    table = Table("study", "trials", "a trial trains on", "validates on", "about", box=None)
-    searches = coordinates(plan.cells, tune, plan.naming)
-    costs = [search_seconds(coordinate, plan.images_of(coordinate.cells[0])) for coordinate in searches]
-    for coordinate, cost in zip(searches, costs, strict=True):
-        trial = coordinate.trial
-        sizes = (f"{trial.dataset_size:,}", f"{trial.validation_size:,}")
-        table.add_row(Text(coordinate.name), str(tune.trials), *sizes, f"{cost:.0f} s")
-    out.print(table)
-    out.print("searched: " + "; ".join(map(str, tune.space.values())), markup=False)
-    out.print(
-        f"{len(searches)} coordinates × {tune.trials} trials ({tune.sampler}), then {len(plan.cells)} cells:"
-        f" about {sum(costs) / 60:.1f} min on one core at {GFLOPS} GFLOP/s, features not counted"
-    )
-    print_cost(plan.cells, plan)
-    _print_engine(plan, len(searches))
-
-
-def print_plan(plan: Plan, experiment: str) -> None:
-    """The cells of a plan and which of them are done."""
-    if plan.tune:
-        return print_tuned(plan, plan.tune)
-    from mlproject.tracking import done_runs
-
-    _, done = done_runs(experiment, {cell.key for cell in plan.cells})
-    first = {name: _knob(plan.cells[0], name) for name in _knobs(plan.cells[0])}
-    varied = {n for n in first if any(_knob(cell, n) != first[n] for cell in plan.cells)}
-    lines = []
-    for cell in plan.cells:
-        knobs = {n: _knob(cell, n) for n in _knobs(cell) if n in varied or n not in first}
-        mark = "done" if cell.key in done else "to do"
-        lines.append((mark, cell.key, plan.naming.name(cell), _pairs(knobs)))
-    print_rows(("", "cell", "name", "knobs that differ"), lines, green="done")
-    out.print("all cells: " + _pairs({k: v for k, v in first.items() if k not in varied}))
-    n_done = sum(cell.key in done for cell in plan.cells)
-    out.print(f"{len(plan.cells)} cells: {n_done} done, {len(plan.cells) - n_done} to do")
-    print_cost([cell for cell in plan.cells if cell.key not in done], plan)
-    _print_engine(plan, len(plan.cells) - n_done)
-
-
-def _print_engine(plan: Plan, n_tasks: int) -> None:
-    """The engine that would run so many cells or searches."""
-    from mlproject.engines import engine_for
-
-    if n_tasks:
-        engine = engine_for(plan.engine, n_tasks)
-        out.print(f"engine: {engine}{' (this process)' if engine == 'serial' else ''}", markup=False)
-
-
-def _knobs(cell: Cell) -> tuple[str, ...]:
-    """What lists show of a cell beside its name: its knobs, recipe, and the images it is evaluated on."""
-    return (*cell.knobs, "recipe", "eval_size")
-
-
-def _knob(cell: Cell, name: str) -> Any:
-    return getattr(cell, name) if name in ("recipe", "eval_size") else cell.knobs.get(name)
-
-
-def print_cost(cells: Sequence[Cell], plan: Plan) -> None:
-    """What the features of these cells cost: forwards, disk, and time as far as it was measured here."""
-    from mlproject.recipes import FROZEN, needed_features
-    from mlproject.training import training_seconds
-
-    costs = [(features.backbone.model, features.cost) for features in needed_features(cells, plan.images_of)]
-    costs = [(model, cost) for model, cost in costs if cost.n_forwards]
-    if costs:
-        n_forwards = sum(cost.n_forwards for _, cost in costs)
-        seconds = [(model, cost.seconds) for model, cost in costs]
-        n_mib = sum(cost.n_bytes for _, cost in costs) / MIB
-        out.print(
-            f"features: {n_forwards:,} forwards, {n_mib:.1f} MiB of disk, {_time_of(seconds)}", soft_wrap=True
-        )
-    if whole := [(cell.model, training_seconds(cell)) for cell in cells if cell.recipe not in FROZEN]:
-        out.print(f"training of whole networks: {len(whole)} cells, {_time_of(whole)}", soft_wrap=True)
-
-
-def _time_of(seconds: Sequence[tuple[str, float | None]]) -> str:
-    unknown = dict.fromkeys(model for model, each in seconds if each is None)
-    left_out = f"{', '.join(unknown)}: not measured yet" if unknown else ""
-    known = [each for _, each in seconds if each is not None]
-    measured = f"{duration(sum(known))} at the speed measured here" if known else ""
-    return "; ".join(filter(None, [measured, left_out]))
-
-
-def _pairs(values: dict[str, Any]) -> str:
+def pairs(values: dict[str, Any]) -> str:
+    """Names and values as people write knobs."""
     return " ".join(f"{name}={value}" for name, value in values.items())
 
 
@@ -268,7 +171,7 @@ def print_next(choices: Sequence[Choice], aim: Aim, plan: Path, experiment: str)
     for choice, group in zip(choices, groups, strict=True):
         next_plan, joint = choice.plan, choice.design.joint
         names = [name for name in differing if not (joint and name in ("model", "weights"))]
-        name = _pairs({name: group.get(name) for name in names}) or choice.design.name
+        name = pairs({name: group.get(name) for name in names}) or choice.design.name
         runs = ", ".join(
             f"{f'{new.cell.model} ' if joint else ''}{new.size:,} × {len(new.seeds)}" for new in choice.runs
         )

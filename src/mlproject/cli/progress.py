@@ -21,7 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from mlproject.cli.console import out
+from mlproject.cli.console import err, out, warnings_above
 from mlproject.device import gpu_use
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class Bars:
         self.pace.end(result)
         self.progress.update(self.cells, advance=1, left=self.pace.text)
         if result.status in ("failed", "busy"):
-            self.progress.console.print(line(result))
+            self.progress.console.print(line(result), soft_wrap=True)
 
     def count_trials(self, name: str, done: int, best: float) -> None:
         """Move the bar of the trials."""
@@ -156,7 +156,7 @@ class Bars:
     def end_search(self, result: SearchResult) -> None:
         """Print the tuned knobs above the bars."""
         self.trials.warnings += result.warnings
-        self.progress.console.print(search_line(result))
+        self.progress.console.print(search_line(result), soft_wrap=True)
 
     def stage(self, name: str, total: int) -> None:
         """Reset the bar of the stage."""
@@ -235,17 +235,21 @@ def watching(n_cells: int, n_trials: int = 0) -> Iterator[Bars | Lines]:
     if not out.is_terminal:
         yield Lines(n_cells, n_trials)
         return
-    with Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Speed(),
-        TimeElapsedColumn(),
-        _Left(),
-        console=out,
-        transient=True,
-    ) as progress:
+    with (
+        Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Speed(),
+            TimeElapsedColumn(),
+            _Left(),
+            console=out,
+            transient=True,
+            redirect_stderr=err.is_terminal,
+        ) as progress,
+        warnings_above(),
+    ):
         yield Bars(progress, n_cells, n_trials)
 
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from mlproject.cli.commands import Debug, Experiment, app
+from mlproject.cli.commands import Debug, Experiment, Prior
+from mlproject.cli.design import app
 
 __all__ = ["app"]
 
@@ -21,17 +22,19 @@ def report(
     ] = "latest",
     out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("report"),
     named: Annotated[str, typer.Option("--of", hidden=True, help="The same, for mlflow run.")] = "",
+    prior: Prior = "",
     experiment: Experiment = "",
     debug: Debug = False,
 ) -> None:
     """Write the report of a study into a folder: `report.html` for a browser, `paper/` to compile, tables.
 
-    Its cells are those of a plan, or those that a fit used (the newest one: latest).
+    Its cells are those of a plan, or those that a fit used (the newest one: latest), whose prior it takes.
     """
-    from mlproject.cli.session import write_report_of
+    from mlproject.cli.session import study_prior, write_report_of
     from mlproject.tracking import open_store
 
-    write_report_of(named or of, out, open_store(experiment, create=False))
+    chosen = study_prior(prior)
+    write_report_of(named or of, out, open_store(experiment, create=False), chosen)
 
 
 @app.command()

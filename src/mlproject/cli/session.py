@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, get_args
 
-from mlproject.cli import console, listing, progress
+from mlproject.cli import console, planned, progress
 from mlproject.engines import engine_for
 from mlproject.errors import N_SHOWN, MLProjectError, WrongUse, has_password, unknown
 from mlproject.files import write_atomic
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from mlproject.plans import Plan
     from mlproject.regions import RegionSettings
     from mlproject.runs import CellRun, Fitted
+    from mlproject.scaling import PriorChoice
     from mlproject.tracking import Store
 
 UI = "http://127.0.0.1:5000"
@@ -49,9 +51,8 @@ def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool, take_o
     """
     warn_before(plan, fit=fit)
     if dry_run:
-        if take_over:
-            console.warn(f"a dry run gives nothing up: --take-over {take_over} is left out")
-        listing.print_plan(plan, experiment)
+        warn_of_take_over(take_over)
+        planned.print_plan(plan, experiment)
         return int(bool(plan.left_out))
     if not fit and not take_over and _was_done(plan, experiment):
         return int(bool(plan.left_out))
@@ -60,8 +61,8 @@ def run_session(plan: Plan, experiment: str, dry_run: bool, *, fit: bool, take_o
 
     store = open_store(experiment)
     if take_over:
-        _take_over(take_over, [store], plan.tune.storage if plan.tune else "")
-    n_trials = listing.n_trials(plan) if plan.tune else 0
+        give_up(take_over, [store], plan.tune.storage if plan.tune else "")
+    n_trials = planned.n_trials(plan) if plan.tune else 0
     with progress.watching(len(plan.cells), n_trials) as watcher:
         results = run_plan(plan, store, watcher, summary=fit or len(plan.cells) > 1)
     failed = [r for r in results if r.status == "failed"]
@@ -117,10 +118,16 @@ def take_over_everywhere(host: str) -> None:
     """Close the runs of a host in all experiments, and fail its trials in the studies beside the store."""
     from mlproject.tracking import open_stores
 
-    _take_over(host, open_stores(), "")
+    give_up(host, open_stores())
 
 
-def _take_over(host: str, stores: Sequence[Store], storage: str) -> None:
+def warn_of_take_over(host: str) -> None:
+    """Warn that a dry run gives no host up."""
+    if host:
+        console.warn(f"a dry run gives nothing up: --take-over {host} is left out")
+
+
+def give_up(host: str, stores: Sequence[Store], storage: str = "") -> None:
     """Close a host's runs, fail its trials and print how many. Raises: WrongUse where there is none of it."""
     from mlproject.runs import STUDIES
     from mlproject.tracking import nothing_of, take_over
@@ -223,11 +230,27 @@ def import_into(source: str, from_experiment: str, experiment: str) -> int:
     return int(bool(result.left_out))
 
 
-def write_report_of(of: str, out: Path, store: Store) -> None:
-    """Write the report of a plan or of a fit into a folder, and print where its page lies."""
+def study_prior(text: str) -> PriorChoice | None:
+    """The library of known laws that a study uses. Raises: WrongUse, BadInput where it has no such law."""
+    from mlproject.analysis import published_laws
+    from mlproject.scaling import PriorChoice
+
+    if not text:
+        return None
+    choice = PriorChoice.of(text)
+    published_laws(choice)
+    return choice
+
+
+def write_report_of(of: str, out: Path, store: Store, prior: PriorChoice | None) -> None:
+    """Write the report of a plan or of a fit into a folder, and print where its page lies.
+
+    ``prior`` is a library of known laws; None for that of the fit, where it had any.
+    """
     from mlproject.runs import find_runs, write_study_report
 
     runs = find_runs(store, of)
+    runs = runs if prior is None else replace(runs, prior=prior)
     if runs.n_unfinished:
         n_cells = len(runs.keys) + runs.n_unfinished
         console.warn(

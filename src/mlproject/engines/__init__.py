@@ -18,12 +18,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from multiprocessing import current_process
+from operator import itemgetter
 from typing import Any
 
 from mlproject.device import available_memory, find_device, find_n_cores, n_gpus
 from mlproject.errors import WrongUse, unknown
 
-__all__ = ["Engine", "InProcess", "check_engine", "engine_for", "open_engine"]
+__all__ = ["Engine", "InProcess", "check_engine", "engine_and_reason", "engine_for", "open_engine"]
 
 VARIABLE = "MLPROJECT_ENGINE"
 CLUSTERS = {
@@ -47,13 +48,15 @@ WORKER_BYTES = 2_000_000_000
 class Engine:
     """An executor of tasks, and how many it runs at once.
 
-    ``in_process``: tasks run in this process, as they are submitted.
+    ``in_process``: tasks run in this process, as they are submitted. ``ends_workers``: its workers are of
+    other machines and end with the engine, whatever they run.
     """
 
     name: str
     executor: Executor
     n_workers: int
     in_process: bool = False
+    ends_workers: bool = False
 
 
 class InProcess(Executor):
@@ -95,7 +98,7 @@ def _check_n_workers(number: str) -> None:
         raise WrongUse(f"engine local:N needs a number of processes of at least 1, not 'local:{number}'")
     n_cores, most = find_n_cores(), PER_CORE * max(find_n_cores(), n_gpus())
     if int(number) > most:
-        has = f"this machine has {n_cores} core{'s' * (n_cores != 1)}"
+        has = f"this machine has {_counted(n_cores, 'core')}"
         raise WrongUse(f"engine local:{number}: {has}, and runs at most {most} processes: --engine local")
 
 
@@ -106,22 +109,41 @@ def engine_for(text: str, n_tasks: int) -> str:
     worker processes as there are GPUs, or cores and memory for. Nothing starts for no task at all.
     Raises: WrongUse as ``check_engine``.
     """
+    return engine_and_reason(text, n_tasks)[0]
+
+
+def engine_and_reason(text: str, n_tasks: int) -> tuple[str, str]:
+    """The engine that ``engine_for`` gives, and why it is this one, in a few words."""
+    reason = "as asked for" if text else f"as {VARIABLE} says"
     text = text or os.environ.get(VARIABLE, "")
     if text:
         check_engine(text)
-    if n_tasks == 0 or text not in ("", "local"):
-        return text if n_tasks else "serial"
-    n_workers = _n_workers(n_tasks)
-    few = n_tasks < (2 if n_gpus() > 1 else FEW_TASKS)
-    few = few or n_workers == 1 or current_process().daemon  # such a process may start no others
-    return "serial" if few and not text else f"local:{n_workers}"
+    if n_tasks == 0:
+        return "serial", "nothing to run"
+    if text not in ("", "local"):
+        return text, reason
+    n_workers, limit = _n_workers(n_tasks)
+    few = 2 if n_gpus() > 1 else FEW_TASKS
+    if text or (n_tasks >= few and n_workers > 1 and not current_process().daemon):
+        return f"local:{n_workers}", limit
+    if current_process().daemon:
+        return "serial", "this process may start no others"
+    return "serial", limit if n_workers == 1 else f"workers pay from {few} tasks on, these are {n_tasks}"
 
 
-def _n_workers(n_tasks: int) -> int:
-    """Worker processes that suit this machine, and at most as many as there are tasks."""
-    gpus = find_device() != "cpu"
-    most = max(1, n_gpus()) if gpus else min(find_n_cores(), max(1, available_memory() // WORKER_BYTES))
-    return max(1, min(most, n_tasks))
+def _n_workers(n_tasks: int) -> tuple[int, str]:
+    """Worker processes that suit this machine, at most as many as there are tasks, and what limits them."""
+    if find_device() != "cpu":
+        n_devices = max(1, n_gpus())
+        limits = [(n_devices, _counted(n_devices, "GPU"))]
+    else:
+        n_cores, n_fit = find_n_cores(), max(1, available_memory() // WORKER_BYTES)
+        limits = [(n_cores, _counted(n_cores, "core")), (n_fit, f"memory for {_counted(n_fit, 'worker')}")]
+    return min([*limits, (n_tasks, _counted(n_tasks, "task"))], key=itemgetter(0))
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 @contextlib.contextmanager

@@ -145,12 +145,12 @@ def _engine(
 ) -> Iterator[Engine]:
     """The engine of a client, watched for tasks that wait in vain: ``waiting`` says what for, in words, and
     ``refusal`` why there will be no worker."""
-    executor = DaskExecutor(client)
+    executor, ends_workers = DaskExecutor(client), name != "dask"  # else somebody else's cluster goes on
     closed = threading.Event()
     watch = threading.Thread(target=_watch, args=(executor, waiting, refusal, closed), daemon=True)
     watch.start()
     try:
-        yield Engine(name=name, executor=executor, n_workers=n_workers)
+        yield Engine(name=name, executor=executor, n_workers=n_workers, ends_workers=ends_workers)
     except BaseException:
         stop_received()  # a signal that led here is not raised again while workers and jobs are given back
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -124,24 +125,33 @@ def scales_of(cell: Cell) -> list[FrozenBackbone]:
 def missing_parts(needed: Iterable[NeededFeatures], n_processes: int) -> list[NeededFeatures]:
     """The features that are not stored, in parts for so many processes: a backbone at one scale each.
 
-    No image is in two parts of a backbone and scale, in whichever sets it is. Where there are as many
-    backbones as processes each has one part, unless it is large; a process keeps the network that it loaded.
-    Features that cannot be computed are left to their cells, which report why.
+    No image is in two parts of a backbone and scale, in whichever sets it is. The most expensive backbone
+    comes first, and a part has at most a process's share of the work that is left (guided self-scheduling,
+    Polychronopoulos and Kuck 1987, IEEE Trans. Computers 36, 1425): most backbones are loaded by one process,
+    and the last ones are divided so that all processes end together. Features that cannot be computed are
+    left to their cells, which report why.
     """
     by_scale: dict[FrozenBackbone, list[tuple[ImageSet, Rows]]] = {}
     for features in needed:
         for backbone in features.backbone.by_scale:
-            rows = by_scale.setdefault(backbone, [])
+            sets = by_scale.setdefault(backbone, [])
             with contextlib.suppress(MLProjectError):
-                rows.append((features.images, _missing_rows(backbone, features, rows)))
-    missing = {backbone: sets for backbone, sets in by_scale.items() if any(len(rows) for _, rows in sets)}
-    n_parts = -(-n_processes // max(1, len(missing)))
-    return [
-        NeededFeatures(backbone=backbone, images=images, rows=part)
-        for backbone, sets in missing.items()
-        for images, rows in sets
-        for part in _in_parts(rows, n_parts)
-    ]
+                sets.append((features.images, _missing_rows(backbone, features, sets)))
+    costs = {
+        backbone: backbone.relative_cost * sum(len(rows) for _, rows in sets)
+        for backbone, sets in by_scale.items()
+        if sets
+    }
+    left, parts = sum(costs.values()), []
+    for backbone in sorted(costs, key=lambda each: costs[each], reverse=True):
+        for images, rows in by_scale[backbone]:
+            start = 0
+            while start < len(rows):
+                part = rows[start : start + _part_size(left / n_processes / backbone.relative_cost)]
+                parts.append(NeededFeatures(backbone=backbone, images=images, rows=part))
+                left -= backbone.relative_cost * len(part)
+                start += len(part)
+    return parts
 
 
 def _missing_rows(
@@ -155,13 +165,11 @@ def _missing_rows(
     return np.array([place[d] for d in backbone.missing(list(place)) if d not in others], np.int64)
 
 
-def _in_parts(rows: Rows, n_parts: int) -> list[Rows]:
-    """Parts of whole shards, but for the last one."""
+def _part_size(share: float) -> int:
+    """Images of a part: whole shards that hold a process's share, but no more than a part may have."""
     from mlproject.features import SHARD_ROWS
 
-    n_shards = -(-len(rows) // SHARD_ROWS)
-    size = min(PART_ROWS, -(-n_shards // n_parts) * SHARD_ROWS)
-    return [rows[start : start + size] for start in range(0, len(rows), size)] if size else []
+    return min(PART_ROWS, max(1, math.ceil(share / SHARD_ROWS)) * SHARD_ROWS)
 
 
 def extract_together(needed: Sequence[NeededFeatures], report: Report) -> None:

@@ -90,6 +90,14 @@ class FrozenBackbone:
             for s in self.image_scales
         )
 
+    @property
+    def relative_cost(self) -> float:
+        """Parameters times input pixels of an image, at all scales: about proportional to its operations."""
+        from mlproject.models import find_model
+
+        model = find_model(self.model, self.weights)
+        return max(1, model.n_params_body) * sum((model.side * scale) ** 2 for scale in self.image_scales)
+
     def _described(self) -> tuple[Model, Weights]:
         """Model and weights as far as the tables say: no file is read."""
         from mlproject.models import Weights, find_model

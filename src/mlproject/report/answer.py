@@ -13,6 +13,7 @@ from mlproject.analysis import AXES, HORIZONS, Axis, Curve, Study
 from mlproject.report.comparison_answers import comparison_answers
 from mlproject.report.document import Answer
 from mlproject.report.formats import interval, listed, number, percent_range, sentence
+from mlproject.report.prior_section import prior_answer
 from mlproject.scaling import Assessment, Estimate, interval_text, scale_text
 
 MOST_NAMED = 4
@@ -57,7 +58,8 @@ def study_answer(study: Study) -> Answer:
     doubts = [text for axis, curves in along for text in _not_concluded(axis, curves)]
     expected = [text for axis, curves in along for text in _expected(axis, curves)]
     return Answer(
-        result=(*_headline(along), *results, *compared.result) or (_single_losses(study),),
+        result=(*_headline(along), *results, *prior_answer(study), *compared.result)
+        or (_single_losses(study),),
         not_concluded=(*doubts, *_unfitted(study), *compared.not_concluded, *_seeds(study)),
         next_scale=(*expected, *compared.next_scale),
     )

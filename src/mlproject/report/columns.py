@@ -10,7 +10,9 @@ import re
 from collections.abc import Iterable, Iterator
 
 from mlproject.report.mistakes_columns import MISTAKES, MISTAKES_TABLES
+from mlproject.report.multiverse_columns import MULTIVERSE, MULTIVERSE_TABLES
 from mlproject.report.predictions_section import SEALED_TABLES
+from mlproject.report.prior_columns import KNOWN_STUDIES
 
 Definition = tuple[str, str]
 """Unit (empty for none) and meaning."""
@@ -24,22 +26,6 @@ COLUMNS: dict[str, Definition] = {
     "reason": ("", "Why the verdict is what it is"),
     "alpha": ("", "Exponent α; on a grid that of the model size N. No value where it is not identified"),
     "beta": ("", "Exponent β of the training images D. No value where it is not identified"),
-    "exponent_change": ("", "Mean change of the exponent by this choice, all other choices equal"),
-    "fall": (SHARE, "Share by which the loss falls from the largest scale to twice the scale"),
-    "choice": ("", "A choice of the analysis that could have been made otherwise"),
-    "choice_loss": ("", "Choice of the multiverse: kind of loss"),
-    "choice_summary": ("", "Choice of the multiverse: how the losses of images are summed up"),
-    "choice_law": ("", "Choice of the multiverse: the law"),
-    "choice_scales": ("", "Choice of the multiverse: which scales are fitted"),
-    "choice_seeds": ("", "Choice of the multiverse: which seeds are fitted"),
-    "choice_outliers": ("", "Choice of the multiverse: whether points far from all laws are fitted"),
-    "choice_parameters": ("", "Choice of the multiverse: which parameters are counted"),
-    "choice_knobs": ("", "Choice of the multiverse: how knobs were chosen"),
-    "choice_value": ("", "Value of the choice"),
-    "choice_usual": ("", "Value of the choice in the reported analysis"),
-    "n_pairs": ("specifications", "Pairs of specifications that differ in this choice alone"),
-    "n_flips": ("specifications", "Pairs of which one concludes that the loss falls, and the other does not"),
-    "as_reported": ("", "Whether this is the reported analysis"),
     "round": ("", "Round of cells that were chosen together"),
     "n_cells": ("cells", "Cells up to the end of the round"),
     "width": ("ratio", "Upper over lower limit of the 95 % interval at the target, minus 1"),
@@ -145,7 +131,7 @@ COLUMNS: dict[str, Definition] = {
     "samples": (IMAGES, "Images shown in training, repeats included"),
     "seconds": ("s", "Wall time of training"),
 }
-COLUMNS |= MISTAKES
+COLUMNS |= MISTAKES | MULTIVERSE | KNOWN_STUDIES
 """Definitions by column name."""
 TABLES: dict[str, dict[str, Definition]] = {
     "spending": {
@@ -239,10 +225,11 @@ TABLES: dict[str, dict[str, Definition]] = {
         "out_of_memory": ("", "Batches that had to be divided for memory"),
     },
 }
-TABLES |= MISTAKES_TABLES | SEALED_TABLES
+TABLES |= MISTAKES_TABLES | MULTIVERSE_TABLES | SEALED_TABLES
 """Definitions that hold in one table; those of ``ledger`` hold in ``ledger_arms`` too."""
 PATTERNS: tuple[tuple[str, Definition], ...] = (
     (r"q(\d\d)", (LOSS, "Quantile {0} % of the per-image losses")),
+    (r"(local|floor|error_rate)_without", ("", "{0} from the same data without the known studies")),
     (r"(.+)_p_holm", ("", "p-value of {0} after Holm's correction")),
     (r"(.+)_p", ("", "p-value of {0}")),
     (r"(.+)_verdict", ("", "What the difference {0} says: better, worse, no difference seen, …")),

@@ -22,8 +22,9 @@ from mlproject.report.formats import (
     ends,
     interval,
 )
+from mlproject.report.prior_section import prior_json
 from mlproject.report.study_tables import estimate_json
-from mlproject.scaling import Difference, Estimate, LawFit, LibraryUse, Prediction
+from mlproject.scaling import Difference, Estimate, LawFit, Prediction
 
 MOST_GROUPS = 6
 """With more groups than these, each has one row."""
@@ -237,36 +238,10 @@ def _group_json(group: AssessedGroup, names: Sequence[str]) -> dict[str, Any]:
         "n_scales": assessment.n_scales,
         "n_runs": None if assessment.points is None else assessment.points.n_runs or None,
         "ceiling": ceiling,
-        **({} if assessment.library is None else {"prior": _prior_json(assessment.library)}),
+        **({} if assessment.library is None else {"prior": prior_json(assessment.library)}),
         "over_all_laws": {name: estimate_json(e) for name, e in _over_laws(group).items()},
         "laws": [_law_json(law) for law in group.laws],
         "predictions": [row | {"horizon": horizon} for row, horizon in predictions],
-    }
-
-
-def _prior_json(use: LibraryUse) -> dict[str, Any]:
-    """The library, its weight after the data, and both quantities with it and without."""
-    return {
-        "library": use.library.name,
-        "axis": use.library.axis,
-        "loss": use.library.loss,
-        "studies": list(use.library.studies),
-        "weight": use.weight,
-        "bayes_factor": use.bayes_factor,
-        "conflict": use.conflict,
-        **{
-            name: {
-                "with": estimate_json(each.estimate),
-                "without": estimate_json(each.without),
-                "variance_ratio": each.variance_ratio,
-                "from_library": each.from_library,
-            }
-            for name, each in (("local", use.local), ("floor", use.floor))
-        },
-        "nearest": [
-            {"study": law.study, "dataset": law.dataset, "exponent": law.exponent, "source": law.source}
-            for law in use.nearest
-        ],
     }
 
 

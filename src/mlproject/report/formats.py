@@ -167,20 +167,25 @@ def as_text(name: str, *, wrap: bool = True) -> Format:
     return Format(write=lambda row: ABSENT if row.get(name) is None else str(row[name]), wrap=wrap)
 
 
-def group_column(labels: Iterable[str]) -> tuple[dict[str, Format], str]:
-    """The column ``group`` with what sets groups apart, and what all of them share, for a caption.
+def apart(labels: Iterable[str]) -> tuple[dict[str, str], str]:
+    """Short names of labels, parts between dots: what sets them apart; and what all of them share.
 
-    Labels are parts between dots. A single group has no column: its name is what is shared.
+    A single label has an empty name: all of it is shared.
     """
     parts = {label: label.split(" · ") for label in labels}
     first = next(iter(parts.values()), [])
     shared = [part for part in first if all(part in other for other in parts.values())]
-    if len(parts) < 2:
-        return {}, " · ".join(first)
-    names = {
-        label: " · ".join(p for p in words if p not in shared) or label for label, words in parts.items()
-    }
-    return {"group": Format(write=lambda row: names[row["group"]])}, " · ".join(shared)
+    names = {label: " · ".join(p for p in words if p not in shared) for label, words in parts.items()}
+    return {label: name or label * (len(parts) > 1) for label, name in names.items()}, " · ".join(shared)
+
+
+def group_column(labels: Iterable[str]) -> tuple[dict[str, Format], str]:
+    """The column ``group`` with what sets groups apart, and what all of them share, for a caption.
+
+    A single group has no column: its name is what is shared.
+    """
+    names, shared = apart(labels)
+    return {"group": Format(write=lambda row: names[row["group"]])} if len(names) > 1 else {}, shared
 
 
 def as_number(name: str, digits: int = 3) -> Format:

@@ -95,8 +95,17 @@ def _sharing(table: ErrorConsistency) -> Iterator[str]:
             apart = interval(table.estimate(first, last))
             yield f"{series}: {again}{smallest} and {largest} with κ = {apart}."
     between = table.between_models
-    if between is not None:
-        yield f"Between models at their largest scales κ is {between[0]:.2f} to {between[1]:.2f}."
+    if between:
+        yield f"Between models at their largest scales κ is {_between(table, between)}."
+
+
+def _between(table: ErrorConsistency, pairs: Sequence[tuple[int, int]]) -> str:
+    """κ of the pair that shares least and of that which shares most, with intervals and names."""
+    ends = [pairs[0], pairs[-1]] if len(pairs) > 1 else [pairs[0]]
+    texts = [
+        f"{interval(table.estimate(i, j))} ({table.cells[i][0]} and {table.cells[j][0]})" for i, j in ends
+    ]
+    return " to ".join(texts)
 
 
 def _confidence(study: Study, known: Sequence[Calibration]) -> Iterator[str]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from mlproject.analysis import Multiverse, Specification
+from mlproject.analysis import ComparisonMultiverse, Multiverse, Specification
 from mlproject.report.document import Figure, Row, Section, Table
 from mlproject.report.formats import as_count, as_signed, as_text, group_column, slugs
+from mlproject.report.multiverse_columns import CHOICES
+from mlproject.report.multiverse_comparisons_section import comparison_flip, comparison_names
 from mlproject.scaling import interval_text
 
 MOST_DRAWN = 6
 """Curves whose specifications are drawn: those that a choice flips first, then those of the widest range."""
-CHOICES = ("loss", "summary", "law", "scales", "seeds", "outliers", "parameters", "knobs")
 SPECIFICATIONS = (
     "group", "axis", *(f"choice_{name}" for name in CHOICES), "exponent", "exponent_low", "exponent_high",
     "fall", "fall_low", "fall_high", "as_reported",
@@ -26,8 +27,10 @@ METHOD = (
 )
 
 
-def multiverse_section(multiverses: Sequence[Multiverse]) -> Section:
-    """A sentence and a figure for each curve, the effects of choices, and all specifications as a file."""
+def multiverse_section(
+    multiverses: Sequence[Multiverse], comparisons: Sequence[ComparisonMultiverse]
+) -> Section:
+    """Whether a choice flips a conclusion, a sentence for each, figures, effects, and all specifications."""
     from mlproject.report.figures.multiverse import specification_figure
 
     drawn = sorted(multiverses, key=lambda each: (each.n_agreeing == len(each.specifications), -_width(each)))
@@ -45,11 +48,44 @@ def multiverse_section(multiverses: Sequence[Multiverse]) -> Section:
     ]
     return Section(
         title="Multiverse: other defensible analyses",
-        paragraphs=(METHOD,),
-        bullets=tuple(sentence(each) for each in multiverses),
+        paragraphs=(headline(multiverses, comparisons), METHOD),
+        bullets=tuple(map(sentence, multiverses)),
         tables=(_effects(multiverses), _specifications(multiverses)),
         figures=tuple(figures),
     )
+
+
+def headline(multiverses: Sequence[Multiverse], comparisons: Sequence[ComparisonMultiverse]) -> str:
+    """Whether a single choice, all others as reported, flips any conclusion, and which."""
+    names = comparison_names(comparisons)
+    flipped = [_flip(each) for each in multiverses if each.flips]
+    turned = sorted(comparisons, key=lambda each: not each.reversed)
+    flipped = [comparison_flip(each, names) for each in turned if each.flips] + flipped
+    n = len(multiverses) + len(comparisons)
+    n_split = sum(each.n_agreeing < len(each.specifications) for each in multiverses)
+    n_split += sum(not each.agreed for each in comparisons)
+    split = f" {n_split} differ between combinations of choices." if n_split else ""
+    if not flipped:
+        return f"No choice alone flips any of the {n} conclusions.{split}"
+    more = len(flipped) - MOST_DRAWN
+    rest = f" {more} more below." if more > 0 else ""
+    shown = " ".join(f"({i}) {text}." for i, text in enumerate(flipped[:MOST_DRAWN], 1))
+    return f"A choice alone flips {len(flipped)} of {n} conclusions.{split} {shown}{rest}"
+
+
+def _flip(multiverse: Multiverse) -> str:
+    """What is reported of a curve, and which single choices say the opposite."""
+    usual = multiverse.usual.choices
+    changes = [
+        f"{name} {value} instead of {usual[name]}"
+        for each in multiverse.flips
+        for name, value in each.choices.items()
+        if value != usual[name]
+    ]
+    curve, falls = multiverse.curve, multiverse.usual.falls
+    reported = "the loss falls" if falls else "it cannot be concluded that the loss falls"
+    instead = "this cannot be concluded" if falls else "it can"
+    return f"{curve.label}, along {curve.axis.name}: {reported}, but with {' or '.join(changes)} {instead}"
 
 
 def sentence(multiverse: Multiverse) -> str:

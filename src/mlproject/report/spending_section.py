@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from functools import partial
 
 from mlproject.analysis import Round, Spending
-from mlproject.report.document import Row, Section, Table
+from mlproject.report.document import Figure, Row, Section, Table
 from mlproject.report.formats import as_count, as_number, as_text
 
 CAUTION = (
@@ -28,7 +30,26 @@ def spending_section(spending: Spending) -> Section:
     formats |= {"seconds": as_count("seconds"), "curve": as_text("group"), "width": as_number("width")}
     caption = "Spent up to the end of each round, and the relative width of the 95 % interval at the target."
     table = Table(name="spending", rows=rows, columns=ROUNDS, formats=formats, caption=caption)
-    return Section(title="What was spent", paragraphs=(spending.reason, total, CAUTION), tables=(table,))
+    return Section(
+        title="What was spent",
+        paragraphs=(spending.reason, total, CAUTION),
+        tables=(table,),
+        figures=tuple(_figures(spending, rows)),
+    )
+
+
+def _figures(spending: Spending, rows: list[Row]) -> Iterator[Figure]:
+    """The widths by what was spent, where any is known after two rounds."""
+    from mlproject.report.figures.spending import spending_figure
+
+    if any(len(points) > 1 for points in spending.known_widths.values()):
+        yield Figure(
+            name="spending",
+            draw=partial(spending_figure, spending),
+            caption="Relative width of the 95 % interval at the target after each round, against the "
+            "training images spent; dashed: the width that was asked for.",
+            data=Table(name="spending", rows=rows, columns=ROUNDS),
+        )
 
 
 def _rows(place: int, done: Round) -> list[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from mlproject.analysis import AXES, Allocation, Grid, Spending, Study
@@ -33,8 +34,10 @@ from mlproject.report.grid_sections import (
 from mlproject.report.image_scale_section import image_scale_section
 from mlproject.report.loss_tables import classes_section, loss_kinds_table, loss_tables, regions_table
 from mlproject.report.mistakes_section import mistakes_section
+from mlproject.report.multiverse_comparisons_section import multiverse_comparisons_section
 from mlproject.report.multiverse_section import multiverse_section
 from mlproject.report.predictions_section import predictions_section, record_answer
+from mlproject.report.prior_section import known_table, prior_section, rates_json
 from mlproject.report.spending_section import spending_section
 from mlproject.report.study_tables import (
     LIMITS,
@@ -56,10 +59,11 @@ def study_document(study: Study, spending: Spending | None = None) -> Document:
         *([predictions_section(study.predictions)] if study.predictions else []),
         *([spending_section(spending)] if spending else []),
         grids_section(study.grids),
+        *([prior_section(study.prior_use, study)] if study.prior_use else []),
         *([image_scale_section(study.image_scale)] if study.image_scale else []),
         Section(title="Not fitted", bullets=tuple(_refusals(study))),
         Section(title="Verdicts", bullets=tuple(_verdicts(study))),
-        *([multiverse_section(study.multiverses)] if study.multiverses else []),
+        *_multiverse(study),
         *ablation_sections(study.ablation),
         Section(title="Kinds of loss", tables=(loss_kinds_table(study),)),
         *([classes_section(study)] if study.classes else []),
@@ -76,6 +80,14 @@ def study_document(study: Study, spending: Spending | None = None) -> Document:
     )
 
 
+def _multiverse(study: Study) -> list[Section]:
+    if not study.multiverses:
+        return []
+    compared = study.comparison_multiverses
+    first = multiverse_section(study.multiverses, compared)
+    return [first, *([multiverse_comparisons_section(compared)] if compared else [])]
+
+
 def study_json(study: Study) -> dict[str, Any]:
     """Everything but the images, for programs."""
     return {
@@ -85,6 +97,7 @@ def study_json(study: Study) -> dict[str, Any]:
         "notes": list(study.notes),
         "curves": [curve_json(curve) for curve in study.curves],
         "joints": [grid_json(grid) for grid in study.grids],
+        **({} if study.prior_use is None else {"known_studies": rates_json(study.prior_use)}),
     }
 
 
@@ -126,6 +139,8 @@ def _brief(study: Study, exponents: Table) -> Section:
     tables = [Table(name="exponents_brief", rows=rows, formats=formats, caption=caption)]
     if study.ablation.tables:
         tables.append(_brief_arms(arms_table(study.ablation)))
+    if study.prior_use is not None:
+        tables.append(replace(known_table(study.prior_use, study), name="known_studies_brief"))
     none = () if rows or study.ablation.tables or study.notes else ("No law is fitted to the mean loss.",)
     record = [f"Sealed predictions: {record_answer(study.predictions)}"] if study.predictions else []
     return Section(title="", paragraphs=none, bullets=(*study.notes, *record), tables=tuple(tables))

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mlproject.analysis import PredictionRecord, Spending, Study, analyse, intact_runs
 from mlproject.errors import BadInput
@@ -21,7 +22,8 @@ from mlproject.runs.experiment_view import announce_fit
 from mlproject.runs.kept_results import source_digest
 from mlproject.runs.prediction_run import prediction_record
 from mlproject.runs.report_run import surroundings
-from mlproject.runs.selection import MIX_WEIGHTS
+from mlproject.runs.selection import MIX_WEIGHTS, PRIOR
+from mlproject.scaling import PriorChoice
 from mlproject.tracking import Store, run_link
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,33 @@ class Fitted:
     left_out: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class FitChoices:
+    """How cells are fitted and were chosen, and what was predicted of them: what a fit is known by."""
+
+    mix_weights: bool = False
+    spending: Spending | None = None
+    prior: PriorChoice | None = None
+    record: PredictionRecord | None = None
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Tags of the run of the fit, by which a report of it makes the same choices."""
+        prior = {} if self.prior is None else {PRIOR: self.prior.text}
+        return ({MIX_WEIGHTS: "true"} if self.mix_weights else {}) | prior
+
+    @property
+    def words(self) -> list[Any]:
+        """What sets the fit apart from others of the same losses.
+
+        A prediction that is made, settled or spoilt makes another fit: its report shows the record.
+        """
+        chosen: list[Any] = ["mix_weights"] if self.mix_weights else []
+        chosen += [] if self.spending is None else [self.spending.until]
+        chosen += [] if self.prior is None else [f"prior {self.prior.text}"]
+        return chosen + ([] if self.record is None else [self.record.digest])
+
+
 def fit_study(
     store: Store,
     *,
@@ -56,23 +85,26 @@ def fit_study(
     where: str = "",
     mix_weights: bool = False,
     spending: Spending | None = None,
+    prior: PriorChoice | None = None,
 ) -> Fitted:
     """Aggregate finished cells (of ``keys``, or all that match ``where``) as a tracked run of kind ``fit``.
 
     ``mix_weights``: models whose weights were trained differently may share a curve. The same losses are not
     fitted twice: an earlier run of the same content whose artifacts are whole is given back, and where
-    another process fits them at this moment its end is waited for. ``spending``: how the cells were chosen.
+    another process fits them at this moment its end is waited for. ``spending``: how the cells were chosen;
+    ``prior``: a library of known laws.
 
     Raises: BadInput where nothing is finished, DigestMismatch for damaged losses.
     """
     store.reconcile()
-    how = _HowFitted(mix_weights=mix_weights, spending=spending, record=prediction_record(store))
-    recorded = None if where or store.launcher_run else _recorded_fit(store, keys, how)
+    record = prediction_record(store)
+    choices = FitChoices(mix_weights=mix_weights, spending=spending, prior=prior, record=record)
+    recorded = None if where or store.launcher_run else _recorded_fit(store, keys, choices)
     if recorded:
         return _earlier(store, recorded)
     observations = _observations(store, keys, where)
     rows = sorted([run.cell.key, run.losses_digest, run.run_id] for run in observations)
-    digest = how.key(rows)
+    digest = fit_key(rows, choices)
     with contextlib.ExitStack() as lock:
         path = store.lock_path(f"fit-{digest}")
         if not lock.enter_context(try_locked(path)):
@@ -81,7 +113,7 @@ def fit_study(
         earlier = store.finished(kind="fit", tags={"fit.key": digest}, reads=BRIEF)
         if earlier and not store.launcher_run:
             return _earlier(store, earlier)
-        run_id, text = _fit(store, observations, rows, name=name, key=digest, how=how)
+        run_id, text = _fit(store, observations, rows, name=name, key=digest, choices=choices)
     return _fitted(store, run_id, text)
 
 
@@ -100,26 +132,13 @@ def _fitted(store: Store, run_id: str, text: str) -> Fitted:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _HowFitted:
-    """What decides a fit beside the losses: whether weights are mixed, how cells were chosen, predictions."""
-
-    mix_weights: bool
-    spending: Spending | None
-    record: PredictionRecord | None
-
-    def key(self, rows: Sequence[Sequence[str]]) -> str:
-        """The key of the fit of these losses."""
-        return fit_key(rows, self.mix_weights, self.spending, self.record)
-
-
-def _recorded_fit(store: Store, keys: Sequence[str] | None, how: _HowFitted) -> str | None:
+def _recorded_fit(store: Store, keys: Sequence[str] | None, choices: FitChoices) -> str | None:
     """The fit of these cells where the record of finished cells is enough to find it; no run is read."""
     known = store.done_cells.known(None if keys is None else set(keys))
     if not known:
         return None
     rows = sorted([key, run.digest, run.run_id] for key, run in known.items())
-    return store.finished(kind="fit", tags={"fit.key": how.key(rows)}, reads=BRIEF)
+    return store.finished(kind="fit", tags={"fit.key": fit_key(rows, choices)}, reads=BRIEF)
 
 
 def _observations(store: Store, keys: Sequence[str] | None, where: str) -> list[Observation]:
@@ -135,18 +154,9 @@ def _observations(store: Store, keys: Sequence[str] | None, where: str) -> list[
     return intact_runs(observations)
 
 
-def fit_key(
-    rows: Sequence[Sequence[str]],
-    mix_weights: bool,
-    spending: Spending | None = None,
-    record: PredictionRecord | None = None,
-) -> str:
-    """16 digits that are equal for fits of the same losses by the same code in the same way.
-
-    A prediction that is made, settled or spoilt makes another fit: its report shows the record.
-    """
-    further = [*(["mix_weights"] if mix_weights else []), *([spending.until] if spending else [])]
-    further += [record.digest] if record else []
+def fit_key(rows: Sequence[Sequence[str]], choices: FitChoices | None = None) -> str:
+    """16 digits that are equal for fits of the same losses by the same code in the same way."""
+    further = (choices or FitChoices()).words
     content = repr(([row[:2] for row in rows], source_digest(), *further))
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
@@ -158,22 +168,23 @@ def _fit(
     *,
     name: str,
     key: str,
-    how: _HowFitted,
+    choices: FitChoices,
 ) -> tuple[str, str]:
     """Fit the observations as a tracked run: its id, and the table for a terminal."""
-    tags, spending = {"fit.key": key} | ({MIX_WEIGHTS: "true"} if how.mix_weights else {}), how.spending
+    tags, spending = {"fit.key": key} | choices.tags, choices.spending
     observations[0].load_losses()  # no run is begun, nor its folder made, where no artifact can be reached
     with (
         store.run(kind="fit", name=f"fit · {name}", tags=tags, adopt=True) as run,
         tempfile.TemporaryDirectory(prefix="mlproject-") as folder,
     ):
-        study = replace(analyse(observations, mix_weights=how.mix_weights), predictions=how.record)
+        study = analyse(observations, mix_weights=choices.mix_weights, prior=choices.prior)
+        study = replace(study, predictions=choices.record)
         summary, *_ = write_report(study, Path(folder), surroundings(store), spending)
         text = (Path(folder) / BRIEF).read_text("utf-8")
         write_rows(Path(folder) / "data" / "runs.csv", ["cell", "losses_digest", "run_id"], rows)
         note = summary.read_text("utf-8")[:NOTE_LENGTH]
         metrics = fit_metrics(study) | {"runs": len(rows)} | _spent_metrics(spending)
-        metrics |= _record_metrics(how.record)
+        metrics |= _record_metrics(choices.record)
         words = {"until": spending.until.words, "until.stopped": spending.reason[:500]} if spending else {}
         run.log(params=words, metrics=metrics, tags={"mlflow.note.content": note})
         run.log_files(Path(folder))

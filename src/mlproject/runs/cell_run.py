@@ -7,7 +7,7 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -30,9 +30,8 @@ from mlproject.tracking import (
     PREDICTION_HEAD,
     RUN_COLOUR,
     Store,
-    close_attempts,
+    look_up_cell,
     model_colour,
-    running_elsewhere,
 )
 
 log = logging.getLogger(__name__)
@@ -47,6 +46,7 @@ COMPARED, N_COMPARED = "losses_compared.json", 1000
 class CellRun:
     """The result of a cell: its run, or that another process runs it, or why it failed.
 
+    ``read`` gives its images, within the run: images that are refused fail it with the reason.
     ``name`` is that of its run; ``accuracy`` is a share of the evaluated images, NaN where there is none;
     ``seconds`` is how long its task took.
     """
@@ -63,7 +63,7 @@ class CellRun:
 
 def run_cell(
     cell: Cell,
-    images: ImageSet,
+    read: Callable[[], ImageSet],
     store: Store,
     *,
     report: Report,
@@ -87,16 +87,14 @@ def run_cell(
     ):
         if not ours:
             return CellRun(cell=cell, name=name, status="busy", reason="another process is running it")
-        earlier = store.done([cell.key]).get(cell.key)
-        if earlier:
+        state = look_up_cell(store, cell.key, task)
+        if state.done:
             discard_result(kept_path(store, cell))
-            return CellRun(cell=cell, name=name, status="was done", run_id=earlier)
-        if task:
-            close_attempts(store, task)
-        if elsewhere := running_elsewhere(store, cell.key):
-            return CellRun(cell=cell, name=name, status="busy", reason=elsewhere)
+            return CellRun(cell=cell, name=name, status="was done", run_id=state.done)
+        if state.elsewhere:
+            return CellRun(cell=cell, name=name, status="busy", reason=state.elsewhere)
         tags = _tags(cell, sweep, head, store) | ({ENGINE_TASK: task} if task else {})
-        run_id, record = _log_cell(cell, images, store, Path(folder), report, name, tags, adopt)
+        run_id, record = _log_cell(cell, read, store, Path(folder), report, name, tags, adopt)
         shutil.rmtree(unfinished_folder(cell.key), ignore_errors=True)
     return CellRun(
         cell=cell, name=name, status="done", run_id=run_id, loss=record.loss, accuracy=record.accuracy
@@ -105,7 +103,7 @@ def run_cell(
 
 def _log_cell(
     cell: Cell,
-    images: ImageSet,
+    read: Callable[[], ImageSet],
     store: Store,
     artifacts: Path,
     report: Report,
@@ -118,7 +116,7 @@ def _log_cell(
     record = read_result(kept, cell, artifacts)
     try:
         with store.run(kind="cell", name=name, tags=tags, adopt=adopt) as run:
-            record = record or _compute(cell, images, artifacts, report, name)
+            record = record or _compute(cell, read(), artifacts, report, name)
             record.log(run, artifacts)
     except BaseException as error:  # a signal, too
         if record is None:

@@ -62,6 +62,7 @@ class CurveState:
             until.aim(min(max(share, cheapest), every)),
             counts,
             log_width=math.inf if self.target is None or self.few else self.target.log_width,
+            of_images=math.inf if self.target is None else self.target.of_images,
             wanted=until.log_width,
             least=least,
         )

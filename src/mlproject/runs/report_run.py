@@ -37,7 +37,7 @@ def write_study_report(store: Store, out: Path, *, runs: NamedRuns) -> WrittenRe
         )
     with _writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    study = analyse(observations, mix_weights=runs.mix_weights)
+    study = analyse(observations, mix_weights=runs.mix_weights, prior=runs.prior)
     study = replace(study, predictions=prediction_record(store))
     with _writing(out):
         write_report(study, out, surroundings(store))
@@ -61,7 +61,8 @@ def _command(store: Store, runs: NamedRuns) -> str:
     with reaching(store.uri):
         experiment = store.client.get_experiment(store.experiment_id).name
     where = [] if experiment == DEFAULT_EXPERIMENT else ["--experiment", experiment]
-    text = command("mlproject", "report", runs.fit or runs.name, "--out", "report", *where)
+    prior = [] if runs.prior is None else ["--prior", runs.prior.text]
+    text = command("mlproject", "report", runs.fit or runs.name, "--out", "report", *prior, *where)
     unfinished = f" (without {runs.n_unfinished} cells of the plan that were not finished)"
     return f"{text}{unfinished if runs.n_unfinished else ''}"
 

@@ -152,7 +152,7 @@ class RoundPlanner:
                 )
             missing += first
         cost = sum(known_cost(cell.dataset_size, self.until.unit) or 0 for cell in missing)
-        if cost > self._left:
+        if missing and cost > self._left:
             raise BadInput(
                 f"the budget of {self.until.budget_words} does not buy three sizes of each curve: they cost"
                 f" {cost:,} more than the {self._spent.budgeted:,.6g} that are spent"

@@ -12,6 +12,7 @@ from typing import Any
 
 from mlproject.errors import BadInput, WrongUse, command, near_names
 from mlproject.plans import plan_file, read_plan
+from mlproject.scaling import PriorChoice
 from mlproject.tracking import Store, artifacts_of, beginning_with, reaching
 
 LATEST = "latest"
@@ -21,20 +22,24 @@ NAME = re.compile(r"[^'\x00-\x1f]+")
 
 MIX_WEIGHTS = "fit.mix_weights"
 """Tag of a fit that held models together whose weights were trained differently."""
+PRIOR = "fit.prior"
+"""Tag of a fit with a library of known laws as a prior."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NamedRuns:
     """What a name stands for: the cells by their keys, and the fit that used them, where it is one.
 
-    ``mix_weights``: that fit held models together whose weights were trained differently. ``n_unfinished``
-    counts the cells of a plan's file that are not finished, and so are not among the keys.
+    ``mix_weights``: that fit held models together whose weights were trained differently; ``prior``: the
+    library of known laws that it used. ``n_unfinished`` counts the cells of a plan's file that are not
+    finished, and so are not among the keys.
     """
 
     name: str
     keys: tuple[str, ...]
     fit: str = ""
     mix_weights: bool = False
+    prior: PriorChoice | None = None
     n_unfinished: int = 0
 
 
@@ -59,8 +64,11 @@ def find_runs(
         return NamedRuns(name=label, keys=(key,))
     fit = find_fit(store, name)
     if fit is not None and fit.info.status == FINISHED:
-        mixed = MIX_WEIGHTS in fit.data.tags
-        return NamedRuns(name=name, keys=_cells_of_fit(store, fit), fit=fit.info.run_id, mix_weights=mixed)
+        mixed, prior = MIX_WEIGHTS in fit.data.tags, fit.data.tags.get(PRIOR)
+        return NamedRuns(
+            name=name, keys=_cells_of_fit(store, fit), fit=fit.info.run_id, mix_weights=mixed,
+            prior=PriorChoice.of(prior) if prior else None,
+        )  # fmt: skip
     keys, n_unfinished = _cells_of_plan(store, name)
     if not keys:
         raise WrongUse(_nothing_named(store, name, models))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 from mlproject.engines import Engine, engine_for, open_engine
+from mlproject.errors import MLProjectError
 from mlproject.files import write_rows
 from mlproject.plans import Plan
 from mlproject.runs.cell_run import CellRun, Status
@@ -17,7 +18,7 @@ from mlproject.runs.experiment_view import announce_cells
 from mlproject.runs.plan_work import PlanWork, Watcher, open_work
 from mlproject.runs.searches import run_searches
 from mlproject.runs.tasks import WORKER_IMPORTS
-from mlproject.tracking import Store, TrackedRun
+from mlproject.tracking import Store, TrackedRun, close_runs_of_driver
 from mlproject.tuning import coordinates, open_tuner
 
 STUDIES = "optuna.log"
@@ -40,13 +41,21 @@ def run_plan(
     announce_cells(store, plan.cells, plan.name)
     n_spread = n_tasks(plan, done) if summary or plan.engine else 0  # a cell alone is run here
     with (
+        contextlib.ExitStack() as ended,
         engine_of(plan, n_spread, engine) as opened,
         open_work(plan, store, watcher, opened) as work,
     ):
+        if opened.ends_workers:
+            ended.callback(_close_runs, store, work.site.driver)
         results = _tuned(work) if plan.tune else _untuned(work, done, summary=summary)
         if not opened.in_process:
             store.reconcile()  # runs of workers that died, and whose tasks were given up
     return results
+
+
+def _close_runs(store: Store, driver: str) -> None:
+    with contextlib.suppress(MLProjectError):  # what ended the plan is reported
+        close_runs_of_driver(store, driver)
 
 
 def n_tasks(plan: Plan, done: Iterable[str]) -> int:

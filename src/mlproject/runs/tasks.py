@@ -232,7 +232,7 @@ def _run_cell(task: CellTask, at: Workplace) -> CellRun:
     try:
         cell_run = run_cell(
             task.cell,
-            at.images_of(task.cell, task.reading),
+            lambda: at.images_of(task.cell, task.reading),
             at.store,
             report=at.report,
             name=task.name,

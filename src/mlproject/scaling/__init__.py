@@ -22,6 +22,7 @@ from mlproject.scaling.allocation.empirical_frontier import METHODS, Envelope, e
 from mlproject.scaling.assess import LEAST_WEIGHT, assess
 from mlproject.scaling.assessment import Assessment, HeldOut, LawFit
 from mlproject.scaling.averaging.average import Average, average
+from mlproject.scaling.averaging.library_prior import LIBRARY_SHARE
 from mlproject.scaling.averaging.library_use import LibraryUse, Narrowed
 from mlproject.scaling.averaging.standings import Standing
 from mlproject.scaling.fitting.compare import Difference, compare
@@ -56,6 +57,7 @@ __all__ = [
     "LAWS",
     "LEAST_SHRUNK",
     "LEAST_WEIGHT",
+    "LIBRARY_SHARE",
     "METHODS",
     "SCALING",
     "SUMS",

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
+from scipy.stats import false_discovery_control
 
 from mlproject.errors import BadInput
 from mlproject.scaling.fitting.intervals import Estimate
@@ -82,7 +83,7 @@ def image_exponents(x: ArrayLike, losses: ArrayLike, *, false_discovery_rate: fl
     mean, spread = population(slope, variance)
     shrunk, shrunk_error = _shrink(slope, variance, mean, spread)
     p_values = 2.0 * special.stdtr(dof, -np.abs(slope) / error)
-    q = false_discovery(p_values)
+    q = false_discovery_control(p_values)
     return ImageExponents(
         exponent=_with_nan(slope, valid),
         standard_error=_with_nan(error, valid),
@@ -96,17 +97,6 @@ def image_exponents(x: ArrayLike, losses: ArrayLike, *, false_discovery_rate: fl
         spread=spread,
         dof=dof,
     )
-
-
-def false_discovery(p_values: Array) -> Array:
-    """Benjamini-Hochberg q values: the smallest false-discovery rate at which each is significant."""
-    n = len(p_values)
-    order = np.argsort(p_values)
-    scaled = p_values[order] * n / np.arange(1, n + 1)
-    q = np.minimum.accumulate(scaled[::-1])[::-1]
-    out = np.empty(n)
-    out[order] = np.minimum(q, 1.0)
-    return out
 
 
 def population(slope: Array, variance: Array) -> tuple[float, float]:

@@ -6,7 +6,7 @@ its own, which that process holds; where the lock shows on the same machine that
 closed as KILLED.
 """
 
-from mlproject.tracking.addresses import database_url, lock_folder
+from mlproject.tracking.addresses import beside_store, database_url, lock_folder
 from mlproject.tracking.artifacts import LOSSES_DIGEST, Artifacts, artifacts_of, deletion
 from mlproject.tracking.copies import Copy, artifact_names, copy_artifacts, place_of
 from mlproject.tracking.done import beginning_with
@@ -31,7 +31,14 @@ from mlproject.tracking.location import (
     tracking_uri,
     ui_command,
 )
-from mlproject.tracking.other_hosts import TakenOver, nothing_of, running_elsewhere, take_over
+from mlproject.tracking.other_hosts import (
+    CellState,
+    TakenOver,
+    close_runs_of_driver,
+    look_up_cell,
+    nothing_of,
+    take_over,
+)
 from mlproject.tracking.ownership import HOST, claim_launched_run, remedy, this_machine
 from mlproject.tracking.place import store_lock, store_stubs
 from mlproject.tracking.predictions import (
@@ -46,13 +53,7 @@ from mlproject.tracking.predictions import (
 )
 from mlproject.tracking.reach import reaching, store_problem
 from mlproject.tracking.store import Store
-from mlproject.tracking.tracked_run import (
-    ENGINE_TASK,
-    PREDICTION_HEAD,
-    TrackedRun,
-    close_attempts,
-    code_version,
-)
+from mlproject.tracking.tracked_run import ENGINE_TASK, PREDICTION_HEAD, TrackedRun, code_version
 
 __all__ = [
     "DEFAULT_EXPERIMENT",
@@ -64,6 +65,7 @@ __all__ = [
     "RUN_COLOUR",
     "Artifacts",
     "CellAttempt",
+    "CellState",
     "Copy",
     "Imported",
     "LoggedPrediction",
@@ -76,8 +78,9 @@ __all__ = [
     "artifacts_of",
     "attempts_at_size",
     "beginning_with",
+    "beside_store",
     "claim_launched_run",
-    "close_attempts",
+    "close_runs_of_driver",
     "code_version",
     "colour_runs",
     "copy_artifacts",
@@ -89,6 +92,7 @@ __all__ = [
     "import_cells",
     "keep_done_runs",
     "lock_folder",
+    "look_up_cell",
     "model_colour",
     "nothing_of",
     "open_store",
@@ -99,7 +103,6 @@ __all__ = [
     "read_predictions",
     "remedy",
     "run_link",
-    "running_elsewhere",
     "seal_prediction",
     "server_page",
     "sqlite_path",

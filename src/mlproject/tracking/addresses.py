@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
-from mlproject.errors import WrongUse
+from mlproject.errors import WrongUse, masked
 from mlproject.files import sha256
 
 if TYPE_CHECKING:
@@ -41,13 +41,15 @@ def database_url(address: str) -> URL | None:
 def database_file(address: str) -> Path | None:
     """The file of a SQLite address, whatever characters and parameters it has; None for any other address.
 
-    Raises: WrongUse for a database in memory, which would end with the command.
+    Raises: WrongUse for a database in memory, which would end with the command, or a name with a bare ``?``.
     """
     if plain := PLAIN.fullmatch(address):
         return Path(plain[1]).absolute()
     url = database_url(address)
     if url is None or url.get_backend_name() != "sqlite":
         return None
+    if "?" in address and not url.query:  # parameters without a value would be dropped without a word
+        raise WrongUse(f"{masked(address)}: a ? begins parameters of an address; in a file's name write %3F")
     name = url.database or ""
     if name.startswith("file:") and "uri" in url.query:  # SQLite's own form, which is decoded once more
         name = unquote(urlsplit(name).path)
@@ -68,6 +70,12 @@ def lock_folder(address: str | Path) -> Path:
         return path.with_name(path.name + ".locks")
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return root / "mlproject" / "locks" / sha256(_normalised(str(address)).encode())[:16]
+
+
+def beside_store(address: str, name: str) -> Path:
+    """A file beside a SQLite store; for a server, in the folder of this machine's locks."""
+    file = database_file(address)
+    return file.resolve().with_name(name) if file else lock_folder(address) / name
 
 
 def _normalised(address: str) -> str:

@@ -125,6 +125,12 @@ class DoneCells:
             self._listing = listing if self.file and not damaged else None
         return {key: artifacts for key, artifacts in intact.items() if keys is None or key in keys}
 
+    def among(self, runs: Iterable[Any]) -> dict[str, Artifacts]:
+        """The artifacts of the cells that these runs, newest first, show as done; damage is reported."""
+        intact, damaged = intact_cells(filter(is_complete, runs), self.client)
+        report_damaged(damaged.values(), self.damaged)
+        return intact
+
     def faults(self) -> dict[str, str]:
         """By run, what is wrong with the losses of finished cells that have no intact run; all are read."""
         faults: dict[str, tuple[str, str]] = {}
@@ -201,6 +207,13 @@ def report_damaged(damaged: Iterable[tuple[str, str]], reported: dict[str, str])
         log.warning("run %s does not count as done: %s; its cell runs again%s", *new[0], more)
         _LOGGED.update(run_id for run_id, _ in new)
     reported.update(new)
+
+
+def is_complete(run: Any) -> bool:
+    """Whether a run is that of a finished cell, by its status and tags."""
+    tags = run.data.tags
+    marks = (run.info.status, tags.get("kind"), tags.get(COMPLETE))
+    return marks == ("FINISHED", "cell", "true")
 
 
 def record_of(run: Any, cell: Cell | None, client: Any, unreadable: str) -> dict[str, Any]:

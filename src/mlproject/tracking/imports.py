@@ -41,7 +41,7 @@ from mlproject.tracking.artifacts import LOSSES_DIGEST, SUMS_DIGEST, SUSPECT, Ar
 from mlproject.tracking.copies import Copy, artifact_names, copy_artifacts, place_of
 from mlproject.tracking.done import COMPLETE
 from mlproject.tracking.experiment_page import RUN_COLOUR, colour_runs
-from mlproject.tracking.other_hosts import running_elsewhere
+from mlproject.tracking.other_hosts import look_up_cell
 from mlproject.tracking.ownership import ATTEMPT, BOOT, HOST, LOCK, MACHINE, PROCESS
 from mlproject.tracking.place import check_sqlite, folder_of, local_folder, readable
 from mlproject.tracking.reach import PatientClient, reaching
@@ -177,9 +177,9 @@ def _import_cell(store: Store, source: Source, runs: Sequence[Any], result: Impo
                 faults[run.info.run_id] = str(error) if isinstance(error, MLProjectError) else one_line(error)
                 continue
             with try_locked(store.lock_path(key)) as ours:
-                if not ours or running_elsewhere(store, key):
+                if not ours or (state := look_up_cell(store, key)).elsewhere:
                     result.left_out[run.info.run_id] = "is being run here; import it again afterwards"
-                elif store.done([key]):
+                elif state.done:
                     result.n_present += 1
                 else:
                     _copy(store, source, run, Path(folder))

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from mlproject.errors import WrongUse, printable, unknown
 from mlproject.tracking.ownership import HOST, close_dead_runs, close_run, remedy, this_machine
 from mlproject.tracking.reach import reaching
 from mlproject.tracking.store import Store
+from mlproject.tracking.tracked_run import ENGINE_TASK, close_attempts
 
 
 @dataclass(kw_only=True)
@@ -25,20 +27,50 @@ class TakenOver:
     hosts: set[str] = field(default_factory=set)
 
 
-def running_elsewhere(store: Store, key: str) -> str:
-    """Which run of another host is running a cell, and what to do if that host is gone; empty where none is.
+@dataclass(frozen=True, kw_only=True)
+class CellState:
+    """What the store has of a cell: the run that finished it, or which other host runs it, in words."""
+
+    done: str = ""
+    elsewhere: str = ""
+
+
+def look_up_cell(store: Store, key: str, task: str = "") -> CellState:
+    """The state of a cell whose lock is held here, from one search: nothing can end between two of them.
+
+    ``task`` is that of an engine, which may run it again: its runs that say RUNNING are closed.
+    """
+    runs = list(store.search(f"tags.`cell.key` = '{key}'"))
+    with reaching(store.uri):
+        done = store.done_cells.among(runs)
+        if key in done:
+            return CellState(done=done[key].run_id)
+        running = [run for run in runs if run.info.status == "RUNNING"]
+        closed = close_attempts(store.client, running, task) if task else []
+    return CellState(elsewhere=_running_elsewhere(store, [r for r in running if r.info.run_id not in closed]))
+
+
+def _running_elsewhere(store: Store, running: Sequence[Any]) -> str:
+    """Which of these runs is of another host, and what to do if that host is gone; empty where none is.
 
     A SQLite file serves one machine, whose locks tell.
     """
     if store.file is not None:
         return ""
-    running = store.search(f"attributes.status = 'RUNNING' and tags.`cell.key` = '{key}'")
     with reaching(store.uri):
         owners = close_dead_runs(running, store.client, store.lock_path, None, close=False)
     if not owners.hosts:
         return ""
     run_id, host = next(iter(owners.hosts.items()))
     return f"run {run_id} of host {printable(host)} is running it; {remedy(run_id, owners.hosts)}"
+
+
+def close_runs_of_driver(store: Store, driver: str) -> None:
+    """Close as KILLED what the tasks of a driver left RUNNING, whose engine has ended all of its workers."""
+    with reaching(store.uri):
+        for run in store.running():
+            if run.data.tags.get(ENGINE_TASK, "").startswith(f"{driver}-"):
+                close_run(run, store.client, "its worker was ended")
 
 
 def take_over(stores: Sequence[Store], host: str) -> TakenOver:

@@ -17,6 +17,7 @@ from mlproject.cell import Cell
 from mlproject.errors import BadInput, DigestMismatch, MLProjectError, Stopped, one_line, stop_received
 from mlproject.files import try_locked
 from mlproject.losses import Observation
+from mlproject.tracking.addresses import beside_store
 from mlproject.tracking.artifacts import SUSPECT, Artifacts, artifacts_of, deletion, observation_of
 from mlproject.tracking.done import COMPLETE, FEW, FINISHED, FINISHED_CELLS, RUNNING, DoneCells, record_of
 from mlproject.tracking.ownership import (
@@ -65,7 +66,7 @@ class Store:
 
     def beside(self, name: str) -> Path:
         """A file beside a SQLite store; for a server, in the folder of this machine's locks."""
-        return self.file.resolve().with_name(name) if self.file else self.locks / name
+        return beside_store(self.uri, name)
 
     @contextlib.contextmanager
     def run(

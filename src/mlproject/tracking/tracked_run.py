@@ -9,7 +9,7 @@ import logging
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -139,16 +139,16 @@ class TrackedRun:
         return ended
 
 
-def close_attempts(store: Any, task: str) -> list[str]:
-    """Close as KILLED the RUNNING runs of a task of an engine, which runs it again: their worker is gone.
+def close_attempts(client: Any, running: Iterable[Any], task: str) -> list[str]:
+    """Close as KILLED those of the RUNNING runs that are of a task of an engine, which runs it again: their
+    worker is gone.
 
     This is how a run of another machine is closed. Whoever runs the task holds the lock of its cell.
     """
-    clause = f"attributes.status = 'RUNNING' and tags.`{ENGINE_TASK}` = '{task}'"
-    closed = [str(run.info.run_id) for run in store.search(clause)]
+    closed = [str(run.info.run_id) for run in running if run.data.tags.get(ENGINE_TASK) == task]
     for run_id in closed:
-        store.client.set_tag(run_id, "reconciled", "its worker is gone")
-        store.client.set_terminated(run_id, "KILLED")
+        client.set_tag(run_id, "reconciled", "its worker is gone")
+        client.set_terminated(run_id, "KILLED")
     return closed
 
 

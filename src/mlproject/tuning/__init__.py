@@ -15,7 +15,16 @@ from mlproject.tuning.coordinate import (
 )
 from mlproject.tuning.record import log_search
 from mlproject.tuning.search import Choices, Range, Tune, read_tune, split_words
-from mlproject.tuning.tuner import Claim, SearchResult, TrialBlock, Tuner, fail_trials, open_tuner
+from mlproject.tuning.tuner import (
+    Claim,
+    SearchResult,
+    StoredSearch,
+    TrialBlock,
+    Tuner,
+    fail_trials,
+    open_tuner,
+    stored_searches,
+)
 
 if TYPE_CHECKING:
     from mlproject.tuning.trials import DescentCache, TrialLosses, evaluate_block
@@ -29,6 +38,7 @@ __all__ = [
     "DescentCache",
     "Range",
     "SearchResult",
+    "StoredSearch",
     "TrialBlock",
     "TrialLosses",
     "Tune",
@@ -42,6 +52,7 @@ __all__ = [
     "read_tune",
     "search_seconds",
     "split_words",
+    "stored_searches",
     "tune_of",
 ]
 

@@ -34,7 +34,11 @@ def tune_of(
 
     ``values`` are what a grid gives, its table of knobs included. Raises: WrongUse.
     """
-    if (table is None and not words) or str(words.get("trials", "")) == "0":
+    if str(words.get("trials", "")) == "0":
+        if others := sorted("tune" if name == "space" else name for name in words if name != "trials"):
+            raise WrongUse(f"trials=0 tunes nothing: leave out {', '.join(others)}, or ask for trials")
+        return None
+    if table is None and not words:
         return None
     kind = RECIPES.get(str(values["recipe"]))
     if kind is None:

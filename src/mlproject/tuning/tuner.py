@@ -12,6 +12,7 @@ from mlproject.cell import Cell, Knob
 from mlproject.errors import MLProjectError, WrongUse
 from mlproject.progress import Report
 from mlproject.recipes import build_recipe
+from mlproject.tracking import sqlite_path
 from mlproject.tuning.coordinate import Coordinate
 
 if TYPE_CHECKING:
@@ -196,9 +197,11 @@ class Tuner:
 
     @staticmethod
     def _best(study: TrialStudy) -> FinishedTrial:
-        best = study.best()
+        from mlproject.tuning.search.study import best_of
+
+        trials = study.finished()
+        best = best_of(trials)
         if best is None:
-            trials = study.finished()
             why = next((t.reason for t in trials if t.reason), "no trial was finished in time")
             raise MLProjectError(
                 f"no knobs found: none of {len(trials)} trials has a validation loss ({why})"
@@ -223,6 +226,40 @@ def fail_trials(url: str, default: Path, host: str) -> tuple[int, set[str]]:
         return 0, set()
     with open_storage(url, default) as storage:
         return storage.fail_trials(host)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredSearch:
+    """How far the search of a coordinate is: its finished trials, and its cells once all are finished."""
+
+    coordinate: Coordinate
+    n_finished: int = 0
+    cells: tuple[Cell, ...] = ()
+
+
+def stored_searches(url: str, default: Path, searched: Sequence[Coordinate]) -> list[StoredSearch]:
+    """How far searches are by what their storage holds; where there is none yet, none is made.
+
+    Raises: StoreUnreachable.
+    """
+    journal = url.removeprefix("journal:") if url else str(default)
+    file = sqlite_path(url) if "://" in url else Path(journal)
+    if file is not None and not file.exists():
+        return [StoredSearch(coordinate=coordinate) for coordinate in searched]
+    from mlproject.tuning.search.storage import open_storage
+    from mlproject.tuning.search.study import stored_trials
+
+    with open_storage(url, default) as storage:
+        trials = stored_trials(storage)
+    return [_stored(coordinate, trials.get(coordinate.name, [])) for coordinate in searched]
+
+
+def _stored(coordinate: Coordinate, trials: Sequence[FinishedTrial]) -> StoredSearch:
+    from mlproject.tuning.search.study import best_of
+
+    best = best_of(trials) if len(trials) >= coordinate.tune.trials else None
+    cells = coordinate.tuned(best.knobs) if best else ()
+    return StoredSearch(coordinate=coordinate, n_finished=len(trials), cells=cells)
 
 
 def _read(curve: LossCurve, coordinate: Coordinate) -> tuple[float | None, dict[str, Knob], str]:

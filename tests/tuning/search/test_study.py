@@ -14,7 +14,7 @@ from mlproject.errors import StoreUnreachable, WrongUse
 from mlproject.tuning.search import read_tune
 from mlproject.tuning.search import storage as storages
 from mlproject.tuning.search.storage import open_storage
-from mlproject.tuning.search.study import TrialStudy
+from mlproject.tuning.search.study import TrialStudy, best_of
 from tests import services
 from tests.processes import ended
 from tests.tuning.search.worker import NAME, loss_of, study_in, table, work, work_apart
@@ -214,7 +214,7 @@ def test_trials_without_a_loss_count_but_are_never_the_best(tmp_path: Path):
             for one in asked:
                 study.finish(one, None, chosen={}, reason="its loss is nan")
         assert study.done
-        assert study.best() is None
+        assert best_of(study.finished()) is None
         assert {(t.state, t.reason) for t in study.finished()} == {("pruned", "its loss is nan")}
 
 

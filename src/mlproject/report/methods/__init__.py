@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from mlproject.analysis import Study
 from mlproject.report.document import Section
 from mlproject.report.formats import kind_label
+from mlproject.report.methods.mistakes import mistakes
 from mlproject.report.methods.references import cite
 from mlproject.report.methods.runs import images, networks, software, training, tuning
 from mlproject.report.methods.words import LAW_SOURCES, counts, joined
@@ -17,7 +18,7 @@ from mlproject.report.methods.words import LAW_SOURCES, counts, joined
 
 def methods_section(study: Study) -> Section:
     """The methods of a study: data, networks, training, tuning, losses, laws, intervals, software."""
-    parts = (images, networks, training, tuning, _losses, _laws, _intervals, _comparisons, software)
+    parts = (images, networks, training, tuning, _losses, _laws, _intervals, _comparisons, mistakes, software)
     paragraphs = [" ".join(part(study)) for part in parts]
     return Section(title="Methods", paragraphs=tuple(text for text in paragraphs if text))
 
@@ -67,6 +68,12 @@ def _laws(study: Study) -> Iterator[str]:
         )
     if any(a.held_out for curve in study.curves for a in curve.assessments.values()):
         yield "The largest scale is also predicted from the smaller ones, as a check."
+    use = study.prior_use
+    if use is not None and any(rate.assessment.library for rate in use.rates):
+        yield (
+            "Exponents and floors of error rates have a robust prior that is pooled from published studies "
+            f"{cite('neuenschwander2010', 'schmidli2014')}, and are given without it too."
+        )
 
 
 def _intervals(study: Study) -> Iterator[str]:

@@ -38,6 +38,32 @@ class Reference:
         return "\n".join([f"@{self.kind}{{{key},", *lines, "}"])
 
 
+def arxiv(short: str, author: str, title: str, number: str, **fields: str) -> Reference:
+    """A preprint of arXiv; the year ends its citation."""
+    year = short[-4:]
+    entry = {"author": author, "title": title, "year": year}
+    entry |= {"eprint": number, "archiveprefix": "arXiv", "url": f"https://arxiv.org/abs/{number}"}
+    return Reference(short=short, kind="misc", fields=entry | fields)
+
+
+def article(short: str, author: str, title: str, journal: str, **fields: str) -> Reference:
+    """An article of a journal."""
+    entry = {"author": author, "title": title, "journal": journal, "year": short[-4:]}
+    return Reference(short=short, kind="article", fields=entry | fields)
+
+
+def meeting(short: str, author: str, title: str, booktitle: str, **fields: str) -> Reference:
+    """A paper of a conference."""
+    entry = {"author": author, "title": title, "booktitle": booktitle, "year": short[-4:]}
+    return Reference(short=short, kind="inproceedings", fields=entry | fields)
+
+
+def book(short: str, author: str, title: str, publisher: str) -> Reference:
+    """A book."""
+    entry = {"author": author, "title": title, "publisher": publisher, "year": short[-4:]}
+    return Reference(short=short, kind="book", fields=entry)
+
+
 def installed(package: str) -> str:
     """The installed version of a distribution, or ``not installed``."""
     try:

@@ -2,129 +2,54 @@
 
 from __future__ import annotations
 
-from mlproject.report.methods.bibtex import Reference
+from mlproject.report.methods.bibtex import Reference, article, arxiv, meeting
+from mlproject.report.methods.statistics_works import STATISTICS
 
-
-def _arxiv(short: str, author: str, title: str, number: str, **fields: str) -> Reference:
-    year = short[-4:]
-    entry = {"author": author, "title": title, "year": year}
-    entry |= {"eprint": number, "archiveprefix": "arXiv", "url": f"https://arxiv.org/abs/{number}"}
-    return Reference(short=short, kind="misc", fields=entry | fields)
-
-
-def _article(short: str, author: str, title: str, journal: str, **fields: str) -> Reference:
-    entry = {"author": author, "title": title, "journal": journal, "year": short[-4:]}
-    return Reference(short=short, kind="article", fields=entry | fields)
-
-
-def _meeting(short: str, author: str, title: str, booktitle: str, **fields: str) -> Reference:
-    entry = {"author": author, "title": title, "booktitle": booktitle, "year": short[-4:]}
-    return Reference(short=short, kind="inproceedings", fields=entry | fields)
-
-
-def _book(short: str, author: str, title: str, publisher: str) -> Reference:
-    entry = {"author": author, "title": title, "publisher": publisher, "year": short[-4:]}
-    return Reference(short=short, kind="book", fields=entry)
-
-
-STATISTICS = {
-    "bates1988": _book(
-        "Bates and Watts 1988", "Bates, Douglas M. and Watts, Donald G.",
-        "Nonlinear Regression Analysis and Its Applications", "Wiley",
-    ),
-    "benjamini1995": _article(
-        "Benjamini and Hochberg 1995", "Benjamini, Yoav and Hochberg, Yosef",
-        "Controlling the False Discovery Rate: A Practical and Powerful Approach to Multiple Testing",
-        "Journal of the Royal Statistical Society: Series B", volume="57", number="1", pages="289--300",
-    ),
-    "cook1982": _book(
-        "Cook and Weisberg 1982", "Cook, R. Dennis and Weisberg, Sanford",
-        "Residuals and Influence in Regression", "Chapman and Hall",
-    ),
-    "efron1987": _article(
-        "Efron 1987", "Efron, Bradley", "Better Bootstrap Confidence Intervals",
-        "Journal of the American Statistical Association", volume="82", number="397", pages="171--185",
-        doi="10.1080/01621459.1987.10478410",
-    ),
-    "golub2003": _article(
-        "Golub and Pereyra 2003", "Golub, Gene and Pereyra, Victor",
-        "Separable Nonlinear Least Squares: The Variable Projection Method and Its Applications",
-        "Inverse Problems", volume="19", number="2", pages="R1--R26", doi="10.1088/0266-5611/19/2/201",
-    ),
-    "holm1979": _article(
-        "Holm 1979", "Holm, Sture", "A Simple Sequentially Rejective Multiple Test Procedure",
-        "Scandinavian Journal of Statistics", volume="6", number="2", pages="65--70",
-    ),
-    "kennedy2001": _article(
-        "Kennedy and O'Hagan 2001", "Kennedy, Marc C. and O'Hagan, Anthony",
-        "Bayesian Calibration of Computer Models", "Journal of the Royal Statistical Society: Series B",
-        volume="63", number="3", pages="425--464", doi="10.1111/1467-9868.00294",
-    ),
-    "mcnemar1947": _article(
-        "McNemar 1947", "McNemar, Quinn",
-        "Note on the Sampling Error of the Difference Between Correlated Proportions or Percentages",
-        "Psychometrika", volume="12", number="2", pages="153--157", doi="10.1007/BF02295996",
-    ),
-    "rao1988": _article(
-        "Rao and Wu 1988", "Rao, J. N. K. and Wu, C. F. J.",
-        "Resampling Inference with Complex Survey Data", "Journal of the American Statistical Association",
-        volume="83", number="401", pages="231--241", doi="10.1080/01621459.1988.10478591",
-    ),
-    "rubin1981": _article(
-        "Rubin 1981", "Rubin, Donald B.", "The {Bayesian} Bootstrap", "The Annals of Statistics",
-        volume="9", number="1", pages="130--134", doi="10.1214/aos/1176345338",
-    ),
-    "yao2018": _article(
-        "Yao et al. 2018", "Yao, Yuling and Vehtari, Aki and Simpson, Daniel and Gelman, Andrew",
-        "Using Stacking to Average {Bayesian} Predictive Distributions", "Bayesian Analysis",
-        volume="13", number="3", pages="917--1007", doi="10.1214/17-BA1091",
-    ),
-}  # fmt: skip
 LAWS = {
-    "alabdulmohsin2022": _arxiv(
+    "alabdulmohsin2022": arxiv(
         "Alabdulmohsin et al. 2022", "Alabdulmohsin, Ibrahim and Neyshabur, Behnam and Zhai, Xiaohua",
         "Revisiting Neural Scaling Laws in Language and Vision", "2209.06640",
     ),
-    "bryant2026": _arxiv("Bryant and Liu 2026", "Bryant and Liu", "{arXiv} preprint", "2605.09189"),
-    "caballero2023": _arxiv(
+    "bryant2026": arxiv("Bryant and Liu 2026", "Bryant and Liu", "{arXiv} preprint", "2605.09189"),
+    "caballero2023": arxiv(
         "Caballero et al. 2023", "Caballero, Ethan and Gupta, Kshitij and Rish, Irina and Krueger, David",
         "Broken Neural Scaling Laws", "2210.14891",
     ),
-    "hestness2017": _arxiv(
+    "hestness2017": arxiv(
         "Hestness et al. 2017",
         "Hestness, Joel and Narang, Sharan and Ardalani, Newsha and Diamos, Gregory and Jun, Heewoo and "
         "Kianinejad, Hassan and Patwary, Md. Mostofa Ali and Yang, Yang and Zhou, Yanqi",
         "Deep Learning Scaling Is Predictable, Empirically", "1712.00409",
     ),
-    "hoffmann2022": _arxiv(
+    "hoffmann2022": arxiv(
         "Hoffmann et al. 2022", "Hoffmann, Jordan and Borgeaud, Sebastian and Mensch, Arthur and others",
         "Training Compute-Optimal Large Language Models", "2203.15556",
     ),
-    "kaplan2020": _arxiv(
+    "kaplan2020": arxiv(
         "Kaplan et al. 2020",
         "Kaplan, Jared and McCandlish, Sam and Henighan, Tom and Brown, Tom B. and Chess, Benjamin and "
         "Child, Rewon and Gray, Scott and Radford, Alec and Wu, Jeffrey and Amodei, Dario",
         "Scaling Laws for Neural Language Models", "2001.08361",
     ),
-    "li2025": _arxiv(
+    "li2025": arxiv(
         "Li et al. 2025", "Li, Margaret and Kudugunta, Sneha and Zettlemoyer, Luke",
         "({Mis})Fitting: A Survey of Scaling Laws", "2502.18969",
     ),
-    "rosenfeld2020": _arxiv(
+    "rosenfeld2020": arxiv(
         "Rosenfeld et al. 2020",
         "Rosenfeld, Jonathan S. and Rosenfeld, Amir and Belinkov, Yonatan and Shavit, Nir",
         "A Constructive Prediction of the Generalization Error Across Scales", "1909.12673",
     ),
 }  # fmt: skip
 IMAGES = {
-    "deng2009": _meeting(
+    "deng2009": meeting(
         "Deng et al. 2009",
         "Deng, Jia and Dong, Wei and Socher, Richard and Li, Li-Jia and Li, Kai and Fei-Fei, Li",
         "{ImageNet}: A Large-Scale Hierarchical Image Database",
         "IEEE Conference on Computer Vision and Pattern Recognition", pages="248--255",
         doi="10.1109/CVPR.2009.5206848",
     ),
-    "everingham2010": _article(
+    "everingham2010": article(
         "Everingham et al. 2010",
         "Everingham, Mark and Van Gool, Luc and Williams, Christopher K. I. and Winn, John and "
         "Zisserman, Andrew",
@@ -138,77 +63,77 @@ IMAGES = {
             "institution": "University of Toronto", "year": "2009",
         },
     ),
-    "lecun1998": _article(
+    "lecun1998": article(
         "LeCun et al. 1998",
         "LeCun, Yann and Bottou, L{\\'e}on and Bengio, Yoshua and Haffner, Patrick",
         "Gradient-Based Learning Applied to Document Recognition", "Proceedings of the IEEE",
         volume="86", number="11", pages="2278--2324", doi="10.1109/5.726791",
     ),
-    "parkhi2012": _meeting(
+    "parkhi2012": meeting(
         "Parkhi et al. 2012",
         "Parkhi, Omkar M. and Vedaldi, Andrea and Zisserman, Andrew and Jawahar, C. V.", "Cats and Dogs",
         "IEEE Conference on Computer Vision and Pattern Recognition", pages="3498--3505",
         doi="10.1109/CVPR.2012.6248092",
     ),
-    "xiao2017": _arxiv(
+    "xiao2017": arxiv(
         "Xiao et al. 2017", "Xiao, Han and Rasul, Kashif and Vollgraf, Roland",
         "{Fashion-MNIST}: A Novel Image Dataset for Benchmarking Machine Learning Algorithms", "1708.07747",
     ),
 }  # fmt: skip
 NETWORKS = {
-    "dosovitskiy2020": _arxiv(
+    "dosovitskiy2020": arxiv(
         "Dosovitskiy et al. 2020", "Dosovitskiy, Alexey and Beyer, Lucas and others",
         "An Image Is Worth 16x16 Words: Transformers for Image Recognition at Scale", "2010.11929",
     ),
-    "he2015": _arxiv(
+    "he2015": arxiv(
         "He et al. 2015", "He, Kaiming and Zhang, Xiangyu and Ren, Shaoqing and Sun, Jian",
         "Deep Residual Learning for Image Recognition", "1512.03385",
     ),
-    "ronneberger2015": _arxiv(
+    "ronneberger2015": arxiv(
         "Ronneberger et al. 2015", "Ronneberger, Olaf and Fischer, Philipp and Brox, Thomas",
         "{U-Net}: Convolutional Networks for Biomedical Image Segmentation", "1505.04597",
     ),
-    "tan2019": _arxiv(
+    "tan2019": arxiv(
         "Tan and Le 2019", "Tan, Mingxing and Le, Quoc V.",
         "{EfficientNet}: Rethinking Model Scaling for Convolutional Neural Networks", "1905.11946",
     ),
-    "xie2016": _arxiv(
+    "xie2016": arxiv(
         "Xie et al. 2016",
         "Xie, Saining and Girshick, Ross and Doll{\\'a}r, Piotr and Tu, Zhuowen and He, Kaiming",
         "Aggregated Residual Transformations for Deep Neural Networks", "1611.05431",
     ),
 }  # fmt: skip
 TRAINING = {
-    "alain2016": _arxiv(
+    "alain2016": arxiv(
         "Alain and Bengio 2016", "Alain, Guillaume and Bengio, Yoshua",
         "Understanding Intermediate Layers Using Linear Classifier Probes", "1610.01644",
     ),
-    "kingma2014": _arxiv(
+    "kingma2014": arxiv(
         "Kingma and Ba 2014", "Kingma, Diederik P. and Ba, Jimmy",
         "{Adam}: A Method for Stochastic Optimization", "1412.6980",
     ),
-    "kirillov2023": _arxiv(
+    "kirillov2023": arxiv(
         "Kirillov et al. 2023", "Kirillov, Alexander and Mintun, Eric and Ravi, Nikhila and others",
         "Segment Anything", "2304.02643",
     ),
-    "loshchilov2016": _arxiv(
+    "loshchilov2016": arxiv(
         "Loshchilov and Hutter 2016", "Loshchilov, Ilya and Hutter, Frank",
         "{SGDR}: Stochastic Gradient Descent with Warm Restarts", "1608.03983",
     ),
-    "loshchilov2017": _arxiv(
+    "loshchilov2017": arxiv(
         "Loshchilov and Hutter 2017", "Loshchilov, Ilya and Hutter, Frank",
         "Decoupled Weight Decay Regularization", "1711.05101",
     ),
-    "shi2024": _arxiv(
+    "shi2024": arxiv(
         "Shi et al. 2024",
         "Shi, Baifeng and Wu, Ziyang and Mao, Maolin and Wang, Xin and Darrell, Trevor",
         "When Do We Not Need Larger Vision Models?", "2403.13043",
     ),
-    "wu2018": _arxiv(
+    "wu2018": arxiv(
         "Wu et al. 2018", "Wu, Zhirong and Xiong, Yuanjun and Yu, Stella and Lin, Dahua",
         "Unsupervised Feature Learning via Non-Parametric Instance-Level Discrimination", "1805.01978",
     ),
-    "yosinski2014": _arxiv(
+    "yosinski2014": arxiv(
         "Yosinski et al. 2014", "Yosinski, Jason and Clune, Jeff and Bengio, Yoshua and Lipson, Hod",
         "How Transferable Are Features in Deep Neural Networks?", "1411.1792",
     ),

@@ -225,6 +225,11 @@ class PriorChoice:
             raise WrongUse(f"{text} names two axes or two losses: {name}:images:error names each once")
         return cls(name=name, axis=axis, loss=loss)
 
+    @property
+    def text(self) -> str:
+        """As it is asked for: ``vision``, ``vision:images:error``."""
+        return ":".join(part for part in (self.name, self.axis, self.loss) if part)
+
     def find(self, axis: str, loss: str) -> Library:
         """The laws of the axis and loss that are stated, else those given. Raises: BadInput for none."""
         return find_library(self.name, self.axis or axis, self.loss or loss)

@@ -94,7 +94,7 @@ class TrialStudy:
         """Claim the free trials of the first block that has any; none when all are finished or running."""
         with reaching(self.storage.url), locked(self._lock):
             self._reconcile()
-            live = self._live()
+            live = _live(self._optuna)
             free = [index for index in range(self.tune.trials) if index not in live]
             if not free or self.timed_out:
                 return []
@@ -126,19 +126,13 @@ class TrialStudy:
     def finished(self) -> list[FinishedTrial]:
         """All finished trials by index."""
         with reaching(self.storage.url):
-            live = sorted(self._live().items())
-        return [_finished(index, trial) for index, trial in live if trial.state in FINISHED]
-
-    def best(self) -> FinishedTrial | None:
-        """The finished trial with the smallest loss (the first of equals); None when no trial has a loss."""
-        complete = [t for t in self.finished() if t.state == "complete"]
-        return min(complete, key=lambda t: (t.loss, t.index), default=None)
+            return _finished_trials(self._optuna)
 
     @property
     def done(self) -> bool:
         """Whether all trials are finished, or the time limit has passed and no trial is running."""
         with reaching(self.storage.url):
-            states = [trial.state for trial in self._live().values()]
+            states = [trial.state for trial in _live(self._optuna).values()]
         if TrialState.RUNNING in states:
             return False
         return len([s for s in states if s in FINISHED]) >= self.tune.trials or self.timed_out
@@ -168,18 +162,6 @@ class TrialStudy:
     def _lock(self) -> Any:
         return self.storage.lock("study-" + sha256(self.name.encode())[:16])
 
-    def _live(self) -> dict[int, FrozenTrial]:
-        """Valid trials by index: a finished one before a running one, then the lower number."""
-        live: dict[int, FrozenTrial] = {}
-        for trial in self._optuna.get_trials(deepcopy=False):
-            index = trial.user_attrs.get(INDEX)
-            if index is None or trial.state not in (*FINISHED, TrialState.RUNNING):
-                continue
-            kept = live.get(index)
-            if kept is None or (kept.state == TrialState.RUNNING and trial.state in FINISHED):
-                live[index] = trial
-        return live
-
     def _take(self, shadows: Mapping[int, Any], space: Mapping[str, Any]) -> list[ClaimedTrial]:
         """Add running trials, each as one entry with its owner, so that no trial is ever without one."""
         for index, shadow in shadows.items():
@@ -192,7 +174,7 @@ class TrialStudy:
                     user_attrs=attributes,
                 )
             )
-        live, claimed = self._live(), []
+        live, claimed = _live(self._optuna), []
         for index, shadow in shadows.items():
             trial = live[index]
             if trial.user_attrs[OWNER] == self.storage.owner and trial.state == TrialState.RUNNING:
@@ -265,6 +247,38 @@ class TrialStudy:
             if not later.widens(earlier):
                 return f"ask for a range of {earlier.name} that holds {earlier}"
         return ""
+
+
+def best_of(trials: Iterable[FinishedTrial]) -> FinishedTrial | None:
+    """The trial with the smallest loss (the first of equals); None when no trial has a loss."""
+    complete = [trial for trial in trials if trial.state == "complete"]
+    return min(complete, key=lambda trial: (trial.loss, trial.index), default=None)
+
+
+def stored_trials(storage: Storage) -> dict[str, list[FinishedTrial]]:
+    """The finished trials of all studies of a storage by the study's name; nothing is changed."""
+    with reaching(storage.url):
+        names = optuna.get_all_study_names(storage.optuna)
+        studies = [optuna.load_study(study_name=name, storage=storage.optuna) for name in names]
+        return {study.study_name: _finished_trials(study) for study in studies}
+
+
+def _live(study: Any) -> dict[int, FrozenTrial]:
+    """Valid trials by index: a finished one before a running one, then the lower number."""
+    live: dict[int, FrozenTrial] = {}
+    for trial in study.get_trials(deepcopy=False):
+        index = trial.user_attrs.get(INDEX)
+        if index is None or trial.state not in (*FINISHED, TrialState.RUNNING):
+            continue
+        kept = live.get(index)
+        if kept is None or (kept.state == TrialState.RUNNING and trial.state in FINISHED):
+            live[index] = trial
+    return live
+
+
+def _finished_trials(study: Any) -> list[FinishedTrial]:
+    live = sorted(_live(study).items())
+    return [_finished(index, trial) for index, trial in live if trial.state in FINISHED]
 
 
 def _plain(dimension: Dimension) -> Any:
