@@ -4,6 +4,7 @@ import csv
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from mlproject.losses import Observation
@@ -22,14 +23,21 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this ma
 
 def labelled(observation: Observation) -> Observation:
     """The same run with labels; every third image is predicted wrongly."""
-    ids = observation.load_losses().image_ids
+    logged = observation.load_losses()
+    ids, wrong = logged.image_ids, np.arange(len(logged.image_ids)) % 3 == 0
+    losses = replace(logged, values={**logged.values, "error": wrong.astype(float)})
     labels = [CLASSES[i % 2] for i in range(len(ids))]
     table = {
         "image_name": list(ids),
         "label": labels,
         "predicted": [CLASSES[(i + (i % 3 == 0)) % 2] for i in range(len(ids))],
     }
-    return replace(observation, load_table=lambda name: table)
+    return replace(
+        observation,
+        load_losses=lambda: losses,
+        losses_digest=losses.digest,
+        load_table=lambda name: table if name == "predictions" else {},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +126,23 @@ def test_images_are_filtered_by_class_and_by_wrong_prediction(page):
         "getComputedStyle(document.querySelector('.cards .wrong'), '::before').content"
     )
     choose(page, "class", "all classes")
+    choose(page, "show", "all images")
+
+
+def test_images_are_filtered_by_when_they_are_learned_and_by_their_chance_at_the_next_size(page):
+    choose(page, "learned", "never right")
+    never = names(page)
+    assert {int(name[4:8]) % 3 for name in never} == {0}
+    choose(page, "chance", "90 to 100 %")
+    assert page.locator("[data-part=count]").inner_text() == "No image is like this."
+    choose(page, "learned", "right at every scale")
+    assert not set(names(page)) & set(never)
+    assert "right at every scale · chance at the next size" in page.locator(".cards li").first.inner_text()
+    choose(page, "chance", "any")
+    choose(page, "learned", "any size")
+    choose(page, "sort", "learned last, or never")
+    assert int(names(page)[0][4:8]) % 3 == 0
+    choose(page, "show", "gets worse beyond seeds")
     choose(page, "show", "all images")
 
 

@@ -77,7 +77,7 @@ POSITIVE = st.floats(min_value=1e-12, max_value=1e12)
 @given(FINITE, st.integers(min_value=1, max_value=8))
 def test_a_number_that_is_read_back_is_within_half_of_its_last_digit(value, digits):
     read = float(number(value, digits).replace(",", ""))
-    whole = 0.5 if read >= 1000.0 else 0.0  # from 1,000 on numbers are whole
+    whole = 0.5 if abs(read) >= 1000.0 else 0.0  # from 1,000 on numbers are whole
     assert read == pytest.approx(value, rel=0.5000001 * 10.0 ** (1 - digits), abs=whole)
 
 

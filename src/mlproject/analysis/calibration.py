@@ -11,7 +11,9 @@ sqrt(2 / π) sd(d̄_b), with variances c (1 - c) of the confidences c. Subtracti
 calibration error unbiased (Bröcker 2012; Kumar et al. 2019, arXiv 1909.10155, section 4). Runs of a scale are
 averaged. Overconfidence needs no bins; its interval is over images and seeds as everywhere. Intervals of the
 others: the Bayesian bootstrap over images (Rubin 1981), seeds n - 1 of n; a replicate has the noise of its
-weights on top of that of the images, so s_b² / n_b is subtracted twice there.
+weights on top of that of the images, so s_b² / n_b is subtracted twice there. Their distance from the value
+is stretched by t / 1.96 with Satterthwaite's (1946) degrees of freedom, and is at least t standard errors, as
+few seeds say little of how seeds differ.
 """
 
 from __future__ import annotations
@@ -21,10 +23,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from mlproject.analysis.bootstrap import Floats
 from mlproject.analysis.curves import Curve
-from mlproject.analysis.effects import Effect, effect, seed_weights
+from mlproject.analysis.effects import Z95, Effect, effect, seed_weights
 from mlproject.analysis.runs import EvaluatedRun
 from mlproject.analysis.trajectories import Trajectory
 from mlproject.scaling import Estimate
@@ -120,11 +123,12 @@ def binned_errors(confidences: Floats, right: Floats, *, seed: int = 0) -> tuple
         spread = np.sqrt((confidences[s] * (1.0 - confidences[s])) @ member) / n
         calibrated += float(n / n_images @ spread) * (2.0 / np.pi) ** 0.5 / n_seeds
     chosen = seed_weights(n_seeds, N_DRAWS, rng)
-    error = _estimate(squares, chosen)
+    error = _estimate(squares, chosen, n_images)
     roots = [max(value, 0.0) ** 0.5 for value in (error.value, error.low, error.high)]
-    ece = _estimate(absolute, chosen)
-    away = float(np.einsum("bs,sb->b", chosen, absolute[:, 1:]).mean()) - ece.value  # the bias of replicates
-    ece = Estimate(value=ece.value, low=max(0.0, ece.low - away), high=ece.high - away)
+    away = np.einsum("bs,sb->b", chosen, absolute[:, 1:]).mean() - absolute[:, 0].mean()
+    absolute[:, 1:] -= away  # the bias of replicates, which have twice the noise
+    ece = _estimate(absolute, chosen, n_images)
+    ece = Estimate(value=ece.value, low=max(0.0, ece.low), high=ece.high)
     return Estimate(value=roots[0], low=roots[1], high=roots[2]), ece, calibrated
 
 
@@ -136,8 +140,21 @@ def _bins(confidence: Floats) -> NDArray[np.float64]:
     return np.eye(n_bins)[place]
 
 
-def _estimate(values: Floats, chosen: Floats) -> Estimate:
+def _estimate(values: Floats, chosen: Floats, n_images: int) -> Estimate:
     """The mean over seeds of values [seeds, 1 + draws], the first of which are those of the data."""
     value, drawn = float(values[:, 0].mean()), np.einsum("bs,sb->b", chosen, values[:, 1:])
-    low, high = np.percentile(drawn, (2.5, 97.5))
+    quantile, sd = _t_quantile(values[:, 0], drawn, n_images), float(drawn.std())
+    low, high = value + quantile / Z95 * (np.percentile(drawn, (2.5, 97.5)) - value)
+    if len(values) > 1:  # two seeds have two averages, whose percentiles are a standard error away, not 1.96
+        low, high = min(low, value - quantile * sd), max(high, value + quantile * sd)
     return Estimate(value=value, low=min(value, float(low)), high=max(value, float(high)))
+
+
+def _t_quantile(of_seeds: Floats, drawn: Floats, n_images: int) -> float:
+    """97.5 % quantile of t for a variance of which that over seeds is a part; the normal for one seed."""
+    n_seeds, total = len(of_seeds), float(drawn.var())
+    if n_seeds == 1 or total == 0.0:
+        return Z95
+    between = min(float(of_seeds.var(ddof=1)) / n_seeds, total)
+    dof = total**2 / (between**2 / (n_seeds - 1) + (total - between) ** 2 / (n_images - 1))
+    return float(stats.t.ppf(0.975, dof))

@@ -98,13 +98,22 @@ def _consistency(family: str, members: Sequence[Trajectory]) -> ErrorConsistency
         return None
     right, has = _by_seed(by_cell, len(shared))
     observed, expected = _agreement(right, has)
-    kappa = _kappa(observed, expected)
+    kappa, low, high, one_seed = kappas(right, has)
+    return ErrorConsistency(
+        family=family, cells=tuple(names), n_images=len(shared), kappa=kappa, low=low, high=high,
+        observed=observed, expected=expected, one_seed=one_seed,
+    )  # fmt: skip
+
+
+def kappas(right: Floats, has: Floats) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
+    """κ with its limits [cells, cells], and which limits are over images alone.
+
+    ``right`` [seeds, cells, images] is 1 for images that are right, ``has`` [seeds, cells] for runs.
+    """
+    kappa = _kappa(*_agreement(right, has))
     error, dof, one_seed = _jackknife(right, has, kappa)
     half = stats.t.ppf(0.975, dof) * error
-    return ErrorConsistency(
-        family=family, cells=tuple(names), n_images=len(shared), kappa=kappa, low=np.maximum(kappa - half,
-        -1.0), high=np.minimum(kappa + half, 1.0), observed=observed, expected=expected, one_seed=one_seed,
-    )  # fmt: skip
+    return kappa, np.maximum(kappa - half, -1.0), np.minimum(kappa + half, 1.0), one_seed
 
 
 def _by_seed(by_cell: Sequence[Mapping[int, Floats]], n_images: int) -> tuple[Floats, Floats]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,26 @@ from scipy.stats import rankdata
 from mlproject.analysis.ablations import PairedDifference
 from mlproject.analysis.curves import Curve
 from mlproject.analysis.effects import effect, holm
+from mlproject.analysis.mistakes import Mistakes
 from mlproject.analysis.runs import EvaluatedRun, Floats, Names
 from mlproject.analysis.study import Study
 
 TENTH = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageMistakes:
+    """When a curve's images are learned, which get worse, and the chance of being right at the next scale.
+
+    Shapes: all arrays are [images]. ``outcome`` has words, empty where not all runs evaluated an image;
+    ``worse`` is None where one seed cannot tell, ``chance`` (NaN where unknown) where scales are too few.
+    ``outcomes`` are all words with the scale at which an image is learned, None for lost and never right.
+    """
+
+    outcomes: tuple[tuple[float | None, str], ...]
+    outcome: Names
+    worse: NDArray[np.bool_] | None
+    chance: Floats | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +64,7 @@ class ImageSeries:
     rises: NDArray[np.bool_]
     falls: NDArray[np.bool_]
     worst_tenth: float
+    mistakes: ImageMistakes | None = None
 
     @property
     def has_exponents(self) -> bool:
@@ -116,14 +133,18 @@ def explorers(study: Study, *, seed: int = 0) -> tuple[Explorer, ...]:
     families: dict[tuple[str, tuple[str, ...]], list[Curve]] = {}
     for curve in study.along("images"):
         families.setdefault((curve.family, curve.image_ids), []).append(curve)
-    made = [_explorer(curves, runs, study.n_draws, seed) for curves in families.values()]
+    made = [_explorer(curves, runs, study.mistakes, study.n_draws, seed) for curves in families.values()]
     return tuple(sorted(made, key=lambda explorer: -sum(len(s.run_ids) for s in explorer.series)))
 
 
-def _explorer(curves: Sequence[Curve], runs: Mapping[str, EvaluatedRun], n_draws: int, seed: int) -> Explorer:
+def _explorer(
+    curves: Sequence[Curve], runs: Mapping[str, EvaluatedRun], known: Mistakes, n_draws: int, seed: int
+) -> Explorer:
     ids = curves[0].image_ids
     labels = np.full(len(ids), "", dtype=object)
-    series = tuple(_series(curve, runs, labels) for curve in curves)
+    series = tuple(
+        replace(_series(curve, runs, labels), mistakes=_mistakes(curve, known)) for curve in curves
+    )
     return Explorer(
         family=curves[0].family,
         kind=str(curves[0].fixed["kind"]),
@@ -164,6 +185,30 @@ def _series(curve: Curve, runs: Mapping[str, EvaluatedRun], labels: Names) -> Im
         rises=never if exponents is None else exponents.rises,
         falls=never if exponents is None else exponents.scales,
         worst_tenth=share_of_worst(last[~np.isnan(last)], TENTH),
+    )
+
+
+def _mistakes(curve: Curve, known: Mistakes) -> ImageMistakes | None:
+    """The mistakes of a curve's images; None where nothing was classified."""
+    trajectory = next((t for t in known.trajectories if t.curve.label == curve.label), None)
+    if trajectory is None:
+        return None
+    forecast, trends, n = known.forecast(curve), trajectory.trends, len(curve.image_ids)
+    words, outcome, worse = dict(trajectory.outcomes), np.full(n, "", dtype=object), np.zeros(n, np.bool_)
+    outcome[trajectory.rows] = [words[place] for place in trajectory.learned.tolist()]
+    chance = np.full(n, np.nan)
+    if trends is not None:
+        worse[trajectory.rows] = trends.rises
+    if forecast is not None:
+        chance[trajectory.rows] = forecast.chance
+    return ImageMistakes(
+        outcomes=tuple(
+            (None if place < 0 else curve.points[place].x if place else 0.0, text)
+            for place, text in trajectory.outcomes
+        ),
+        outcome=outcome,
+        worse=None if trends is None else worse,
+        chance=None if forecast is None else chance,
     )
 
 

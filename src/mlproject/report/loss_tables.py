@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from mlproject.analysis import (
@@ -15,7 +16,7 @@ from mlproject.analysis import (
     RegionContrast,
     Study,
 )
-from mlproject.report.document import Row, Section, Table
+from mlproject.report.document import Figure, Row, Section, Table
 from mlproject.report.formats import (
     as_count,
     as_interval,
@@ -133,6 +134,28 @@ def classes_section(study: Study) -> Section:
         title="Classes",
         bullets=tuple(f"{study.name_of(s.curve)}: {' '.join(_class_sentences(s))}" for s in study.classes),
         tables=tuple(table for table in tables if table.rows),
+        figures=tuple(_class_figures(study, rows)),
+    )
+
+
+def _class_figures(study: Study, rows: Sequence[Row]) -> Iterator[Figure]:
+    """The forest plot of the classes of the first family that has shrunk differences."""
+    from mlproject.report.figures.classes import MOST_CURVES, MOST_DRAWN, classes_figure, drawn_scalings
+
+    drawn = drawn_scalings(study.classes)
+    if not drawn:
+        return
+    names = {scaling.curve.label for scaling in drawn}
+    n_curves = sum(scaling.curve.family == drawn[0].curve.family for scaling in study.classes)
+    few = f" The first {MOST_CURVES} of {n_curves} curves." if n_curves > MOST_CURVES else ""
+    many = max(len(scaling.exponents) for scaling in drawn) > MOST_DRAWN
+    cut = f" The {MOST_DRAWN} classes that differ most." if many else ""
+    yield Figure(
+        name="class_exponents",
+        draw=partial(classes_figure, drawn),
+        caption="Exponents of classes minus that of all images, shrunk towards the mean over classes, with "
+        f"95 % intervals; filled where the class differs at a false-discovery rate of 5 %.{few}{cut}",
+        data=Table(name="classes", rows=[row for row in rows if row["group"] in names], columns=CLASSES),
     )
 
 

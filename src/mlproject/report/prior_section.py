@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from mlproject.analysis import HORIZONS, ErrorRate, PriorUse, Study
@@ -31,6 +32,8 @@ KNOWN = (
     "library_weight", "bayes_factor", "verdict",
 )  # fmt: skip
 NEAREST = (*CURVE, "study", "study_data", "study_model", "study_exponent", "source")
+WIDE = ("largest scale", "library's weight", "verdict")
+"""Columns that a terminal has no room for."""
 MOST_NAMED = 4
 """Curves that the answer names one by one."""
 
@@ -107,6 +110,16 @@ def known_table(use: PriorUse, study: Study) -> Table:
         f"all laws. The library's weight is {LIBRARY_SHARE:g} before the data."
     )
     return Table(name="known_studies", rows=rows, columns=KNOWN, formats=formats, caption=caption)
+
+
+def brief_known_table(use: PriorUse, study: Study) -> Table:
+    """Exponents and predictions alone, as a terminal has room for."""
+    table = known_table(use, study)
+    kept = [
+        name for name in table.formats if "floor" not in name and name not in ("largest scale", "verdict")
+    ]
+    formats = {name: table.formats[name] for name in kept} | {"group": as_text("name", wrap=False)}
+    return replace(table, name="known_studies_brief", formats=formats)
 
 
 def _known_row(study: Study, rate: ErrorRate, use: LibraryUse) -> Row:

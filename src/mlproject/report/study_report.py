@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from mlproject.analysis import AXES, Allocation, Grid, Spending, Study
@@ -37,7 +36,7 @@ from mlproject.report.mistakes_section import mistakes_section
 from mlproject.report.multiverse_comparisons_section import multiverse_comparisons_section
 from mlproject.report.multiverse_section import multiverse_section
 from mlproject.report.predictions_section import predictions_section, record_answer
-from mlproject.report.prior_section import known_table, prior_section, rates_json
+from mlproject.report.prior_section import brief_known_table, prior_section, rates_json
 from mlproject.report.spending_section import spending_section
 from mlproject.report.study_tables import (
     LIMITS,
@@ -140,7 +139,7 @@ def _brief(study: Study, exponents: Table) -> Section:
     if study.ablation.tables:
         tables.append(_brief_arms(arms_table(study.ablation)))
     if study.prior_use is not None:
-        tables.append(replace(known_table(study.prior_use, study), name="known_studies_brief"))
+        tables.append(brief_known_table(study.prior_use, study))
     none = () if rows or study.ablation.tables or study.notes else ("No law is fitted to the mean loss.",)
     record = [f"Sealed predictions: {record_answer(study.predictions)}"] if study.predictions else []
     return Section(title="", paragraphs=none, bullets=(*study.notes, *record), tables=tuple(tables))

@@ -11,7 +11,7 @@ import optuna
 import pytest
 
 from mlproject.errors import StoreUnreachable, WrongUse
-from mlproject.tuning.search import read_tune
+from mlproject.tuning.search import read_tune, study
 from mlproject.tuning.search import storage as storages
 from mlproject.tuning.search.storage import open_storage
 from mlproject.tuning.search.study import TrialStudy, best_of
@@ -135,8 +135,8 @@ def test_two_machines_that_claim_the_same_trials_keep_each_once(tmp_path: Path, 
     with open_storage(url, nowhere) as here, open_storage(url, nowhere) as there:
         ours, theirs = study_in(here, trials=4), study_in(there, trials=4)
         assert [a.index for a in ours.claim()] == [0, 1, 2, 3]
-        look, seen = theirs._live, [{}]  # they looked before we wrote
-        monkeypatch.setattr(theirs, "_live", lambda: seen.pop() if seen else look())
+        look, seen = study._live, [{}]  # they looked before we wrote
+        monkeypatch.setattr(study, "_live", lambda of: seen.pop() if seen else look(of))
         assert theirs.claim() == []
     states = [t.state.name for t in all_trials(url)]
     assert states == ["RUNNING"] * 4 + ["FAIL"] * 4

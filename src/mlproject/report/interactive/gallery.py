@@ -14,7 +14,7 @@ from bokeh.models import BoxSelectTool, ColumnDataSource, HoverTool, PrintfTickF
 from numpy.typing import NDArray
 from PIL import Image
 
-from mlproject.analysis import Curve, Explorer, ImageSeries
+from mlproject.analysis import Curve, Explorer, ImageMistakes, ImageSeries
 from mlproject.report.document import Gallery, Interactive
 from mlproject.report.figures import Look, looks
 from mlproject.report.formats import kind_label
@@ -62,14 +62,15 @@ def _content(explorer: Explorer, chosen: Any, styles: Sequence[Look]) -> dict[st
     classes = _classes(explorer)
     number = {label: i for i, label in enumerate(classes)}
     labels = explorer.labels
-    known = explorer.disagreement
+    known, outcomes = explorer.disagreement, _outcomes(explorer)
     return {
+        "outcomes": outcomes,
         "ids": [explorer.image_ids[i] for i in chosen],
         "classes": classes,
         "labels": None if labels is None else [number.get(labels[i], -1) for i in chosen],
         "disagreement": None if known is None else rounded(known[chosen]),
         "series": [
-            _series(series, look, chosen, number)
+            _series(series, look, chosen, number) | _mistakes(series.mistakes, chosen, outcomes)
             for series, look in zip(explorer.series, styles, strict=True)
         ],
     }
@@ -97,6 +98,27 @@ def _series(series: ImageSeries, look: Look, chosen: Any, number: Mapping[str, i
         "exponent": rounded(series.exponent[chosen]) if series.has_exponents else None,
         "q": rounded(series.q_value[chosen]) if series.has_exponents else None,
         "rises": series.rises[chosen].nonzero()[0].tolist(),
+    }
+
+
+def _outcomes(explorer: Explorer) -> list[str]:
+    """When images can be learned, over all series: from the smallest scale on, then lost and never right."""
+    known = [series.mistakes for series in explorer.series if series.mistakes is not None]
+    pairs = dict.fromkeys(pair for mistakes in known for pair in mistakes.outcomes)
+    ordered = sorted(pairs, key=lambda pair: math.inf if pair[0] is None else pair[0])
+    return [words for _, words in ordered]
+
+
+def _mistakes(mistakes: ImageMistakes | None, chosen: Any, outcomes: Sequence[str]) -> dict[str, Any]:
+    """Places among the outcomes (-1 where unknown), images that get worse, chances at the next scale."""
+    if mistakes is None:
+        return {"outcome": None, "worse": None, "chance": None}
+    place = {words: i for i, words in enumerate(outcomes)}
+    worse, chance = mistakes.worse, mistakes.chance
+    return {
+        "outcome": [place.get(words, -1) for words in mistakes.outcome[chosen].tolist()],
+        "worse": None if worse is None else worse[chosen].nonzero()[0].tolist(),
+        "chance": None if chance is None else rounded(chance[chosen]),
     }
 
 

@@ -123,6 +123,8 @@ function unpack(text, type) {
 const digits = value => value === null || value === undefined || Number.isNaN(value) ? "–"
   : value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential(1)
   : Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(3)));
+const percent = share => `${share < 0.01 || share > 0.99 ? (100 * share).toFixed(1) : Math.round(100 * share)}\u00a0%`;
+const CHANCES = [[0, 0.1], [0.1, 0.5], [0.5, 0.9], [0.9, 1]];
 function cell(text) {  // as a spreadsheet may read it: nothing is a formula
   const safe = /^[=+\-@\t\r]/.test(text) && Number.isNaN(Number(text)) ? "'" + text : text;
   return /[",\n\r]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
@@ -165,15 +167,23 @@ class Images {
     const sorts = [["last", "loss at the largest size"]];
     if (series.some(s => s.exponent)) sorts.push(["exponent", "exponent, lowest first"], ["q", "q-value, lowest first"]);
     if (disagreement) sorts.push(["disagreement", "disagreement of models"]);
+    const {outcomes} = this.data, forecast = series.some(s => s.chance);
+    if (outcomes.length) sorts.push(["learned", "learned last, or never"]);
+    if (forecast) sorts.push(["chance", "forecast chance, lowest first"]);
     sorts.push(["id", "name"]);
     this.control("sort").append(...sorts.map(([value, text]) => option(value, text)));
     series.forEach((s, i) => this.control("series").append(option(i, s.name)));
     const shows = [["all", "all images"], ["selected", "selected images"]];
     if (series.some(s => s.exponent)) shows.push(["rises", "loss reliably rises"]);
+    if (series.some(s => s.worse)) shows.push(["worse", "gets worse beyond seeds"]);
     if (labels && series.some(s => s.guess)) shows.push(["wrong", "predicted wrongly"]);
     this.control("show").append(...shows.map(([value, text]) => option(value, text)));
     if (labels) this.control("class").append(option(-1, "all classes"), ...classes.map((name, i) => option(i, name)));
     else this.part("classes").remove();
+    if (outcomes.length) this.control("learned").append(option(-1, "any size"), ...outcomes.map((words, i) => option(i, words)));
+    else this.part("learned").remove();
+    if (forecast) this.control("chance").append(option("0,1", "any"), ...CHANCES.map(([low, high]) => option(`${low},${high}`, `${100 * low} to ${100 * high} %`)));
+    else this.part("chances").remove();
     for (const axis of ["x", "y"]) {
       series.forEach((s, i) => s.sizes.forEach((size, j) =>
         this.control(axis).append(option(`${i},${j}`, `${s.name} · ${digits(size)} images · seed ${s.seeds[j]}`))));
@@ -203,13 +213,18 @@ class Images {
     const sort = this.value("sort"), series = Number(this.value("series")), show = this.value("show");
     const {labels, ids, disagreement} = this.data, s = this.data.series[series];
     const wanted = labels ? Number(this.value("class")) : -1, rises = new Set(s.rises);
+    const worse = new Set(s.worse || []), outcome = this.data.outcomes.length ? Number(this.value("learned")) : -1;
+    const [low, high] = this.control("chance") ? this.value("chance").split(",").map(Number) : [0, 1];
+    const likely = i => (low === 0 && high === 1) || (s.chance && s.chance[i] !== null && s.chance[i] >= low && (s.chance[i] < high || high === 1));
     const kept = [...ids.keys()].filter(i => (wanted < 0 || labels[i] === wanted)
+      && (outcome < 0 || (s.outcome && s.outcome[i] === outcome)) && likely(i) && (show !== "worse" || worse.has(i))
       && (show !== "selected" || this.selected.has(i)) && (show !== "rises" || rises.has(i))
       && (show !== "wrong" || this.majority(series, i) !== labels[i]));
     const last = value => value === null || value === undefined ? Infinity : value;
     const keys = {
       last: i => last(s.last[i] === null ? null : -s.last[i]), exponent: i => last(s.exponent && s.exponent[i]),
       q: i => last(s.q && s.q[i]), disagreement: i => last(disagreement && disagreement[i] !== null ? -disagreement[i] : null), id: i => i,
+      learned: i => last(s.outcome && s.outcome[i] >= 0 ? -s.outcome[i] : null), chance: i => last(s.chance && s.chance[i]),
     };
     const key = new Map(kept.map(i => [i, keys[sort](i)]));
     kept.sort((a, b) => key.get(a) === key.get(b) ? a - b : key.get(a) < key.get(b) ? -1 : 1);
@@ -236,6 +251,8 @@ class Images {
         guess < 0 ? "" : guess === labels[i] ? "right-class" : "wrong"]);
     }
     rows.push([`loss ${digits(s.last[i])}` + (s.exponent && s.exponent[i] !== null ? ` · exponent ${digits(s.exponent[i])} · q ${digits(s.q[i])}` : ""), ""]);
+    if (s.outcome && s.outcome[i] >= 0) rows.push([this.data.outcomes[s.outcome[i]] + (s.worse && s.worse.includes(i) ? ", gets worse" : "")
+      + (s.chance && s.chance[i] !== null ? ` · chance at the next size ${percent(s.chance[i])}` : ""), ""]);
     if (disagreement && disagreement[i] !== null) rows.push([`disagreement ${digits(disagreement[i])} points`, ""]);
     return rows;
   }
@@ -353,12 +370,13 @@ class Images {
   }
   csv() {
     const {labels, classes, ids, disagreement} = this.data, series = Number(this.value("series")), s = this.data.series[series];
-    const rows = [["image", "class", "predicted", "model", "loss", "exponent", "q_value", "disagreement"]];
+    const rows = [["image", "class", "predicted", "model", "loss", "exponent", "q_value", "disagreement", "learned", "worse", "chance"]];
     for (const i of this.order()) {
       const guess = this.majority(series, i);
       const number = values => values && values[i] !== null ? String(values[i]) : "";
       rows.push([ids[i], labels && labels[i] >= 0 ? classes[labels[i]] : "", guess < 0 ? "" : classes[guess], s.name,
-        number(s.last), number(s.exponent), number(s.q), number(disagreement)]);
+        number(s.last), number(s.exponent), number(s.q), number(disagreement), s.outcome && s.outcome[i] >= 0 ? this.data.outcomes[s.outcome[i]] : "",
+        s.worse ? String(s.worse.includes(i)) : "", number(s.chance)]);
     }
     return rows.map(row => row.map(cell).join(",") + "\r\n").join("");
   }
