@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from itertools import product
 
 import numpy as np
@@ -191,12 +191,18 @@ class DrawnCurve:
         """Losses [1 + draws, points]: averages over the seeds that are kept, in draws over a resample."""
         values, columns = self.values[kind][summary], []
         for x, runs in zip(self.curve.x, self.scales, strict=True):
-            rng = np.random.default_rng([self.seed, 2, int(x)])  # curves share the draws of a scale
             kept = [run for run in runs if run.cell.seed not in self.left[seeds]]
             of_runs = np.stack([values[run.run_id] for run in kept])
-            weights = np.vstack([np.full(len(kept), 1 / len(kept)), seed_weights(len(kept), N_DRAWS, rng)])
+            weights = _averaging(len(kept), self.seed, int(x))  # curves share the draws of a scale
             columns.append(np.einsum("bs,sb->b", weights, of_runs))
         return np.stack(columns, axis=1)
+
+
+@lru_cache(maxsize=32)
+def _averaging(n_seeds: int, seed: int, scale: int) -> Floats:
+    """Weights [1 + draws, seeds] of the average over seeds, and of averages over resamples of them."""
+    rng = np.random.default_rng([seed, 2, scale])
+    return np.vstack([np.full(n_seeds, 1 / n_seeds), seed_weights(n_seeds, N_DRAWS, rng)])
 
 
 def _seeds_left(scales: Sequence[Sequence[EvaluatedRun]]) -> dict[str, frozenset[int]]:

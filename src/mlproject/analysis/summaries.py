@@ -43,14 +43,17 @@ def summaries(
 def _weighted(weights: NDArray[Any], losses: Floats) -> tuple[Floats, Floats, Floats]:
     """Mean, median and trimmed mean [sets] of ascending losses [images] under weights [images, sets].
 
-    Draws have single precision: their spread is an interval's width, which needs no more.
+    Draws have single precision: their spread is an interval's width, which needs no more. The weights are
+    written over.
     """
     mass = np.cumsum(weights, axis=0)
     total = mass[-1].copy()
-    mass /= total
     like = losses.astype(mass.dtype)
     mean = like @ weights / total
-    median = losses[np.minimum(np.count_nonzero(mass < 0.5, axis=0), len(losses) - 1)]
+    mass /= total
+    median = losses[np.argmax(mass >= 0.5, axis=0)]
     np.clip(mass, TRIMMED, 1 - TRIMMED, out=mass)
-    trimmed = like @ np.diff(mass, axis=0, prepend=mass.dtype.type(TRIMMED)) / (1 - 2 * TRIMMED)
+    np.subtract(mass[0], TRIMMED, out=weights[0])
+    np.subtract(mass[1:], mass[:-1], out=weights[1:])
+    trimmed = like @ weights / (1 - 2 * TRIMMED)
     return mean.astype(np.float64), median, trimmed.astype(np.float64)
