@@ -104,7 +104,8 @@ def test_a_prediction_that_is_named_by_its_runs_is_scored_beside_its_baseline():
 
 def test_a_run_that_names_a_later_prediction_began_after_the_earlier_ones():
     first = sealed(1)
-    second = sealed(2, [first.name])
+    wider = replace(AT, loss=replace(AT.loss, high=1.01 * AT.loss.high))
+    second = sealed(2, [first.name], losses=(wider,))
     runs = [finished(names=[second.name])]
     assert [each.verdict for each in score_predictions([first, second], {}, runs).losses] == ["inside"] * 2
     runs = [finished(names=[first.name])]
@@ -112,6 +113,23 @@ def test_a_run_that_names_a_later_prediction_began_after_the_earlier_ones():
         "inside",
         "late",
     ]
+
+
+def test_a_prediction_that_says_the_same_of_the_same_cells_counts_once():
+    first = sealed(1)
+    second = sealed(2, [first.name], losses=(AT, replace(AT, cell=cell(size=900))))
+    runs = [finished(names=[second.name]), finished(names=[second.name], cell=cell(size=900))]
+    record = score_predictions([first, second], {}, runs)
+    assert [each.verdict for each in record.losses] == ["inside", "repeated", "inside"]
+    assert record.coverage[-1].n == 2
+
+
+def test_late_ones_are_misses_where_the_worst_is_assumed():
+    first = sealed(1, losses=(AT, replace(AT, cell=cell(size=900))))
+    runs = [finished(names=[first.name]), finished(cell=cell(size=900))]
+    record = score_predictions([first], {}, runs)
+    assert [each.verdict for each in record.losses] == ["inside", "late"]
+    assert (record.least_coverage.n_inside, record.least_coverage.n) == (1, 2)
 
 
 def test_the_record_is_cumulative_in_the_order_of_settling():

@@ -38,7 +38,7 @@ def test_the_answer_counts_what_is_inside_and_names_all_that_is_not_scored(recor
         "1 of 2 predicted losses came inside their 95 % intervals: a share of 0.5 [0.1, 0.9]"
     )
     assert "Not scored: 1 pending, 1 late, 1 altered, 2 missing." in answer
-    assert "With what is altered or missing as misses it is 0.20 [0.04, 0.62]." in answer
+    assert "With what is late, altered or missing as misses it is 0.17 [0.03, 0.56]." in answer
     none = predictions_section(replace(record, losses=(), predictions=(), missing=()))
     assert none.paragraphs[0] == "No prediction is scored yet."
     assert none.figures == ()

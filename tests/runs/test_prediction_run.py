@@ -27,6 +27,7 @@ from mlproject.runs.tasks import Site
 from mlproject.tracking import PREDICTION_HEAD, Store, open_store, predictions
 from mlproject.tracking.tracked_run import TrackedRun
 from tests import processes
+from tests.conftest import NewStore
 from tests.docs.stored import store_run
 from tests.studies import planted
 
@@ -54,8 +55,9 @@ def finish_targets(store: Store, *, factor: float = 1.0, size: int = SIZE) -> li
 
 
 @pytest.fixture
-def store() -> Store:
-    """The small plan, all of it finished."""
+def store(tmp_path: Path, new_store: NewStore, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """The small plan, all of it finished, in a tracking store that has no other cells."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", new_store(tmp_path))
     store = open_store(f"test-{uuid.uuid4().hex[:8]}")
     for cell in plan().cells:
         finish(store, cell)
@@ -158,6 +160,18 @@ def test_what_exists_in_any_state_cannot_be_predicted(store: Store) -> None:
         predict(store, 1000)
     kept.unlink()
     assert prediction_record(store) is None
+
+
+def test_cells_of_another_experiment_cannot_be_predicted_in_this(store: Store):
+    other = open_store(f"test-{uuid.uuid4().hex[:8]}")
+    finish_targets(other)
+    with pytest.raises(WrongUse, match=r"was run .*what exists cannot be predicted"):
+        predict(store)
+
+
+def test_sizes_that_are_not_larger_than_all_finished_are_refused(store: Store):
+    with pytest.raises(WrongUse, match="cells of 400 images are finished; name larger sizes"):
+        predict(store, 300)
 
 
 def test_a_plan_without_three_finished_sizes_or_enough_images_is_refused() -> None:

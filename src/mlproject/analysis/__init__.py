@@ -48,6 +48,7 @@ from mlproject.analysis.pairs import PairComparison, PairedSetting, compare_runs
 from mlproject.analysis.points import HORIZONS, Correlation, LossKind, Point
 from mlproject.analysis.predicted_losses import PlannedCells, PredictedLoss, log_score, predict_losses
 from mlproject.analysis.prediction_record import (
+    SPOILT,
     CoverageStep,
     MissingPrediction,
     PredictionRecord,
@@ -75,6 +76,7 @@ __all__ = [
     "NEVER",
     "QUANTITIES",
     "REGION_FIELDS",
+    "SPOILT",
     "STATISTICS",
     "UNITS",
     "Ablation",

@@ -5,7 +5,8 @@ finished, whether it was deleted since or not. It is left unscored, with its rea
 
 - it was *altered*: its file differs from its seal, or others name another seal of its number;
 - it is *missing*: others name it and nothing is left of it;
-- it is *late*: a run of its cells does not name it, so that nothing shows that the run began after it.
+- it is *late*: a run of its cells does not name it, so that nothing shows that the run began after it;
+- it is *repeated*: an earlier prediction of the same cells says the same.
 
 Coverage is cumulative in the order in which predictions were settled, with Wilson's interval (Wilson 1927, J.
 Amer. Statist. Assoc. 22, 209) of a share of independent trials.
@@ -19,7 +20,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy.stats import binomtest
@@ -30,9 +31,9 @@ from mlproject.analysis.sealed_prediction import Name, SealedPrediction
 from mlproject.cell import Cell
 from mlproject.scaling import Estimate
 
-Verdict = Literal["pending", "inside", "outside", "late", "altered", "missing"]
+Verdict = Literal["pending", "inside", "outside", "late", "altered", "missing", "repeated"]
 SCORED: tuple[Verdict, ...] = ("inside", "outside")
-SPOILT: tuple[Verdict, ...] = ("altered", "missing")
+SPOILT: tuple[Verdict, ...] = ("late", "altered", "missing")
 CLOCKS_APART = 3600.0
 """Seconds by which the clocks of machines that share a store may differ, at most."""
 
@@ -120,7 +121,7 @@ class PredictionRecord:
 
     @property
     def least_coverage(self) -> CoverageStep | None:
-        """The coverage where all that was altered or is missing counts as outside; None without any loss."""
+        """The coverage where all that is late, altered or missing is outside; None without any loss."""
         n = self.count(*SCORED, *SPOILT)
         return coverage(self.count("inside"), n) if n else None
 
@@ -163,10 +164,25 @@ def score_predictions(
     for name in itertools.chain.from_iterable(lists):
         named.setdefault(name, 0)
     known, missing = _checked(known, named)
-    losses = tuple(
-        _scored(prediction, predicted, finished) for prediction in known for predicted in prediction.losses
-    )
-    return PredictionRecord(predictions=tuple(known), losses=losses, missing=missing)
+    losses, said = [], dict[tuple[Any, ...], int]()
+    for prediction, predicted in ((each, loss) for each in known for loss in each.losses):
+        row = _scored(prediction, predicted, finished)
+        if not prediction.fault:
+            first = said.setdefault(_content(predicted), prediction.number)
+            row = row if first == prediction.number else _repeated(row, first)
+        losses.append(row)
+    return PredictionRecord(predictions=tuple(known), losses=tuple(losses), missing=missing)
+
+
+def _content(predicted: PredictedLoss) -> tuple[Any, ...]:
+    """What a prediction says: of which cells, and which interval."""
+    cell = predicted.cell
+    return key_of_curve(cell), cell.dataset_size, tuple(predicted.seeds), predicted.loss
+
+
+def _repeated(row: ScoredLoss, first: int) -> ScoredLoss:
+    reason = f"prediction {first} says the same"
+    return replace(row, verdict="repeated", reason=reason, error=None, log_score=None, power_log_score=None)
 
 
 Place = tuple[str, int, int]

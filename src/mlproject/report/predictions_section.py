@@ -5,21 +5,23 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from mlproject.analysis import CoverageStep, PredictionRecord, ScoredLoss, SealedPrediction
+from mlproject.analysis import SPOILT, CoverageStep, PredictionRecord, ScoredLoss, SealedPrediction
 from mlproject.report.document import Figure, Row, Section, Table
 from mlproject.report.formats import as_count, as_fixed, as_interval, as_number, as_signed, as_text, as_times
 from mlproject.scaling import interval_text
 
 METHOD = (
-    "These predictions were sealed before their cells ran: the mean loss over the named seeds, on the images "
-    "that the curve evaluates, from the cells that were finished then. Each is scored against the first "
-    "finished runs of its cells. The error is ln(observed / predicted); the log score is the log density of "
-    "ln loss that the prediction gave to what came (larger is better), here and for the power law alone."
+    "A prediction that is not late was sealed before its cells ran: the mean loss over the named seeds, on "
+    "the images that the curve evaluates, from the cells that were finished then. Each is scored against the "
+    "first finished runs of its cells. The error is ln(observed / predicted); the log score is the log "
+    "density of ln loss that the prediction gave to what came (larger is better), here and for the power law "
+    "alone."
 )
 PROOF = (
     "A prediction is late where a run of its cells does not name it, altered where it differs from its seal "
-    "or from what later runs name, missing where they name it and nothing is left. Someone who can rewrite "
-    "the whole store can rewrite all of these: only a seal that was published elsewhere shows it."
+    "or from what later runs name, missing where they name it and nothing is left, repeated where an earlier "
+    "prediction of the same cells says the same. Someone who can rewrite the whole store can rewrite all of "
+    "these: only a seal that was published elsewhere shows it."
 )
 MOST_DRAWN = 30
 """Scored and pending losses that are drawn, the newest ones."""
@@ -40,7 +42,7 @@ SEALED: dict[str, tuple[str, str]] = {
     "error": ("ln ratio", "Logarithm of the observed over the predicted loss"),
     "verdict": (
         "",
-        "Inside or outside the interval, or pending; late, altered or missing where not scored",
+        "Inside or outside the interval, or pending; late, altered, missing or repeated where not scored",
     ),
     "log_score": (NATS, "Log density of ln loss that the prediction gave to what came; larger is better"),
     "power_log_score": (NATS, "That of the power law alone"),
@@ -69,7 +71,7 @@ def predictions_section(record: PredictionRecord) -> Section:
         for step in record.coverage
     ]
     tables = [_table(rows), Table(name="sealed_coverage", rows=steps, columns=tuple(COVERAGE))]
-    drawn = [each for each in record.losses if each.verdict not in ("altered", "late")][-MOST_DRAWN:]
+    drawn = [each for each in record.losses if each.verdict in ("inside", "outside", "pending")][-MOST_DRAWN:]
     figure = Figure(
         name="sealed_predictions",
         draw=partial(predictions_figure, drawn, record.coverage),
@@ -94,7 +96,7 @@ def _of(prediction: SealedPrediction) -> str:
 
 def record_answer(record: PredictionRecord) -> str:
     """How many were inside, and all that cannot be counted."""
-    counts = {name: record.count(name) for name in ("pending", "late", "altered", "missing")}
+    counts = {name: record.count(name) for name in ("pending", "late", "altered", "missing", "repeated")}
     others = ", ".join(f"{n} {name}" for name, n in counts.items() if n)
     rest = f" Not scored: {others}." if others else ""
     if not record.coverage:
@@ -104,8 +106,8 @@ def record_answer(record: PredictionRecord) -> str:
         f"{last.n_inside} of {last.n} predicted losses came inside their 95 % intervals: a share of "
         f"{_share(last)} if they were independent, which losses on the same images are not.{rest}"
     )
-    if record.count("altered", "missing") and least is not None:
-        text += f" With what is altered or missing as misses it is {_share(least)}."
+    if record.count(*SPOILT) and least is not None:
+        text += f" With what is late, altered or missing as misses it is {_share(least)}."
     if scores is not None:
         text += f" Mean log score {scores[0]:.2f} nats, of the power law alone {scores[1]:.2f}."
     return text

@@ -68,6 +68,7 @@ def predict_plan(store: Store, plan: Plan, sizes: Sequence[int]) -> SealedRun:
     _refuse_existing(store, planned)
     curves = {key_of_curve(each.cell) for each in planned}
     observations = intact_runs(run for run in store.observations() if key_of_curve(run.cell) in curves)
+    _refuse_smaller(observations, planned)
     losses = predict_losses(observations, planned) if observations else []
     if not losses:
         raise BadInput(
@@ -134,10 +135,13 @@ def planned_cells(plan: Plan, sizes: Sequence[int]) -> list[PlannedCells]:
 
 
 def _refuse_existing(store: Store, planned: Sequence[PlannedCells]) -> None:
-    """Raises: WrongUse where a cell is finished, running, deleted with its loss, or waits to be logged."""
+    """Raises: WrongUse where a cell is finished, running, deleted with its loss, or waits to be logged.
+
+    In any experiment of the store.
+    """
     asked = {(key_of_curve(each.cell), each.cell.dataset_size) for each in planned}
     for size in sorted({size for _, size in asked}):
-        for attempt in attempts_at_size(store, size):
+        for attempt in attempts_at_size(store, size, everywhere=True):
             state = _state(attempt)
             if state and (key_of_curve(attempt.cell), size) in asked:
                 raise WrongUse(
@@ -151,6 +155,20 @@ def _refuse_existing(store: Store, planned: Sequence[PlannedCells]) -> None:
                     f"{cell.label} is computed and waits to be logged ({kept_path(store, cell)}): what exists"
                     " cannot be predicted"
                 )
+
+
+def _refuse_smaller(observations: Sequence[Observation], planned: Sequence[PlannedCells]) -> None:
+    """Raises: WrongUse for a size that is not larger than all finished ones, which needs no prediction."""
+    largest: dict[str, int] = {}
+    for run in observations:
+        key = key_of_curve(run.cell)
+        largest[key] = max(largest.get(key, 0), run.cell.dataset_size)
+    for each in planned:
+        finished = largest.get(key_of_curve(each.cell), 0)
+        if each.cell.dataset_size <= finished:
+            raise WrongUse(
+                f"{each.cell.label}: cells of {finished:,} images are finished; name larger sizes (--at)"
+            )
 
 
 def _state(attempt: CellAttempt) -> str:

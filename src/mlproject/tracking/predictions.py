@@ -156,10 +156,13 @@ def seal_prediction(
     ), True
 
 
-def attempts_at_size(store: Store, size: int) -> Iterator[CellAttempt]:
-    """All runs of cells of so many training images, finished or not, deleted or not."""
+def attempts_at_size(store: Store, size: int, *, everywhere: bool = False) -> Iterator[CellAttempt]:
+    """All runs of cells of so many training images, finished or not, deleted or not.
+
+    With ``everywhere`` those of all experiments of the tracking store.
+    """
     clause = f"tags.kind = 'cell' and tags.`cell.json` LIKE '%\"dataset_size\": {size},%'"
-    for run, deleted in _all(store, clause):
+    for run, deleted in _all(store, clause, everywhere):
         with contextlib.suppress(BadInput):  # tags that hold no cell
             yield CellAttempt(
                 run_id=run.info.run_id,
@@ -174,10 +177,10 @@ def attempts_at_size(store: Store, size: int) -> Iterator[CellAttempt]:
             )
 
 
-def _all(store: Store, clause: str) -> Iterator[tuple[Any, bool]]:
+def _all(store: Store, clause: str, everywhere: bool = False) -> Iterator[tuple[Any, bool]]:
     """The runs that match a condition, and those that were deleted."""
     for deleted in (False, True):
-        for run in store.search(clause, deleted=deleted):
+        for run in store.search(clause, deleted=deleted, everywhere=everywhere):
             if run.data.tags.get("kind") != KIND or SEAL in run.data.tags:
                 yield run, deleted
 

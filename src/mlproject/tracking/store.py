@@ -253,19 +253,23 @@ class Store:
     def _check_root(self) -> None:
         check_root(self._root, self.search(f"{FINISHED_CELLS} and tags.`{SUSPECT}` IS NULL"))
 
-    def search(self, clause: str, *, deleted: bool = False) -> Iterator[Any]:
+    def search(self, clause: str, *, deleted: bool = False, everywhere: bool = False) -> Iterator[Any]:
         """The MLflow runs of the experiment that match a condition, newest first, page by page.
 
-        With ``deleted`` those that were deleted, and no others.
+        With ``deleted`` those that were deleted, and no others; with ``everywhere`` of all experiments.
         """
         from mlflow.entities import ViewType
 
+        experiments = [self.experiment_id]
+        if everywhere:
+            listed = self.client.search_experiments(view_type=ViewType.ALL)
+            experiments = [each.experiment_id for each in listed]
         view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
         token = None
         while True:
             with reaching(self.uri, clause=clause):
                 page = self.client.search_runs(
-                    [self.experiment_id], clause, run_view_type=view, max_results=PAGE, page_token=token
+                    experiments, clause, run_view_type=view, max_results=PAGE, page_token=token
                 )
             yield from page
             token = page.token
