@@ -164,11 +164,11 @@ def score_predictions(
     for name in itertools.chain.from_iterable(lists):
         named.setdefault(name, 0)
     known, missing = _checked(known, named)
-    losses, said = [], dict[tuple[Any, ...], int]()
+    losses, first_by_content = [], dict[tuple[Any, ...], int]()
     for prediction, predicted in ((each, loss) for each in known for loss in each.losses):
         row = _scored(prediction, predicted, finished)
         if not prediction.fault:
-            first = said.setdefault(_content(predicted), prediction.number)
+            first = first_by_content.setdefault(_content(predicted), prediction.number)
             row = row if first == prediction.number else _repeated(row, first)
         losses.append(row)
     return PredictionRecord(predictions=tuple(known), losses=tuple(losses), missing=missing)

@@ -128,6 +128,7 @@ COLUMNS: dict[str, Definition] = {
     "what": ("", "What a row of a figure's data is: a measured point, a law, a band, a prediction"),
     "value": ("", "The number that is drawn"),
     "epoch": ("", "Epoch of training"),
+    "step": ("steps", "Steps of the optimiser since the beginning"),
     "samples": (IMAGES, "Images shown in training, repeats included"),
     "seconds": ("s", "Wall time of training"),
 }
