@@ -63,6 +63,13 @@ def test_a_limit_has_the_unit_of_its_value_and_says_of_what_it_is():
     assert definition("ledger_arms", "gap") == TABLES["ledger"]["gap"]
 
 
+@pytest.mark.parametrize("split", ["train", "validation", "eval"])
+@pytest.mark.parametrize("measured", ["loss", "accuracy", "correct", "total", "brier", "error", "miou"])
+def test_every_column_of_a_training_history_has_a_definition(split, measured):
+    assert definition("epochs_scratch-on-embedded_100_images", f"{split}_{measured}")[1]
+    assert all(definition("epochs_x", name)[1] for name in ("epoch", "step", "samples", "seconds", "lr"))
+
+
 def test_a_column_without_a_definition_is_named():
     with pytest.raises(LookupError, match="column colour of table exponents has no definition"):
         definition("exponents", "colour")

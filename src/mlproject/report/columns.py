@@ -129,6 +129,7 @@ COLUMNS: dict[str, Definition] = {
     "value": ("", "The number that is drawn"),
     "epoch": ("", "Epoch of training"),
     "step": ("steps", "Steps of the optimiser since the beginning"),
+    "lr": ("", "Learning rate of the last step"),
     "samples": (IMAGES, "Images shown in training, repeats included"),
     "seconds": ("s", "Wall time of training"),
 }
@@ -244,6 +245,9 @@ PATTERNS: tuple[tuple[str, Definition], ...] = (
     (r"equal_(epoch|samples|seconds)", ("", "The largest {0} that all arms reached")),
     (r"(train|validation|eval)_loss", (LOSS, "Mean loss on {0} images after the epoch")),
     (r"(train|validation|eval)_accuracy", (SHARE, "Accuracy on {0} images after the epoch")),
+    (r"(train|validation|eval)_correct", (IMAGES, "Images (pixels in segmentation) of {0} that are right")),
+    (r"(train|validation|eval)_total", (IMAGES, "Images (pixels in segmentation) of {0}")),
+    (r"(train|validation|eval)_([a-z_]+)", ("", "Mean {1} on {0} images after the epoch")),
     (r"(.+)_sd", ("", "Standard deviation of {0} over seeds")),
     (r"(.+)_mean", ("", "Mean of {0} over seeds")),
     (r"(.+)_low", ("", "Lower 95 % limit of {0}")),
