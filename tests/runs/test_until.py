@@ -53,5 +53,5 @@ def test_plans_that_carry_no_law_are_refused_before_anything_runs(store: Store) 
         start_cells(small_plan(dataset_size="10,20"), until)
     with pytest.raises(WrongUse, match="needs three models that compare"):
         start_cells(small_plan(), read_until("width <= 0.1 at 160 images and 5e6 parameters"))
-    with pytest.raises(BadInput, match="does not buy three sizes of each curve: they cost 70 more"):
+    with pytest.raises(BadInput, match="does not buy three sizes of each curve: give at least --budget 70"):
         run_until(small_plan(), store, Lines(8), until, lambda _: None)

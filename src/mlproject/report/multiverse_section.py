@@ -23,7 +23,9 @@ METHOD = (
     "Every combination of defensible choices is a specification: the same runs, analysed as another careful "
     "author might have (Steegen et al. 2016; Simonsohn et al. 2020). The exponent is the local one at the "
     "largest scale, -d ln L / d ln x; the fall is the share by which the loss falls from there to twice the "
-    "scale. Intervals are 95 %, of 200 bootstrap draws over images, and over seeds where there are several."
+    "scale. Each has a single law, while the report averages laws, so that its intervals are wider. "
+    "Intervals are 95 %, of 200 bootstrap draws over images, and over seeds where there are several; with "
+    "one seed they lack the noise of training."
 )
 
 
@@ -64,9 +66,10 @@ def headline(multiverses: Sequence[Multiverse], comparisons: Sequence[Comparison
     n = len(multiverses) + len(comparisons)
     n_split = sum(each.n_agreeing < len(each.specifications) for each in multiverses)
     n_split += sum(not each.agreed for each in comparisons)
-    split = f" {n_split} differ between combinations of choices." if n_split else ""
+    split = f" Combinations of choices disagree on {n_split} of them." if n_split else ""
     if not flipped:
-        return f"No choice alone flips any of the {n} conclusions.{split}"
+        any_of = f"any of the {n} conclusions" if n > 1 else "the conclusion"
+        return f"No choice alone flips {any_of}.{split}"
     more = len(flipped) - MOST_DRAWN
     rest = f" {more} more below." if more > 0 else ""
     shown = " ".join(f"({i}) {text}." for i, text in enumerate(flipped[:MOST_DRAWN], 1))
@@ -94,16 +97,20 @@ def sentence(multiverse: Multiverse) -> str:
     low, high = multiverse.range
     text = (
         f"{multiverse.curve.label}, along {multiverse.curve.axis.name}: exponent "
-        f"{interval_text(usual.exponent.value, usual.exponent.low, usual.exponent.high)} as reported, "
-        f"{low:.2f} to {high:.2f} over {n} specifications; "
+        f"{interval_text(usual.exponent.value, usual.exponent.low, usual.exponent.high)} with the "
+        f"report's choices, {low:.2f} to {high:.2f} over {n} specifications; "
     )
     if multiverse.effects:
         first = multiverse.effects[0]
-        text += f"{first.value} instead of {first.usual} moves it most ({first.change:+.2f}); "
+        text += f"{first.value} instead of {first.usual} moves it most (by {first.change:+.2f}, averaged "
+        text += "over pairs that differ in it alone); "
     what = "the loss falls" if usual.falls else "it cannot be concluded that the loss falls"
     flips = sorted(
         (e for e in multiverse.effects if e.n_flips), key=lambda effect: -effect.n_flips / effect.n
     )
+    verdict = multiverse.curve.assessments["mean"].verdict
+    if usual.falls and verdict != "scaling":
+        what += f" under a single law (averaged over laws the curve is {verdict.replace('_', ' ')})"
     if multiverse.n_agreeing == n:
         return f"{text}all agree: {what}."
     text += f"{n - multiverse.n_agreeing} of {n} contradict that {what}"

@@ -146,16 +146,18 @@ class RoundPlanner:
             waiting = [cell for cell in curve if cell.key not in self.done | self._unusable]
             first = _first(waiting, finished)
             if len(finished) + len(first) < FEWEST_SIZES:
+                n_failed = sum(cell.key in self._unusable for cell in curve)
+                why = f", for {n_failed} cells failed or are run by others" if n_failed else ""
                 raise BadInput(
                     f"{self.plan.naming.name(curve[0])}: {len(finished)} sizes are finished, and no"
-                    " others can be run here: a law needs three"
+                    f" others can be run here{why}: a law needs three"
                 )
             missing += first
         cost = sum(known_cost(cell.dataset_size, self.until.unit) or 0 for cell in missing)
         if missing and cost > self._left:
             raise BadInput(
-                f"the budget of {self.until.budget_words} does not buy three sizes of each curve: they cost"
-                f" {cost:,} more than the {self._spent.budgeted:,.6g} that are spent"
+                f"the budget of {self.until.budget_words} does not buy three sizes of each curve: give at"
+                f" least --budget {cost + self._spent.budgeted:.6g}"
             )
         return missing
 
