@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mlproject.analysis import Columns, assess_csv
-from mlproject.errors import BadInput
+from mlproject.errors import BadInput, WrongUse
 from mlproject.report import csv_json
 from mlproject.scaling import PriorChoice
 
@@ -30,3 +30,10 @@ def test_a_column_whose_kind_of_loss_is_not_known_is_refused(tmp_path: Path) -> 
     columns = Columns(x=("images",), y="loss")
     with pytest.raises(BadInput, match="no loss along images; it has error along images"):
         assess_csv(table(tmp_path, "loss"), columns, prior=VISION)
+
+
+@pytest.mark.parametrize(("axis", "loss"), [("parameters", ""), ("", "nats_per_token")])
+def test_laws_of_another_axis_or_loss_than_the_columns_name_are_refused(tmp_path, axis, loss) -> None:
+    columns, prior = Columns(x=("images",), y="error"), PriorChoice(name="vision", axis=axis, loss=loss)
+    with pytest.raises(WrongUse, match=f"asks for laws of {axis or loss}, and column"):
+        assess_csv(table(tmp_path, "error"), columns, prior=prior)

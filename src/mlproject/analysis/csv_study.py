@@ -26,7 +26,7 @@ from mlproject.analysis.csv_groups import (
     read_at,
     read_groups,
 )
-from mlproject.errors import BadInput, unknown
+from mlproject.errors import BadInput, WrongUse, unknown
 from mlproject.scaling import (
     Assessment,
     Difference,
@@ -196,9 +196,20 @@ def _assess_group(
 
 
 def _library(prior: PriorChoice, columns: Columns) -> Library:
-    """The laws of a library for a file, by what is stated, else by the names of its columns."""
+    """The laws of a library for a file, by what is stated, else by the names of its columns.
+
+    Raises: WrongUse where a column has the name of another axis or loss than is stated.
+    """
     axis = next((axis for axis, names in AXIS_NAMES.items() if names.search(columns.x[0])), columns.x[0])
     error = columns.accuracy or ERROR_NAMES.search(columns.y) is not None
+    named = [(prior.axis, axis if axis in AXIS_NAMES else "", columns.x[0])]
+    named += [(prior.loss, "error" if error else "", columns.y)]
+    for stated, known, column in named:
+        if stated and known and stated != known:
+            raise WrongUse(
+                f"--prior {prior.text} asks for laws of {stated}, and column {column} is of {known}: leave"
+                f" {stated} out, or name it {known}"
+            )
     return prior.find(axis, "error" if error else columns.y)
 
 

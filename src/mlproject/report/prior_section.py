@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -53,19 +53,30 @@ def prior_answer(study: Study) -> Iterator[str]:
     use = study.prior_use
     if use is None:
         return
-    known = [(rate, rate.assessment.library) for rate in use.rates]
-    used = [(study.name_of(rate.curve), library) for rate, library in known if library is not None]
+    used = [rate for rate in use.rates if rate.assessment.library is not None]
+    scaling = [rate for rate in used if rate.assessment.verdict == "scaling"]
     if not used:
         yield f"The library {use.choice.name} is asked for as a prior, and no error rate could use it."
         return
+    if not scaling:
+        yield f"Even with the library {use.choice.name} as a prior no error rate carries a conclusion."
+        return
+    yield _falls(study, scaling, len(used) - len(scaling))
+
+
+def _falls(study: Study, rates: Sequence[ErrorRate], n_open: int) -> str:
+    """The exponents of the error rates that fall; of ``n_open`` more this cannot be concluded."""
+    known = [(study.name_of(rate.curve), rate.assessment.library) for rate in rates]
+    used = [(name, library) for name, library in known if library is not None]
     texts = [
         f"{_marked(each.local)} ({name}; without it {interval(each.local.without)})"
         for name, each in used[:MOST_NAMED]
     ]
     more = f"; {len(used) - MOST_NAMED} more curves are in the table" if len(used) > MOST_NAMED else ""
-    yield (
+    unsure = f" Of {n_open} more this cannot be concluded." if n_open else ""
+    return (
         f"{sentence(used[0][1].label).rstrip('.')} the error rate falls at the largest scale with exponent "
-        f"{listed(texts)}{more}."
+        f"{listed(texts)}{more}.{unsure}"
     )
 
 
