@@ -1,12 +1,14 @@
 """A plan that is run until its prediction is narrow: rounds, stops, and a second start."""
 
+from pathlib import Path
+
 import pytest
 
 from mlproject.analysis import Round, read_until
 from mlproject.cli.progress import Lines
 from mlproject.errors import BadInput, WrongUse
 from mlproject.plans import Plan, plan_of
-from mlproject.runs import fit_study, run_until, start_cells
+from mlproject.runs import find_runs, fit_study, run_until, start_cells, write_study_report
 from mlproject.tracking import Store
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -21,7 +23,9 @@ def small_plan(**changes: object) -> Plan:
     return plan_of("small", given)
 
 
-def test_a_plan_stops_where_its_prediction_is_narrow_and_a_second_start_runs_nothing(store: Store) -> None:
+def test_a_plan_stops_where_its_prediction_is_narrow_and_a_second_start_runs_nothing(
+    store: Store, tmp_path: Path
+) -> None:
     plan, rounds = small_plan(), list[Round]()
     until = read_until("width <= 1e9 at 160 images")
     results, spending = run_until(plan, store, Lines(8), until, rounds.append)
@@ -32,6 +36,8 @@ def test_a_plan_stops_where_its_prediction_is_narrow_and_a_second_start_runs_not
     fitted = fit_study(store, name="small", keys=[r.cell.key for r in results], spending=spending)
     metrics = store.client.get_run(fitted.run_id).data.metrics
     assert (metrics["spent.n_cells"], metrics["whole.n_cells"]) == (3, 8)
+    write_study_report(store, tmp_path, runs=find_runs(store, fitted.run_id))
+    assert "The cells were chosen until width" in (tmp_path / "summary.md").read_text()
     again, second = run_until(plan, store, Lines(8), until, rounds.append)
     assert [result.status for result in again] == ["was done"] * 3
     assert second.spent == spending.spent

@@ -38,13 +38,23 @@ def write_study_report(store: Store, out: Path, *, runs: NamedRuns) -> WrittenRe
     with _writing(out):
         out.mkdir(parents=True, exist_ok=True)
     study = analyse(observations, mix_weights=runs.mix_weights, prior=runs.prior)
-    study = replace(study, predictions=prediction_record(store))
+    study = replace(study, predictions=prediction_record(store), notes=(*study.notes, *_how_chosen(runs)))
     with _writing(out):
         write_report(study, out, surroundings(store))
         write_paper(study, out / "paper", command=_command(store, runs))
     return WrittenReport(
         page=out / "report.html", n_runs=len(study.runs), left_out=tuple(store.unreadable.values())
     )
+
+
+def _how_chosen(runs: NamedRuns) -> Iterator[str]:
+    """What is to be known of cells that were chosen until a prediction was narrow enough."""
+    if runs.until:
+        yield (
+            f"The cells were chosen until {runs.until}: such intervals hold the truth less often than those"
+            " of a design that was fixed before. What was spent stands in the report of the fit (run"
+            f" {runs.fit[:8]})."
+        )
 
 
 @contextlib.contextmanager

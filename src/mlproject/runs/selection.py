@@ -31,8 +31,8 @@ class NamedRuns:
     """What a name stands for: the cells by their keys, and the fit that used them, where it is one.
 
     ``mix_weights``: that fit held models together whose weights were trained differently; ``prior``: the
-    library of known laws that it used. ``n_unfinished`` counts the cells of a plan's file that are not
-    finished, and so are not among the keys.
+    library of known laws that it used; ``until``: the condition until which its cells were chosen.
+    ``n_unfinished`` counts the cells of a plan's file that are not finished, and so are not among the keys.
     """
 
     name: str
@@ -40,6 +40,7 @@ class NamedRuns:
     fit: str = ""
     mix_weights: bool = False
     prior: PriorChoice | None = None
+    until: str = ""
     n_unfinished: int = 0
 
 
@@ -67,7 +68,7 @@ def find_runs(
         mixed, prior = MIX_WEIGHTS in fit.data.tags, fit.data.tags.get(PRIOR)
         return NamedRuns(
             name=name, keys=_cells_of_fit(store, fit), fit=fit.info.run_id, mix_weights=mixed,
-            prior=PriorChoice.of(prior) if prior else None,
+            prior=PriorChoice.of(prior) if prior else None, until=fit.data.params.get("until", ""),
         )  # fmt: skip
     keys, n_unfinished = _cells_of_plan(store, name)
     if not keys:
