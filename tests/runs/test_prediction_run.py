@@ -176,7 +176,7 @@ def test_sizes_that_are_not_larger_than_all_finished_are_refused(store: Store):
 
 def test_a_plan_without_three_finished_sizes_or_enough_images_is_refused() -> None:
     store = open_store(f"test-{uuid.uuid4().hex[:8]}")
-    with pytest.raises(BadInput, match="three finished sizes are needed"):
+    with pytest.raises(BadInput, match="three finished sizes with its knobs and data are needed"):
         predict(store)
     with pytest.raises(WrongUse, match="10000 images · embedded · seed 0: 3,200 images can be trained on"):
         predict(store, 10_000)

@@ -72,8 +72,8 @@ def predict_plan(store: Store, plan: Plan, sizes: Sequence[int]) -> SealedRun:
     losses = predict_losses(observations, planned) if observations else []
     if not losses:
         raise BadInput(
-            f"no curve of {plan.name} carries a prediction: three finished sizes are needed; run smaller"
-            " cells first"
+            f"no curve of {plan.name} carries a prediction: three finished sizes with its knobs and"
+            " data are needed; run smaller cells first"
         )
     run, is_new = _seal(store, plan.name, losses, observations)
     predicted = {each.cell.key for each in losses}
