@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import matplotlib.figure
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mlproject.report import Answer, Document, Figure, Section, Table, render_html
@@ -78,6 +78,8 @@ def test_every_part_of_a_document_is_on_the_page_and_escaped():
 
 @settings(max_examples=20, deadline=None)
 @given(st.text(max_size=30).filter(lambda text: plain(text).strip()))
+@example("\n0")
+@example("a\n0")
 def test_no_text_makes_an_element(text):
     usual, strange = Page(render_html(document("usual"))), Page(render_html(document(text)))
     assert [tag for tag, _ in usual.elements] == [tag for tag, _ in strange.elements]

@@ -179,7 +179,7 @@ def _table(table: Table) -> dict[str, Any]:
     ranges = {column.bar: _range(rows, column.bar) for column in table.formats.values() if column.bar}
     return {
         "name": table.name,
-        "caption": table.caption.split("\n"),
+        "caption": table.caption.strip().split("\n"),
         "heads": [(head, column.right) for head, column in table.formats.items()],
         "rows": [
             [_cell(row, head, column, ranges) for head, column in table.formats.items()] for row in rows
