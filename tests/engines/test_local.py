@@ -76,8 +76,8 @@ def test_a_task_that_kills_every_worker_is_given_up_in_one_line(engine: Engine, 
 
 def wait(started: Path, stopped: Path) -> None:
     """Wait for the end, and say how it came."""
-    started.write_text(str(os.getpid()))
     try:
+        started.write_text(str(os.getpid()))
         time.sleep(60)
     except Stopped as stop:
         stopped.write_text(str(stop))
