@@ -77,13 +77,14 @@ def comparison_flip(multiverse: ComparisonMultiverse, names: Mapping[str, str]) 
 def _flips(multiverse: ComparisonMultiverse, names: Mapping[str, str]) -> Iterator[str]:
     for each in multiverse.flips:
         conclusion = _conclusion(multiverse, each, names)
-        yield f"with {_change(multiverse, each)} {conclusion} ({signed_interval(each.lead)})"
+        change = change_words(each.choices, multiverse.usual.choices)
+        yield f"with {change} {conclusion} ({signed_interval(each.lead)})"
 
 
-def _change(multiverse: ComparisonMultiverse, flip: Contrast) -> str:
-    usual = multiverse.usual.choices
-    choice = next(name for name, value in flip.choices.items() if value != usual[name])
-    return f"{choice} {flip.choices[choice]} instead of {usual[choice]}"
+def change_words(choices: Mapping[str, str], usual: Mapping[str, str]) -> str:
+    """The choice in which choices differ from the usual ones, in words."""
+    choice = next(name for name, value in choices.items() if value != usual[name])
+    return f"{choice} {choices[choice]} instead of {usual[choice]}"
 
 
 def _conclusion(multiverse: ComparisonMultiverse, contrast: Contrast, names: Mapping[str, str]) -> str:
@@ -103,7 +104,7 @@ def _tables(multiverses: Sequence[ComparisonMultiverse]) -> tuple[Table, Table]:
             "n_specifications": len(each.contrasts),
             "n_first": each.count(1),
             "n_second": each.count(-1),
-            "flips": "; ".join(_change(each, flip) for flip in each.flips) or None,
+            "flips": "; ".join(change_words(flip.choices, each.usual.choices) for flip in each.flips) or None,
             "name_first": names[each.first.label],
             "name_second": names[each.second.label],
         }

@@ -9,7 +9,7 @@ from mlproject.analysis import ComparisonMultiverse, Multiverse, Specification
 from mlproject.report.document import Figure, Row, Section, Table
 from mlproject.report.formats import as_count, as_signed, as_text, group_column, slugs
 from mlproject.report.multiverse_columns import CHOICES
-from mlproject.report.multiverse_comparisons_section import comparison_flip, comparison_names
+from mlproject.report.multiverse_comparisons_section import change_words, comparison_flip, comparison_names
 from mlproject.scaling import interval_text
 
 MOST_DRAWN = 6
@@ -79,12 +79,7 @@ def headline(multiverses: Sequence[Multiverse], comparisons: Sequence[Comparison
 def _flip(multiverse: Multiverse) -> str:
     """What is reported of a curve, and which single choices say the opposite."""
     usual = multiverse.usual.choices
-    changes = [
-        f"{name} {value} instead of {usual[name]}"
-        for each in multiverse.flips
-        for name, value in each.choices.items()
-        if value != usual[name]
-    ]
+    changes = [change_words(each.choices, usual) for each in multiverse.flips]
     curve, falls = multiverse.curve, multiverse.usual.falls
     reported = "the loss falls" if falls else "it cannot be concluded that the loss falls"
     instead = "this cannot be concluded" if falls else "it can"

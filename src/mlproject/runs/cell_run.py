@@ -46,7 +46,6 @@ COMPARED, N_COMPARED = "losses_compared.json", 1000
 class CellRun:
     """The result of a cell: its run, or that another process runs it, or why it failed.
 
-    ``read`` gives its images, within the run: images that are refused fail it with the reason.
     ``name`` is that of its run; ``accuracy`` is a share of the evaluated images, NaN where there is none;
     ``seconds`` is how long its task took.
     """
@@ -75,7 +74,8 @@ def run_cell(
 ) -> CellRun:
     """Run a cell under its lock, unless it is done already or another process, here or elsewhere, runs it.
 
-    ``name`` is that of its run (default: the cell's label); ``task`` that of an engine's task, which may run
+    ``read`` gives its images, within the run: images that are refused fail it with the reason. ``name`` is
+    that of its run (default: the cell's label); ``task`` that of an engine's task, which may run
     again: its runs that say RUNNING are closed. The run names the newest predictions, ``head``. The same cell
     gives the same losses. Raises what the recipe raises, after the run was marked FAILED or KILLED. A result
     that is computed and cannot be logged, for whatever reason, is kept for the next start.

@@ -120,7 +120,7 @@ def names(text: str) -> Iterator[Named]:
     for word in text.split():
         number, seal, n_losses = (*word.split(":"), "", "")[:3]
         if number.isdecimal() and seal:
-            yield Named(number=int(number), seal=seal, n_losses=int(n_losses) if n_losses.isdecimal() else 0)
+            yield Named(number=int(number), seal=seal, n_losses=_count(n_losses))
 
 
 def seal_prediction(
@@ -186,12 +186,13 @@ def _all(store: Store, clause: str, everywhere: bool = False) -> Iterator[tuple[
 
 
 def _named(tags: Mapping[str, str]) -> Named:
-    number, n_losses = (tags.get(name, "") for name in (NUMBER, N_LOSSES))
-    return Named(
-        number=int(number) if number.isdecimal() else 0,
-        seal=tags[SEAL],
-        n_losses=int(n_losses) if n_losses.isdecimal() else 0,
-    )
+    number, n_losses = (_count(tags.get(name, "")) for name in (NUMBER, N_LOSSES))
+    return Named(number=number, seal=tags[SEAL], n_losses=n_losses)
+
+
+def _count(text: str) -> int:
+    """A count that was written as text; 0 where it is none."""
+    return int(text) if text.isdecimal() else 0
 
 
 def _logged(store: Store, run: Any, deleted: bool) -> LoggedPrediction:
