@@ -22,6 +22,7 @@ import numpy as np
 from mlproject.device import Device, find_n_cores, find_n_threads, find_n_workers, workers_asked
 from mlproject.errors import MLProjectError, one_line
 from mlproject.features.prepared import Decoder, KeptImages, Pixels
+from mlproject.signals import start_fork_server
 
 log = logging.getLogger(__name__)
 
@@ -150,6 +151,7 @@ class PixelReader:
 
         context = torch.multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([__name__, "torch.utils.data", "PIL.Image"])
+        start_fork_server()
         self.n_workers = n_workers
         self._loader = DataLoader(
             cast(Any, self.decoder),  # it reads whole batches, for which a Dataset has no type
