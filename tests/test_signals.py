@@ -62,7 +62,7 @@ except Stopped as stop:
 SLOW = """
 import pathlib, time
 pathlib.Path("importing").touch()
-time.sleep(0.5)
+time.sleep(30)
 """
 
 
@@ -82,8 +82,32 @@ def test_workers_that_are_being_started_print_nothing_at_ctrl_c_nor_when_their_d
             assert process.poll() is None
             time.sleep(0.01)
         (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
-        _, errors = process.communicate(timeout=50)  # once the tracker of semaphores has ended, too
+        _, errors = process.communicate(timeout=25)  # once nothing is left that could print
     assert (errors, process.returncode) == (b"", status)
+
+
+COLLECTED = """
+import gc, os, signal, sys, time
+from mlproject import signals
+signals.REPEAT_SECONDS = 0.2
+signals.raise_on_signals()
+class Cycle:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        sum(range(1000))
+Cycle().cycle = None
+try:
+    time.sleep(60)
+except signals.Stopped as stop:
+    sys.exit(stop.status)
+"""
+
+
+def test_a_stop_that_a_destructor_swallowed_prints_nothing() -> None:
+    command = [sys.executable, "-c", COLLECTED]
+    environment = os.environ | {"PYTHONPATH": SOURCE}
+    ended = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=50)
+    assert (ended.returncode, ended.stderr) == (130, b"")
 
 
 def test_ctrl_c_while_the_command_is_imported_ends_it_without_a_traceback(tmp_path: Path) -> None:

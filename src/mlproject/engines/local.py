@@ -51,8 +51,7 @@ def open_local(n_workers: int, imports: Sequence[str] = ()) -> Iterator[Engine]:
     # Libraries of numbers read the number of threads as they are imported, and all is imported from here.
     paths = os.pathsep.join(map(os.path.abspath, sys.path))
     with changed_environment({**environments[0], "PYTHONPATH": paths}):
-        CONTEXT.set_forkserver_preload([__name__, *imports])
-        start_fork_server()
+        start_fork_server([__name__, *imports])
     workers = LocalWorkers(environments)
     try:
         yield Engine(name=f"local:{n_workers}", executor=workers, n_workers=n_workers)
@@ -120,7 +119,7 @@ class LocalWorkers(Executor):
         try:
             self._signal(signal.SIGTERM)
             end = time.monotonic() + STOP_SECONDS
-            for thread in self._threads:
+            for thread in (self._threads[number] for number in list(self._pids)):  # no others run a task
                 thread.join(max(0.0, end - time.monotonic()))
         finally:
             self._signal(signal.SIGKILL)

@@ -11,10 +11,21 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
+from typing import Any
 
 from mlproject.errors import Stopped
+
+__all__ = [
+    "changed_environment",
+    "end_on_signals",
+    "end_with_parent",
+    "raise_on_signals",
+    "start_fork_server",
+    "stop_received",
+    "without_interrupts",
+]
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 PR_SET_PDEATHSIG = 1
@@ -30,6 +41,7 @@ def raise_on_signals() -> None:
 
     ``mlflow run`` does not stop its child process when it is killed itself: on Linux the kernel is asked to.
     """
+    sys.unraisablehook = _report_unless_stopped
     for number in SIGNALS:
         signal.signal(number, _raise_stopped)
     if "MLFLOW_RUN_ID" in os.environ and sys.platform == "linux":
@@ -63,6 +75,12 @@ def _raise_stopped(number: int, frame: FrameType | None) -> None:
     raise Stopped(number)
 
 
+def _report_unless_stopped(swallowed: Any) -> None:
+    """Report an exception that a destructor or a callback swallowed, but for Stopped, which is raised again."""
+    if swallowed.exc_type is not Stopped:
+        sys.__unraisablehook__(swallowed)
+
+
 @contextlib.contextmanager
 def without_interrupts() -> Iterator[None]:
     """Start processes that never see the interrupt key, from their first moment; here it waits meanwhile."""
@@ -73,16 +91,18 @@ def without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def start_fork_server() -> None:
+def start_fork_server(preload: Sequence[str]) -> None:
     """Start the process that forks workers (``multiprocessing``'s forkserver), unless it runs already.
 
-    Neither it nor its workers see the interrupt key: importing for seconds, it would print a traceback.
+    It imports the modules of ``preload``, which takes seconds, and ends with this process even then. Neither
+    it nor its workers see the interrupt key, at which they would print a traceback.
     """
     from multiprocessing import forkserver, resource_tracker  # 8 ms that most commands need not wait
 
     warnings = filter(None, (os.environ.get("PYTHONWARNINGS"), QUIET_TRACKER))
     with changed_environment({"PYTHONWARNINGS": ",".join(warnings)}):
         resource_tracker.ensure_running()  # first: where it starts, the interrupt key is let through again
+        forkserver.set_forkserver_preload([f"{__name__}.fork_server", *preload])
         with without_interrupts():
             forkserver.ensure_running()
 
