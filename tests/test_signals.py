@@ -62,7 +62,7 @@ except Stopped as stop:
 SLOW = """
 import pathlib, time
 pathlib.Path("importing").touch()
-time.sleep(30)
+time.sleep(1)
 """
 
 

@@ -76,7 +76,7 @@ def _raise_stopped(number: int, frame: FrameType | None) -> None:
 
 
 def _report_unless_stopped(swallowed: Any) -> None:
-    """Report an exception that a destructor or a callback swallowed, but for Stopped, which is raised again."""
+    """Report an exception that a destructor or callback swallowed, except Stopped, which is raised again."""
     if swallowed.exc_type is not Stopped:
         sys.__unraisablehook__(swallowed)
 
