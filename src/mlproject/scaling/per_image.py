@@ -29,7 +29,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
-from scipy.stats import false_discovery_control
 
 from mlproject.errors import BadInput
 from mlproject.scaling.fitting.intervals import Estimate
@@ -83,6 +82,8 @@ def image_exponents(x: ArrayLike, losses: ArrayLike, *, false_discovery_rate: fl
     mean, spread = population(slope, variance)
     shrunk, shrunk_error = _shrink(slope, variance, mean, spread)
     p_values = 2.0 * special.stdtr(dof, -np.abs(slope) / error)
+    from scipy.stats import false_discovery_control  # takes longer to import than a cell takes to run
+
     q = false_discovery_control(p_values)
     return ImageExponents(
         exponent=_with_nan(slope, valid),
