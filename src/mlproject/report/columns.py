@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from mlproject.analysis import AXES
+from mlproject.losses import LOSS_KINDS
 from mlproject.report.mistakes_columns import MISTAKES, MISTAKES_TABLES
 from mlproject.report.multiverse_columns import MULTIVERSE, MULTIVERSE_TABLES
 from mlproject.report.predictions_section import SEALED_TABLES
@@ -256,7 +257,7 @@ PATTERNS: tuple[tuple[str, Definition], ...] = (
     (r"knob_(.+)", ("", "Knob {0} of the recipe; empty where the recipe has none")),
     (r"loss_(.+)", (LOSS, "Loss of the image at the scale {0}, averaged over seeds")),
     (
-        r"(cross_entropy|mse|mae|huber|brier|nmse|error|final_.+)",
+        rf"({'|'.join(LOSS_KINDS)}|nmse|error|final_.+)",
         (
             "",
             "This kind of loss of the image; error is 1 where the class is wrong, final_ the last epoch",
