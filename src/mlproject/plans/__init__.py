@@ -1,4 +1,4 @@
-"""Plans: cells from a TOML file or from the words of a command line.
+"""Plans: cells from a TOML file or from the options of a command line.
 
 A plan is a list of grids; a grid gives every coordinate a value or a list of values, and describes the cells
 of their product. Nothing runs before every cell of the plan was built; all faults of a plan are reported

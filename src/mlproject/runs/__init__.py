@@ -1,4 +1,4 @@
-"""Runs: one cell, a plan, an analysis, the regions of a data set, each as tracked runs."""
+"""Runs: cells, plans, analyses and searches for regions, carried out as tracked runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What per-image losses carry without a law of their mean: exponents of single images, information in bits.
+"""Statistics of per-image losses that need no law of their mean: exponents of images, information in bits.
 
 **Exponents**, for thousands of images at once: slope, standard error, shrunk slope, false discoveries.
 

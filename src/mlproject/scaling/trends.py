@@ -1,4 +1,4 @@
-"""Trends of single images along scale, tested against what repeated runs of a scale differ by.
+"""Trends of single images along scale, tested against the variance between repeated runs of a scale.
 
     y_is = mean over seeds of ln L_isr,    slope_i = Σ_s a_s y_is,    a_s = (ln x_s - mean) / Σ (ln x - mean)²
     var slope_i = σ_i² Σ_s a_s² φ_s / n_s
