@@ -154,8 +154,8 @@ def _not_concluded(axis: Axis, curves: Sequence[AnsweredCurve]) -> Iterator[str]
         highest = max(min(floor.high, float(item.curve.values("mean").min())) for item, floor in unknown)
         largest = scale_text(_range([item.curve for item, _ in unknown])[1])
         yield (
-            f"Where the loss of {_names([item for item, _ in unknown])} ends: any irreducible loss from 0 to "
-            f"{number(highest, 2)} fits; scales above {largest} {axis.unit} would tell."
+            f"Where the loss of {_names([item for item, _ in unknown])} ends: over all laws any irreducible "
+            f"loss from 0 to {number(highest, 2)} fits; scales above {largest} {axis.unit} would tell."
         )
     reasons: dict[str, list[AnsweredCurve]] = {}
     for item in main:
