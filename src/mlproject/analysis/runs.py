@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mlproject.cell import Cell
 from mlproject.errors import BadInput, DigestMismatch, command
-from mlproject.losses import PREDICTIONS, Observation, PerImageLosses
+from mlproject.losses import LOSS_KINDS, PREDICTIONS, Observation, PerImageLosses
 
 Floats = NDArray[np.float64]
 Names = NDArray[Any]
@@ -23,8 +23,6 @@ Names = NDArray[Any]
 Column = NDArray[Any]
 """Values of images: float64, or truth values where all are 0 or 1."""
 ERROR = "error"
-LOSS_KINDS = ("mse", "mae", "huber", "cross_entropy", "brier")
-"""Losses that recipes may log beside the one that is trained."""
 N_NAMED = 5
 NOTHING = (
     "nothing to aggregate: no finished cell was found; run some cells first "

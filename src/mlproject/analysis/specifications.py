@@ -13,8 +13,9 @@ from mlproject.analysis.axes import AXES
 from mlproject.analysis.curves import Curve
 from mlproject.analysis.effects import seed_weights
 from mlproject.analysis.points import LEAST_SCALES
-from mlproject.analysis.runs import LOSS_KINDS, EvaluatedRun, Floats
+from mlproject.analysis.runs import EvaluatedRun, Floats
 from mlproject.analysis.summaries import SUMMARIES, summaries
+from mlproject.losses import LOSS_KINDS
 from mlproject.scaling import Estimate, PowerLaws, fit_power, fit_power_floor
 
 N_DRAWS = 200

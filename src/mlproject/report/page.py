@@ -12,7 +12,7 @@ from functools import cache
 from io import BytesIO
 from pathlib import Path
 
-from mlproject.analysis import Explorer, Study, explorers
+from mlproject.analysis import AXES, Explorer, Study, explorers
 from mlproject.report.checklist import checklist_section
 from mlproject.report.document import Document, Figure, Section, Table
 from mlproject.report.formats import listed, range_text
@@ -115,11 +115,7 @@ def _title(study: Study) -> str:
 def _question(study: Study) -> str:
     """What the cells vary, and so what was asked."""
     cells = [run.cell for run in study.runs]
-    varied = []
-    epochs = {int(cell.knobs.get("epochs", 0)) for cell in cells} if study.along("epochs") else set()
-    for name, numbers in (("training images", {cell.dataset_size for cell in cells}), ("epochs", epochs)):
-        if len(numbers) > 1:
-            varied.append(f"{name} ({min(numbers):,} to {max(numbers):,})")
+    varied = [f"{name} ({low:,.12g} to {high:,.12g})" for name, low, high in _ranges(study)]
     for name, texts in (
         ("the model", {cell.model for cell in cells}),
         ("the region of the image", {cell.region for cell in cells}),
@@ -133,6 +129,18 @@ def _question(study: Study) -> str:
     if not varied:
         return f"What is the {loss} of {cells[0].model} with {cells[0].dataset_size:,} training images?"
     return f"How does the {loss} change with {listed(varied)}?"
+
+
+def _ranges(study: Study) -> Iterator[tuple[str, float, float]]:
+    """Name, least and largest value of the axes that cells vary along, but for model size and compute.
+
+    Models are named instead, and compute follows from them and from the images.
+    """
+    for key, axis in AXES.items():
+        if key not in ("params", "flops") and study.along(key):
+            values = [x for run in study.runs if (x := axis.value(run.observation)) > 0]  # NaN is not
+            if min(values) < max(values):
+                yield axis.name, min(values), max(values)
 
 
 def _listing(texts: Sequence[str]) -> str:
