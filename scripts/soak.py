@@ -1,9 +1,11 @@
 """Kill commands at random moments, start them again, and count what was lost, doubled or left behind.
 
-Each scenario is run undisturbed once. Then its command is killed (SIGKILL to the whole process group; under
-``mlflow run`` and with workers sometimes to the launcher or the driver alone) three times in a row on a store
-of its own, at moments drawn uniformly over the undisturbed duration, and started once more without a kill. A
-witness run that lives in this process is RUNNING in the same store all along: nobody may close it.
+Each scenario is run undisturbed once. Then its command is killed (SIGKILL to the whole process group, or to
+the launcher, the driver or a worker alone) up to three times in a row on a store of its own, at moments drawn
+uniformly over the undisturbed duration, and started once more without a kill. A witness run that lives in
+this process is RUNNING in the same store all along: nobody may close it.
+
+``cluster`` is a Dask cluster of two workers: its scheduler, one of its workers or the driver is killed.
 
 ``--only services`` kills the tracking server in place of commands, for 30 s, while four of them run a tuned
 plan through PostgreSQL and an S3-compatible store.
@@ -36,7 +38,7 @@ import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
-SERVICES = "services"
+SERVICES, CLUSTER = "services", "cluster"
 N_WORKERS, AWAY_SECONDS, UNREACHABLE = 4, 30.0, 4
 IN_A_ROW = 3
 LONGEST = 900.0
@@ -71,6 +73,11 @@ knobs = { target = "labels", epochs = 3 }
 """
 BUDGET = 700
 UNTIL = ("--until=width <= 0.3 at 300 images", f"--budget={BUDGET}")
+CLUSTER_SETTINGS = (
+    "DASK_DISTRIBUTED__SCHEDULER__WORKER_SATURATION=1.0",
+    "DASK_DISTRIBUTED__WORKER__DAEMON=False",
+    "DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE=False",
+)
 ME = (sys.executable, "-m", "mlproject")
 CELL = ("--model=efficientnet_lite0", "--eval-size=20", "--target=labels", "--epochs=3")
 LAUNCH = (sys.executable, "-m", "mlflow", "run", str(ROOT), "--env-manager", "local")
@@ -89,21 +96,27 @@ class Scenario:
     command: tuple[str, ...]
     prepare: tuple[str, ...] = ()
     again: tuple[str, ...] = ()
-    """The last, undisturbed command: where there is one, the process started is sometimes killed alone."""
+    """The last, undisturbed command, where it is another one."""
+    targets: tuple[str, ...] = ("group",)
+    """What may be killed: the process group, or a process alone, by its name."""
     status: int = 0
     budget: float = 0.0
     """Training images that may be spent: which cells are run depends on what was finished at each start."""
 
 
 WORKERS = (*ME, "sweep", "--engine=local:2")
+WORKER = "worker"
+"""A process that the driver started, of which the command does not end."""
+ON_WORKERS = ("group", "driver", WORKER)
 SCENARIOS = {
     "grid": Scenario((*ME, "sweep", "--plan=plan.toml")),
-    "grid on workers": Scenario((*WORKERS, "--plan=plan.toml"), again=(*WORKERS, "--plan=plan.toml")),
+    "grid on workers": Scenario((*WORKERS, "--plan=plan.toml"), targets=ON_WORKERS),
     "tuned sweep": Scenario((*ME, "sweep", "--plan=tuned.toml")),
-    "tuned sweep on workers": Scenario(
-        (*WORKERS, "--plan=tuned.toml"), again=(*WORKERS, "--plan=tuned.toml")
-    ),
+    "tuned sweep on workers": Scenario((*WORKERS, "--plan=tuned.toml"), targets=ON_WORKERS),
     "until": Scenario((*ME, "sweep", "--plan=more.toml", *UNTIL), status=3, budget=BUDGET),
+    "until on workers": Scenario(
+        (*WORKERS, "--plan=more.toml", *UNTIL), targets=ON_WORKERS, status=3, budget=BUDGET
+    ),
     "training": Scenario((*ME, "cell", *TRAINING, "--epochs=6", "--lr=1e-2", "--batch-size=16")),
     "aggregate": Scenario((*ME, "aggregate"), prepare=(*ME, "cell", "--dataset-size=20,30", *CELL)),
     "regions": Scenario((*ME, "regions", "--data=pictures")),
@@ -111,6 +124,7 @@ SCENARIOS = {
         (*LAUNCH, *(word for pair in PARAMETERS for word in ("-P", pair))),
         prepare=(*ME, "cell", "--dataset-size=20", *CELL),
         again=(*ME, "cell", "--dataset-size=20,30", *CELL),
+        targets=("group", "launcher"),
     ),
     "first start": Scenario((*ME, "cell", "--dataset-size=20", *CELL)),
 }
@@ -120,11 +134,16 @@ SCENARIOS = {
 class Result:
     """What the kills of a scenario did."""
 
-    kills: int = 0
     starts: int = 0
     results: int = 0
+    targets: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     details: list[str] = field(default_factory=list)
+
+    @property
+    def kills(self) -> int:
+        """Kills of all targets."""
+        return self.targets.total()
 
     def fault(self, kind: str, detail: str) -> None:
         """Count a fault and keep what it was."""
@@ -166,14 +185,14 @@ class Place:
         }
         return {**os.environ, **own}
 
-    def start(self, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
+    def start(self, command: tuple[str, ...], output: str = "output.txt") -> subprocess.Popen[bytes]:
         """Start a command in a session of its own; its output goes to a file."""
-        with (self.folder / "output.txt").open("ab") as output:
+        with (self.folder / output).open("ab") as file:
             return subprocess.Popen(
                 command,
                 cwd=self.folder,
                 env=self.environment,
-                stdout=output,
+                stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
@@ -250,15 +269,30 @@ class ServedPlace(Place):
         return digests
 
 
-def kill(process: subprocess.Popen[bytes], *, alone: bool) -> None:
-    """Kill a process (``alone``), or its group; return when nothing of the group is left."""
-    (os.kill if alone else os.killpg)(process.pid, signal.SIGKILL)
+def kill(process: subprocess.Popen[bytes], target: str = "group") -> None:
+    """Kill the group of a process, or the process alone; return when nothing of the group is left."""
+    (os.killpg if target == "group" else os.kill)(process.pid, signal.SIGKILL)
     process.wait(LONGEST)
     end = time.monotonic() + LONGEST
     with suppress(ProcessLookupError):
         while time.monotonic() < end:
             os.killpg(process.pid, 0)
             time.sleep(0.05)
+
+
+def kill_worker(process: subprocess.Popen[bytes], rng: random.Random) -> bool:
+    """Kill another process of the group of a process, and whether there was any."""
+    others = [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if pid != process.pid]
+    with suppress(ProcessLookupError, IndexError):
+        os.kill(rng.choice([pid for pid in others if _group(pid) == process.pid]), signal.SIGKILL)
+        return True
+    return False
+
+
+def _group(pid: int) -> int:
+    with suppress(ProcessLookupError, PermissionError):
+        return os.getpgid(pid)
+    return 0
 
 
 @contextmanager
@@ -277,28 +311,40 @@ def witness(place: Place, result: Result) -> Iterator[None]:
 
 def soak(
     scenario: Scenario, place: Place, seconds: float, n_kills: int, rng: random.Random, result: Result
-) -> None:
-    """Kill the command up to ``n_kills`` times, then let it end."""
+) -> float:
+    """Kill the command up to ``n_kills`` times, then let it end; the seconds that this takes at most."""
     finished: set[str] = set()
     for _ in range(n_kills):
-        process = place.start(scenario.command)
+        process, begin = place.start(scenario.command), time.monotonic()
         result.starts += 1
         with suppress(subprocess.TimeoutExpired):
             process.wait(rng.uniform(0, seconds))
-        ended = process.poll() is not None
-        if not ended:
-            kill(process, alone=bool(scenario.again) and rng.random() < 0.5)
-            result.kills += 1
-        now = {run.info.run_id: run.info.status for run in place.runs()}
-        for run_id in finished - {run_id for run_id, status in now.items() if status == "FINISHED"}:
-            result.fault("closed", f"{run_id} was FINISHED and is {now.get(run_id)}")
-        finished |= {run_id for run_id, status in now.items() if status == "FINISHED"}
-        if ended:  # before its kill: what is left to do takes less time than everything did
+        target = rng.choice(scenario.targets)
+        if process.poll() is None and target == WORKER:
+            result.targets[target] += kill_worker(process, rng)
+            if (status := process.wait(LONGEST)) != scenario.status:
+                result.fault("status", f"{status} after a worker was killed: {place.last_line}")
+        elif process.poll() is None:
+            kill(process, target)
+            result.targets[target] += 1
+        else:
+            seconds = min(seconds, time.monotonic() - begin)
+        finished = check_finished(place, finished, result)
+        if process.returncode >= 0:  # it ended: what is left to do takes less time than everything did
             break
     status, _ = place.run(scenario.again or scenario.command)
     result.starts += 1
     if status != scenario.status:
         result.fault("status", f"{status} at the last start: {place.last_line}")
+    return seconds
+
+
+def check_finished(place: Place, finished: set[str], result: Result) -> set[str]:
+    """The runs that are FINISHED now; those that were are to be among them."""
+    now = {run.info.run_id: run.info.status for run in place.runs()}
+    for run_id in finished - {run_id for run_id, status in now.items() if status == "FINISHED"}:
+        result.fault("closed", f"{run_id} was FINISHED and is {now.get(run_id)}")
+    return finished | {run_id for run_id, status in now.items() if status == "FINISHED"}
 
 
 def check(place: Place, expected: dict[str, list[str]], result: Result) -> None:
@@ -355,7 +401,7 @@ def soak_scenario(name: str, root: Path, n_kills: int, rng: random.Random) -> Re
         result = Result()
         # A first start is to build the store itself.
         with nullcontext() if name == "first start" else witness(place, result):
-            soak(scenario, place, seconds, wanted, rng, result)
+            seconds = soak(scenario, place, seconds, wanted, rng, result)
             if scenario.budget:
                 check_account(place, scenario.budget, result)
                 known = place.results()
@@ -393,7 +439,8 @@ def soak_services(root: Path, n_kills: int, rng: random.Random) -> Result:
             server.kill()
             time.sleep(AWAY_SECONDS)
             server.start()
-            result = Result(kills=int(n_at_work > 0), starts=N_WORKERS)
+            result = Result(starts=N_WORKERS)
+            result.targets["tracking server"] += int(n_at_work > 0)
             statuses = [worker.wait(LONGEST) for worker in workers]
             if UNREACHABLE in statuses:  # it took longer than a minute; what was computed is kept
                 result.starts += 1
@@ -406,9 +453,110 @@ def soak_services(root: Path, n_kills: int, rng: random.Random) -> Result:
     return total
 
 
+@dataclass
+class Cluster:
+    """A Dask scheduler on a port of 127.0.0.1 and its two workers, as the guide starts them."""
+
+    place: Place
+    port: int
+
+    def __post_init__(self) -> None:
+        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", str(self.port))
+        from tests.services import wait_until_open
+
+        wait_until_open(self.port, self.scheduler)
+        workers = ("--host", "127.0.0.1", "--nworkers", "2", "--nthreads", "1")
+        self.workers = self._start("worker", self.address, *workers, "--local-directory", "dask")
+        self.wait_for_workers()
+
+    @property
+    def address(self) -> str:
+        """The address of the scheduler."""
+        return f"tcp://127.0.0.1:{self.port}"
+
+    def _start(self, *words: str) -> subprocess.Popen[bytes]:
+        page = ("--no-dashboard", "--dashboard-address", "127.0.0.1:0")
+        command = ("env", *CLUSTER_SETTINGS, "dask", *words, *page)
+        return self.place.start(command, output="cluster.txt")
+
+    def wait_for_workers(self) -> None:
+        """Return once both workers are known to the scheduler."""
+        from distributed import Client
+
+        with Client(self.address, timeout=LONGEST, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=LONGEST)
+
+    def kill(self) -> None:
+        """Kill whatever is left of it."""
+        for process in (self.scheduler, self.workers):
+            with suppress(ProcessLookupError):
+                kill(process)
+
+
+def soak_cluster(root: Path, n_kills: int, rng: random.Random) -> Result:
+    """Kill a scheduler, a worker or the driver at random moments of a plan, three in a row on each store."""
+    sys.path.insert(0, str(ROOT))
+    from tests.services import free_port
+
+    reference, total = Place(root / "cluster undisturbed"), Result()
+    status, seconds = reference.run((*ME, "sweep", "--plan=plan.toml"))
+    expected = reference.results()
+    if status or not expected:
+        total.fault("status", f"{status} of the undisturbed run, {len(expected)} results")
+        return total
+    number = 0
+    while total.kills < n_kills and number < 2 * n_kills:
+        number += 1
+        place, result = Place(root / f"cluster {number}"), Result()
+        cluster = Cluster(place, free_port())
+        with witness(place, result):
+            for _ in range(min(IN_A_ROW, n_kills - total.kills)):
+                cluster = kill_part(cluster, seconds, rng, result)
+            status, _ = place.run(on_cluster(cluster))
+            result.starts += 1
+            if status:
+                result.fault("status", f"{status} at the last start: {place.last_line}")
+            cluster.kill()
+            check(place, expected, result)
+        _add(total, result)
+        print(f"cluster: {total.kills} of {n_kills} kills; {total.details}", file=sys.stderr, flush=True)
+    return total
+
+
+def on_cluster(cluster: Cluster) -> tuple[str, ...]:
+    """The command of the plan on a cluster."""
+    return (*ME, "sweep", "--plan=plan.toml", f"--engine=dask:{cluster.address}")
+
+
+def kill_part(cluster: Cluster, seconds: float, rng: random.Random, result: Result) -> Cluster:
+    """Start the plan and kill a part of it at a random moment; the cluster of the next start."""
+    place, target = cluster.place, rng.choice(("scheduler", WORKER, "driver"))
+    process = place.start(on_cluster(cluster))
+    result.starts += 1
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(rng.uniform(0, seconds))
+    if process.poll() is not None:
+        return cluster
+    result.targets[target] += 1
+    if target == "driver":
+        kill(process)
+        return cluster
+    if target == WORKER:
+        kill_worker(cluster.workers, rng)
+    else:
+        kill(cluster.scheduler)
+    if (status := process.wait(LONGEST)) not in ((0, UNREACHABLE) if target == "scheduler" else (0,)):
+        result.fault("status", f"{status} after the death of a {target}: {place.last_line}")
+    if target == "scheduler":
+        cluster.kill()
+        return Cluster(place, cluster.port)
+    return cluster
+
+
 def _add(total: Result, result: Result) -> None:
-    for name in ("kills", "starts", "results"):
-        setattr(total, name, getattr(total, name) + getattr(result, name))
+    total.starts += result.starts
+    total.results += result.results
+    total.targets += result.targets
     total.faults += result.faults
     total.details += result.details
 
@@ -420,9 +568,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--only",
-        choices=[*SCENARIOS, SERVICES],
+        choices=[*SCENARIOS, CLUSTER, SERVICES],
         action="append",
-        help="scenarios (default: all but services)",
+        help="scenarios (default: all but services and cluster)",
     )
     options = parser.parse_args()
     names = options.only or list(SCENARIOS)
@@ -435,11 +583,13 @@ def main() -> int:
     for i, name in enumerate(names):
         print(f"{name} …", file=sys.stderr, flush=True)
         share = options.kills // len(names) + (i < options.kills % len(names))
-        soaked = soak_services if name == SERVICES else partial(soak_scenario, name)
+        others = {SERVICES: soak_services, CLUSTER: soak_cluster}
+        soaked = others.get(name) or partial(soak_scenario, name)
         result = soaked(root, share, random.Random(f"{options.seed} {name}"))
         _add(total, result)
         _print(name, result)
     _print("all", total)
+    print("; ".join(f"{n} kills of a {target}" for target, n in sorted(total.targets.items())))
     print("\n".join(total.details) or f"nothing lost; removing {root}")
     if not total.faults:
         shutil.rmtree(root)

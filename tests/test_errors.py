@@ -1,9 +1,7 @@
-"""Errors are one line and a status; a signal ends the process, even where a library swallows it."""
+"""Errors are one line and a status."""
 
 import errno
-import os
 import signal
-import subprocess
 import sys
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -27,43 +25,6 @@ from mlproject.errors import (
     one_line,
     unknown,
 )
-
-SOURCE = str(Path(__file__).parents[1] / "src")
-SWALLOWS = """
-import sys, time
-from mlproject import errors
-from mlproject.errors import Stopped, raise_on_signals, stop_received
-errors.REPEAT_SECONDS = 0.5
-raise_on_signals()
-try:
-    print("ready", flush=True)
-    time.sleep(60)
-except BaseException:
-    print("swallowed", flush=True)
-try:
-    time.sleep(60)
-except Stopped as stop:
-    stop_received()
-    time.sleep(1.3 * errors.REPEAT_SECONDS)
-    sys.exit(stop.status)
-"""
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_that_a_library_swallowed_is_raised_again_until_it_is_handled(number: signal.Signals) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", SWALLOWS],
-        env=os.environ | {"PYTHONPATH": SOURCE},
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        process.send_signal(number)
-        text, _ = process.communicate(timeout=50)
-    assert text == "swallowed\n"
-    assert process.returncode == 128 + number
-
 
 STATUSES = {
     MLProjectError: 1,

@@ -1,6 +1,7 @@
 import errno
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -8,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -23,6 +25,7 @@ from mlproject.files import (
     require_regular,
     sha256,
     sha256_file,
+    temporary_folder,
     try_locked,
     unescape_formula,
     write_atomic,
@@ -69,6 +72,28 @@ def test_a_disk_that_is_full_at_any_step_is_no_room(
         write_atomic(tmp_path / "new folder" / "file", b"new")
     monkeypatch.undo()
     assert not list(tmp_path.rglob("*.part"))
+
+
+@pytest.mark.parametrize(
+    ("name", "n_free", "expected"), [(None, 0, NoRoom), (None, 2**30, OSError), ("mlruns/file", 0, OSError)]
+)
+def test_a_full_disk_of_temporary_files_is_no_room_there_and_of_other_files_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str | None, n_free: int, expected: type[Exception]
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=n_free))
+    with pytest.raises(expected) as error:
+        write_half(name)
+    if expected is NoRoom:
+        where = f"no room for temporary files in {tmp_path}"
+        assert str(error.value) == f"{where}; free some space, or set TMPDIR"
+    assert list(tmp_path.iterdir()) == []
+
+
+def write_half(name: str | None) -> None:
+    with temporary_folder() as folder:
+        (folder / "half").write_bytes(b"written")
+        raise OSError(errno.ENOSPC, "No space left on device", name)
 
 
 def pipe_of_nobody(path: Path) -> None:

@@ -1,5 +1,10 @@
-"""``python -m mlproject`` is the command line."""
+"""The command line: ``mlproject``, or ``python -m mlproject``."""
 
-from mlproject.cli import main
+import signal
 
-main()
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # while modules are imported it ends this without a traceback
+
+from mlproject.cli import main  # noqa: E402
+
+if __name__ == "__main__":
+    main()

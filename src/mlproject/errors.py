@@ -1,4 +1,4 @@
-"""Errors with one-line messages and exit statuses, and interruption by a signal as an exception.
+"""Errors with one-line messages and exit statuses.
 
 A message names what is wrong, where, the rule that is broken and the remedy.
 
@@ -13,7 +13,6 @@ A message names what is wrong, where, the rule that is broken and the remedy.
 
 from __future__ import annotations
 
-import ctypes
 import difflib
 import errno
 import os
@@ -24,19 +23,14 @@ import signal
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import FrameType
 
 N_SHOWN = 25
 LONGEST_SHOWN = 200
 """Characters of a value that a message shows, at most."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-PR_SET_PDEATHSIG = 1
 AUTOFLUSH = "(raised as a result of Query-invoked autoflush"
 SECRET = r"(?i:[?&][\w.-]*(?:pass|pwd|secret|token)[\w.-]*=)"
 """Begins a secret among the parameters of an address."""
-REPEAT_SECONDS = 3.0
-"""Stopped is raised again after this time, in case a library swallowed it (in a callback, a destructor)."""
 
 
 class MLProjectError(Exception):
@@ -84,44 +78,6 @@ class Stopped(BaseException):
 
     def __reduce__(self) -> tuple[type[Stopped], tuple[int]]:
         return Stopped, (self.status - 128,)
-
-
-def raise_on_signals() -> None:
-    """Turn SIGTERM, SIGHUP and SIGINT into Stopped; under a launcher, stop when the launcher dies.
-
-    ``mlflow run`` does not stop its child process when it is killed itself: on Linux the kernel is asked to.
-    """
-    for number in SIGNALS:
-        signal.signal(number, _raise_stopped)
-    if "MLFLOW_RUN_ID" in os.environ and sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def end_with_parent() -> None:
-    """Let a process that works for the one that started it end only with that one: it may hold its locks."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def end_on_signals() -> None:
-    """Let a further signal end the process at once, in place of raising Stopped where Python is exiting."""
-    stop_received()
-    for number in SIGNALS:
-        if signal.getsignal(number) is _raise_stopped:
-            signal.signal(number, signal.SIG_DFL)
-
-
-def stop_received() -> None:
-    """Confirm that Stopped was caught where it is handled, so that it is not raised again."""
-    signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-def _raise_stopped(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGALRM, lambda *_: _raise_stopped(number, None))
-    signal.setitimer(signal.ITIMER_REAL, REPEAT_SECONDS)
-    raise Stopped(number)
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -1,4 +1,4 @@
-"""Atomic file writes, signed JSON, CSV tables, SHA-256 digests and file locks.
+"""Atomic file writes, temporary folders, signed JSON, CSV tables, SHA-256 digests and file locks.
 
 A file appears whole or not at all: temporary name in the same folder, flush, fsync, rename, fsync of
 the folder. A lock is an ``flock``: the kernel releases it when its owner dies for any reason.
@@ -19,7 +19,9 @@ import io
 import json
 import os
 import re
+import shutil
 import stat
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from numbers import Number
@@ -30,6 +32,7 @@ from mlproject.errors import BadInput, NoRoom, StoreUnreachable, is_disk_full
 
 STUB_SUFFIX = ".part"
 LONGEST_STEM = 50  # characters of a name in that of its temporary file: of 255 bytes few are left
+LEFT_OVER = 2**20  # bytes that may be free on a full disk: writers delete what they could not finish
 NUMBERS = {float, int, bool, type(None)}
 """Types of cells that are never escaped; there are more, but columns of these need no look at each cell."""
 FORMULA = r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"  # also of one that was escaped
@@ -66,6 +69,19 @@ def write_atomic(path: Path, *parts: bytes | memoryview) -> None:
             n_bytes = sum(map(len, parts))
             raise NoRoom(f"no room: {path} needs {n_bytes:,} bytes; free some space") from error
         raise
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder that is deleted at the end. Raises: NoRoom, with its place, where its disk is full."""
+    with tempfile.TemporaryDirectory(prefix="mlproject-") as folder:
+        try:
+            yield Path(folder)
+        except OSError as error:
+            if error.filename or not is_disk_full(error) or shutil.disk_usage(folder).free > LEFT_OVER:
+                raise
+            text = f"no room for temporary files in {Path(folder).parent}; free some space, or set TMPDIR"
+            raise NoRoom(text) from error
 
 
 def _locked_stub(stub: Path) -> int:

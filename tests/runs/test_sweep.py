@@ -98,6 +98,9 @@ def test_the_contract_of_a_cell_run_holds(store: Store) -> None:
         "losses_compared.json",
         "predictions.parquet",
     }
+    os.umask(mask := os.umask(0o022))
+    modes = {path.stat().st_mode for path in store.artifact(result.run_id, "cell.json").parent.iterdir()}
+    assert {oct(mode & 0o777) for mode in modes} == {oct(0o666 & ~mask)}
     (seen,) = store.observations()
     table = seen.load_table("predictions")
     evaluated = [

@@ -6,7 +6,7 @@ import pytest
 
 from mlproject.analysis import Round, read_until
 from mlproject.cli.progress import Lines
-from mlproject.errors import BadInput, WrongUse
+from mlproject.errors import BadInput, MLProjectError, WrongUse
 from mlproject.plans import Plan, plan_of
 from mlproject.runs import find_runs, fit_study, run_until, start_cells, write_study_report
 from mlproject.tracking import Store
@@ -61,3 +61,34 @@ def test_plans_that_carry_no_law_are_refused_before_anything_runs(store: Store) 
         start_cells(small_plan(), read_until("width <= 0.1 at 160 images and 5e6 parameters"))
     with pytest.raises(BadInput, match="does not buy three sizes of each curve: give at least --budget 70"):
         run_until(small_plan(), store, Lines(8), until, lambda _: None)
+
+
+def test_a_second_command_does_not_buy_cells_of_the_same_curves_and_one_of_other_curves_may(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    until, bought = read_until("width <= 1e9 at 160 images", "70"), list[str]()
+
+    class Bought(Exception):
+        pass
+
+    def second(plan: Plan, *_: object) -> None:
+        bought.append(plan.name)
+        if len(bought) == 1:
+            with pytest.raises(WrongUse, match=r"another command runs the curve of .* with --until"):
+                run_until(small_plan(seed="1"), store, Lines(4), until, lambda _: None)
+            run_until(small_plan(epochs=6), store, Lines(8), until, lambda _: None)
+        raise Bought
+
+    monkeypatch.setattr("mlproject.runs.until._run_rounds", second)
+    for n_bought in (2, 3):  # what ended, in whatever way, is no longer in the way
+        with pytest.raises(Bought):
+            run_until(small_plan(), store, Lines(8), until, lambda _: None)
+        assert len(bought) == n_bought
+
+
+def test_failed_cells_that_leave_too_few_sizes_end_with_the_status_of_a_failed_cell(store: Store) -> None:
+    plan = small_plan(dataset_size="10,20,40", lr="1e30", loss="mse", optimizer="sgd", seed="0")
+    until = read_until("width <= 0.1 at 160 images")
+    with pytest.raises(MLProjectError, match=r"0 sizes are finished, .*, for 3 cells failed: a law") as error:
+        run_until(plan, store, Lines(3), until, lambda _: None)
+    assert error.value.status == MLProjectError.status

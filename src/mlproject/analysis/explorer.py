@@ -46,9 +46,9 @@ class ImageSeries:
 
     Shapes: ``sizes`` and ``seeds`` are [runs]; ``losses`` [images, runs] is NaN where a run did not evaluate
     an image; ``predicted`` [images, runs] holds names of classes, empty where unknown, or is None; ``last``
-    [images] is the loss at the largest size, averaged over seeds; ``exponent`` and ``q_value`` [images] are
-    NaN where an image has none. ``worst_tenth`` is the share of the summed loss at the largest size that the
-    tenth of images with the highest losses carries.
+    [images] is the loss at the largest size, averaged over seeds; ``exponent``, half the width of its 95 %
+    interval, and ``q_value`` [images] are NaN where an image has none. ``worst_tenth`` is the share of the
+    summed loss at the largest size that the tenth of images with the highest losses carries.
     """
 
     name: str
@@ -60,6 +60,7 @@ class ImageSeries:
     predicted: Names | None
     last: Floats
     exponent: Floats
+    half_width: Floats
     q_value: Floats
     rises: NDArray[np.bool_]
     falls: NDArray[np.bool_]
@@ -181,6 +182,7 @@ def _series(curve: Curve, runs: Mapping[str, EvaluatedRun], labels: Names) -> Im
         predicted=predicted if predicted.any() else None,
         last=last,
         exponent=unknown if exponents is None else exponents.exponent,
+        half_width=unknown if exponents is None else exponents.half_width,
         q_value=unknown if exponents is None else exponents.q_value,
         rises=never if exponents is None else exponents.rises,
         falls=never if exponents is None else exponents.scales,

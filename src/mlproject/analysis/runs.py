@@ -270,6 +270,14 @@ def _place(runs: list[EvaluatedRun], ids: frozenset[str], *, aligned: bool, note
     )
 
 
+def same_images(runs: Sequence[EvaluatedRun]) -> list[tuple[NDArray[np.intp], list[int]]]:
+    """Runs of a pool by the images that they hold: the places of these in the pool, and of the runs here."""
+    by_ids: dict[tuple[str, ...], list[int]] = {}
+    for place, run in enumerate(runs):
+        by_ids.setdefault(run.image_ids, []).append(place)
+    return [(runs[places[0]].rows, places) for places in by_ids.values()]
+
+
 def _order(
     ids: tuple[str, ...], position: dict[str, int]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], tuple[str, ...]]:

@@ -14,7 +14,7 @@ from mlproject.analysis.curves import Curve
 from mlproject.analysis.effects import seed_weights
 from mlproject.analysis.points import LEAST_SCALES
 from mlproject.analysis.runs import EvaluatedRun, Floats
-from mlproject.analysis.summaries import SUMMARIES, summaries
+from mlproject.analysis.summaries import SUMMARIES, Summaries
 from mlproject.losses import LOSS_KINDS
 from mlproject.scaling import Estimate, PowerLaws, fit_power, fit_power_floor
 
@@ -115,12 +115,12 @@ def _key(choices: Choices) -> tuple[tuple[str, str], ...]:
 class DrawnCurve:
     """Summaries of a curve's runs under shared weights of images, and its choices.
 
-    ``values`` hold [1 + draws] by kind of loss, summary and run: the value itself, then the draws.
+    ``values`` hold [runs, 1 + draws] by kind of loss, summary and scale: the value itself, then the draws.
     """
 
     curve: Curve
     scales: Sequence[Sequence[EvaluatedRun]]
-    values: Mapping[str, Mapping[str, Mapping[str, Floats]]]
+    values: Mapping[tuple[str, str], Sequence[Floats]]
     choices: Mapping[str, Sequence[str]]
     x: Mapping[str, Floats]
     fitted: Mapping[str, Sequence[bool]]
@@ -129,8 +129,8 @@ class DrawnCurve:
     usual: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, curve: Curve, by_id: Mapping[str, EvaluatedRun], seed: int) -> DrawnCurve:
-        """Draw the summaries of a curve's runs, and list the choices that they allow."""
+    def of(cls, curve: Curve, by_id: Mapping[str, EvaluatedRun], drawn: Summaries) -> DrawnCurve:
+        """The summaries of a curve's runs, which are ``drawn``, and the choices that they allow."""
         scales = [[by_id[run_id] for run_id in point.run_ids] for point in curve.points]
         runs = [run for of_scale in scales for run in of_scale]
         trained = runs[0].kind
@@ -153,12 +153,12 @@ class DrawnCurve:
         return cls(
             curve=curve,
             scales=scales,
-            values={k: summaries(runs, k, len(curve.image_ids), n_draws=N_DRAWS, seed=seed) for k in kinds},
+            values=_by_scale(scales, kinds, len(curve.image_ids), drawn),
             choices=choices,
             x=x,
             fitted=fitted,
             left=left,
-            seed=seed,
+            seed=drawn.seed,
             usual={name: value for name, value in usual.items() if name in several},
         )
 
@@ -190,13 +190,24 @@ class DrawnCurve:
 
     def _losses(self, kind: str, summary: str, seeds: str) -> Floats:
         """Losses [1 + draws, points]: averages over the seeds that are kept, in draws over a resample."""
-        values, columns = self.values[kind][summary], []
-        for x, runs in zip(self.curve.x, self.scales, strict=True):
-            kept = [run for run in runs if run.cell.seed not in self.left[seeds]]
-            of_runs = np.stack([values[run.run_id] for run in kept])
+        columns = []
+        for x, runs, values in zip(self.curve.x, self.scales, self.values[kind, summary], strict=True):
+            kept = [i for i, run in enumerate(runs) if run.cell.seed not in self.left[seeds]]
             weights = _averaging(len(kept), self.seed, int(x))  # curves share the draws of a scale
-            columns.append(np.einsum("bs,sb->b", weights, of_runs))
+            columns.append(np.einsum("bs,sb->b", weights, values[kept]))
         return np.stack(columns, axis=1)
+
+
+def _by_scale(
+    scales: Sequence[Sequence[EvaluatedRun]], kinds: Sequence[str], n_images: int, drawn: Summaries
+) -> dict[tuple[str, str], list[Floats]]:
+    """Summaries [runs, 1 + draws] of every scale, by kind of loss and summary."""
+    runs, ends = [run for of_scale in scales for run in of_scale], np.cumsum([*map(len, scales)])[:-1]
+    return {
+        (kind, summary): np.split(values, ends)
+        for kind in kinds
+        for summary, values in zip(SUMMARIES, drawn.of(runs, kind, n_images), strict=True)
+    }
 
 
 @lru_cache(maxsize=32)

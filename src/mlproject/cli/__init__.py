@@ -17,12 +17,11 @@ from mlproject.errors import (
     Stopped,
     StoreUnreachable,
     WrongUse,
-    end_on_signals,
     is_disk_full,
     one_line,
     printable,
-    raise_on_signals,
 )
+from mlproject.signals import end_on_signals, raise_on_signals
 
 __all__ = ["EscapedRecord", "main"]
 

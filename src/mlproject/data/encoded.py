@@ -28,8 +28,9 @@ from mlproject.data.image_set import N_NAMED, ImageSet, Skipped, held_out_by_con
 from mlproject.data.images import BadImage, check, decode
 from mlproject.data.layout import natural
 from mlproject.data.manifest import Known, Row, Stamp, Verify, manifest_path, read_manifest, write_manifest
-from mlproject.errors import BadInput, DigestMismatch, MLProjectError, end_with_parent
+from mlproject.errors import BadInput, DigestMismatch, MLProjectError
 from mlproject.files import sha256
+from mlproject.signals import end_with_parent, without_interrupts
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +124,8 @@ def _verdicts(unread: Sequence[Place], judge: Callable[[Place], Verdict], place:
                 initializer=end_with_parent,
             )
             stack.callback(pool.shutdown, cancel_futures=True)
-            results = pool.map(_look, batches, itertools.repeat(judge))
+            with without_interrupts():
+                results = pool.map(_look, batches, itertools.repeat(judge))
         else:
             results = map(_look, batches, itertools.repeat(judge))
         try:

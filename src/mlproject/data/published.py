@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import socket
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from mlproject.data.published_files import (
     read_binary,
 )
 from mlproject.errors import BadInput, NoRoom, is_disk_full
+from mlproject.files import temporary_folder
 
 SOURCES = {
     "mnist": "MNIST, LeCun, Cortes, Burges 1998, CC BY-SA 3.0",
@@ -100,8 +100,8 @@ def load_published(name: str, *, download: bool = False) -> ImageSet:
 
     Raises: BadInput, saying how to get it, when it is not there or cannot be read.
     """
-    with tempfile.TemporaryDirectory(prefix="mlproject-") as folder:
-        parts, classes = _parts(name, Path(folder), download)
+    with temporary_folder() as folder:
+        parts, classes = _parts(name, folder, download)
     test, train = parts
     images: Sequence[NDArray[np.uint8]] = [*test.pixels, *train.pixels]
     n_test = len(test.labels)

@@ -23,7 +23,8 @@ from typing import Any, TypeVar
 from mlproject.engines import Engine
 from mlproject.engines.tables import JobTable, PodTable, read_table
 from mlproject.engines.workers import SCHEDULER
-from mlproject.errors import MLProjectError, StoreUnreachable, WrongUse, one_line, stop_received, unknown
+from mlproject.errors import MLProjectError, StoreUnreachable, WrongUse, one_line, unknown
+from mlproject.signals import stop_received
 
 log = logging.getLogger(__name__)
 

@@ -19,19 +19,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import connection, forkserver
+from multiprocessing import connection
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
 from mlproject.device import shares, take_share
 from mlproject.engines import Engine
-from mlproject.errors import (
-    MLProjectError,
-    Stopped,
+from mlproject.errors import MLProjectError, Stopped, one_line
+from mlproject.signals import (
+    changed_environment,
     end_on_signals,
-    one_line,
     raise_on_signals,
+    start_fork_server,
     stop_received,
 )
 
@@ -50,9 +50,8 @@ def open_local(n_workers: int, imports: Sequence[str] = ()) -> Iterator[Engine]:
     environments = shares(n_workers)
     # Libraries of numbers read the number of threads as they are imported, and all is imported from here.
     paths = os.pathsep.join(map(os.path.abspath, sys.path))
-    with _environment({**environments[0], "PYTHONPATH": paths}):
-        CONTEXT.set_forkserver_preload([__name__, *imports])
-        forkserver.ensure_running()
+    with changed_environment({**environments[0], "PYTHONPATH": paths}):
+        start_fork_server([__name__, *imports])
     workers = LocalWorkers(environments)
     try:
         yield Engine(name=f"local:{n_workers}", executor=workers, n_workers=n_workers)
@@ -120,7 +119,7 @@ class LocalWorkers(Executor):
         try:
             self._signal(signal.SIGTERM)
             end = time.monotonic() + STOP_SECONDS
-            for thread in self._threads:
+            for thread in self._threads:  # also those that start a worker: it would print what it misses
                 thread.join(max(0.0, end - time.monotonic()))
         finally:
             self._signal(signal.SIGKILL)
@@ -184,20 +183,6 @@ def _gone(death: BaseException, n_runs: int) -> MLProjectError:
         f"its worker process was killed {n_runs} times, as a rule for lack of memory: run it with fewer "
         "workers (--engine local:N), or in this process (--engine serial)"
     )
-
-
-@contextlib.contextmanager
-def _environment(changes: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _begin(environment: dict[str, str], folder: str, n_workers: int) -> None:

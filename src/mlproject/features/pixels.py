@@ -22,6 +22,7 @@ import numpy as np
 from mlproject.device import Device, find_n_cores, find_n_threads, find_n_workers, workers_asked
 from mlproject.errors import MLProjectError, one_line
 from mlproject.features.prepared import Decoder, KeptImages, Pixels
+from mlproject.signals import start_fork_server
 
 log = logging.getLogger(__name__)
 
@@ -148,15 +149,14 @@ class PixelReader:
         import torch.multiprocessing
         from torch.utils.data import DataLoader
 
-        context = torch.multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__, "torch.utils.data", "PIL.Image"])
+        start_fork_server([__name__, "torch.utils.data", "PIL.Image"])
         self.n_workers = n_workers
         self._loader = DataLoader(
             cast(Any, self.decoder),  # it reads whole batches, for which a Dataset has no type
             batch_sampler=self._order,
             num_workers=n_workers,
             collate_fn=_unchanged,
-            multiprocessing_context=context,
+            multiprocessing_context=torch.multiprocessing.get_context("forkserver"),
             prefetch_factor=AHEAD,
             persistent_workers=True,
             worker_init_fn=_begin_worker,

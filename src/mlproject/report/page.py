@@ -176,7 +176,7 @@ def _images(study: Study, explorer: Explorer, around: Surroundings) -> Section:
     n, caption = len(explorer.image_ids), f"{explorer.family}: {len(explorer.image_ids):,} images."
     if n > len(ids):
         caption += (
-            f" {len(ids)} are shown: half of them those whose loss rises most reliably or is highest, the "
+            f" {len(ids)} are shown: half of them those whose loss rises most clearly or is highest, the "
             "others spread evenly over the rest."
         )
     if len(families) > 1:
@@ -198,13 +198,16 @@ def image_sentences(explorer: Explorer) -> Iterator[str]:
         every = f", {explorer.n_rising_everywhere:,} under all" if len(scaled) > 1 else ""
         if explorer.n_rising:
             yield (
-                f"{explorer.n_rising:,} of {n:,} images get reliably worse with more training images under "
-                f"at least one model{every} (at a false-discovery rate of 5 %: {rates})."
+                f"By a power law of each image, {explorer.n_rising:,} of {n:,} get worse with more training "
+                f"images under at least one model{every} (at a false-discovery rate of 5 %: {rates})."
             )
         else:
-            yield "No image gets reliably worse with more training images (at a false-discovery rate of 5 %)."
+            yield (
+                "By a power law of each image, none gets worse with more training images (at a "
+                "false-discovery rate of 5 %)."
+            )
         falls = [int(series.falls.sum()) for series in scaled]
-        yield f"Reliably better: {range_text(min(falls), max(falls))} images of a model."
+        yield f"Better: {range_text(min(falls), max(falls))} images of a model."
     else:
         yield "Three sizes and losses above zero are needed to say which images get worse with more data."
     shares = sorted(s.worst_tenth for s in explorer.series if s.worst_tenth == s.worst_tenth)

@@ -7,15 +7,13 @@ import hashlib
 import logging
 import math
 import re
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from mlproject.analysis import PredictionRecord, Spending, Study, analyse, intact_runs
 from mlproject.errors import BadInput
-from mlproject.files import locked, try_locked, write_rows
+from mlproject.files import locked, temporary_folder, try_locked, write_rows
 from mlproject.losses import Observation
 from mlproject.report import BRIEF, PAGE, study_answer, write_report
 from mlproject.runs.experiment_view import announce_fit
@@ -175,19 +173,19 @@ def _fit(
     observations[0].load_losses()  # no run is begun, nor its folder made, where no artifact can be reached
     with (
         store.run(kind="fit", name=f"fit · {name}", tags=tags, adopt=True) as run,
-        tempfile.TemporaryDirectory(prefix="mlproject-") as folder,
+        temporary_folder() as folder,
     ):
         study = analyse(observations, mix_weights=choices.mix_weights, prior=choices.prior)
         study = replace(study, predictions=choices.record)
-        summary, *_ = write_report(study, Path(folder), surroundings(store), spending)
-        text = (Path(folder) / BRIEF).read_text("utf-8")
-        write_rows(Path(folder) / "data" / "runs.csv", ["cell", "losses_digest", "run_id"], rows)
+        summary, *_ = write_report(study, folder, surroundings(store), spending)
+        text = (folder / BRIEF).read_text("utf-8")
+        write_rows(folder / "data" / "runs.csv", ["cell", "losses_digest", "run_id"], rows)
         note = summary.read_text("utf-8")[:NOTE_LENGTH]
         metrics = fit_metrics(study) | {"runs": len(rows)} | _spent_metrics(spending)
         metrics |= _record_metrics(choices.record)
         words = {"until": spending.until.words, "until.stopped": spending.reason[:500]} if spending else {}
         run.log(params=words, metrics=metrics, tags={"mlflow.note.content": note})
-        run.log_files(Path(folder))
+        run.log_files(folder)
     cells = [observation.cell for observation in observations]
     announce_fit(store, cells, name, study_answer(study), run.run_id)
     return run.run_id, text

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from mlproject.cell import Cell
 from mlproject.data import ImageSet
 from mlproject.errors import NoRoom, StoreUnreachable, printable
 from mlproject.features import unfinished_folder
-from mlproject.files import try_locked, write_rows
+from mlproject.files import temporary_folder, try_locked, write_rows
 from mlproject.losses import PREDICTIONS, Outcome, write_losses, write_table
 from mlproject.progress import Report
 from mlproject.recipes import build_recipe
@@ -83,7 +82,7 @@ def run_cell(
     name = name or cell.label
     with (
         try_locked(store.lock_path(cell.key)) as ours,
-        tempfile.TemporaryDirectory(prefix="mlproject-") as folder,
+        temporary_folder() as folder,
     ):
         if not ours:
             return CellRun(cell=cell, name=name, status="busy", reason="another process is running it")
@@ -94,7 +93,7 @@ def run_cell(
         if state.elsewhere:
             return CellRun(cell=cell, name=name, status="busy", reason=state.elsewhere)
         tags = _tags(cell, sweep, head, store) | ({ENGINE_TASK: task} if task else {})
-        run_id, record = _log_cell(cell, read, store, Path(folder), report, name, tags, adopt)
+        run_id, record = _log_cell(cell, read, store, folder, report, name, tags, adopt)
         shutil.rmtree(unfinished_folder(cell.key), ignore_errors=True)
     return CellRun(
         cell=cell, name=name, status="done", run_id=run_id, loss=record.loss, accuracy=record.accuracy
@@ -229,11 +228,12 @@ def _write_artifacts(folder: Path, cell: Cell, outcome: Outcome, title: str) -> 
     content = json.dumps(cell.to_dict(), indent=2, allow_nan=False)
     (folder / "cell.json").write_text(content + "\n", "utf-8")
     if outcome.tensors:
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         # safetensors writes memory in its physical order: channels-last weights would be read back scrambled.
         tensors = {name: np.array(tensor, order="C") for name, tensor in outcome.tensors.items()}
-        save_file(tensors, folder / "head.safetensors", {"cell": cell.key})
+        # Written here: safetensors' own files are closed to other users, whatever the umask.
+        (folder / "head.safetensors").write_bytes(save(tensors, {"cell": cell.key}))
     for name, columns in outcome.tables.items():
         write_table(folder, name, columns)
     _write_compared(folder, outcome)

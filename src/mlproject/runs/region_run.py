@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 from mlproject import __version__
 from mlproject.data import ImageSet
 from mlproject.errors import MLProjectError
-from mlproject.files import cache_folder, try_locked
+from mlproject.files import cache_folder, temporary_folder, try_locked
 from mlproject.progress import Report
 from mlproject.regions import RegionResult, RegionSettings, RegionStore
 from mlproject.report import (
@@ -78,13 +77,13 @@ def mask_images(images: ImageSet, settings: RegionSettings, store: Store, *, rep
 
 def _run(run: TrackedRun, images: ImageSet, settings: RegionSettings, title: str, report: Report) -> str:
     regions = RegionStore(cache_folder(), settings)
-    with regions.working(), tempfile.TemporaryDirectory(prefix="mlproject-") as folder:
+    with regions.working(), temporary_folder() as folder:
         report.stage("regions", len(images))
         for index in range(len(images)):
             regions.region(images.digests[index], partial(images.read, index))
             report.advance(1)
         n_found = regions.finder.n_found
-        text, numbers = _write(Path(folder), images, regions, title, report)
+        text, numbers = _write(folder, images, regions, title, report)
         params = {"regions.method": settings.method, "regions.data": images.name}
         params |= {"regions.paths": settings.paths, "regions.refine": settings.refine}
         checkpoint = settings.checkpoint
@@ -97,7 +96,7 @@ def _run(run: TrackedRun, images: ImageSet, settings: RegionSettings, title: str
             tags=provenance | {"mlflow.note.content": text},
         )
         run.log_dataset(name=images.name, digest=images.digest, source=images.source, context="regions")
-        run.log_files(Path(folder))
+        run.log_files(folder)
     return text
 
 

@@ -23,7 +23,7 @@ from mlproject.analysis import (
     target_axes,
 )
 from mlproject.cell import Cell
-from mlproject.errors import BadInput, WrongUse
+from mlproject.errors import BadInput, MLProjectError, WrongUse
 from mlproject.losses import Observation
 from mlproject.plans import Plan
 from mlproject.runs.cell_run import CellRun
@@ -101,18 +101,22 @@ class RoundPlanner:
     on_round: Callable[[Round], None]
     spending: Spending = field(init=False)
     _rounds: list[Round] = field(default_factory=list)
-    _unusable: set[str] = field(default_factory=set)
+    _unusable: dict[str, str] = field(default_factory=dict)
     _runs: dict[str, Observation] = field(default_factory=dict)
 
     def take(self, results: Iterable[CellRun]) -> None:
         """Take the results of a round; what failed, or is run by other processes, is not chosen again."""
         for result in results:
-            (self.done if result.status in ("done", "was done") else self._unusable).add(result.cell.key)
+            if result.status in ("done", "was done"):
+                self.done.add(result.cell.key)
+            else:
+                self._unusable[result.cell.key] = result.status
 
     def next(self, least: int) -> list[Cell]:
         """The cells of the next round, ``least`` or more as far as there are any; none at the end.
 
-        Raises: BadInput where three sizes of each curve cannot be run, or not for the budget.
+        Raises: MLProjectError where failed cells leave a curve fewer than three sizes, BadInput where other
+        processes run them, or where the budget does not buy them.
         """
         self._read()
         if cells := self._missing():
@@ -139,19 +143,13 @@ class RoundPlanner:
                 self._runs.setdefault(run.cell.key, replace(run, load_losses=cache(run.load_losses)))
 
     def _missing(self) -> list[Cell]:
-        """The cells that are missing for three sizes of every curve. Raises: BadInput."""
+        """The cells that are missing for three sizes of every curve. Raises: BadInput, MLProjectError."""
         missing = []
         for curve in _curves(self.plan.cells):
             finished = {cell.dataset_size for cell in curve if cell.key in self._runs}
-            waiting = [cell for cell in curve if cell.key not in self.done | self._unusable]
-            first = _first(waiting, finished)
+            first = _first([cell for cell in curve if self._is_waiting(cell)], finished)
             if len(finished) + len(first) < FEWEST_SIZES:
-                n_failed = sum(cell.key in self._unusable for cell in curve)
-                why = f", for {n_failed} cells failed or are run by others" if n_failed else ""
-                raise BadInput(
-                    f"{self.plan.naming.name(curve[0])}: {len(finished)} sizes are finished, and no"
-                    f" others can be run here{why}: a law needs three"
-                )
+                raise self._too_few(curve, len(finished))
             missing += first
         cost = sum(known_cost(cell.dataset_size, self.until.unit) or 0 for cell in missing)
         if missing and cost > self._left:
@@ -160,6 +158,20 @@ class RoundPlanner:
                 f" least --budget {cost + self._spent.budgeted:.6g}"
             )
         return missing
+
+    def _is_waiting(self, cell: Cell) -> bool:
+        return cell.key not in self.done and cell.key not in self._unusable
+
+    def _too_few(self, curve: Sequence[Cell], n_finished: int) -> MLProjectError:
+        """Why a curve cannot have three sizes; where cells failed, with the status of a failed cell."""
+        statuses = [self._unusable[cell.key] for cell in curve if cell.key in self._unusable]
+        n_failed = statuses.count("failed")
+        counts = [(n_failed, "failed"), (len(statuses) - n_failed, "are run by others")]
+        why = " and ".join(f"{n} cells {what}" for n, what in counts if n)
+        name = self.plan.naming.name(curve[0])
+        text = f"{name}: {n_finished} sizes are finished, and no others can be run here"
+        text += f", for {why}: a law needs three" if why else ": a law needs three"
+        return MLProjectError(text) if n_failed else BadInput(text)
 
     @property
     def _spent(self) -> Spent:
@@ -183,7 +195,7 @@ class RoundPlanner:
                 name=predicted[key].name if key in predicted else self.plan.naming.name(cells[0]),
                 design=planned.get(key),
                 target=predicted.get(key),
-                waiting=tuple(cell for cell in cells if cell.key not in self.done | self._unusable),
+                waiting=tuple(filter(self._is_waiting, cells)),
             )
             for key, cells in _groups(self.plan, self.until).items()
         ]

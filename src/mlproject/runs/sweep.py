@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import get_args
 
 from mlproject.engines import Engine, engine_for, open_engine
 from mlproject.errors import MLProjectError
-from mlproject.files import write_rows
+from mlproject.files import temporary_folder, write_rows
 from mlproject.plans import Plan
 from mlproject.runs.cell_run import CellRun, Status
 from mlproject.runs.experiment_view import announce_cells
@@ -117,7 +115,7 @@ def log_summary(run: TrackedRun, results: Sequence[CellRun]) -> None:
     """Log how many cells have each status, and a table of all."""
     counts = {status: sum(r.status == status for r in results) for status in get_args(Status)}
     run.log(metrics={f"cells.{status.replace(' ', '_')}": n for status, n in counts.items()})
-    with tempfile.TemporaryDirectory(prefix="mlproject-") as folder:
+    with temporary_folder() as folder:
         rows = [[r.name, r.cell.key, r.status, r.run_id, r.reason] for r in results]
-        write_rows(Path(folder) / "cells.csv", ["name", "cell", "status", "run_id", "reason"], rows)
-        run.log_files(Path(folder))
+        write_rows(folder / "cells.csv", ["name", "cell", "status", "run_id", "reason"], rows)
+        run.log_files(folder)

@@ -31,7 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from mlproject.errors import BadInput
-from mlproject.scaling.fitting.intervals import Estimate
+from mlproject.scaling.fitting.intervals import Estimate, t_quantile
 from mlproject.scaling.laws.law import Array
 
 LEVELS = (2.5, 97.5)
@@ -57,6 +57,11 @@ class ImageExponents:
     mean: float
     spread: float
     dof: float
+
+    @property
+    def half_width(self) -> Array:
+        """Half the width of each exponent's 95 % interval [n]."""
+        return t_quantile(self.dof) * self.standard_error
 
 
 def image_exponents(x: ArrayLike, losses: ArrayLike, *, false_discovery_rate: float = 0.05) -> ImageExponents:

@@ -6,13 +6,12 @@ place on the disk for symbolic links. Contents are verified where the run record
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from mlproject.errors import BadInput, WrongUse
-from mlproject.files import sha256, write_atomic
+from mlproject.files import sha256, temporary_folder, write_atomic
 from mlproject.tracking.artifacts import MISSING, Artifacts
 
 
@@ -56,7 +55,7 @@ def copy_artifacts(copies: Sequence[Copy], folder: Path) -> tuple[int, int]:
     for copy in copies:
         _require_free_way(folder, copy.target)
     taken = [copy for copy in copies if copy.target.exists()]
-    with tempfile.TemporaryDirectory(prefix="mlproject-") as temporary:
+    with temporary_folder() as temporary:
         kept = {copy.target for copy in taken if _is_there(copy, temporary)}
         other = [copy.target for copy in taken if copy.target not in kept]
         if other:
@@ -69,7 +68,7 @@ def copy_artifacts(copies: Sequence[Copy], folder: Path) -> tuple[int, int]:
     return len(copies) - len(kept), len(kept)
 
 
-def _is_there(copy: Copy, temporary: str) -> bool:
+def _is_there(copy: Copy, temporary: Path) -> bool:
     """Whether the file at a place is this artifact, by the recorded digest where there is one."""
     content, expected = copy.target.read_bytes(), copy.artifacts.sums.get(copy.name)
     return content == _content(copy, temporary) if expected is None else sha256(content) == expected
@@ -89,12 +88,12 @@ def _require_free_way(folder: Path, target: Path) -> None:
             raise WrongUse(f"{path} is {what}: move it away, or choose another --to")
 
 
-def _content(copy: Copy, temporary: str) -> bytes:
+def _content(copy: Copy, temporary: Path) -> bytes:
     """The bytes of an artifact, verified. Raises: DigestMismatch, BadInput, StoreUnreachable."""
     artifacts, name = copy.artifacts, copy.name
     try:
         if artifacts.folder is None:
-            path = Path(artifacts.client.download_artifacts(artifacts.run_id, name, temporary))
+            path = Path(artifacts.client.download_artifacts(artifacts.run_id, name, str(temporary)))
         else:
             path = artifacts.path(name)
             if not path.resolve().is_relative_to(artifacts.folder.resolve()):

@@ -16,7 +16,6 @@ import contextlib
 import os
 import re
 import sqlite3
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -34,7 +33,7 @@ from mlproject.errors import (
     one_line,
     unknown,
 )
-from mlproject.files import try_locked
+from mlproject.files import temporary_folder, try_locked
 from mlproject.progress import Report
 from mlproject.tracking.addresses import database_file
 from mlproject.tracking.artifacts import LOSSES_DIGEST, SUMS_DIGEST, SUSPECT, Artifacts, artifacts_of
@@ -167,10 +166,10 @@ def _import_cell(store: Store, source: Source, runs: Sequence[Any], result: Impo
     """Copy the first run of a cell that is intact; where none is, say why the first one is not."""
     faults: dict[str, str] = {}
     for run in runs:
-        with tempfile.TemporaryDirectory(prefix="mlproject-") as folder:
+        with temporary_folder() as folder:
             try:
                 key = read_cell(run.data.tags).key
-                _fetch(source, run, Path(folder))
+                _fetch(source, run, folder)
             except (BadInput, DigestMismatch, WrongUse, OSError) as error:
                 if is_disk_full(error):
                     raise
@@ -182,7 +181,7 @@ def _import_cell(store: Store, source: Source, runs: Sequence[Any], result: Impo
                 elif state.done:
                     result.n_present += 1
                 else:
-                    _copy(store, source, run, Path(folder))
+                    _copy(store, source, run, folder)
                     result.n_copied += 1
             return
     result.left_out.update(list(faults.items())[:1])
@@ -257,14 +256,14 @@ def open_source(text: str) -> Iterator[Source]:
     from mlflow import MlflowClient
 
     database = _database(text)
-    with tempfile.TemporaryDirectory(prefix="mlproject-") as folder, reaching(text):
+    with temporary_folder() as folder, reaching(text):
         if database is None:
             if folder_of(text) is not None:
                 os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # MLflow reads old stores on request
             client = MlflowClient(tracking_uri=text)
             yield Source(text=text, client=PatientClient(client, text), folder=folder_of(text))
             return
-        copy = Path(folder) / DATABASE
+        copy = folder / DATABASE
         _copy_database(database, copy)
         client = MlflowClient(tracking_uri=f"sqlite+pysqlite:///{copy}")  # the driver: no folders are made
         yield Source(text=text, client=client, folder=database.parent)

@@ -9,15 +9,13 @@ experiment has a tag for each seal too. Deleted runs are read as the others are.
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mlproject.cell import Cell
 from mlproject.errors import BadInput
-from mlproject.files import locked, sha256
+from mlproject.files import locked, sha256, temporary_folder
 from mlproject.losses import cell_loss
 from mlproject.tracking.artifacts import artifacts_of
 from mlproject.tracking.done import COMPLETE
@@ -143,10 +141,10 @@ def seal_prediction(
         named = Named(number=number, seal=sha256(content), n_losses=n_losses)
         with (
             store.run(kind=KIND, name=f"prediction {number} · {name}", tags={}, adopt=True) as run,
-            tempfile.TemporaryDirectory(prefix="mlproject-") as folder,
+            temporary_folder() as folder,
         ):
-            (Path(folder) / FILE).write_bytes(content)
-            run.log_files(Path(folder))
+            (folder / FILE).write_bytes(content)
+            run.log_files(folder)
             tags = {KEY: key, NUMBER: str(number), N_LOSSES: str(n_losses), SEAL: named.seal}
             run.log(tags=tags)
         _witness(store, named)

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from mlproject.cell import Cell
-from mlproject.errors import BadInput, DigestMismatch, MLProjectError, Stopped, one_line, stop_received
+from mlproject.errors import BadInput, DigestMismatch, MLProjectError, Stopped, one_line
 from mlproject.files import try_locked
 from mlproject.losses import Observation
+from mlproject.signals import stop_received
 from mlproject.tracking.addresses import beside_store
 from mlproject.tracking.artifacts import SUSPECT, Artifacts, artifacts_of, deletion, observation_of
 from mlproject.tracking.done import COMPLETE, FEW, FINISHED, FINISHED_CELLS, RUNNING, DoneCells, record_of

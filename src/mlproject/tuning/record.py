@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlproject.files import sha256, try_locked, write_rows
+from mlproject.files import sha256, temporary_folder, try_locked, write_rows
 from mlproject.tracking import Store
 from mlproject.tuning.coordinate import BORROWED
 from mlproject.tuning.tuner import SearchResult
@@ -43,10 +41,10 @@ def log_search(result: SearchResult, store: Store, *, sweep: str, parent: str) -
             warnings = [*result.warnings, *([BORROWED] if result.coordinate.borrowed else [])]
             noted = {"warning": "\n".join(warnings)} if warnings else {}
             run.log(params=_params(result), metrics=_metrics(result), tags=noted, history=_history(result))
-            with tempfile.TemporaryDirectory(prefix="mlproject-") as folder:
-                write_rows(Path(folder) / TRIALS, _columns(result), rows)
-                draw_trials(_trial_columns(result), Path(folder) / "trials.png")
-                run.log_files(Path(folder))
+            with temporary_folder() as folder:
+                write_rows(folder / TRIALS, _columns(result), rows)
+                draw_trials(_trial_columns(result), folder / "trials.png")
+                run.log_files(folder)
             if result.coordinate.tune.log_trials:
                 store.log_children(run.run_id, kind="trial", rows=[_child(t, result) for t in result.trials])
     return run.run_id

@@ -96,6 +96,7 @@ def _series(series: ImageSeries, look: Look, chosen: Any, number: Mapping[str, i
         "predicted": None if series.predicted is None else _numbers(series.predicted[chosen], number),
         "last": rounded(series.last[chosen]),
         "exponent": rounded(series.exponent[chosen]) if series.has_exponents else None,
+        "half": rounded(series.half_width[chosen]) if series.has_exponents else None,
         "q": rounded(series.q_value[chosen]) if series.has_exponents else None,
         "rises": series.rises[chosen].nonzero()[0].tolist(),
     }
