@@ -101,10 +101,13 @@ def test_pictures_are_asked_for_by_data_set_and_image():
     assert "no pictures" not in made.galleries[0].caption
 
 
-def test_of_many_images_some_are_shown_and_the_page_says_so():
-    made = page_of([observe(cell(size=size), [1.0 + i for i in range(600)]) for size in (100, 200)])
-    assert len(made.galleries[0].content["ids"]) == 500
-    assert "600 images. 500 are shown" in made.galleries[0].caption
+def test_of_many_images_and_seeds_some_are_shown_and_the_page_says_so():
+    cells = [cell(size=100), *(cell(size=200, seed=seed) for seed in range(21))]
+    (gallery,) = page_of([observe(each, [1.0 + i for i in range(600)]) for each in cells]).galleries
+    assert len(gallery.content["ids"]) == 500
+    assert gallery.content["series"][0]["seeds"] == [0, *range(20)]
+    assert "600 images. 500 are shown" in gallery.caption
+    assert "Of the 21 runs of a size and model 20 are shown." in gallery.caption
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from functools import cache
 from io import BytesIO
 from pathlib import Path
 
-from mlproject.analysis import AXES, Explorer, Study, explorers
+from mlproject.analysis import AXES, MOST_SEEDS, Explorer, Study, explorers
 from mlproject.report.checklist import checklist_section
 from mlproject.report.document import Document, Figure, Section, Table
 from mlproject.report.formats import listed, range_text
@@ -179,6 +179,8 @@ def _images(study: Study, explorer: Explorer, around: Surroundings) -> Section:
             f" {len(ids)} are shown: half of them those whose loss rises most clearly or is highest, the "
             "others spread evenly over the rest."
         )
+    if (n_seeds := max(series.n_seeds for series in explorer.series)) > MOST_SEEDS:
+        caption += f" Of the {n_seeds:,} runs of a size and model {MOST_SEEDS} are shown."
     if len(families) > 1:
         caption += f" The images of {len(families) - 1} other groups are in losses_by_size.csv."
     if explorer.labels is None:

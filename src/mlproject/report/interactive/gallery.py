@@ -80,7 +80,7 @@ def _classes(explorer: Explorer) -> list[str]:
     """All names of classes that are a label or a prediction."""
     names = set() if explorer.labels is None else set(explorer.labels.tolist())
     for series in explorer.series:
-        names |= set() if series.predicted is None else set(np.unique(series.predicted.astype(str)).tolist())
+        names |= set() if series.predicted is None else set(series.predicted.ravel().tolist())
     return sorted(names - {""})
 
 
