@@ -4,6 +4,7 @@ import importlib.util
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -104,6 +105,44 @@ def test_a_cancelled_task_wakes_who_waits_for_it(engine: Engine) -> None:
     done, _ = wait([queued], timeout=5)
     assert done == {queued}
     assert all(future.result(30) is None for future in running)
+
+
+DRIVES = """
+import sys, time
+from mlproject.engines import open_engine
+from mlproject.errors import Stopped
+from mlproject.signals import end_on_signals, raise_on_signals
+raise_on_signals()
+try:
+    with open_engine(f"dask:{sys.argv[1]}") as engine:
+        future = engine.executor.submit(time.sleep, 1)
+        print("ready", flush=True)
+        future.result()
+except Stopped as stop:
+    end_on_signals()
+    sys.exit(stop.status)
+"""
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_ends_the_driver_without_a_traceback_and_the_cluster_goes_on(
+    engine: Engine, times: int
+) -> None:
+    address = engine.executor.client.scheduler.address  # type: ignore[attr-defined]
+    with subprocess.Popen(
+        [sys.executable, "-c", DRIVES, address],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as driver:
+        assert driver.stdout is not None
+        assert driver.stdout.readline() == b"ready\n"
+        for _ in range(times):
+            driver.send_signal(signal.SIGINT)
+            time.sleep(0.05)
+        _, errors = driver.communicate(timeout=50)
+    assert (driver.returncode in (130, -signal.SIGINT), errors) == (True, b"")
+    assert engine.executor.submit(double, 1).result(30) == 2
 
 
 def test_a_worker_that_runs_several_tasks_at_once_is_refused() -> None:

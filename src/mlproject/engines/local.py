@@ -119,7 +119,7 @@ class LocalWorkers(Executor):
         try:
             self._signal(signal.SIGTERM)
             end = time.monotonic() + STOP_SECONDS
-            for thread in self._threads:  # also those that start a worker: it would print what it misses
+            for thread in (self._threads[number] for number in list(self._pids)):  # no others run a task
                 thread.join(max(0.0, end - time.monotonic()))
         finally:
             self._signal(signal.SIGKILL)
