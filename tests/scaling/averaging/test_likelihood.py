@@ -21,7 +21,7 @@ def grid(n_models, n_sizes):
 
 
 def shapes(points, law, n=512):
-    z = first_samples(LAWS[law].n_prior)[:n]
+    z = first_samples(LAWS[law].n_prior, LAWS[law].axes)[:n]
     return log_mean(LAWS[law], parameters_of(LAWS[law], z, span_of(points)), points.log_x)
 
 

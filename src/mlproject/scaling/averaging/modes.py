@@ -1,4 +1,4 @@
-"""Modes and curvatures of the posterior of a law without a smooth discrepancy, by damped Gauss-Newton steps.
+"""Modes and curvatures of the posterior of a law under single discrepancies, by damped Gauss-Newton steps.
 
 With z standard normal a priori, Q(z) the whitened sum of squares and n the degrees of freedom, minus the log
 density is up to a constant
@@ -22,7 +22,7 @@ from mlproject.scaling.averaging.discrepancy import Conditioned
 from mlproject.scaling.averaging.importance_sampling import FURTHEST, Proposal, around
 from mlproject.scaling.laws.law import Array
 
-ROUNDS = 25  # of damped Gauss-Newton steps
+ROUNDS, ROUNDS_JOINT = 12, 25  # of damped Gauss-Newton steps under laws of one axis, of several
 CONVERGED = 1e-3  # change of the log posterior in a round
 STUCK = 1e4  # damping from which on a search ends
 NEGLIGIBLE = 12.0  # log evidence by which a mode may fall short of the best; others are left out
@@ -112,7 +112,8 @@ def find_modes(log_shapes: LogShapes, searches: Sequence[ModeSearch]) -> list[li
     ``log_shapes`` are as many as the largest set has. Modes of little evidence are left out.
     """
     whitened = _whitened(log_shapes, searches)
-    z, cost = _descend(whitened, np.concatenate([search.begin for search in searches]))
+    rounds = ROUNDS if searches[0].points.log_x.shape[1] == 1 else ROUNDS_JOINT
+    z, cost = _descend(whitened, np.concatenate([search.begin for search in searches]), rounds)
     of, best, rows = whitened.of, np.argmin(cost, axis=1), np.arange(len(cost))
     modes, cost = z[rows, best], cost[rows, best]
     curved = whitened.curvature(modes[:, None], *whitened.residuals(modes[:, None]))[0][:, 0]
@@ -150,13 +151,13 @@ def _whitened(log_shapes: LogShapes, searches: Sequence[ModeSearch]) -> Whitened
     )
 
 
-def _descend(whitened: Whitened, begin: Array) -> tuple[Array, Array]:
+def _descend(whitened: Whitened, begin: Array, rounds: int) -> tuple[Array, Array]:
     """Local minima z [k, s, d] of the height, and the heights [k, s]; a search ends with its last start."""
     z, (residual, slopes) = begin, whitened.residuals(begin)
     cost, damping = whitened.height(z, residual), np.full(z.shape[:2], 1e-2)
     ends, heights, open_ = np.empty(z.shape), np.empty(z.shape[:2]), np.arange(len(z))
     done = np.zeros(z.shape[:2], dtype=bool)
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         curved, gradient = whitened.curvature(z, residual, slopes)
         damped = curved * (1.0 + damping[..., None, None] * np.eye(z.shape[-1]))
         trial = np.clip(z - np.linalg.solve(damped, gradient[..., None])[..., 0], -FURTHEST, FURTHEST)
@@ -167,7 +168,7 @@ def _descend(whitened: Whitened, begin: Array) -> tuple[Array, Array]:
         z, residual = np.where(better[..., None], trial, z), np.where(better[..., None], moved, residual)
         slopes = np.where(better[..., None, None], moved_slopes, slopes)
         cost, damping = np.where(better, height, cost), np.where(better, damping / 8.0, damping * 8.0)
-        rest = np.isin(whitened.of, whitened.of[~done.all(axis=1)])
+        rest = np.bincount(whitened.of, ~done.all(axis=1))[whitened.of] > 0.0
         ends[open_[~rest]], heights[open_[~rest]] = z[~rest], cost[~rest]
         if rest.all():
             continue

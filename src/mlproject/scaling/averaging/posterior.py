@@ -42,7 +42,7 @@ class Posterior:
 
     def prior(self) -> Array:
         """Samples [s, p] of the parameters as they are plausible before the losses are seen."""
-        return parameters_of(self.law, first_samples(self.law.n_prior), span_of(self.points))
+        return parameters_of(self.law, first_samples(self.law.n_prior, self.law.axes), span_of(self.points))
 
     @property
     def dof(self) -> float:

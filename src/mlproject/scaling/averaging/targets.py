@@ -2,7 +2,8 @@
 
 Where the noise is small, the posterior without a smooth discrepancy is far narrower than with one, and may
 have all the weight: importance sampling would not come upon it. So its modes are computed first (``modes``),
-with a floor and without one, and samples start there too.
+with a floor and without one, and samples start there too; with those of the most probable discrepancy, most
+posteriors need fewer stages.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def posteriors(law: ScalingLaw, targets: Sequence[Target]) -> list[Posterior]:
 
     The modes of all targets are sought together (``find_modes``).
     """
-    scored = [_Scored.of(law, target, first_samples(law.n_prior)) for target in targets]
+    scored = [_Scored.of(law, target, first_samples(law.n_prior, law.axes)) for target in targets]
     starts = find_modes(_shapes_of(law, targets), [each.search() for each in scored])
     return [each.sampled(begin) for each, begin in zip(scored, starts, strict=True)]
 
@@ -109,15 +110,20 @@ class _Scored:
         return cls(law=law, target=target, likelihood=likelihood, first=first, score=score)
 
     def search(self) -> ModeSearch:
-        """The search for modes from the best of the first samples, without a smooth discrepancy."""
+        """The search for modes from the best of the first samples.
+
+        Without a smooth discrepancy, where the posterior may be narrow, and with the most probable, where
+        much of it lies.
+        """
         floorless, target, law = None, self.target, self.law
         if "E" in law.names:
             plausible = parameters_of(law, self.first, span_of(target.points))
             floorless = plausible[:, law.names.index("E")] == 0.0
+        drifts = np.array([part.discrepancy.drift for part in target.given])
+        probable = int(np.argmax(np.where(drifts > 0.0, log_sum(self.score, axis=0), -np.inf)))
         begin = [
             (h, _best(self.first[rows], self.score[rows, h]))
-            for h, part in enumerate(target.given)
-            if part.discrepancy.drift == 0.0
+            for h in (*np.flatnonzero(drifts == 0.0).tolist(), probable)
             for rows in _branches(floorless, len(self.first))
         ]
         return ModeSearch(
