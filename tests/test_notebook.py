@@ -93,6 +93,8 @@ def test_a_curve_is_plotted_as_a_figure(study: mlproject.StudyTables, tmp_path: 
 def test_a_curve_that_is_not_there_is_refused(study: mlproject.StudyTables) -> None:
     with pytest.raises(WrongUse, match="no curve along params"):
         mlproject.plot_curve(study, axis="params")
+    with pytest.raises(WrongUse, match="unknown axis 'image'; did you mean images"):
+        mlproject.plot_curve(study, axis="image")
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

@@ -116,20 +116,23 @@ def assess(
 def plot_curve(
     tables: StudyTables,
     *,
-    axis: Literal["images", "params", "flops", "epochs"] = "images",
+    axis: str = "images",
     group: str = "",
     statistic: Literal["mean", "median"] = "mean",
 ) -> Figure:
     """Plot the curves of a study along an axis: points, laws with 95 % bands, predictions, residuals.
 
-    ``group`` limits them to curves whose name contains it.
-    Raises: WrongUse when no curve with two or more scales is left.
+    ``axis`` is a name of ``analysis.AXES``; ``group`` limits the curves to those whose name contains it.
+    Raises: WrongUse for an unknown axis, and when no curve with two or more scales is left.
     """
     import matplotlib
 
-    from mlproject.errors import WrongUse
+    from mlproject.analysis import AXES
+    from mlproject.errors import WrongUse, unknown
     from mlproject.report import RC, scaling_figure
 
+    if axis not in AXES:
+        raise unknown("axis", axis, AXES)
     curves = [curve for curve in tables.study.along(axis) if group in curve.label and len(curve.points) > 1]
     if not curves:
         raise WrongUse(f"no curve along {axis} has two or more scales and {group!r} in its name")

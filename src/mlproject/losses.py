@@ -25,6 +25,8 @@ Split = Literal["train", "validation", "eval"]
 Floats = NDArray[np.float64]
 COLUMNS = ("image_name", "split", "loss")
 """Columns of every file of losses, before one for each kind."""
+LOSS_KINDS = ("mse", "mae", "huber", "cross_entropy", "brier")
+"""Losses that recipes train, and may log beside the one that is trained."""
 PREDICTIONS = "predictions"
 """The table of a classifier: image_name, split, label, predicted label and confidence of every image."""
 

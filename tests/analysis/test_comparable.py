@@ -120,6 +120,13 @@ def test_labels_name_only_the_knobs_that_tell_groups_apart():
     ]
 
 
+def test_curves_along_a_knob_are_told_apart_by_their_images():
+    knobs = [{"target": "labels", "epochs": epochs, "steps": 0} for epochs in (5, 10)]
+    cells = [cell(size=size, knobs=k) for size in (100, 1200) for k in knobs]
+    study = analyse((observe(c, [1.0, 2.0, 3.0]) for c in cells), n_draws=10)
+    assert [c.series for c in study.along("epochs")] == ["lite0, 100 images", "lite0, 1,200 images"]
+
+
 TUNING = {"knobs": "lr", "space": "lr=1e-4..1", "trials": 6}
 
 

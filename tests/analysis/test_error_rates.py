@@ -54,6 +54,8 @@ def test_what_no_library_is_a_prior_of_is_refused_or_left_out():
     use = without_laws(runs, n_draws=20, prior=PriorChoice.of("vision")).prior_use
     assert use.rates == ()
     assert any("nothing is classified" in reason for reason in use.left_out)
+    use = without_laws(runs, n_draws=20, prior=PriorChoice.of("vision:parameters")).prior_use
+    assert any("vision:parameters are other laws: write vision for" in reason for reason in use.left_out)
     random = without_laws(
         (run for run in observations(weights="random")), n_draws=20, prior=PriorChoice.of("vision:images")
     )

@@ -87,6 +87,15 @@ def test_fewer_images_are_chosen_by_rise_and_loss_and_the_rest_evenly(explorer):
     assert {0, 1, 2, 3} <= set(chosen.tolist())
 
 
+def test_a_few_seeds_of_many_are_shown_and_models_are_compared_over_all(explorer, monkeypatch):
+    monkeypatch.setattr("mlproject.analysis.explorer.MOST_SEEDS", 1)
+    (made,) = explorers(without_laws(planted_rise(), n_draws=50))
+    assert made.series[0].seeds == (0,) * 5
+    assert made.series[0].n_seeds == 2
+    assert made.differences == explorer.differences
+    np.testing.assert_array_equal(made.series[0].losses, explorer.series[0].losses[:, ::2])
+
+
 def test_in_sample_runs_leave_images_out():
     runs = [
         observe(cell(size=size, eval_size=0), np.ones(size), ids=tuple(f"{i:03d}" for i in range(size)))

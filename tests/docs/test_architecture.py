@@ -14,11 +14,25 @@ NAMED = sorted(
 )
 
 
+ADDITIONS = TEXT.partition("## Where a newcomer adds things")[2]
+LISTS = sorted(set(re.findall(r"`([A-Z_]+)`\s(?:of|in)\s`([a-z_/]+\.py)`", ADDITIONS)))
+"""Lists that a new thing is named in, each with its file."""
+
+
+def places(name: str) -> list[Path]:
+    folders = [ROOT, *(ROOT / "src" / "mlproject" / package for package in ("", "training", "report"))]
+    return [folder / name for folder in folders if (folder / name).exists()]
+
+
 @pytest.mark.parametrize("name", NAMED)
 def test_a_file_that_the_architecture_names_exists(name: str) -> None:
-    places = [ROOT / "src" / "mlproject" / name, ROOT / name]
-    places += [ROOT / "src" / "mlproject" / package / name for package in ("training", "report")]
-    assert any(place.exists() for place in places) or name.startswith("unfinished/")
+    assert places(name) or name.startswith("unfinished/")
+
+
+@pytest.mark.parametrize(("name", "file"), LISTS)
+def test_a_list_that_a_newcomer_extends_is_in_the_file_named(name: str, file: str) -> None:
+    (path,) = places(file)
+    assert re.search(rf"^(\w+, )*{name}\b.* = ", path.read_text("utf-8"), re.MULTILINE)
 
 
 def test_every_package_has_its_place_in_the_staircase() -> None:

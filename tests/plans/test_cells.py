@@ -417,7 +417,7 @@ def test_a_layer_is_a_knob_that_changes_the_key_only_where_it_is_given() -> None
     assert [c.knobs["pool"] for c in deep] == ["mean", "max"]
     assert len({plain.key, *(c.key for c in deep)}) == 3
     assert "unknown layer of resnet18 'layer9'" in message(layer="layer9")
-    assert "layer is a knob of memorise, probe" in message(recipe="scratch", layer="x")
+    assert ", not of scratch; name one of them" in message(recipe="scratch", layer="x")
 
 
 def test_a_layer_is_not_tuned_since_all_trials_share_their_features() -> None:

@@ -66,6 +66,8 @@ def test_a_misspelt_knob_of_any_recipe_names_the_near_match(pair: tuple[str, tup
         (f'nam = "x"\n{GRID}', "plan.toml: unknown key 'nam'; did you mean name?"),
         (f"name = 3\n{GRID}", "plan.toml: name must be text, not 3"),
         ("grid = []", "plan.toml: grid must be at least one [[grid]] table, not []"),
+        ('model = "x"', "plan.toml: model stands above the grids: write it below [[grid]]"),
+        (f"epochs = 3\n{GRID}", "plan.toml: epochs stands above the grids: write it below [grid.knobs]"),
         ('[[grids]]\nmodel = "x"', "plan.toml: unknown key 'grids'; did you mean grid?"),
         (f"{GRID}knobs = 3", "plan.toml, grid 1: knobs must be a table, not 3"),
         (f"{GRID}knobs = {{ lr = nan }}", "plan.toml, grid 1: lr must be positive and finite, not nan"),

@@ -61,6 +61,14 @@ def test_the_next_scale_has_the_interval_of_a_new_run(study, answer):
     assert f"[{predicted.new_run_low[0]:.2f}, " in text
 
 
+def test_a_loss_whose_interval_spans_orders_of_magnitude_is_not_predicted():
+    (text,) = curve(seeds=1, sizes=SIZES[:3], noise=0.2).next_scale
+    assert text.startswith("The loss of ")
+    assert text.endswith(
+        " at 800 images cannot be predicted: the 95 % interval of a new run spans more than a factor of 10."
+    )
+
+
 def test_a_flat_loss_is_said_to_be_flat():
     answer = curve(alpha=0.0, floor=0.0, k=1.0, noise=0.005)
     assert answer.result[0] == "More training images do not help measurably."

@@ -142,7 +142,7 @@ def test_images_are_filtered_by_when_they_are_learned_and_by_their_chance_at_the
     choose(page, "learned", "any size")
     choose(page, "sort", "learned last, or never")
     assert int(names(page)[0][4:8]) % 3 == 0
-    choose(page, "show", "gets worse beyond seeds")
+    choose(page, "show", "worse beyond what seeds differ by")
     choose(page, "show", "all images")
 
 

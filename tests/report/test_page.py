@@ -101,10 +101,13 @@ def test_pictures_are_asked_for_by_data_set_and_image():
     assert "no pictures" not in made.galleries[0].caption
 
 
-def test_of_many_images_some_are_shown_and_the_page_says_so():
-    made = page_of([observe(cell(size=size), [1.0 + i for i in range(600)]) for size in (100, 200)])
-    assert len(made.galleries[0].content["ids"]) == 500
-    assert "600 images. 500 are shown" in made.galleries[0].caption
+def test_of_many_images_and_seeds_some_are_shown_and_the_page_says_so():
+    cells = [cell(size=100), *(cell(size=200, seed=seed) for seed in range(21))]
+    (gallery,) = page_of([observe(each, [1.0 + i for i in range(600)]) for each in cells]).galleries
+    assert len(gallery.content["ids"]) == 500
+    assert gallery.content["series"][0]["seeds"] == [0, *range(20)]
+    assert "600 images. 500 are shown" in gallery.caption
+    assert "Of the 21 runs of a size and model 20 are shown." in gallery.caption
 
 
 @pytest.mark.parametrize(
@@ -116,7 +119,7 @@ def test_of_many_images_some_are_shown_and_the_page_says_so():
         ([planted(cell(size=s), n=20) for s in SIZES], ["No labels are stored", "nothing is said about dis"]),
         (
             [observe(cell(size=s), [2.0 + 0.1 * (i % 3) for i in range(12)]) for i, s in enumerate(SIZES)],
-            ["No image gets reliably worse"],
+            ["By a power law of each image, none gets worse"],
         ),
     ],
     ids=["one cell", "one image", "losses of zero", "one seed, one model", "nothing identified"],
@@ -151,7 +154,9 @@ def test_images_that_rise_and_who_carries_the_loss_are_said_in_a_sentence():
         for seed in range(2)
     ]
     first, _, third = list(image_sentences(explorers(analyse(runs, n_draws=20))[0]))[:3]
-    assert first.startswith("2 of 20 images get reliably worse with more training images under at least one")
+    assert first.startswith(
+        "By a power law of each image, 2 of 20 get worse with more training images under at"
+    )
     assert "2 under all" in first
     assert (
         third == "The worst tenth of the images carries 64 % of the loss, at the largest size of each model."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 import uuid
@@ -16,6 +17,7 @@ import pytest
 
 from mlproject.analysis import PredictionRecord
 from mlproject.cell import Cell
+from mlproject.cli.listing import print_one
 from mlproject.cli.progress import Lines
 from mlproject.errors import BadInput, WrongUse
 from mlproject.files import sha256
@@ -226,6 +228,19 @@ def test_a_changed_file_and_a_changed_seal_are_altered(store: Store) -> None:
     least = record(store).least_coverage
     assert least is not None
     assert (least.n, least.n_inside) == (1, 0), "it counts as a miss"
+
+
+def test_a_prediction_is_shown_as_it_was_sealed_and_with_its_fault(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sealed = predict(store, SIZE)
+    print_one(store, sealed.run_id[:9], "")
+    shown = capsys.readouterr().out
+    assert re.search(r"prediction 1 .*sealed 20\d\d-", shown)
+    assert f"Seal: {sealed.seal}\n" in shown
+    the_file(store, sealed).write_bytes(b"{}")
+    print_one(store, sealed.run_id, "")
+    assert f"Seal: {sealed.seal}; its file differs from its seal" in capsys.readouterr().out
 
 
 def test_a_changed_prediction_is_known_by_the_runs_that_name_it_alone(store: Store) -> None:

@@ -28,6 +28,8 @@ def test_standard_errors_shrinkage_and_discoveries_are_calibrated():
     found = image_exponents(SIZES, losses)
     z = (found.exponent - alpha) / found.standard_error
     assert np.std(z) == pytest.approx(1.0, abs=0.05)
+    held = np.abs(found.exponent - alpha) <= found.half_width
+    assert np.mean(held) == pytest.approx(0.95, abs=0.015)
     assert found.mean == pytest.approx(0.2, abs=0.01)
     assert found.spread == pytest.approx(0.1, abs=0.01)
     assert np.mean((found.shrunk - alpha) ** 2) < 0.7 * np.mean((found.exponent - alpha) ** 2)

@@ -26,7 +26,14 @@ from mlproject.analysis.design import UNITS, Aim, Candidate, Design, FinishedRun
 from mlproject.analysis.effects import Discordant, Effect
 from mlproject.analysis.error_consistency import ErrorConsistency
 from mlproject.analysis.error_rates import ErrorRate, PriorUse, published_laws
-from mlproject.analysis.explorer import Explorer, ImageMistakes, ImageSeries, ModelDifference, explorers
+from mlproject.analysis.explorer import (
+    MOST_SEEDS,
+    Explorer,
+    ImageMistakes,
+    ImageSeries,
+    ModelDifference,
+    explorers,
+)
 from mlproject.analysis.exponent_differences import ExponentDifference, RegionContrast, shared_law
 from mlproject.analysis.grids import Allocation, Grid
 from mlproject.analysis.image_forecasts import AHEAD, ImageForecast, Score
@@ -73,6 +80,7 @@ __all__ = [
     "HORIZONS",
     "LOST",
     "MARGIN",
+    "MOST_SEEDS",
     "NEVER",
     "QUANTITIES",
     "REGION_FIELDS",

@@ -25,7 +25,7 @@ from mlproject.analysis.bootstrap import Floats
 from mlproject.analysis.curves import Curve
 from mlproject.analysis.effects import CHUNK, Z95, seed_weights
 from mlproject.analysis.points import LEAST_SCALES, influence, seed_dof
-from mlproject.analysis.runs import EvaluatedRun
+from mlproject.analysis.runs import EvaluatedRun, same_images
 from mlproject.scaling import (
     LEAST_SHRUNK,
     Estimate,
@@ -111,13 +111,14 @@ def _labels(
     labels = np.full(n_images, None, dtype=object)
     counts: Counter[tuple[str, str]] = Counter()
     n_runs, last = 0, {run.run_id for run in scales[-1]}
+    unlabelled = np.ones(n_images, np.bool_)
     for run in (run for of_scale in reversed(scales) for run in of_scale):
         largest = run.run_id in last
-        if not largest and all(label is not None for label in labels[run.rows]):
+        if not largest and not unlabelled[run.rows].any():
             continue
         table = run.predictions
         if table is not None:
-            labels[run.rows] = table.labels.tolist()
+            labels[run.rows], unlabelled[run.rows] = table.labels, False
         if table is not None and largest:
             counts.update(zip(table.labels.tolist(), table.predicted.tolist(), strict=True))
             n_runs += 1
@@ -192,39 +193,38 @@ def _class_means(
     """
     rng = np.random.default_rng([seed, 3])
     seeds = [seed_weights(len(runs), n_draws, rng) for runs in scales]
-    means = [np.stack([_means(run, members)[0] for run in runs]) for runs in scales]
+    means = [
+        np.concatenate([_means(run.losses, members[run.rows], np.ones((1, len(run.rows)))) for run in runs])
+        for runs in scales
+    ]
     parts = []
     step = max(1, CHUNK // len(members))
     for start in range(0, n_draws, step):
         weights = rng.standard_exponential((min(step, n_draws - start), len(members)))
-        totals = weights @ members
         drawn = [
-            np.einsum(
-                "bs,sbc->bc",
-                counts[start : start + step],
-                np.stack([_means(run, members, weights, totals) for run in runs]),
-            )
+            _drawn_means(runs, counts[start : start + step], weights, members)
             for runs, counts in zip(scales, seeds, strict=True)
         ]
         parts.append(np.stack(drawn, axis=1))
     return means, np.concatenate(parts)
 
 
-def _means(
-    run: EvaluatedRun, members: Floats, weights: Floats | None = None, totals: Floats | None = None
-) -> Floats:
-    """Weighted mean losses [draws, classes] of a run; NaN for a class of which it has no image.
+def _drawn_means(runs: Sequence[EvaluatedRun], counts: Floats, weights: Floats, members: Floats) -> Floats:
+    """Mean losses [draws, classes] under weights of seeds (``counts`` [draws, seeds]) and of images.
 
-    ``totals`` [draws, classes] are the summed weights of all images of the pool.
+    The mean over seeds comes first where runs have the same images, and with them the same summed weights.
     """
-    inside = members[run.rows]
-    if weights is None:
-        weights, totals = np.ones((1, len(run.rows))), None
-    elif len(run.rows) < len(members):  # else the run has all images of the pool
-        weights, totals = weights[:, run.rows], None
-    sums = weights @ (inside * run.losses[:, None])
+    total = np.zeros((len(weights), members.shape[1]))
+    for rows, places in same_images(runs):
+        losses = counts[:, places] @ np.stack([runs[place].losses for place in places])
+        total += _means(losses, members[rows], weights[:, rows])
+    return total
+
+
+def _means(losses: Floats, inside: Floats, weights: Floats) -> Floats:
+    """Weighted means [draws, classes] of losses [(draws,) images]; NaN for a class without an image."""
     with np.errstate(invalid="ignore"):
-        return np.asarray(sums / (weights @ inside if totals is None else totals))
+        return np.asarray((weights * losses) @ inside / (weights @ inside))
 
 
 @dataclass(frozen=True, kw_only=True)

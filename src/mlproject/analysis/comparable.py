@@ -170,7 +170,7 @@ def labels_of(groups: Sequence[ComparableRuns]) -> list[tuple[str, str]]:
         by_base.setdefault(_base(group), []).append(group)
     differing = {base: _differing(alike) for base, alike in by_base.items()}
     labels = [(_series(group), _family(group, differing[_base(group)])) for group in groups]
-    for detail in (_fixed_text("weights"), _fixed_text("weights_digest"), _fixed_text("data_digest"), _mark):
+    for detail in (_size, *map(_fixed_text, ("weights", "weights_digest", "data_digest")), _mark):
         used = [(group.axis.name, label) for group, label in zip(groups, labels, strict=True)]
         labels = [
             label if used.count(here) == 1 else (f"{label[0]}{detail(group)}", label[1])
@@ -188,6 +188,12 @@ def natural_order(name: str) -> list[tuple[int, str]]:
 def data_name(data: str) -> str:
     """A dataset's name: the last part of the folder where it is one."""
     return data.rstrip("/").rpartition("/")[2]
+
+
+def _size(group: ComparableRuns) -> str:
+    """The training images of a curve of one model along a knob, such as epochs."""
+    fixed = group.fixed
+    return f", {fixed['dataset_size']:,} images" if {"model", "dataset_size"} <= fixed.keys() else ""
 
 
 def _fixed_text(field: str) -> Callable[[ComparableRuns], str]:

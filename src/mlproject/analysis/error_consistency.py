@@ -12,8 +12,8 @@ models can reach. Intervals are from the jackknife, over groups of images and ov
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,7 +97,7 @@ def _consistency(family: str, members: Sequence[Trajectory]) -> ErrorConsistency
     if len(shared) < GROUPS or len(names) < 2:
         return None
     right, has = _by_seed(by_cell, len(shared))
-    observed, expected = _agreement(right, has)
+    observed, expected = _Counts.of(right, has).shares
     kappa, low, high, one_seed = kappas(right, has)
     return ErrorConsistency(
         family=family, cells=tuple(names), n_images=len(shared), kappa=kappa, low=low, high=high,
@@ -110,7 +110,7 @@ def kappas(right: Floats, has: Floats) -> tuple[Floats, Floats, Floats, NDArray[
 
     ``right`` [seeds, cells, images] is 1 for images that are right, ``has`` [seeds, cells] for runs.
     """
-    kappa = _kappa(*_agreement(right, has))
+    kappa = _kappa(*_Counts.of(right, has).shares)
     error, dof, one_seed = _jackknife(right, has, kappa)
     half = stats.t.ppf(0.975, dof) * error
     return kappa, np.maximum(kappa - half, -1.0), np.minimum(kappa + half, 1.0), one_seed
@@ -126,22 +126,74 @@ def _by_seed(by_cell: Sequence[Mapping[int, Floats]], n_images: int) -> tuple[Fl
     return right, has
 
 
-def _agreement(right: Floats, has: Floats) -> tuple[Floats, Floats]:
-    """Shares of agreement [cells, cells], observed over pairs of different seeds and expected."""
-    wrong, n_images = has[:, :, None] - right, right.shape[2]
-    total, alike = np.outer(has.sum(axis=0), has.sum(axis=0)), has.T @ has
-    pairs = total - alike
-    lone = (pairs == 0) & ~np.eye(len(pairs), dtype=bool)  # one seed on both sides: that pair of runs
-    agreed = np.zeros_like(pairs)
-    for part in (right, wrong):
-        summed = part.sum(axis=0)
-        same = np.einsum("sci,sdi->cd", part, part, optimize=True)
-        agreed += summed @ summed.T - np.where(lone, 0.0, same)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        observed = agreed / (np.where(lone, total, pairs) * n_images)
-        accuracy = right.sum(axis=(0, 2)) / (has.sum(axis=0) * n_images)
-    expected = np.outer(accuracy, accuracy) + np.outer(1.0 - accuracy, 1.0 - accuracy)
-    return observed, expected
+@dataclass(frozen=True, kw_only=True)
+class _Counts:
+    """On how many images runs agree [cells, cells], summed over all pairs of runs and over pairs of one seed.
+
+    ``right`` [cells] counts images that are right in all runs together, ``has`` is [seeds, cells]. All are
+    whole numbers, so that counts without some of the images or seeds are differences, to the last bit.
+    """
+
+    of_pairs: Floats
+    of_one_seed: Floats
+    right: Floats
+    has: Floats
+    n_images: int
+
+    @classmethod
+    def of(cls, right: Floats, has: Floats) -> _Counts:
+        """Counts of what is right [seeds, cells, images]."""
+        outcomes = (right, has[:, :, None] - right)
+        in_a_row = (each.swapaxes(0, 1).reshape(right.shape[1], -1) for each in outcomes)
+        return cls(
+            of_pairs=_agreed(each.sum(axis=0) for each in outcomes),
+            of_one_seed=_agreed(in_a_row),
+            right=right.sum(axis=(0, 2)),
+            has=has,
+            n_images=right.shape[2],
+        )
+
+    def without_images(self, those: _Counts) -> _Counts:
+        """Counts of the other images of the same runs."""
+        return replace(
+            self,
+            of_pairs=self.of_pairs - those.of_pairs,
+            of_one_seed=self.of_one_seed - those.of_one_seed,
+            right=self.right - those.right,
+            n_images=self.n_images - those.n_images,
+        )
+
+    def without_each_seed(self, right: Floats) -> Iterator[_Counts]:
+        """Counts of the other seeds, for each seed that is left out; ``right`` as in ``of``."""
+        summed, ran = right.sum(axis=0), self.has.sum(axis=0)[:, None]
+        for s, (of_seed, has) in enumerate(zip(right, self.has[:, :, None], strict=True)):
+            others = summed - of_seed
+            yield replace(
+                self,
+                of_pairs=_agreed((others, ran - has - others)),
+                of_one_seed=self.of_one_seed - _agreed((of_seed, has - of_seed)),
+                right=self.right - of_seed.sum(axis=1),
+                has=np.delete(self.has, s, axis=0),
+            )
+
+    @property
+    def shares(self) -> tuple[Floats, Floats]:
+        """Shares of agreement [cells, cells], observed over pairs of different seeds and expected."""
+        n_runs = self.has.sum(axis=0)
+        total, alike = np.outer(n_runs, n_runs), self.has.T @ self.has
+        pairs = total - alike
+        lone = (pairs == 0) & ~np.eye(len(pairs), dtype=bool)  # one seed on both sides: that pair of runs
+        agreed = self.of_pairs - np.where(lone, 0.0, self.of_one_seed)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            observed = agreed / (np.where(lone, total, pairs) * self.n_images)
+            accuracy = self.right / (n_runs * self.n_images)
+        expected = np.outer(accuracy, accuracy) + np.outer(1.0 - accuracy, 1.0 - accuracy)
+        return observed, expected
+
+
+def _agreed(outcomes: Iterable[Floats]) -> Floats:
+    """Agreements of cells [cells, cells] in outcomes [cells, images]."""
+    return np.asarray(sum(outcome @ outcome.T for outcome in outcomes))
 
 
 def _kappa(observed: Floats, expected: Floats) -> Floats:
@@ -153,13 +205,14 @@ def _kappa(observed: Floats, expected: Floats) -> Floats:
 def _jackknife(right: Floats, has: Floats, kappa: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
     """Standard errors and degrees of freedom [cells, cells], and where seeds are not among their sources."""
     group = np.random.default_rng(0).permutation(right.shape[2]) % GROUPS
-    left_out = np.array([_kappa(*_agreement(right[:, :, group != g], has)) for g in range(GROUPS)])
+    counts = _Counts.of(right, has)
+    groups = [_Counts.of(right[:, :, group == g], has) for g in range(GROUPS)]
+    left_out = np.array([_kappa(*counts.without_images(those).shares) for those in groups])
     of_images = (GROUPS - 1) / GROUPS * ((left_out - kappa) ** 2).sum(axis=0)
-    others = [np.arange(len(has)) != s for s in range(len(has))]
-    by_seed = [_kappa(*_agreement(right[keep], has[keep])) - kappa for keep in others if keep.any()]
+    by_seed = [_kappa(*others.shares) - kappa for others in counts.without_each_seed(right)]
     either = (has[:, :, None] + has[:, None, :]) > 0
     n_seeds = either.sum(axis=0)
-    squares = np.where(either, np.square(by_seed), 0.0) if by_seed else np.full((1, *kappa.shape), np.nan)
+    squares = np.where(either, np.square(by_seed), 0.0)
     of_seeds = (n_seeds - 1) / n_seeds * squares.sum(axis=0)
     one_seed = ~np.isfinite(of_seeds)  # without one of them a cell has no run, or no pair of runs
     of_seeds = np.where(one_seed, 0.0, of_seeds)

@@ -72,7 +72,7 @@ def use_prior(
     kept: list[Curve] = []
     reasons: dict[str, list[str]] = {}
     for curve in curves:
-        reason = _unusable(curve, libraries, by_id)
+        reason = _not_asked(curve, choice) if curve.axis.name not in libraries else _unusable(curve, by_id)
         if reason:
             reasons.setdefault(f"{reason}, along {curve.axis.name}", []).append(curve.series)
         else:
@@ -86,10 +86,15 @@ def use_prior(
     )
 
 
-def _unusable(curve: Curve, libraries: Mapping[str, Library], runs: Mapping[str, EvaluatedRun]) -> str:
+def _not_asked(curve: Curve, choice: PriorChoice) -> str:
+    """Why a choice has no laws along the axis of a curve, and which would."""
+    if curve.axis.name in {AXES[name].name for name in PUBLISHED_AXES}:
+        return f"{choice.text} are other laws: write {choice.name} for those of every axis that it has"
+    return f"{choice.name} has no laws"
+
+
+def _unusable(curve: Curve, runs: Mapping[str, EvaluatedRun]) -> str:
     """Why a library is no prior of a curve; empty where it is."""
-    if curve.axis.name not in libraries:
-        return "the library has no laws, or they were not asked for"
     if curve.n_scales < LEAST_SCALES:
         return f"fewer than {LEAST_SCALES} scales"
     if curve.random:

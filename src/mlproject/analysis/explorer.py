@@ -7,7 +7,6 @@ A family is a set of curves that one figure may show, so that data, recipe, loss
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -23,6 +22,8 @@ from mlproject.analysis.runs import EvaluatedRun, Floats, Names
 from mlproject.analysis.study import Study
 
 TENTH = 0.1
+MOST_SEEDS = 20
+"""Runs of a curve and size that are shown image by image: a browser cannot hold thousands."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,24 +43,26 @@ class ImageMistakes:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSeries:
-    """One curve over dataset sizes, image by image.
+    """One curve over dataset sizes, image by image, in at most ``MOST_SEEDS`` runs of each size.
 
-    Shapes: ``sizes`` and ``seeds`` are [runs]; ``losses`` [images, runs] is NaN where a run did not evaluate
-    an image; ``predicted`` [images, runs] holds names of classes, empty where unknown, or is None; ``last``
-    [images] is the loss at the largest size, averaged over seeds; ``exponent`` and ``q_value`` [images] are
-    NaN where an image has none. ``worst_tenth`` is the share of the summed loss at the largest size that the
-    tenth of images with the highest losses carries.
+    ``n_seeds`` is the most runs that a size has. Shapes: ``sizes`` and ``seeds`` are [runs]; ``losses``
+    [images, runs] is NaN where a run did not evaluate an image; ``predicted`` [images, runs] holds names of
+    classes, empty where unknown, or is None; ``last`` [images] is the loss at the largest size, averaged over
+    all seeds; ``exponent``, half the width of its 95 % interval, and ``q_value`` [images] are NaN where an
+    image has none. ``worst_tenth`` is the share of the summed loss at the largest size that the tenth of
+    images with the highest losses carries.
     """
 
     name: str
     random: bool
     sizes: Floats
     seeds: tuple[int, ...]
-    run_ids: tuple[str, ...]
+    n_seeds: int
     losses: Floats
     predicted: Names | None
     last: Floats
     exponent: Floats
+    half_width: Floats
     q_value: Floats
     rises: NDArray[np.bool_]
     falls: NDArray[np.bool_]
@@ -133,8 +136,12 @@ def explorers(study: Study, *, seed: int = 0) -> tuple[Explorer, ...]:
     families: dict[tuple[str, tuple[str, ...]], list[Curve]] = {}
     for curve in study.along("images"):
         families.setdefault((curve.family, curve.image_ids), []).append(curve)
-    made = [_explorer(curves, runs, study.mistakes, study.n_draws, seed) for curves in families.values()]
-    return tuple(sorted(made, key=lambda explorer: -sum(len(s.run_ids) for s in explorer.series)))
+    most_first = sorted(families.values(), key=lambda curves: -sum(map(_n_runs, curves)))
+    return tuple(_explorer(curves, runs, study.mistakes, study.n_draws, seed) for curves in most_first)
+
+
+def _n_runs(curve: Curve) -> int:
+    return sum(point.n_seeds for point in curve.points)
 
 
 def _explorer(
@@ -153,14 +160,22 @@ def _explorer(
         labels=labels if any(labels) else None,
         series=series,
         disagreement=_disagreement(series),
-        differences=_differences(series, n_draws, seed),
+        differences=_differences(curves, runs, n_draws, seed),
     )
 
 
+def _by_size(curve: Curve, runs: Mapping[str, EvaluatedRun]) -> dict[float, list[EvaluatedRun]]:
+    """The runs of every size, ascending, by seed."""
+    by_size: dict[float, list[EvaluatedRun]] = {}
+    for point in curve.points:
+        by_size.setdefault(point.x, []).extend(runs[run_id] for run_id in point.run_ids)
+    return {x: sorted(by_size[x], key=lambda run: run.cell.seed) for x in sorted(by_size)}
+
+
 def _series(curve: Curve, runs: Mapping[str, EvaluatedRun], labels: Names) -> ImageSeries:
-    """The runs of a curve by size and seed; known labels [images] are written into ``labels``."""
-    cells = [(point.x, runs[run_id]) for point in curve.points for run_id in point.run_ids]
-    cells.sort(key=lambda cell: (cell[0], cell[1].cell.seed))
+    """The first runs of a curve by size and seed; known labels [images] are written into ``labels``."""
+    by_size = _by_size(curve, runs)
+    cells = [(x, run) for x, of_size in by_size.items() for run in of_size[:MOST_SEEDS]]
     losses = np.full((len(labels), len(cells)), np.nan)
     predicted = np.full(losses.shape, "", dtype=object)
     for column, (_, run) in enumerate(cells):
@@ -176,11 +191,12 @@ def _series(curve: Curve, runs: Mapping[str, EvaluatedRun], labels: Names) -> Im
         random=curve.random,
         sizes=np.array([x for x, _ in cells]),
         seeds=tuple(run.cell.seed for _, run in cells),
-        run_ids=tuple(run.run_id for _, run in cells),
+        n_seeds=max(map(len, by_size.values())),
         losses=losses,
         predicted=predicted if predicted.any() else None,
         last=last,
         exponent=unknown if exponents is None else exponents.exponent,
+        half_width=unknown if exponents is None else exponents.half_width,
         q_value=unknown if exponents is None else exponents.q_value,
         rises=never if exponents is None else exponents.rises,
         falls=never if exponents is None else exponents.scales,
@@ -243,27 +259,29 @@ def _disagreement(series: Sequence[ImageSeries]) -> Floats | None:
     return out
 
 
-def _differences(series: Sequence[ImageSeries], n_draws: int, seed: int) -> tuple[ModelDifference, ...]:
-    """Every series minus that of the lowest loss, at the largest size of all; after Holm's correction."""
-    shared = sorted(set.intersection(*(set(s.sizes.tolist()) for s in series)))
-    if len(series) < 2 or not shared:
+def _differences(
+    curves: Sequence[Curve], runs: Mapping[str, EvaluatedRun], n_draws: int, seed: int
+) -> tuple[ModelDifference, ...]:
+    """Every curve minus that of the lowest loss, at the largest size of all; after Holm's correction."""
+    shared = sorted(set.intersection(*(set(curve.x.tolist()) for curve in curves)))
+    if len(curves) < 2 or not shared:
         return ()
-    columns = [_at_size(trend, shared[-1]) for trend in series]
+    columns = [_losses(_by_size(curve, runs)[shared[-1]], len(curve.image_ids)) for curve in curves]
     means = [float(np.nanmean(list(by_seed.values()))) for by_seed in columns]
     best = int(np.argmin(means))
     rows = []
-    for i, (trend, by_seed) in enumerate(zip(series, columns, strict=True)):
+    for i, (curve, by_seed) in enumerate(zip(curves, columns, strict=True)):
         seeds = sorted(set(by_seed) & set(columns[best]))
         if i == best or not seeds:
             continue
         contrast = np.stack([by_seed[s] - columns[best][s] for s in seeds])
         if not np.isnan(contrast).all():
-            rows.append((i, trend.name, effect(contrast, n_draws=n_draws, seed=seed)))
+            rows.append((i, curve.series, effect(contrast, n_draws=n_draws, seed=seed)))
     adjusted = iter(holm([result.p for _, _, result in rows if result.n_seeds > 1]))
     return tuple(
         ModelDifference(
             name=name,
-            reference=series[best].name,
+            reference=curves[best].series,
             size=shared[-1],
             loss=means[i],
             reference_loss=means[best],
@@ -275,7 +293,7 @@ def _differences(series: Sequence[ImageSeries], n_draws: int, seed: int) -> tupl
     )
 
 
-def _at_size(series: ImageSeries, size: float) -> dict[int, Floats]:
-    """Losses [images] at one size, by seed."""
-    at = zip(itertools.count(), series.sizes.tolist(), series.seeds, strict=False)
-    return {seed: series.losses[:, column] for column, x, seed in at if x == size}
+def _losses(runs: Sequence[EvaluatedRun], n_images: int) -> dict[int, Floats]:
+    """Losses [images] of runs by seed, NaN where a run did not evaluate an image."""
+    placed = ((run.cell.seed, run.placed(run.kind, n_images)) for run in runs)
+    return {seed: losses for seed, losses in placed if losses is not None}

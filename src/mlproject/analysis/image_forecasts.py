@@ -24,7 +24,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
-from scipy.stats import rankdata
 
 from mlproject.analysis.bootstrap import Floats
 from mlproject.analysis.effects import Effect, Range, effect
@@ -200,18 +199,19 @@ def _log_score(p: Floats, right: Floats) -> Floats:
 
 def _area(p: Floats, right: Floats) -> Floats:
     """Values [seeds, images] whose mean over images is the area under the ROC curve: it and the influence."""
-    rows = []
-    for outcome in right:
-        hit = outcome > 0.5
-        n_hit, n_miss = int(hit.sum()), int((~hit).sum())
-        if not n_hit or not n_miss:
-            rows.append(np.full(len(p), np.nan))
-            continue
-        placement = np.empty(len(p))
-        every = rankdata(p)
-        placement[hit] = (every[hit] - rankdata(p[hit])) / n_miss
-        placement[~hit] = 1.0 - (every[~hit] - rankdata(p[~hit])) / n_hit
-        area = float(placement[hit].mean())
-        scale = np.where(hit, len(p) / n_hit, len(p) / n_miss)
-        rows.append(area + scale * (placement - area))
-    return np.stack(rows)
+    hit = right > 0.5
+    n_hit, n_miss = hit.sum(axis=1, keepdims=True), (~hit).sum(axis=1, keepdims=True)
+    _, place, n_equal = np.unique(p, return_inverse=True, return_counts=True)
+    hits: Floats = np.add.reduceat(hit[:, np.argsort(p)], np.cumsum(n_equal) - n_equal, axis=1, dtype=float)
+    with np.errstate(invalid="ignore", divide="ignore"):  # a run that has all right or all wrong
+        above_misses = _below(n_equal - hits)[:, place] / n_miss
+        below_hits = 1.0 - _below(hits)[:, place] / n_hit
+        placement = np.where(hit, above_misses, below_hits)
+        area = np.where(hit, placement, 0.0).sum(axis=1, keepdims=True) / n_hit
+        influence = np.where(hit, len(p) / n_hit, len(p) / n_miss) * (placement - area)
+    return np.where((n_hit > 0) & (n_miss > 0), area + influence, np.nan)
+
+
+def _below(counts: Floats) -> Floats:
+    """How many are below each of ascending values [seeds, values]; of equal ones half."""
+    return np.asarray(np.cumsum(counts, axis=1) - 0.5 * counts)

@@ -22,12 +22,14 @@ from mlproject.analysis.curves import Curve
 from mlproject.analysis.points import LEAST_SCALES
 from mlproject.analysis.runs import EvaluatedRun
 from mlproject.analysis.specifications import (
+    N_DRAWS,
     ChoiceEffect,
     DrawnCurve,
     Specification,
     choice_effects,
     single_flips,
 )
+from mlproject.analysis.summaries import Summaries
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +66,9 @@ def multiverses(
     ``runs`` are placed in their pools.
     """
     by_id = {run.run_id: run for run in runs}
+    drawn = Summaries(n_draws=N_DRAWS, seed=seed)
     usable = [curve for curve in curves if curve.n_scales >= LEAST_SCALES and curve.assessments]
-    each_or_none = (_multiverse(group, by_id, seed) for group in _but_for_tuning(usable))
+    each_or_none = (_multiverse(group, by_id, drawn) for group in _but_for_tuning(usable))
     return tuple(each for each in each_or_none if each is not None)
 
 
@@ -93,13 +96,15 @@ def _tuned(curve: Curve) -> list[str]:
     return [name for name in str(curve.fixed["tuning"].get("knobs", "")).split(",") if name]
 
 
-def _multiverse(curves: Sequence[Curve], by_id: Mapping[str, EvaluatedRun], seed: int) -> Multiverse | None:
+def _multiverse(
+    curves: Sequence[Curve], by_id: Mapping[str, EvaluatedRun], summaries: Summaries
+) -> Multiverse | None:
     specifications: list[Specification] = []
     usual: dict[str, str] = {}
     searched = sorted({name for curve in curves for name in _tuned(curve)})
     for curve in curves:
         tuning = {"knobs": _tuning(curve, searched)} if len(curves) > 1 else {}
-        drawn = DrawnCurve.of(curve, by_id, seed)
+        drawn = DrawnCurve.of(curve, by_id, summaries)
         usual = usual or {**drawn.usual, **tuning}
         specifications += drawn.specifications(tuning)
     specifications.sort(key=lambda each: each.exponent.value)

@@ -1,4 +1,4 @@
-"""Multiverse of comparisons: whether a choice of the analysis turns round which of two curves is ahead.
+"""Multiverse of comparisons: whether a choice of the analysis reverses which of two curves is better.
 
 A study says which curve has the least loss at the next scale, and which falls fastest. Both are computed
 under every combination of choices that both curves allow, the same for both, from draws that are paired over

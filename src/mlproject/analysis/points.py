@@ -15,8 +15,9 @@ import numpy as np
 from scipy.stats import rankdata
 
 from mlproject.analysis.bootstrap import STATISTICS, Floats, Replicates, Statistic, over_seeds
-from mlproject.analysis.runs import LOSS_KINDS, EvaluatedRun
+from mlproject.analysis.runs import EvaluatedRun
 from mlproject.errors import BadInput
+from mlproject.losses import LOSS_KINDS
 from mlproject.scaling import Estimate, Fit, acceleration_of, bca, fit, unshared_noise
 
 HORIZONS = (2.0, 10.0)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mlproject.cell import Cell
 from mlproject.errors import BadInput, DigestMismatch, command
-from mlproject.losses import PREDICTIONS, Observation, PerImageLosses
+from mlproject.losses import LOSS_KINDS, PREDICTIONS, Observation, PerImageLosses
 
 Floats = NDArray[np.float64]
 Names = NDArray[Any]
@@ -23,8 +23,6 @@ Names = NDArray[Any]
 Column = NDArray[Any]
 """Values of images: float64, or truth values where all are 0 or 1."""
 ERROR = "error"
-LOSS_KINDS = ("mse", "mae", "huber", "cross_entropy", "brier")
-"""Losses that recipes may log beside the one that is trained."""
 N_NAMED = 5
 NOTHING = (
     "nothing to aggregate: no finished cell was found; run some cells first "
@@ -270,6 +268,14 @@ def _place(runs: list[EvaluatedRun], ids: frozenset[str], *, aligned: bool, note
         aligned=aligned,
         note=note,
     )
+
+
+def same_images(runs: Sequence[EvaluatedRun]) -> list[tuple[NDArray[np.intp], list[int]]]:
+    """Runs of a pool by the images that they hold: the places of these in the pool, and of the runs here."""
+    by_ids: dict[tuple[str, ...], list[int]] = {}
+    for place, run in enumerate(runs):
+        by_ids.setdefault(run.image_ids, []).append(place)
+    return [(runs[places[0]].rows, places) for places in by_ids.values()]
 
 
 def _order(

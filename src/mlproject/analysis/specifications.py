@@ -13,8 +13,9 @@ from mlproject.analysis.axes import AXES
 from mlproject.analysis.curves import Curve
 from mlproject.analysis.effects import seed_weights
 from mlproject.analysis.points import LEAST_SCALES
-from mlproject.analysis.runs import LOSS_KINDS, EvaluatedRun, Floats
-from mlproject.analysis.summaries import SUMMARIES, summaries
+from mlproject.analysis.runs import EvaluatedRun, Floats
+from mlproject.analysis.summaries import SUMMARIES, Summaries
+from mlproject.losses import LOSS_KINDS
 from mlproject.scaling import Estimate, PowerLaws, fit_power, fit_power_floor
 
 N_DRAWS = 200
@@ -114,34 +115,34 @@ def _key(choices: Choices) -> tuple[tuple[str, str], ...]:
 class DrawnCurve:
     """Summaries of a curve's runs under shared weights of images, and its choices.
 
-    ``values`` hold [1 + draws] by kind of loss, summary and run: the value itself, then the draws.
+    ``values`` hold [runs, 1 + draws] by kind of loss, summary and scale: the value itself, then the draws.
+    ``kept`` are the places of the runs that are used, by choice of seeds and scale.
     """
 
     curve: Curve
-    scales: Sequence[Sequence[EvaluatedRun]]
-    values: Mapping[str, Mapping[str, Mapping[str, Floats]]]
+    values: Mapping[tuple[str, str], Sequence[Floats]]
     choices: Mapping[str, Sequence[str]]
     x: Mapping[str, Floats]
     fitted: Mapping[str, Sequence[bool]]
-    left: Mapping[str, frozenset[int]]
+    kept: Mapping[str, Sequence[Sequence[int]]]
     seed: int
     usual: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, curve: Curve, by_id: Mapping[str, EvaluatedRun], seed: int) -> DrawnCurve:
-        """Draw the summaries of a curve's runs, and list the choices that they allow."""
+    def of(cls, curve: Curve, by_id: Mapping[str, EvaluatedRun], drawn: Summaries) -> DrawnCurve:
+        """The summaries of a curve's runs, which are ``drawn``, and the choices that they allow."""
         scales = [[by_id[run_id] for run_id in point.run_ids] for point in curve.points]
         runs = [run for of_scale in scales for run in of_scale]
         trained = runs[0].kind
         kinds = [trained, *(k for k in LOSS_KINDS if k != trained and all(k in run.columns for run in runs))]
-        left = _seeds_left(scales)
+        kept = _runs_kept(scales)
         x, fitted = _parameters(curve, scales), _outliers(curve)
         choices = {
             "loss": kinds,
             "summary": SUMMARIES,
             "law": tuple(LAWS),
             "scales": (ALL, "without the smallest", "without the largest"),
-            "seeds": tuple(left),
+            "seeds": tuple(kept),
             "outliers": tuple(fitted),
             "parameters": tuple(x),
         }
@@ -151,13 +152,12 @@ class DrawnCurve:
         several = {name: values for name, values in choices.items() if len(values) > 1}
         return cls(
             curve=curve,
-            scales=scales,
-            values={k: summaries(runs, k, len(curve.image_ids), n_draws=N_DRAWS, seed=seed) for k in kinds},
+            values=_by_scale(scales, kinds, len(curve.image_ids), drawn),
             choices=choices,
             x=x,
             fitted=fitted,
-            left=left,
-            seed=seed,
+            kept=kept,
+            seed=drawn.seed,
             usual={name: value for name, value in usual.items() if name in several},
         )
 
@@ -189,35 +189,46 @@ class DrawnCurve:
 
     def _losses(self, kind: str, summary: str, seeds: str) -> Floats:
         """Losses [1 + draws, points]: averages over the seeds that are kept, in draws over a resample."""
-        values, columns = self.values[kind][summary], []
-        for x, runs in zip(self.curve.x, self.scales, strict=True):
-            kept = [run for run in runs if run.cell.seed not in self.left[seeds]]
-            of_runs = np.stack([values[run.run_id] for run in kept])
+        columns = []
+        for x, values, kept in zip(self.curve.x, self.values[kind, summary], self.kept[seeds], strict=True):
             weights = _averaging(len(kept), self.seed, int(x))  # curves share the draws of a scale
-            columns.append(np.einsum("bs,sb->b", weights, of_runs))
+            columns.append(np.einsum("sb,sb->b", weights, values[kept]))
         return np.stack(columns, axis=1)
+
+
+def _by_scale(
+    scales: Sequence[Sequence[EvaluatedRun]], kinds: Sequence[str], n_images: int, drawn: Summaries
+) -> dict[tuple[str, str], list[Floats]]:
+    """Summaries [runs, 1 + draws] of every scale, by kind of loss and summary."""
+    runs, ends = [run for of_scale in scales for run in of_scale], np.cumsum([*map(len, scales)])[:-1]
+    return {
+        (kind, summary): np.split(values, ends)
+        for kind in kinds
+        for summary, values in zip(SUMMARIES, drawn.of(runs, kind, n_images), strict=True)
+    }
 
 
 @lru_cache(maxsize=32)
 def _averaging(n_seeds: int, seed: int, scale: int) -> Floats:
-    """Weights [1 + draws, seeds] of the average over seeds, and of averages over resamples of them."""
+    """Weights [seeds, 1 + draws] of the average over seeds, and of averages over resamples of them."""
     rng = np.random.default_rng([seed, 2, scale])
-    return np.vstack([np.full(n_seeds, 1 / n_seeds), seed_weights(n_seeds, N_DRAWS, rng)])
+    return np.column_stack([np.full(n_seeds, 1 / n_seeds), seed_weights(n_seeds, N_DRAWS, rng).T])
 
 
-def _seeds_left(scales: Sequence[Sequence[EvaluatedRun]]) -> dict[str, frozenset[int]]:
-    """Seeds that are left out: none, and each, or each of ten groups of them, if every scale keeps a run.
+def _runs_kept(scales: Sequence[Sequence[EvaluatedRun]]) -> dict[str, list[list[int]]]:
+    """Places of runs by scale: of all, and without each seed, or each of ten groups, if all scales keep one.
 
     Of many seeds each alone changes little, and fits of each would take longer than all else of a study.
     """
-    seeds = sorted({run.cell.seed for runs in scales for run in runs})
-    left: dict[str, frozenset[int]] = {ALL: frozenset()}
-    for group in np.array_split(seeds, min(len(seeds), MOST_GROUPS)):
+    seeds = [np.array([run.cell.seed for run in runs]) for runs in scales]
+    every = np.unique(np.concatenate(seeds))
+    kept = {ALL: [list(range(len(runs))) for runs in scales]}
+    for group in np.array_split(every, min(len(every), MOST_GROUPS)):
         name = f"without seed {group[0]}" if len(group) == 1 else f"without seeds {group[0]} to {group[-1]}"
-        without = frozenset(group.tolist())
-        if all(any(run.cell.seed not in without for run in runs) for runs in scales):
-            left[name] = without
-    return left
+        others = [np.flatnonzero(~np.isin(of_scale, group)).tolist() for of_scale in seeds]
+        if all(others):
+            kept[name] = others
+    return kept
 
 
 def _parameters(curve: Curve, scales: Sequence[Sequence[EvaluatedRun]]) -> dict[str, Floats]:

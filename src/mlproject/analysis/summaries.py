@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mlproject.analysis.effects import CHUNK
+from mlproject.analysis.ordered_losses import OrderedLosses, Weights, image_weights, ordered_losses
 from mlproject.analysis.runs import EvaluatedRun, Floats
 
 SUMMARIES = ("mean", "median", "trimmed mean")
@@ -16,44 +15,35 @@ TRIMMED = 0.1
 """Share of the images that the trimmed mean leaves out at either end."""
 
 
-def summaries(
-    runs: Sequence[EvaluatedRun], kind: str, n_images: int, *, n_draws: int, seed: int
-) -> dict[str, dict[str, Floats]]:
-    """Summaries [1 + draws] of every run's losses of a kind, by summary and run; equal weights come first."""
-    rng, step = np.random.default_rng([seed, 3]), max(1, CHUNK // n_images)
-    parts: dict[str, dict[str, list[Floats]]] = {name: {} for name in SUMMARIES}
-    equal = np.ones((n_images, 1))
-    for start in range(0, n_draws, step):
-        size = (min(step, n_draws - start), n_images)
-        # A row for each image is copied and added up much faster than a column.
-        draws = np.ascontiguousarray(rng.standard_exponential(size, dtype=np.float32).T)
-        for run in runs:
-            losses = run.losses if kind == run.kind else np.asarray(run.columns[kind], np.float64)
-            order = np.argsort(losses, kind="stable")
-            for weights in (equal, draws) if start == 0 else (draws,):
-                values = _weighted(weights[run.rows[order]], losses[order])
-                for name, value in zip(SUMMARIES, values, strict=True):
-                    parts[name].setdefault(run.run_id, []).append(value)
-    return {
-        name: {run_id: np.concatenate(pieces) for run_id, pieces in by_run.items()}
-        for name, by_run in parts.items()
-    }
+@dataclass(frozen=True, kw_only=True)
+class Summaries:
+    """Summaries of runs under draws that all of them share; those of a run are computed once."""
+
+    n_draws: int
+    seed: int
+    _known: dict[tuple[str, str], Floats] = field(default_factory=dict)
+
+    def of(self, runs: Sequence[EvaluatedRun], kind: str, n_images: int) -> Floats:
+        """``SUMMARIES`` [summaries, runs, 1 + draws] of losses of a kind; those of equal weights come first.
+
+        ``n_images`` are in the pool of the runs.
+        """
+        missing = [run for run in runs if (kind, run.run_id) not in self._known]
+        values = np.empty((len(missing), len(SUMMARIES), 1 + self.n_draws))
+        ordered, rng = ordered_losses(missing, kind), np.random.default_rng([self.seed, 3])
+        for losses in ordered:
+            values[losses.places, :, 0] = _summaries(losses, np.ones((n_images, 1)))[..., 0]
+        for draws, weights in image_weights(rng, self.n_draws if missing else 0, n_images):
+            for losses in ordered:
+                values[losses.places, :, 1 + draws.start : 1 + draws.stop] = _summaries(losses, weights)
+        self._known.update(zip([(kind, run.run_id) for run in missing], values, strict=True))
+        return np.stack([self._known[kind, run.run_id] for run in runs], axis=1)
 
 
-def _weighted(weights: NDArray[Any], losses: Floats) -> tuple[Floats, Floats, Floats]:
-    """Mean, median and trimmed mean [sets] of ascending losses [images] under weights [images, sets].
-
-    Draws have single precision: their spread is an interval's width, which needs no more. The weights are
-    written over.
-    """
-    mass = np.cumsum(weights, axis=0)
-    total = mass[-1].copy()
-    like = losses.astype(mass.dtype)
-    mean = like @ weights / total
-    mass /= total
-    median = losses[np.argmax(mass >= 0.5, axis=0)]
-    np.clip(mass, TRIMMED, 1 - TRIMMED, out=mass)
-    np.subtract(mass[0], TRIMMED, out=weights[0])
-    np.subtract(mass[1:], mass[:-1], out=weights[1:])
-    trimmed = like @ weights / (1 - 2 * TRIMMED)
-    return mean.astype(np.float64), median, trimmed.astype(np.float64)
+def _summaries(losses: OrderedLosses, weights: Weights) -> Floats:
+    """The summaries [runs, summaries, sets] under sets of weights [images, sets]."""
+    total = losses.total(weights)
+    low, high = (losses.products_below(weights, total, share) for share in (TRIMMED, 1 - TRIMMED))
+    mean = losses.products(weights) / total
+    trimmed = (high - low) / ((1 - 2 * TRIMMED) * total)
+    return np.stack([mean, losses.quantile(weights, total, 0.5), trimmed], axis=1)

@@ -96,16 +96,7 @@ def print_one(store: Store, name: str, experiment: str) -> None:
     if len(cells) > 1:
         raise WrongUse(f"{len(cells)} cells begin with {name!r}: give more of the key")
     if not rows:
-        from mlproject.runs import find_fit, find_runs
-
-        if (fit := find_fit(store, name)) is not None:
-            return _print_fit(store, fit)
-        runs = find_runs(store, name)
-        lists, fits = (command("mlproject", word, *_option(experiment)) for word in ("ls", "aggregate"))
-        raise WrongUse(
-            f"{name} has {len(runs.keys)} finished cells and no fit yet: `{fits}` fits what is finished, "
-            f"`{lists}` lists the cells"
-        )
+        return _print_other(store, name, experiment)
     row = next((r for r in rows if r["status"] == "done"), rows[0])
     table = Table(box=None, show_header=False)
     table.add_column(style="cyan")
@@ -122,6 +113,23 @@ def print_one(store: Store, name: str, experiment: str) -> None:
         out.print(f"damaged: {row['damage']}", markup=False, soft_wrap=True)
     out.print(table)
     out.print(f"Artifacts: {store.artifact_uri(row['run_id'])}", soft_wrap=True, markup=False)
+
+
+def _print_other(store: Store, name: str, experiment: str) -> None:
+    """A prediction, a fit, or a plan's newest fit. Raises: WrongUse where there is none of that name."""
+    from mlproject.cli.predict import print_prediction
+    from mlproject.runs import find_fit, find_prediction, find_runs
+
+    if (prediction := find_prediction(store, name)) is not None:
+        return print_prediction(prediction, store)
+    if (fit := find_fit(store, name)) is not None:
+        return _print_fit(store, fit)
+    runs = find_runs(store, name)
+    lists, fits = (command("mlproject", word, *_option(experiment)) for word in ("ls", "aggregate"))
+    raise WrongUse(
+        f"{name} has {len(runs.keys)} finished cells and no fit yet: `{fits}` fits what is finished, "
+        f"`{lists}` lists the cells"
+    )
 
 
 def _print_fit(store: Store, fit: Any) -> None:

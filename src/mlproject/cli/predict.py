@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from rich.text import Text
 
 from mlproject.cli import console
 from mlproject.errors import WrongUse, command, shown
 
 if TYPE_CHECKING:
+    from mlproject.analysis import PredictedLoss, SealedPrediction
     from mlproject.runs import SealedRun
+    from mlproject.tracking import Store
 
 EXAMPLE = "mlproject predict sweeps/embedded.toml --at 2000"
 
@@ -28,7 +35,7 @@ def predict_sizes(plan: str, knobs: list[str], at: str, experiment: str) -> None
     store = open_store(experiment, create=False)
     sealed = predict_plan(store, given, sizes)
     console.warn_of_plan(given)
-    _print_losses(sealed)
+    _print_losses(sealed.losses)
     for name in sealed.unpredicted:
         console.warn(f"{name}: not predicted, as its curve carries no law")
     if sealed.is_deleted:
@@ -45,11 +52,23 @@ def read_sizes(at: str) -> list[int]:
     return sorted({int(word) for word in words})
 
 
-def _print_losses(sealed: SealedRun) -> None:
+def print_prediction(prediction: SealedPrediction, store: Store) -> None:
+    """A prediction that was sealed: when, what it says, its seal, and whether its file still has it."""
+    day = datetime.fromtimestamp(prediction.sealed, UTC) if math.isfinite(prediction.sealed) else None
+    time = f"  sealed {day:%Y-%m-%d %H:%M} UTC" if day else ""
+    title = Text.assemble((f"prediction {prediction.number}", "bold"), f"{time}  run {prediction.run_id}")
+    console.out.print(title)
+    _print_losses(prediction.losses)
+    seal = f"Seal: {prediction.seal}" + (f"; {prediction.fault}" if prediction.fault else "")
+    for line in (seal, f"Artifacts: {store.artifact_uri(prediction.run_id)}"):
+        console.out.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+def _print_losses(losses: Sequence[PredictedLoss]) -> None:
     from mlproject.scaling import interval_text
 
     rows = []
-    for each in sealed.losses:
+    for each in losses:
         power = each.power
         texts = ["-" if it is None else interval_text(it.value, it.low, it.high) for it in (each.loss, power)]
         rows.append((each.curve, f"{each.cell.dataset_size:,}", ",".join(map(str, each.seeds)), *texts))

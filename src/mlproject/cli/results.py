@@ -62,7 +62,7 @@ def show(
     experiment: Experiment = "",
     debug: Debug = False,
 ) -> None:
-    """Show one cell (coordinates, knobs, numbers) or one fit (its exponents), and where its artifacts lie.
+    """Show a cell (coordinates, knobs, numbers), a fit (exponents) or a prediction, and where its files lie.
 
     A plan (its name or its file) stands for its newest fit, and `latest` for the newest of all.
     """

@@ -34,7 +34,8 @@ def undeclared(words: list[str]) -> dict[str, str]:
     while rest:
         word = rest.pop(0)
         if not word.startswith("--") or word == "--":
-            raise WrongUse(f"unexpected argument {word!r}; options are written --name=value")
+            right = f"a plan is named by --plan={word}" if word.endswith(".toml") else "write --name=value"
+            raise WrongUse(f"unexpected argument {word!r}; {right}")
         name, equals, value = word[2:].partition("=")
         if not equals:
             if not rest:

@@ -1,4 +1,4 @@
-"""Encoded pictures in files: read at first sight, told apart by their bytes, and made an image set.
+"""Encoded pictures in files: checked when first read, duplicates left out by digest, made an image set.
 
 A picture is a whole file, a range of bytes of a file (tar, Arrow), or a row of one (Parquet). Exact
 duplicates are left out; the same bytes in two classes are bad in both.

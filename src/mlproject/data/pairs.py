@@ -1,4 +1,4 @@
-"""Pairs of a picture and its label map: read at first sight, told apart, and read again.
+"""Pairs of a picture and its label map: checked when first read, duplicates left out, read when needed.
 
 What is known of each file is kept in manifests: SHA-256, size, orientation, and the values of a label map.
 """

@@ -1,4 +1,4 @@
-"""Check of what decoders of PNG let pass: the checksum of each chunk, and rows that are missing.
+"""Faults of PNG files that decoders let pass: wrong checksums of chunks, and missing rows.
 
 Source: PNG specification, third edition (W3C 2025), sections 5 (chunks), 8 (interlacing), 10.
 """

@@ -94,7 +94,13 @@ __all__ = [
 ]
 
 MODELS: dict[str, Model] = {
-    model.name: model for rows in (libraries.ROWS, efficientnet_lite.ROWS, small.ROWS) for model in rows
+    model.name: model
+    for rows in (
+        libraries.ROWS,
+        efficientnet_lite.ROWS,
+        small.ROWS,
+    )
+    for model in rows
 }
 """All models that have a row, by name."""
 

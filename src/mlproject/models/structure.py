@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from mlproject.errors import WrongUse
 from mlproject.models.model import Model
@@ -37,6 +36,8 @@ def count(model: Model, side: int) -> Count:
 
     Raises: WrongUse where the network cannot take inputs of that side.
     """
+    from torch.utils.flop_counter import FlopCounterMode  # imports triton
+
     from mlproject.models.depth import cut_at_depth
 
     net = cut_at_depth(hollow(model.build).eval(), model)

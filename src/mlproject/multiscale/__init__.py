@@ -1,4 +1,4 @@
-"""Multi-scale features: S2, scaling on scales, for any backbone, without parameters.
+"""Multi-scale features: S2 (scaling on scales) for any backbone, without further parameters.
 
 Shi et al. 2024, arXiv 2403.13043, with the semantics of the public wrapper (scaling_on_scales 0.1):
 

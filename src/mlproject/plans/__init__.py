@@ -1,4 +1,4 @@
-"""Plans: cells from a TOML file or from the words of a command line.
+"""Plans: cells from a TOML file or from the options of a command line.
 
 A plan is a list of grids; a grid gives every coordinate a value or a list of values, and describes the cells
 of their product. Nothing runs before every cell of the plan was built; all faults of a plan are reported
@@ -22,7 +22,7 @@ from mlproject.cell import Cell, Naming
 from mlproject.data import ImageSet
 from mlproject.errors import N_SHOWN, BadInput, MLProjectError, WrongUse
 from mlproject.plans.cells import PlannedCell, drawn_from, images_for
-from mlproject.plans.grids import PlanGrid, read_grid
+from mlproject.plans.grids import PlanGrid, check_place, read_grid
 from mlproject.plans.sizes import Reduced, reduced_note
 from mlproject.plans.tables import DEFAULTS, PlanTable
 from mlproject.recipes import validated
@@ -85,6 +85,10 @@ def read_plan(path: Path, overrides: Mapping[str, Any]) -> Plan:
             content = tomllib.loads(_bounded(path, file.read(MOST_BYTES + 1)))
     except (OSError, ValueError, RecursionError) as error:  # of damaged text and of numbers too long to read
         raise WrongUse(f"{path} is not a TOML plan: {error}") from error
+    try:
+        check_place(content)
+    except WrongUse as fault:
+        raise _located(path.name, fault) from fault
     table = validated(PlanTable, content, kind="key", prefix=f"{path.name}: ")
     words, rest = split_words(overrides)
     try:

@@ -122,6 +122,14 @@ def _require_coordinates(names: Iterable[str]) -> None:
             raise unknown("key", key, [*Coordinates.model_fields, SEEDS, "knobs"])
 
 
+def check_place(names: Iterable[str]) -> None:
+    """Refuse coordinates and knobs above the grids of a plan. Raises: WrongUse with where they belong."""
+    for name in names:
+        table = "[[grid]]" if name in {*Coordinates.model_fields, SEEDS} else "[grid.knobs]"
+        if table == "[[grid]]" or _recipes_with(name):
+            raise WrongUse(f"{name} stands above the grids: write it below {table}")
+
+
 def _recipes_with(knob: str) -> list[str]:
     """The recipes that have a knob of that name."""
     return sorted(name for name, recipe in RECIPES.items() if knob in recipe.model_fields)

@@ -1,4 +1,4 @@
-"""Regions: the object of an image, found by blobs or by SAM, and image sets of which only a region is left.
+"""Regions: the object of an image, by thresholds (blobs) or SAM; image sets with object or background alone.
 
     image -> blobs (Otsu, HSV, saliency, fallback) -> GrabCut, or points -> SAM, where chosen -> mask -> score
 

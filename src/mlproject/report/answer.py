@@ -19,7 +19,10 @@ from mlproject.scaling import Assessment, Estimate, interval_text, scale_text
 MOST_NAMED = 4
 """Curves that a sentence names one by one; of more it gives the number and the extremes."""
 LEAST_FITTED, WIDE = 4, 10.0
-"""Scales, and the factor between the smallest and the largest, with which a curve can carry a law."""
+"""Scales, and the factor between the smallest and the largest, with which a curve can carry a law.
+
+A predicted loss is a number where its limits are closer than this factor.
+"""
 FALLS, LEVELS, RISES, FLAT, UNKNOWN = "falls", "levels off", "rises", "is flat", "is unknown"
 
 
@@ -151,8 +154,8 @@ def _not_concluded(axis: Axis, curves: Sequence[AnsweredCurve]) -> Iterator[str]
         highest = max(min(floor.high, float(item.curve.values("mean").min())) for item, floor in unknown)
         largest = scale_text(_range([item.curve for item, _ in unknown])[1])
         yield (
-            f"Where the loss of {_names([item for item, _ in unknown])} ends: any irreducible loss from 0 to "
-            f"{number(highest, 2)} fits; scales above {largest} {axis.unit} would tell."
+            f"Where the loss of {_names([item for item, _ in unknown])} ends: over all laws any irreducible "
+            f"loss from 0 to {number(highest, 2)} fits; scales above {largest} {axis.unit} would tell."
         )
     reasons: dict[str, list[AnsweredCurve]] = {}
     for item in main:
@@ -193,17 +196,40 @@ def _seeds(study: Study) -> Iterator[str]:
 def _expected(axis: Axis, curves: Sequence[AnsweredCurve]) -> Iterator[str]:
     """The loss of a new run at the next scale: of all curves, or of the lowest where there are many."""
     main = [item for item in _without_controls(curves) if "mean" in item.curve.predictions]
-    if len(main) > MOST_NAMED:
-        main = [min(main, key=lambda item: float(item.curve.predictions["mean"].mean[0]))]
-    texts: dict[str, list[str]] = {}
+    known = [item for item in main if not _is_open(item)]
+    if len(known) > MOST_NAMED:
+        known = [min(known, key=lambda item: _new_run(item)[0])]
+    losses: dict[str, list[str]] = {}
+    for item in known:
+        losses.setdefault(_next(axis, item), []).append(f"{interval_text(*_new_run(item))} ({item.name})")
+    for at, texts in losses.items():
+        yield f"At {at} expect a loss of {listed(texts)}; the intervals are those of a new run."
+    unknown: dict[str, list[AnsweredCurve]] = {}
     for item in main:
-        predicted = item.curve.predictions["mean"]
-        at = f"{scale_text(HORIZONS[0] * float(item.curve.x[-1]))} {axis.unit}"
-        ends = (predicted.mean, predicted.new_run_low, predicted.new_run_high)
-        loss = interval_text(*(float(end[0]) for end in ends))
-        texts.setdefault(at, []).append(f"{loss} ({item.name})")
-    for at, losses in texts.items():
-        yield f"At {at} expect a loss of {listed(losses)}; the intervals are those of a new run."
+        if _is_open(item):
+            unknown.setdefault(_next(axis, item), []).append(item)
+    for at, items in unknown.items():
+        yield (
+            f"The loss of {_names(items)} at {at} cannot be predicted: the 95 % interval of a new run spans "
+            f"more than a factor of {WIDE:g}."
+        )
+
+
+def _next(axis: Axis, item: AnsweredCurve) -> str:
+    return f"{scale_text(HORIZONS[0] * float(item.curve.x[-1]))} {axis.unit}"
+
+
+def _new_run(item: AnsweredCurve) -> tuple[float, float, float]:
+    """The loss of a new run at the next scale, with its limits."""
+    predicted = item.curve.predictions["mean"]
+    mean, low, high = predicted.mean, predicted.new_run_low, predicted.new_run_high
+    return float(mean[0]), float(low[0]), float(high[0])
+
+
+def _is_open(item: AnsweredCurve) -> bool:
+    """Whether next to nothing is known of the loss at the next scale."""
+    _, low, high = _new_run(item)
+    return high > WIDE * max(low, 0.0)
 
 
 def _single_losses(study: Study) -> str:

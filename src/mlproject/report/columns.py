@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from mlproject.analysis import AXES
+from mlproject.losses import LOSS_KINDS
 from mlproject.report.mistakes_columns import MISTAKES, MISTAKES_TABLES
 from mlproject.report.multiverse_columns import MULTIVERSE, MULTIVERSE_TABLES
 from mlproject.report.predictions_section import SEALED_TABLES
@@ -19,7 +21,7 @@ Definition = tuple[str, str]
 LOSS, SHARE, PARAMETERS, IMAGES = "loss", "share", "parameters", "images"
 COLUMNS: dict[str, Definition] = {
     "group": ("", "The curve or grid: what its axis holds fixed, data, recipe, loss, protocol"),
-    "axis": ("", "What the scale is: training images, model size, compute, epochs"),
+    "axis": ("", f"What the scale is: {', '.join(axis.name for axis in AXES.values())}"),
     "statistic": ("", "Mean or median of the per-image losses"),
     "law": ("", "Name of the law: power is k x^-α, power_floor is E + k x^-α"),
     "verdict": ("", "scaling, flat or not identifiable; of a comparison, which is better"),
@@ -255,7 +257,7 @@ PATTERNS: tuple[tuple[str, Definition], ...] = (
     (r"knob_(.+)", ("", "Knob {0} of the recipe; empty where the recipe has none")),
     (r"loss_(.+)", (LOSS, "Loss of the image at the scale {0}, averaged over seeds")),
     (
-        r"(cross_entropy|mse|mae|huber|brier|nmse|error|final_.+)",
+        rf"({'|'.join(LOSS_KINDS)}|nmse|error|final_.+)",
         (
             "",
             "This kind of loss of the image; error is 1 where the class is wrong, final_ the last epoch",

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from mlproject.files import sha256
+from mlproject.losses import LOSS_KINDS
 from mlproject.report.document import Format, Row
 from mlproject.scaling import Assessment, interval_text, scale_text
 
@@ -17,8 +18,6 @@ SYMBOLS = {"alpha": "α", "beta": "β", "gamma": "γ"}
 FORMULAS = {"power": "k x^-α", "power_floor": "E + k x^-α"}
 SHOWN_WEIGHT = 0.1
 """The least weight at which a law is named beside a prediction."""
-KINDS = frozenset({"mse", "mae", "huber", "cross_entropy", "brier"})
-"""Kinds of loss, by which the part of a family that names its loss is recognised."""
 PROTOCOLS = ("held-out", "in-sample")
 UNITS = {"cross_entropy": "nats"}
 UNWRITABLE = re.compile(r"[^\x20-\x7e·×]")
@@ -131,7 +130,7 @@ def family_words(family: str) -> str:
     Families are ``data · recipe · … · kind of loss · … · protocol``; other text stays as it is.
     """
     parts = family.split(" · ")
-    kind = next((part for part in parts[2:-1] if part in KINDS), "")
+    kind = next((part for part in parts[2:-1] if part in LOSS_KINDS), "")
     protocol, _, sizes = parts[-1].partition(" (")
     if not kind or protocol not in PROTOCOLS:
         return family

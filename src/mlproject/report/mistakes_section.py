@@ -81,7 +81,7 @@ def _learning(trajectory: Trajectory) -> str:
     if trajectory.trends is None:
         return f"{text}."
     rises, falls = int(trajectory.trends.rises.sum()), int(trajectory.trends.falls.sum())
-    return f"{text}; the loss of {rises:,} gets worse with scale, that of {falls:,} better."
+    return f"{text}; beyond what seeds differ by, {rises:,} get worse with scale and {falls:,} better."
 
 
 def _sharing(table: ErrorConsistency) -> Iterator[str]:
@@ -143,7 +143,8 @@ def _figures(study: Study, learned: Table, shared: Table, calibrated: Table) -> 
         name="learned",
         draw=partial(learned_figure, known.trajectories, names),
         caption="When images are learned: shares of the images of each curve by the smallest scale from "
-        "which they stay right, those that are lost, and those that are never right.",
+        "which they stay right, those that are lost, and those that are never right. Right at a scale: in "
+        "more than half of its runs.",
         data=_data(learned),
     )
     for table in sorted(known.consistencies, key=lambda each: -len(each.cells))[:1]:

@@ -1,4 +1,4 @@
-"""What the multiverse tells of comparisons: whether a choice turns round which of two curves is ahead."""
+"""The section on comparisons under other choices: whether a choice reverses which of two curves is better."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from functools import cache
 from io import BytesIO
 from pathlib import Path
 
-from mlproject.analysis import Explorer, Study, explorers
+from mlproject.analysis import AXES, MOST_SEEDS, Explorer, Study, explorers
 from mlproject.report.checklist import checklist_section
 from mlproject.report.document import Document, Figure, Section, Table
 from mlproject.report.formats import listed, range_text
@@ -115,11 +115,7 @@ def _title(study: Study) -> str:
 def _question(study: Study) -> str:
     """What the cells vary, and so what was asked."""
     cells = [run.cell for run in study.runs]
-    varied = []
-    epochs = {int(cell.knobs.get("epochs", 0)) for cell in cells} if study.along("epochs") else set()
-    for name, numbers in (("training images", {cell.dataset_size for cell in cells}), ("epochs", epochs)):
-        if len(numbers) > 1:
-            varied.append(f"{name} ({min(numbers):,} to {max(numbers):,})")
+    varied = [f"{name} ({low:,.12g} to {high:,.12g})" for name, low, high in _ranges(study)]
     for name, texts in (
         ("the model", {cell.model for cell in cells}),
         ("the region of the image", {cell.region for cell in cells}),
@@ -133,6 +129,18 @@ def _question(study: Study) -> str:
     if not varied:
         return f"What is the {loss} of {cells[0].model} with {cells[0].dataset_size:,} training images?"
     return f"How does the {loss} change with {listed(varied)}?"
+
+
+def _ranges(study: Study) -> Iterator[tuple[str, float, float]]:
+    """Name, least and largest value of the axes that cells vary along, but for model size and compute.
+
+    Models are named instead, and compute follows from them and from the images.
+    """
+    for key, axis in AXES.items():
+        if key not in ("params", "flops") and study.along(key):
+            values = [x for run in study.runs if (x := axis.value(run.observation)) > 0]  # NaN is not
+            if min(values) < max(values):
+                yield axis.name, min(values), max(values)
 
 
 def _listing(texts: Sequence[str]) -> str:
@@ -168,9 +176,11 @@ def _images(study: Study, explorer: Explorer, around: Surroundings) -> Section:
     n, caption = len(explorer.image_ids), f"{explorer.family}: {len(explorer.image_ids):,} images."
     if n > len(ids):
         caption += (
-            f" {len(ids)} are shown: half of them those whose loss rises most reliably or is highest, the "
+            f" {len(ids)} are shown: half of them those whose loss rises most clearly or is highest, the "
             "others spread evenly over the rest."
         )
+    if (n_seeds := max(series.n_seeds for series in explorer.series)) > MOST_SEEDS:
+        caption += f" Of the {n_seeds:,} runs of a size and model {MOST_SEEDS} are shown."
     if len(families) > 1:
         caption += f" The images of {len(families) - 1} other groups are in losses_by_size.csv."
     if explorer.labels is None:
@@ -190,13 +200,16 @@ def image_sentences(explorer: Explorer) -> Iterator[str]:
         every = f", {explorer.n_rising_everywhere:,} under all" if len(scaled) > 1 else ""
         if explorer.n_rising:
             yield (
-                f"{explorer.n_rising:,} of {n:,} images get reliably worse with more training images under "
-                f"at least one model{every} (at a false-discovery rate of 5 %: {rates})."
+                f"By a power law of each image, {explorer.n_rising:,} of {n:,} get worse with more training "
+                f"images under at least one model{every} (at a false-discovery rate of 5 %: {rates})."
             )
         else:
-            yield "No image gets reliably worse with more training images (at a false-discovery rate of 5 %)."
+            yield (
+                "By a power law of each image, none gets worse with more training images (at a "
+                "false-discovery rate of 5 %)."
+            )
         falls = [int(series.falls.sum()) for series in scaled]
-        yield f"Reliably better: {range_text(min(falls), max(falls))} images of a model."
+        yield f"Better: {range_text(min(falls), max(falls))} images of a model."
     else:
         yield "Three sizes and losses above zero are needed to say which images get worse with more data."
     shares = sorted(s.worst_tenth for s in explorer.series if s.worst_tenth == s.worst_tenth)

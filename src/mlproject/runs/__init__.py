@@ -1,4 +1,4 @@
-"""Runs: one cell, a plan, an analysis, the regions of a data set, each as tracked runs."""
+"""Runs: cells, plans, analyses and searches for regions, carried out as tracked runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlproject.runs.sweep import STUDIES, run_plan
 if TYPE_CHECKING:
     from mlproject.runs.analysis_run import Fitted, fit_study
     from mlproject.runs.next_experiments import Choice, choose, write_plan
-    from mlproject.runs.prediction_run import SealedRun, predict_plan
+    from mlproject.runs.prediction_run import SealedRun, find_prediction, predict_plan
     from mlproject.runs.pull import WHAT, Pulled, pull_runs
     from mlproject.runs.region_run import RegionRun, mask_images
     from mlproject.runs.report_run import WrittenReport, write_study_report
@@ -35,6 +35,7 @@ __all__ = [
     "WrittenReport",
     "choose",
     "find_fit",
+    "find_prediction",
     "find_runs",
     "fit_study",
     "mask_images",
@@ -52,7 +53,7 @@ __all__ = [
 _HOMES = {
     "analysis_run": ("Fitted", "fit_study"),
     "next_experiments": ("Choice", "choose", "write_plan"),
-    "prediction_run": ("SealedRun", "predict_plan"),
+    "prediction_run": ("SealedRun", "find_prediction", "predict_plan"),
     "pull": ("WHAT", "Pulled", "pull_runs"),
     "region_run": ("RegionRun", "mask_images"),
     "report_run": ("WrittenReport", "write_study_report"),

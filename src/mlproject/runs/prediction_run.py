@@ -203,6 +203,12 @@ def prediction_record(store: Store) -> PredictionRecord | None:
     return score_predictions(sealed, witnessed, runs)
 
 
+def find_prediction(store: Store, name: str) -> SealedPrediction | None:
+    """The sealed prediction whose run's id begins with a name; None where none or several do."""
+    runs = [run for run in read_predictions(store).runs if run.run_id.startswith(name)]
+    return _sealed(runs[0]) if len(runs) == 1 else None
+
+
 def _sealed(run: LoggedPrediction) -> SealedPrediction:
     return read_sealed(
         run.content,

@@ -1,4 +1,4 @@
-"""What per-image losses carry without a law of their mean: exponents of single images, information in bits.
+"""Statistics of per-image losses that need no law of their mean: exponents of images, information in bits.
 
 **Exponents**, for thousands of images at once: slope, standard error, shrunk slope, false discoveries.
 
@@ -29,10 +29,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
-from scipy.stats import false_discovery_control
 
 from mlproject.errors import BadInput
-from mlproject.scaling.fitting.intervals import Estimate
+from mlproject.scaling.fitting.intervals import Estimate, t_quantile
 from mlproject.scaling.laws.law import Array
 
 LEVELS = (2.5, 97.5)
@@ -59,6 +58,11 @@ class ImageExponents:
     spread: float
     dof: float
 
+    @property
+    def half_width(self) -> Array:
+        """Half the width of each exponent's 95 % interval [n]."""
+        return t_quantile(self.dof) * self.standard_error
+
 
 def image_exponents(x: ArrayLike, losses: ArrayLike, *, false_discovery_rate: float = 0.05) -> ImageExponents:
     """Exponents of every row of losses [images, sizes] along sizes x [sizes].
@@ -83,6 +87,8 @@ def image_exponents(x: ArrayLike, losses: ArrayLike, *, false_discovery_rate: fl
     mean, spread = population(slope, variance)
     shrunk, shrunk_error = _shrink(slope, variance, mean, spread)
     p_values = 2.0 * special.stdtr(dof, -np.abs(slope) / error)
+    from scipy.stats import false_discovery_control  # takes longer to import than a cell takes to run
+
     q = false_discovery_control(p_values)
     return ImageExponents(
         exponent=_with_nan(slope, valid),

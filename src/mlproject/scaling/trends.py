@@ -1,4 +1,4 @@
-"""Trends of single images along scale, tested against what repeated runs of a scale differ by.
+"""Trends of single images along scale, tested against the variance between repeated runs of a scale.
 
     y_is = mean over seeds of ln L_isr,    slope_i = Σ_s a_s y_is,    a_s = (ln x_s - mean) / Σ (ln x - mean)²
     var slope_i = σ_i² Σ_s a_s² φ_s / n_s
@@ -19,7 +19,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
-from scipy.stats import false_discovery_control
 
 from mlproject.errors import BadInput
 from mlproject.scaling.laws.law import Array
@@ -61,6 +60,8 @@ def image_trends(
     variance, by_scale, dof = _noise(logs)
     n_seeds = np.array([len(of_scale) for of_scale in logs])
     error = np.sqrt(np.maximum(variance, 1e-24) * float(pull**2 @ (by_scale / n_seeds)))
+    from scipy.stats import false_discovery_control  # takes longer to import than a cell takes to run
+
     q = false_discovery_control(2.0 * special.stdtr(dof, -np.abs(slope) / error))
     known = q <= false_discovery_rate
     return ImageTrends(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import uuid
 from collections.abc import Collection
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -148,14 +150,14 @@ def _connect(uri: str, *, create: bool) -> Any:
         address = _address(uri)
         if path is not None:
             sweep(path)
-            _build_sqlite(path, address)
+            _build_sqlite(path)
         client = mlflow.MlflowClient(tracking_uri=address)
     mlflow.set_tracking_uri(uri)
     return client
 
 
-def _address(uri: str, file: Path | None = None) -> str:
-    """The address as MLflow reads it rightly, of another ``file`` where given.
+def _address(uri: str) -> str:
+    """The address as MLflow reads it rightly.
 
     MLflow makes the folders of an address that begins with ``sqlite:///``, from its text as it is, escapes
     and parameters included; with the driver's name it makes none. It keeps stores by their address, which
@@ -164,14 +166,12 @@ def _address(uri: str, file: Path | None = None) -> str:
     url = database_url(uri)
     if url is None or url.get_backend_name() != "sqlite":
         return uri
-    if file is None and "uri" not in url.query:
-        file = database_file(uri)
-    if file is not None:
-        url = url.set(database=file.as_uri() if "uri" in url.query else str(file))
+    if "uri" not in url.query:
+        url = url.set(database=str(database_file(uri)))
     return url.set(drivername="sqlite+pysqlite").render_as_string(hide_password=False)
 
 
-def _build_sqlite(path: Path, address: str) -> None:
+def _build_sqlite(path: Path) -> None:
     """Build a new store under a temporary name, then link it: killed midway it leaves no half-built store."""
     if path.exists():
         return
@@ -181,15 +181,25 @@ def _build_sqlite(path: Path, address: str) -> None:
         stub = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
         try:
             os.close(os.open(stub, os.O_CREAT | os.O_EXCL, 0o666))  # SQLite would ignore a wider umask
-            _build(_address(address, stub), _artifact_root())
+            _build(stub, _artifact_root())
             os.link(stub, path)
         finally:
             for leftover in store_stubs(path):
                 leftover.unlink()
 
 
-def _build(address: str, root: str) -> None:
-    """Build a store whose first experiment keeps its artifacts below ``root`` (empty: MLflow's choice)."""
+def _build(path: Path, root: str) -> None:
+    """Build a store whose first experiment keeps its artifacts below ``root`` (empty: MLflow's choice).
+
+    It is built in memory and then copied, as MLflow's migrations wait for the disk a thousand times.
+    """
+    name = f"file:{uuid.uuid4().hex}?mode=memory&cache=shared"
+    with closing(sqlite3.connect(name, uri=True)) as memory, closing(sqlite3.connect(path)) as file:
+        _migrate(f"sqlite+pysqlite:///{name}&uri=true", root)
+        memory.backup(file)
+
+
+def _migrate(address: str, root: str) -> None:
     if root:  # the client has no argument for it
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 

@@ -1,4 +1,4 @@
-"""Whose run it is, and whether its owner is dead.
+"""Ownership of runs: which process owns a run, and whether that process is dead.
 
 A run says its owner: the name of the host, the machine and its boot, the process and its start, and the name
 of a lock that belongs to this run alone. The owner holds the lock (``flock``, which the kernel frees) until

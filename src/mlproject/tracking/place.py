@@ -1,4 +1,4 @@
-"""Places of tracking stores: what is there, what may be made there, what killed first starts left there.
+"""Locations of tracking stores: whether one is there or may be made, and remains of starts that were killed.
 
 MLflow makes folders and an empty store of any address, so that a mistyped one lists no runs without a word.
 """

@@ -1,4 +1,4 @@
-"""Speeds of trainings that were measured on this machine: they tell what a plan will take before it starts.
+"""Training speeds measured on this machine, from which the duration of a plan is estimated.
 
 <cache folder>/training-speed-<kind>.json   images a second of the last training of this kind
 """

@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import matplotlib
@@ -193,3 +195,10 @@ def test_a_character_that_no_font_has_is_reported_once_with_what_to_install(capl
 def test_fonts_of_other_scripts_are_asked_for_only_where_they_are_installed(monkeypatch):
     monkeypatch.setattr(figures.fontManager, "get_font_names", lambda: ["Arial", "Yu Gothic"])
     assert figures._installed(figures.FURTHER_FONTS) == ["Yu Gothic"]
+
+
+def test_the_picture_of_a_cell_imports_no_library_that_takes_longer_than_the_cell() -> None:
+    slow = "{'scipy.stats', 'seaborn', 'bokeh', 'pandas', 'torch'}"
+    code = f"import sys, mlproject.report.figures.runs; print(sorted({slow} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -45,7 +45,9 @@ def test_where_a_drift_starts_does_not_matter():
     cells = AveragedPoints(log_x=u, log_y=y, noise=np.eye(9), prior_squares=4e-4, dof=4.0)
     at, flat = np.array([[6.0], [7.0]]), np.zeros((1, 9))
     answers = [
-        predict_points(cells, condition(cells, drift(3.0, anchor=(a,))), flat, at, np.zeros((1, 2)), None)
+        predict_points(
+            cells, condition(cells, [drift(3.0, anchor=(a,))])[0], flat, at, np.zeros((1, 2)), None
+        )
         for a in (0.0, 5.0)
     ]
     for here, there in zip(*answers, strict=True):

@@ -28,7 +28,7 @@ def planted(alpha: float, n: int, floor: float = 0.0) -> Assessment:
 @pytest.mark.parametrize(("law", "median", "spread"), [("power_floor", 0.4, 0.8), ("m3", 0.5, 0.8)])
 def test_exponents_before_the_data_are_the_stated_mixture(law: str, median: float, spread: float) -> None:
     made = with_library({law: LAWS[law]}, LIBRARY)[law]
-    alpha = made.prior(first_samples(LAWS[law].n_prior), SPAN)[:, 0]
+    alpha = made.prior(first_samples(LAWS[law].n_prior, 1), SPAN)[:, 0]
     logs = np.log(alpha)
     mixture = LIBRARY_SHARE * LIBRARY.log_exponent.below(logs)
     mixture += (1 - LIBRARY_SHARE) * special.ndtr((logs - np.log(median)) / spread)
@@ -37,7 +37,7 @@ def test_exponents_before_the_data_are_the_stated_mixture(law: str, median: floa
 
 def test_shares_of_the_floor_are_the_stated_mixture_cut_at_the_loss_that_was_reached() -> None:
     law = with_library({"power_floor": LAWS["power_floor"]}, LIBRARY)["power_floor"]
-    shares = law.prior(first_samples(2), SPAN)[:, 1]
+    shares = law.prior(first_samples(2, 1), SPAN)[:, 1]
     pooled = LIBRARY.arc_floor
     assert pooled is not None
     zero, last = pooled.below(np.arcsin(np.sqrt([0.0, 0.4])))

@@ -9,7 +9,7 @@ from mlproject.scaling.averaging.averaged_points import average_repeats, thinned
 from mlproject.scaling.averaging.discrepancy import Discrepancy, discrepancies
 from mlproject.scaling.averaging.exponents import informed
 from mlproject.scaling.averaging.grid_outliers import outlying
-from mlproject.scaling.averaging.posterior import posteriors, target_of
+from mlproject.scaling.averaging.targets import posteriors, target_of
 from mlproject.scaling.fitting.intervals import Estimate
 from mlproject.scaling.fitting.points import Points, read_points
 from mlproject.scaling.laws.law import NO_FLOOR, RISING, any_share, floor_share, joint_exponents

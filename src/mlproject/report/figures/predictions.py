@@ -1,4 +1,4 @@
-"""Sealed predictions: intervals around what was predicted with what came, and coverage as it went."""
+"""Figure of sealed predictions: their intervals with the losses observed later, and the coverage so far."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of single runs: a histogram of a cell's losses, the trials of a search. They need no SciPy."""
+"""Figures of single runs, quick to import: a histogram of a cell's losses, the trials of a search."""
 
 from __future__ import annotations
 

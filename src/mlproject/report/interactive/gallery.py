@@ -80,7 +80,7 @@ def _classes(explorer: Explorer) -> list[str]:
     """All names of classes that are a label or a prediction."""
     names = set() if explorer.labels is None else set(explorer.labels.tolist())
     for series in explorer.series:
-        names |= set() if series.predicted is None else set(np.unique(series.predicted.astype(str)).tolist())
+        names |= set() if series.predicted is None else set(series.predicted.ravel().tolist())
     return sorted(names - {""})
 
 
@@ -96,6 +96,7 @@ def _series(series: ImageSeries, look: Look, chosen: Any, number: Mapping[str, i
         "predicted": None if series.predicted is None else _numbers(series.predicted[chosen], number),
         "last": rounded(series.last[chosen]),
         "exponent": rounded(series.exponent[chosen]) if series.has_exponents else None,
+        "half": rounded(series.half_width[chosen]) if series.has_exponents else None,
         "q": rounded(series.q_value[chosen]) if series.has_exponents else None,
         "rises": series.rises[chosen].nonzero()[0].tolist(),
     }

@@ -174,8 +174,8 @@ class Images {
     this.control("sort").append(...sorts.map(([value, text]) => option(value, text)));
     series.forEach((s, i) => this.control("series").append(option(i, s.name)));
     const shows = [["all", "all images"], ["selected", "selected images"]];
-    if (series.some(s => s.exponent)) shows.push(["rises", "loss reliably rises"]);
-    if (series.some(s => s.worse)) shows.push(["worse", "gets worse beyond seeds"]);
+    if (series.some(s => s.exponent)) shows.push(["rises", "worse by its power law"]);
+    if (series.some(s => s.worse)) shows.push(["worse", "worse beyond what seeds differ by"]);
     if (labels && series.some(s => s.guess)) shows.push(["wrong", "predicted wrongly"]);
     this.control("show").append(...shows.map(([value, text]) => option(value, text)));
     if (labels) this.control("class").append(option(-1, "all classes"), ...classes.map((name, i) => option(i, name)));
@@ -250,8 +250,8 @@ class Images {
       rows.push([guess < 0 ? classes[labels[i]] : guess === labels[i] ? `${classes[labels[i]]}, predicted so` : `${classes[labels[i]]}, predicted ${classes[guess]}`,
         guess < 0 ? "" : guess === labels[i] ? "right-class" : "wrong"]);
     }
-    rows.push([`loss ${digits(s.last[i])}` + (s.exponent && s.exponent[i] !== null ? ` · exponent ${digits(s.exponent[i])} · q ${digits(s.q[i])}` : ""), ""]);
-    if (s.outcome && s.outcome[i] >= 0) rows.push([this.data.outcomes[s.outcome[i]] + (s.worse && s.worse.includes(i) ? ", gets worse" : "")
+    rows.push([`loss ${digits(s.last[i])}` + (s.exponent && s.exponent[i] !== null ? ` · exponent ${digits(s.exponent[i])} ± ${digits(s.half[i])}, q ${digits(s.q[i])}` : ""), ""]);
+    if (s.outcome && s.outcome[i] >= 0) rows.push([this.data.outcomes[s.outcome[i]] + (s.worse && s.worse.includes(i) ? ", worse beyond seeds" : "")
       + (s.chance && s.chance[i] !== null ? ` · chance at the next size ${percent(s.chance[i])}` : ""), ""]);
     if (disagreement && disagreement[i] !== null) rows.push([`disagreement ${digits(disagreement[i])} points`, ""]);
     return rows;

@@ -20,8 +20,9 @@ from mlproject.scaling.averaging.exponents import asymptotic_exponents, irreduci
 from mlproject.scaling.averaging.flags import find_flags, sampling_flags
 from mlproject.scaling.averaging.library_prior import usual_posterior, with_library
 from mlproject.scaling.averaging.mixture import mixture, summarise
-from mlproject.scaling.averaging.posterior import Posterior, Target, posteriors, target_of
+from mlproject.scaling.averaging.posterior import Posterior
 from mlproject.scaling.averaging.standings import Standing, rank, with_admitted
+from mlproject.scaling.averaging.targets import Target, posteriors, target_of
 from mlproject.scaling.averaging.weights import (
     Cut,
     admits,

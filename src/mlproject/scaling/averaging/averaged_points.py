@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlproject.scaling.fitting.points import Points
-from mlproject.scaling.fitting.robust import huber, huber_weights
+from mlproject.scaling.fitting.robust import FEW_STEPS, huber, huber_weights
 from mlproject.scaling.fitting.shared_noise import components, membership
 from mlproject.scaling.laws.law import Array
 from mlproject.scaling.laws.several_axes import PRODUCT, SEPARABLE
@@ -184,7 +184,7 @@ def robust_weights(points: Points) -> Array:
     weights = []
     for law in laws:
         problem = points.problem(law)
-        residual = problem.residuals(huber(problem, rounds=REFERENCE_ROUNDS)[None])[0]
+        residual = problem.residuals(huber(problem, rounds=REFERENCE_ROUNDS, steps=FEW_STEPS)[None])[0]
         weights.append(huber_weights(residual))
     return np.asarray(np.max(weights, axis=0))
 

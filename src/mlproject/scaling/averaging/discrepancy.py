@@ -18,9 +18,12 @@ and the level are integrated out in closed form.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 
 import numpy as np
+from scipy.linalg import lapack
 
 from mlproject.scaling.averaging.averaged_points import AveragedPoints
 from mlproject.scaling.laws.law import Array
@@ -55,36 +58,74 @@ class Discrepancy:
     effect: float = 0.0
 
     def covariance(self, here: Array, there: Array) -> Array:
-        """Covariance of the discrepancy between scales [n, axes] and [m, axes], in units of sigma^2.
+        """Covariance of the discrepancy between scales [n, axes] and [m, axes], in units of sigma^2."""
+        return self.combined(Kernels(here=here, there=there, anchor=self.anchor))
+
+    def combined(self, kernels: Kernels) -> Array:
+        """Covariance [n, m] between the scales of the kernels, in units of sigma^2."""
+        out = np.zeros((len(kernels.here), len(kernels.there)))
+        if self.drift:
+            out += self.drift**2 * kernels.drift
+        if self.correlated:
+            out += self.correlated**2 * kernels.correlated
+        if self.effect:
+            out += self.effect**2 * kernels.effect
+        return out
+
+    def variance(self, at: Array) -> Array:
+        """Variance of the discrepancy at scales [n, axes], in units of sigma^2."""
+        drifted = self.drift**2 * _variogram(_distance(at, self.anchor))
+        return np.asarray(drifted + self.correlated**2 + self.effect**2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kernels:
+    """Covariances [n, m] of the components of a discrepancy with standard deviations of 1.
+
+    All hypotheses share them, between scales ``here`` [n, axes] and ``there`` [m, axes], and the ``anchor``.
+    """
+
+    here: Array
+    there: Array
+    anchor: Array
+
+    @cached_property
+    def drift(self) -> Array:
+        """That of the drift.
 
         The variogram of an integrated Ornstein-Uhlenbeck process is a Bernstein function of the squared
         distance, so it is valid along any number of axes (Schoenberg 1938).
         """
-        apart = np.sqrt(np.sum((here[:, None] - there[None]) ** 2, axis=-1))
-        start = _variogram(self._from_anchor(here))[:, None] + _variogram(self._from_anchor(there))
-        drifted = 0.5 * self.drift**2 * (start - _variogram(apart))
-        return np.asarray(
-            drifted
-            + self.correlated**2 * np.exp(-apart / CORRELATION_LENGTH)
-            + self._random_effect(here, there)
-        )
+        start = _variogram(_distance(self.here, self.anchor))[:, None]
+        start = start + _variogram(_distance(self.there, self.anchor))
+        return np.asarray(0.5 * (start - _variogram(self._apart)))
 
-    def variance(self, at: Array) -> Array:
-        """Variance of the discrepancy at scales [n, axes], in units of sigma^2."""
-        return np.asarray(
-            self.drift**2 * _variogram(self._from_anchor(at)) + self.correlated**2 + self.effect**2
-        )
+    @cached_property
+    def correlated(self) -> Array:
+        """That of neighbouring losses."""
+        return np.asarray(np.exp(-self._apart / CORRELATION_LENGTH))
 
-    def _random_effect(self, here: Array, there: Array) -> Array | float:
-        """Random effect of each model: a level, and a smooth curve along the other axes (Matern 3/2)."""
-        if self.effect == 0.0:
-            return 0.0
-        same = np.round(here[:, None, 0], DIGITS) == np.round(there[None, :, 0], DIGITS)
-        apart = np.sqrt(3.0 * np.sum((here[:, None, 1:] - there[None, :, 1:]) ** 2, axis=-1)) / EFFECT_LENGTH
-        return np.asarray(same * self.effect**2 * 0.5 * (1.0 + (1.0 + apart) * np.exp(-apart)))
+    @cached_property
+    def effect(self) -> Array:
+        """That of a model: a level, and a smooth curve along the other axes (Matern 3/2)."""
+        same = np.round(self.here[:, None, 0], DIGITS) == np.round(self.there[None, :, 0], DIGITS)
+        apart = np.sqrt(3.0) * _distance(self.here[:, None, 1:], self.there[:, 1:]) / EFFECT_LENGTH
+        return np.asarray(same * 0.5 * (1.0 + (1.0 + apart) * np.exp(-apart)))
 
-    def _from_anchor(self, at: Array) -> Array:
-        return np.asarray(np.sqrt(np.sum((at - self.anchor) ** 2, axis=-1)))
+    @cached_property
+    def _apart(self) -> Array:
+        return _distance(self.here[:, None], self.there)
+
+
+@lru_cache(8)
+def _kernels(here: bytes, there: bytes, anchor: bytes, axes: int) -> Kernels:
+    """The kernels of scales that many laws and hypotheses are predicted at."""
+    scales = (np.frombuffer(values).reshape(-1, axes) for values in (here, there))
+    return Kernels(**dict(zip(("here", "there"), scales, strict=True)), anchor=np.frombuffer(anchor))
+
+
+def _distance(here: Array, there: Array) -> Array:
+    return np.asarray(np.sqrt(np.sum((here - there) ** 2, axis=-1)))
 
 
 def _variogram(distance: Array) -> Array:
@@ -147,43 +188,42 @@ class Conditioned:
     whiten: Array
     ones: Array
     log_det: float
+    _ahead: dict[bytes, tuple[Array, Array, Array]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def weight(self) -> float:
         """1' C^-1 1, the precision of the level."""
         return float(self.ones @ self.ones)
 
+    def ahead(self, points: AveragedPoints, at: Array) -> tuple[Array, Array, Array]:
+        """What predictions at new scales [n, axes] depend on, kept for laws that are next predicted there.
 
-def condition(points: AveragedPoints, discrepancy: Discrepancy) -> Conditioned:
-    """Factor the covariance of the points under a discrepancy."""
-    covariance = points.noise + discrepancy.covariance(points.log_x, points.log_x)
-    lower = np.linalg.cholesky(covariance)
-    whiten = np.tril(np.linalg.inv(lower))
-    log_det = float(np.log(np.diag(lower)).sum())
-    return Conditioned(discrepancy=discrepancy, whiten=whiten, ones=whiten.sum(axis=1), log_det=log_det)
+        The whitened covariance with the points [n, m], the variance that they leave [n], and how far the
+        prediction of points that are all 1 falls short of 1 [n].
+        """
+        key = at.tobytes()
+        if key not in self._ahead:
+            self._ahead.clear()
+            anchor = self.discrepancy.anchor
+            kernels = _kernels(key, points.log_x.tobytes(), anchor.tobytes(), at.shape[1])
+            link = self.discrepancy.combined(kernels) @ self.whiten.T
+            unseen = self.discrepancy.variance(at) - np.sum(link**2, axis=1)
+            self._ahead[key] = link, unseen, 1.0 - link @ self.ones
+        return self._ahead[key]
 
 
-def log_likelihood(
-    points: AveragedPoints, given: list[Conditioned], log_shape: Array, level: float | None
-) -> Array:
-    """ln p(points | shape, discrepancy) [s, h] up to a constant, without sigma^2 and an unknown level."""
-    residual = points.log_y - log_shape
-    m = len(points.log_y)
-    stack = np.concatenate([part.whiten for part in given])
-    white = (residual @ stack.T).reshape(len(residual), len(given), m)
-    total = np.einsum("shm,shm->sh", white, white)
-    ones = np.stack([part.ones for part in given])
-    weight = np.einsum("hm,hm->h", ones, ones)
-    inner = np.einsum("shm,hm->sh", white, ones)
-    if level is None:
-        squares, n_levels = total - inner**2 / weight, 1.0
-    else:
-        squares, n_levels = total - 2.0 * level * inner + level**2 * weight, 0.0
-    dof = points.dof + m - n_levels
-    constant = np.array(
-        [part.discrepancy.log_prior - part.log_det for part in given]
-    ) - 0.5 * n_levels * np.log(weight)
-    return np.asarray(constant - 0.5 * dof * np.log(np.maximum(squares, 0.0) + points.prior_squares))
+def condition(points: AveragedPoints, hypotheses: Sequence[Discrepancy]) -> list[Conditioned]:
+    """Factor the covariance of the points under each of the hypotheses, which share their anchor."""
+    kernels = Kernels(here=points.log_x, there=points.log_x, anchor=hypotheses[0].anchor)
+    given = []
+    for discrepancy in hypotheses:
+        lower = np.linalg.cholesky(points.noise + discrepancy.combined(kernels))
+        whiten = np.tril(lapack.dtrtri(lower, lower=1)[0])
+        log_det = float(np.log(np.diag(lower)).sum())
+        given.append(
+            Conditioned(discrepancy=discrepancy, whiten=whiten, ones=whiten.sum(axis=1), log_det=log_det)
+        )
+    return given
 
 
 def predict_points(
@@ -195,29 +235,23 @@ def predict_points(
     level: float | None,
 ) -> tuple[Array, Array, Array]:
     """Predictive mean [s, n], variance factor [n] and sigma^2 [s] at new scales, for shapes [s]."""
-    residual = points.log_y - log_shape
-    white = residual @ given.whiten.T
-    weight = given.weight
-    levels = white @ given.ones / weight if level is None else np.full(len(residual), level)
-    residual_white = white - levels[:, None] * given.ones
+    white, weight = (points.log_y - log_shape) @ given.whiten.T, given.weight
+    levels = white @ given.ones / weight if level is None else np.full(len(white), level)
+    white -= levels[:, None] * given.ones
     n_levels = 1.0 if level is None else 0.0
-    variance = (np.sum(residual_white**2, axis=1) + points.prior_squares) / (
-        points.dof + len(points.log_y) - n_levels
-    )
-    link = given.discrepancy.covariance(at, points.log_x) @ given.whiten.T
-    mean = log_shape_at + levels[:, None] + residual_white @ link.T
-    unseen = given.discrepancy.variance(at) - np.sum(link**2, axis=1)
-    unseen += n_levels * (1.0 - link @ given.ones) ** 2 / weight
-    return mean, np.maximum(unseen, 0.0), variance
+    dof = points.dof + len(points.log_y) - n_levels
+    variance = (np.vecdot(white, white) + points.prior_squares) / dof
+    link, unseen, free = given.ahead(points, at)
+    mean = log_shape_at + levels[:, None] + white @ link.T
+    return mean, np.maximum(unseen + n_levels * free**2 / weight, 0.0), variance
 
 
 def predictive_covariance(
     points: AveragedPoints, given: Conditioned, at: Array, level: float | None
 ) -> Array:
     """Covariance [n, n] of ln mean loss between new scales given the shape, in units of sigma^2."""
-    link = given.discrepancy.covariance(at, points.log_x) @ given.whiten.T
+    link, _, free = given.ahead(points, at)
     covariance = given.discrepancy.covariance(at, at) - link @ link.T
     if level is None:
-        free = 1.0 - link @ given.ones
         covariance = covariance + np.outer(free, free) / given.weight
     return np.asarray(covariance)

@@ -28,7 +28,7 @@ from mlproject.scaling.averaging.averaged_points import (
 from mlproject.scaling.averaging.discrepancy import condition, discrepancies
 from mlproject.scaling.averaging.importance_sampling import log_sum
 from mlproject.scaling.fitting.points import Points
-from mlproject.scaling.fitting.robust import huber
+from mlproject.scaling.fitting.robust import FEW_STEPS, huber
 from mlproject.scaling.laws.law import Array, ScalingLaw
 from mlproject.scaling.laws.several_axes import COUPLED, PRODUCT, SEPARABLE
 
@@ -71,7 +71,7 @@ def _unlike_repeats(points: Points) -> NDArray[np.bool_]:
     residual = np.log(points.y)
     if len(np.unique(points.x, axis=0)) > cell.max() + 1:
         means = thinned(points)
-        theta = huber(means.problem(SEPARABLE), rounds=ROUNDS)[None]
+        theta = huber(means.problem(SEPARABLE), rounds=ROUNDS, steps=FEW_STEPS)[None]
         scale = means.loss_unit, np.log(points.x) - means.log_unit
         residual = residual - np.log(scale[0] * SEPARABLE.mean(theta, scale[1])[0].real)
     apart = np.zeros(len(n))
@@ -86,13 +86,13 @@ def _gains(averaged: AveragedPoints, points: Points, law: ScalingLaw) -> Array:
     """Log evidence [m] that a shift of each averaged point brings under one law."""
     means = Points(x=np.exp(averaged.log_x + points.log_unit), y=np.exp(averaged.log_y) * points.loss_unit)
     problem = means.problem(law)
-    theta = huber(problem, rounds=ROUNDS)[None]
+    theta = huber(problem, rounds=ROUNDS, steps=FEW_STEPS)[None]
     residual, slopes = problem.residuals(theta)[0].real, problem.jacobian(theta)[0]
     low, high = problem.bounds()
     slopes = slopes[:, (theta[0] > low) & (theta[0] < high)]
     dof = averaged.dof + len(residual) - slopes.shape[1]
     without, shifted = [], []
-    for part in (condition(averaged, discrepancy) for discrepancy in discrepancies(averaged)):
+    for part in condition(averaged, discrepancies(averaged)):
         basis, triangle = np.linalg.qr(part.whiten @ slopes)
         white = part.whiten @ residual
         white -= basis @ (basis.T @ white)

@@ -23,20 +23,21 @@ from functools import cache, cached_property
 
 import numpy as np
 from scipy import special
+from scipy.linalg import lapack
 
 from mlproject.scaling.laws.law import Array
 
-N_PRIOR = 512  # samples from the prior
+N_PRIOR, N_PRIOR_JOINT = 256, 512  # samples from the prior of laws of one axis, of several
 N_ADAPTED = 256  # samples of every adapted proposal
 N_START = 128  # samples around every mode that is given
 MOST_STAGES = 14
-ADAPT = 20.0  # effective size from which a proposal is adapted
+ADAPT = 12.0  # effective size from which a proposal is adapted
 ENOUGH = 150.0  # effective size of a posterior that needs no more stages
 KERNELS = 32  # of every adapted proposal
 KERNEL_WIDTH = 0.6  # of one kernel, relative to the standard deviation of the samples
 HEAVY = 5  # degrees of freedom of the kernels
 WIDEN = 1.2
-BISECTIONS = 14  # of the logarithm of the power of the likelihood
+ZOOMS, POWERS = 2, 16  # of the search for the logarithm of the power of the likelihood
 FLAT = 1e-12
 FURTHEST = 6.0  # standard normal numbers lie within -/+ this
 
@@ -58,24 +59,24 @@ class Proposal:
     def log_density(self, z: Array) -> Array:
         """ln of ``n`` times the density at z [s, d]."""
         inverse, distances, constant = self._constants
-        white = z @ inverse
-        columns = np.concatenate([white, np.sum(white**2, axis=1)[:, None], np.ones((len(z), 1))], axis=1)
-        kernels = np.maximum(columns @ distances, 1.0)
-        return np.asarray(np.log(_inverse_power(kernels, HEAVY + z.shape[1]).mean(axis=1)) + constant)
+        white = inverse @ z.T
+        rows = np.concatenate([white, np.sum(white**2, axis=0)[None], np.ones((1, len(z)))])
+        kernels = _inverse_power(np.maximum(distances @ rows, 1.0), HEAVY + z.shape[1])
+        return np.asarray(np.log(kernels.mean(axis=0)) + constant)
 
     @cached_property
     def _constants(self) -> tuple[Array, Array, float]:
         """Whitening [d, d]; what whitened z, its square and 1 count for 1 + square / HEAVY; a constant."""
         d = self.centres.shape[1]
-        inverse = np.linalg.inv(self.lower).T
-        centres = (self.centres @ inverse).T
-        squares = np.sum(centres**2, axis=0)
-        distances = np.stack(
-            [*(-2.0 / HEAVY * centres), np.full_like(squares, 1.0 / HEAVY), 1.0 + squares / HEAVY]
+        inverse = lapack.dtrtri(self.lower, lower=1)[0]
+        centres = self.centres @ inverse.T
+        squares = np.vecdot(centres, centres)[:, None]
+        distances = np.concatenate(
+            [-2.0 / HEAVY * centres, np.full_like(squares, 1.0 / HEAVY), 1.0 + squares / HEAVY], axis=1
         )
         constant = special.gammaln((HEAVY + d) / 2) - special.gammaln(HEAVY / 2) + np.log(self.n)
         constant -= 0.5 * d * np.log(HEAVY * np.pi) + np.log(np.diag(self.lower)).sum()
-        return np.asarray(inverse), distances, float(constant)
+        return inverse, distances, float(constant)
 
 
 def around(mode: Array, covariance: Array) -> Proposal:
@@ -98,9 +99,9 @@ def _triangular(covariance: Array) -> Array:
         return np.asarray((np.sign(np.diag(upper))[:, None] * upper).T)
 
 
-def first_samples(d: int) -> Array:
-    """Samples [N_PRIOR, d] of the prior."""
-    return np.asarray(special.ndtri(_sobol(d, N_PRIOR, 1)))
+def first_samples(d: int, axes: int) -> Array:
+    """Samples [n, d] of the prior of a law."""
+    return np.asarray(special.ndtri(_sobol(d, N_PRIOR if axes == 1 else N_PRIOR_JOINT, 1)))
 
 
 def sample(
@@ -114,24 +115,26 @@ def sample(
 
     ``likelihood(z)`` gives ln p(points, hypothesis | z) [s, h]; ``score`` is that of the ``first`` samples.
     """
-    z, proposals = first, list(starts)
-    for i, start in enumerate(starts):
-        new = start.draw(i)
-        z, score = np.concatenate([z, new]), np.concatenate([score, likelihood(new)])
-    log_prior, log_sampled = _log_normal(z), _log_sampled(z, proposals)
+    drawn = [start.draw(i) for i, start in enumerate(starts)]
+    proposals, scores = list(starts), [score, *(likelihood(new) for new in drawn)]
+    z = np.concatenate([first, *drawn])
+    n, log_prior = len(first), _log_normal(z)
+    log_sampled = _log_sampled(z, proposals, n)
+    marginal = np.concatenate([log_sum(part, axis=1) for part in scores])
     for stage in range(len(starts), MOST_STAGES):
-        marginal, target = log_sum(score, axis=1), log_prior - log_sampled
+        target = log_prior - log_sampled
         power = _power(marginal, target)
         if power == 1.0 and effective_size(marginal + target) >= enough:
             break
         proposal = _adapt(z, power * marginal + target)
         new = proposal.draw(stage)
-        z, score = np.concatenate([z, new]), np.concatenate([score, likelihood(new)])
-        log_prior = _log_normal(z)
-        before = np.concatenate([log_sampled, _log_sampled(new, proposals)])
+        scores.append(likelihood(new))
+        z, log_prior = np.concatenate([z, new]), np.concatenate([log_prior, _log_normal(new)])
+        marginal = np.concatenate([marginal, log_sum(scores[-1], axis=1)])
+        before = np.concatenate([log_sampled, _log_sampled(new, proposals, n)])
         log_sampled = np.logaddexp(before, proposal.log_density(z))
         proposals.append(proposal)
-    return z, score + (log_prior - log_sampled)[:, None]
+    return z, np.concatenate(scores) + (log_prior - log_sampled)[:, None]
 
 
 def effective_size(log_weight: Array) -> float:
@@ -150,11 +153,14 @@ def _power(marginal: Array, target: Array) -> float:
     """The largest power of the likelihood, up to 1, that leaves an effective size of ADAPT."""
     if effective_size(marginal + target) >= ADAPT:
         return 1.0
-    low, high = -16.0, 0.0
-    for _ in range(BISECTIONS):
-        middle = 0.5 * (low + high)
-        enough = effective_size(np.exp(middle) * marginal + target) >= ADAPT
-        low, high = (middle, high) if enough else (low, middle)
+    low, width = -16.0, 16.0
+    for _ in range(ZOOMS):
+        powers = low + width / POWERS * np.arange(1, POWERS)
+        log_weight = np.exp(powers)[:, None] * marginal + target
+        weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
+        sizes = weight.sum(axis=1) ** 2 / np.vecdot(weight, weight)
+        width /= POWERS
+        low += width * int(np.argmin(np.append(sizes >= ADAPT, False)))
     return float(np.exp(low))
 
 
@@ -176,24 +182,24 @@ def _adapt(z: Array, target: Array) -> Proposal:
 def _inverse_power(base: Array, twice: int) -> Array:
     """base^(-twice / 2) by products, which take a tenth of the time of a power."""
     power = 1.0 / base
-    out = np.sqrt(power) if twice % 2 else None
+    out = np.sqrt(power) if twice % 2 else np.ones_like(base)
     left = twice // 2
     while left:
         if left % 2:
-            out = power if out is None else out * power
+            out *= power
         left //= 2
         if left:
-            power = power * power
-    return np.ones_like(base) if out is None else np.asarray(out)
+            power *= power
+    return out
 
 
 def _log_normal(z: Array) -> Array:
     return np.asarray(-0.5 * np.sum(z**2, axis=1) - 0.5 * z.shape[1] * np.log(2.0 * np.pi))
 
 
-def _log_sampled(z: Array, proposals: Sequence[Proposal]) -> Array:
-    """ln of the summed densities of the prior and the proposals, times their numbers of samples."""
-    terms = [np.log(N_PRIOR) + _log_normal(z), *(proposal.log_density(z) for proposal in proposals)]
+def _log_sampled(z: Array, proposals: Sequence[Proposal], n: int) -> Array:
+    """ln of the summed densities of the prior, times its n samples, and of the proposals, times theirs."""
+    terms = [np.log(n) + _log_normal(z), *(proposal.log_density(z) for proposal in proposals)]
     return np.asarray(log_sum(np.array(terms), axis=0))
 
 

@@ -1,4 +1,4 @@
-"""What a library of laws did to an answer: its weight after the data, and what it alone determines.
+"""Influence of a library of laws on an answer: its posterior weight, and what it alone determines.
 
 The Bayes factor of the library against the usual priors is the ratio of its odds after and before the data;
 below 1/3 there is positive evidence against it (Kass and Raftery 1995, J. Amer. Statist. Assoc. 90, 773), a

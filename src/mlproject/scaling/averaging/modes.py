@@ -1,4 +1,4 @@
-"""Modes and curvatures of the posterior of a law without a smooth discrepancy, by damped Gauss-Newton steps.
+"""Modes and curvatures of the posterior of a law under single discrepancies, by damped Gauss-Newton steps.
 
 With z standard normal a priori, Q(z) the whitened sum of squares and n the degrees of freedom, minus the log
 density is up to a constant
@@ -22,24 +22,25 @@ from mlproject.scaling.averaging.discrepancy import Conditioned
 from mlproject.scaling.averaging.importance_sampling import FURTHEST, Proposal, around
 from mlproject.scaling.laws.law import Array
 
-ROUNDS = 25  # of damped Gauss-Newton steps
-STEP = 1e-5  # of central differences along z
+ROUNDS, ROUNDS_JOINT = 12, 25  # of damped Gauss-Newton steps under laws of one axis, of several
 CONVERGED = 1e-3  # change of the log posterior in a round
 STUCK = 1e4  # damping from which on a search ends
 NEGLIGIBLE = 12.0  # log evidence by which a mode may fall short of the best; others are left out
+
+LogShapes = Callable[[Array, NDArray[np.intp]], tuple[Array, Array]]
+"""ln L [n, m] up to the level at z [n, d] for the searches ``of`` [n], and its derivatives [n, d, m]."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Whitened:
     """Points whitened under k hypotheses, of one set of points or of several, with a discrepancy each.
 
-    Shapes: ``log_y`` [k, 1, m], ``whiten`` [k, m, m], ones of length 1 ``unit`` [k, m, 1], ``dof`` and
-    ``prior_squares`` [k, 1]. Sets of fewer points are filled up with rows of no weight. ``log_shape(z, of)``
-    is ln L [n, m] up to the level at z [n, d] for the searches ``of`` [n]; those of the hypotheses are ``of``
-    [k]. A free level is projected off.
+    Shapes: ``log_y`` [k, 1, m], ``whiten`` [k, w, m], ones of length 1 ``unit`` [k, w, 1], ``dof`` and
+    ``prior_squares`` [k, 1]. Sets of fewer points are filled up with rows of no weight. The searches of the
+    hypotheses are ``of`` [k]. A free level is projected off.
     """
 
-    log_shape: Callable[[Array, NDArray[np.intp]], Array]
+    log_shapes: LogShapes
     of: NDArray[np.intp]
     log_y: Array
     whiten: Array
@@ -54,22 +55,21 @@ class Whitened:
         return replace(self, **{name: getattr(self, name)[rows] for name in kept})
 
     def residuals(self, z: Array) -> tuple[Array, Array]:
-        """Whitened residuals [k, s, m] at z [k, s, d], and their derivatives [k, s, d, m]."""
+        """Whitened residuals [k, s, w] at z [k, s, d], and their derivatives [k, s, d, w]."""
         k, s, d = z.shape
-        steps = STEP * np.concatenate([np.zeros((1, d)), np.eye(d), -np.eye(d)])
-        ends = (z[:, :, None] + steps).reshape(-1, d)
-        shape = self.log_shape(ends, np.repeat(self.of, s * len(steps))).reshape(k, s, len(steps), -1)
-        moved = (shape[:, :, 1 + d :] - shape[:, :, 1 : 1 + d]) / (2.0 * STEP)
-        white = self._white(np.concatenate([self.log_y[:, None] - shape[:, :, :1], moved], axis=2))
+        shape, slopes = self.log_shapes(z.reshape(-1, d), np.repeat(self.of, s))
+        values = -np.concatenate([shape[:, None], slopes], axis=1).reshape(k, s, 1 + d, -1)
+        values[:, :, 0] += self.log_y
+        white = self._white(values)
         return white[:, :, 0], white[:, :, 1:]
 
     def _white(self, values: Array) -> Array:
-        """Values [k, s, n, m] without their correlation, and without a free level."""
+        """Values [k, s, n, m] without their correlation, and without a free level, as [k, s, n, w]."""
         k, s, n, m = values.shape
         white = values.reshape(k, s * n, m) @ self.whiten.swapaxes(1, 2)
         if self.free_level:
             white = white - (white @ self.unit) * self.unit.swapaxes(1, 2)
-        return np.asarray(white.reshape(k, s, n, m))
+        return np.asarray(white.reshape(k, s, n, -1))
 
     def height(self, z: Array, residual: Array) -> Array:
         """Minus the log density [k, s] up to a constant."""
@@ -88,10 +88,14 @@ class Whitened:
 
 @dataclass(frozen=True, kw_only=True)
 class ModeSearch:
-    """A search for modes of one set of points under discrepancies ``given`` [k], from ``begin`` [k, s, d]."""
+    """A search for modes of one set of points under discrepancies ``given`` [k], from ``begin`` [k, s, d].
+
+    The residuals of the points are whitened by ``whiten`` [k, m, m], or to fewer numbers.
+    """
 
     points: AveragedPoints
     given: Sequence[Conditioned]
+    whiten: Sequence[Array]
     level: float | None
     begin: Array
 
@@ -101,17 +105,15 @@ class ModeSearch:
         return self.points.dof + len(self.points.log_y) - (1.0 if self.level is None else 0.0)
 
 
-def find_modes(
-    log_shape: Callable[[Array, NDArray[np.intp]], Array], searches: Sequence[ModeSearch]
-) -> list[list[Proposal]]:
+def find_modes(log_shapes: LogShapes, searches: Sequence[ModeSearch]) -> list[list[Proposal]]:
     """The highest mode of each search under each of its discrepancies, as proposals.
 
-    All searches take their steps together, as a step costs the same for one as for many. ``log_shape(z, of)``
-    is ln L [n, m] up to the level at z [n, d] for the points of the searches ``of`` [n]; m is the number of
-    the largest set of points. Modes of little evidence are left out.
+    All searches take their steps together, as a step costs the same for one as for many. The m points of
+    ``log_shapes`` are as many as the largest set has. Modes of little evidence are left out.
     """
-    whitened = _whitened(log_shape, searches)
-    z, cost = _descend(whitened, np.concatenate([search.begin for search in searches]))
+    whitened = _whitened(log_shapes, searches)
+    rounds = ROUNDS if searches[0].points.log_x.shape[1] == 1 else ROUNDS_JOINT
+    z, cost = _descend(whitened, np.concatenate([search.begin for search in searches]), rounds)
     of, best, rows = whitened.of, np.argmin(cost, axis=1), np.arange(len(cost))
     modes, cost = z[rows, best], cost[rows, best]
     curved = whitened.curvature(modes[:, None], *whitened.residuals(modes[:, None]))[0][:, 0]
@@ -125,21 +127,20 @@ def find_modes(
     ]
 
 
-def _whitened(
-    log_shape: Callable[[Array, NDArray[np.intp]], Array], searches: Sequence[ModeSearch]
-) -> Whitened:
+def _whitened(log_shapes: LogShapes, searches: Sequence[ModeSearch]) -> Whitened:
     """The points of all searches under all of their discrepancies, filled up to the largest set of points."""
     n = [len(search.given) for search in searches]
     m = max(len(search.points.log_y) for search in searches)
-    log_y, whiten, unit = np.zeros((sum(n), 1, m)), np.zeros((sum(n), m, m)), np.zeros((sum(n), m, 1))
-    pairs = [(search, part) for search in searches for part in search.given]
+    most = max(len(part) for search in searches for part in search.whiten)
+    log_y, whiten, unit = np.zeros((sum(n), 1, m)), np.zeros((sum(n), most, m)), np.zeros((sum(n), most, 1))
+    pairs = [(search, part) for search in searches for part in search.whiten]
     for row, (search, part) in enumerate(pairs):
-        here = len(search.points.log_y)
+        k, here = part.shape
+        ones = part.sum(axis=1)
         log_y[row, 0, :here] = search.points.log_y - (search.level or 0.0)
-        whiten[row, :here, :here] = part.whiten
-        unit[row, :here, 0] = part.ones / np.sqrt(part.weight)
+        whiten[row, :k, :here], unit[row, :k, 0] = part, ones / np.linalg.norm(ones)
     return Whitened(
-        log_shape=log_shape,
+        log_shapes=log_shapes,
         of=np.repeat(np.arange(len(searches)), n),
         log_y=log_y,
         whiten=whiten,
@@ -150,13 +151,13 @@ def _whitened(
     )
 
 
-def _descend(whitened: Whitened, begin: Array) -> tuple[Array, Array]:
+def _descend(whitened: Whitened, begin: Array, rounds: int) -> tuple[Array, Array]:
     """Local minima z [k, s, d] of the height, and the heights [k, s]; a search ends with its last start."""
     z, (residual, slopes) = begin, whitened.residuals(begin)
     cost, damping = whitened.height(z, residual), np.full(z.shape[:2], 1e-2)
     ends, heights, open_ = np.empty(z.shape), np.empty(z.shape[:2]), np.arange(len(z))
     done = np.zeros(z.shape[:2], dtype=bool)
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         curved, gradient = whitened.curvature(z, residual, slopes)
         damped = curved * (1.0 + damping[..., None, None] * np.eye(z.shape[-1]))
         trial = np.clip(z - np.linalg.solve(damped, gradient[..., None])[..., 0], -FURTHEST, FURTHEST)
@@ -167,7 +168,7 @@ def _descend(whitened: Whitened, begin: Array) -> tuple[Array, Array]:
         z, residual = np.where(better[..., None], trial, z), np.where(better[..., None], moved, residual)
         slopes = np.where(better[..., None, None], moved_slopes, slopes)
         cost, damping = np.where(better, height, cost), np.where(better, damping / 8.0, damping * 8.0)
-        rest = np.isin(whitened.of, whitened.of[~done.all(axis=1)])
+        rest = np.bincount(whitened.of, ~done.all(axis=1))[whitened.of] > 0.0
         ends[open_[~rest]], heights[open_[~rest]] = z[~rest], cost[~rest]
         if rest.all():
             continue

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 from mlproject.scaling.averaging.averaged_points import AveragedPoints
-from mlproject.scaling.averaging.posterior import Posterior, Target, target_of
+from mlproject.scaling.averaging.posterior import Posterior
+from mlproject.scaling.averaging.targets import Target, target_of
 from mlproject.scaling.fitting.points import Points
 from mlproject.scaling.laws.law import Array, ScalingLaw
 

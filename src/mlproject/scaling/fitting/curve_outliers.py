@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from mlproject.scaling.fitting.grid_search import search, solve
+from mlproject.scaling.fitting.grid_search import search
 from mlproject.scaling.fitting.least_squares import LeastSquares, one_thread, refine
 from mlproject.scaling.fitting.points import Points
 from mlproject.scaling.laws.bounded import BOUNDED
@@ -22,7 +22,8 @@ from mlproject.scaling.laws.broken import BNSL1
 from mlproject.scaling.laws.law import Array, ScalingLaw
 from mlproject.scaling.laws.one_axis import POWER, POWER_FLOOR, SHIFTED
 
-REFERENCE_LAWS: tuple[ScalingLaw, ...] = (POWER, POWER_FLOOR, SHIFTED, BOUNDED, BNSL1)
+RICHEST = BNSL1
+REFERENCE_LAWS: tuple[ScalingLaw, ...] = (POWER, POWER_FLOOR, SHIFTED, BOUNDED, RICHEST)
 CHANCE = 1e-3  # of naming any run of clean data, under normal noise
 SUITED = 2.0  # times the least noise around a law up to which a law fits well enough to judge
 SUSPECT = 2.5  # studentised residuals from a power law from which on a run is judged by the other laws
@@ -57,7 +58,8 @@ def _distances(points: Points) -> Array | None:
     """Distance of every run from the laws fitted to the others, in units of the limit [m]; 1 is the limit.
 
     The least over the laws that fit the others well and over the other runs at its scale; None where no run
-    can be judged.
+    can be judged. The richest law holds most others, so it fits well where any does: what it explains is not
+    compared with the others.
     """
     m, least = len(points.y), LEAST_SD if points.sd is None else 1.0
     laws = [law for law in REFERENCE_LAWS if m - 1 - len(law.names) >= LEAST_DOF]
@@ -70,11 +72,14 @@ def _distances(points: Points) -> Array | None:
         rows = rows[line * _limit(m, len(POWER.names)) > SUSPECT]
     if not len(rows):
         return None
-    apart, spread = np.stack([_from_law(points.problem(law), rows, least) for law in laws], axis=1)
-    apart[spread > SUITED * spread.min(axis=0)] = np.inf
-    distance[rows] = np.minimum(distance[rows], apart.min(axis=0))
     judged = np.zeros(m)
-    judged[rows] = distance[rows]
+    if RICHEST in laws:
+        judged[rows] = _from_law(points.problem(RICHEST), rows, least)[0]
+        rows = rows[judged[rows] > 1.0]
+    if len(rows):
+        apart, spread = np.stack([_from_law(points.problem(law), rows, least) for law in laws], axis=1)
+        apart[spread > SUITED * spread.min(axis=0)] = np.inf
+        judged[rows] = np.minimum(distance[rows], apart.min(axis=0))
     return judged
 
 
@@ -83,8 +88,10 @@ def _from_law(problem: LeastSquares, rows: NDArray[np.intp], least: float) -> Ar
     m, p = len(problem.log_x), len(problem.law.names)
     others = problem.repeat(len(rows))
     others = others.of(others.y, others.weights * (rows[:, None] != np.arange(m)))
-    theta = refine(others, np.repeat(solve(problem)[:1], len(rows), axis=0), rounds=ROUNDS)
-    searched = refine(others, search(others, problem.law.grid()), rounds=ROUNDS) if m <= SEARCHED else theta
+    shapes = problem.law.grid()
+    whole = refine(problem, search(problem, shapes), rounds=ROUNDS)
+    theta = refine(others, np.repeat(whole, len(rows), axis=0), rounds=ROUNDS)
+    searched = refine(others, search(others, shapes), rounds=ROUNDS) if m <= SEARCHED else theta
     theta = np.where((others.cost(searched) < others.cost(theta))[:, None], searched, theta)
     residual = others.residuals(theta).real
     slopes = others.jacobian(theta)

@@ -26,10 +26,8 @@ from mlproject.scaling.laws.law import Array, ScalingLaw
 P = ParamSpec("P")
 R = TypeVar("R")
 TINY = 1e-300
-AT_ONCE = 2000  # losses of all data sets together up to which derivatives are taken in one call
 FEW = 64  # data sets up to which steps are solved by QR
 ROUNDS = 300  # of refinement at most
-STEP = 1e-20  # of complex-step derivatives, far below rounding
 _identity = cache(np.eye)
 
 
@@ -95,31 +93,14 @@ class LeastSquares:
         return np.moveaxis(self.slopes(theta), 0, 2)
 
     def slopes(self, theta: Array) -> Array:
-        """Derivatives of the residuals [p, b, m]: of the shapes in closed form or by complex steps."""
-        q, m = self.law.n_shapes, len(self.log_x)
-        change = np.empty((theta.shape[1], len(theta), m))  # of the mean
-        basis = self.law.basis(theta[:, :q], self.log_x).real
-        change[q:] = np.moveaxis(basis, 2, 0)
-        by_shape = mean_slopes(self.law, theta, self.log_x, basis)
-        change[:q] = self._complex_steps(theta) if by_shape is None else by_shape
+        """Derivatives of the residuals [p, b, m]."""
+        level, change = mean_slopes(self.law, theta, self.log_x)
         if not self.linear:
-            level = np.matmul(basis, theta[:, q:, None])[..., 0]
             change /= np.where(level > TINY, level, np.inf)
         if self.runs is None:
             change *= -self.weights
             return change
         return np.stack([-self.white(column) for column in change])
-
-    def _complex_steps(self, theta: Array) -> Array:
-        """Derivatives of the mean [q, b, m] by the shapes, one after the other where a call costs little."""
-        b, q, m = len(theta), self.law.n_shapes, len(self.log_x)
-        change = np.empty((q, b, m))
-        at_once = q if b * m <= AT_ONCE else 1
-        for first in range(0, q, at_once):
-            moved = theta[:, :q] + 1j * STEP * _identity(q)[first : first + at_once, None, :]
-            basis = self.law.basis(moved.reshape(-1, q), self.log_x).reshape(at_once, b, m, -1)
-            change[first : first + at_once] = np.matmul(basis, theta[:, q:, None])[..., 0].imag / STEP
-        return change
 
     def bounds(self) -> tuple[Array, Array]:
         """Bounds of the parameters; equal ones for a known ceiling and for a floor that is left out.

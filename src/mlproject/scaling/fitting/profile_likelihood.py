@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlproject.scaling.fitting.grid_search import solve
-from mlproject.scaling.fitting.least_squares import STEP, TINY, LeastSquares, refine
+from mlproject.scaling.fitting.least_squares import TINY, LeastSquares, refine
+from mlproject.scaling.laws.derivatives import STEP
 from mlproject.scaling.laws.law import Array, Values
 
 DIFFERENCE = 1e-6  # of a parameter, for central differences

@@ -14,11 +14,15 @@ from mlproject.scaling.laws.law import Array
 
 EFFICIENT = 1.345  # limit of Huber's loss in robust deviations: 95 % efficiency for Gaussian residuals
 HUBER_ROUNDS = 500  # of reweighting, at most
+STEPS = 30  # of refinement for each reweighting, at most
+FEW_STEPS = 3  # the same where the fit need not be precise
 REFIT_ROUNDS = 30  # of reweighting from an optimum
 REFIT_CHANGE = 1e-5  # relative change at which it ends: a fraction of a standard error is enough
 
 
-def huber(problem: LeastSquares, *, delta: float | None = None, rounds: int = HUBER_ROUNDS) -> Array:
+def huber(
+    problem: LeastSquares, *, delta: float | None = None, rounds: int = HUBER_ROUNDS, steps: int = STEPS
+) -> Array:
     """The scaled parameters [p] that minimise the summed Huber loss of one data set.
 
     Hoffmann et al. 2022 and Besiroglu et al. 2024 use ``delta`` = 0.001 on ln L; the default is
@@ -28,7 +32,7 @@ def huber(problem: LeastSquares, *, delta: float | None = None, rounds: int = HU
     for _ in range(rounds):
         residual = problem.residuals(theta[None])[0]
         weighted = problem.of(problem.y, problem.weights * np.sqrt(huber_weights(residual, delta)))
-        new = refine(weighted, theta[None], rounds=30)[0]
+        new = refine(weighted, theta[None], rounds=steps)[0]
         moved = np.max(np.abs(new - theta) / (np.abs(theta) + 1e-9))
         theta = new
         if moved < 1e-9:

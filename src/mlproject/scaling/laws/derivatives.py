@@ -22,53 +22,72 @@ from scipy import special
 from mlproject.scaling.laws import bounded, broken, one_axis, several_axes
 from mlproject.scaling.laws.law import Array, Basis, ScalingLaw
 
+AT_ONCE = 2000  # losses of all data sets together up to which derivatives are taken in one call
+STEP = 1e-20  # of complex-step derivatives, far below rounding
 Slopes = Callable[[Array, Array, Array], list[Array]]
-"""Derivatives [g, m] by each shape, from parameters [g, p], ``log_x`` [m, axes] and basis [g, m, a]."""
+"""Derivatives [g, m] by each shape, from parameters [g, p], ``log_x`` [(g,) m, axes], basis [g, m, a]."""
 
 
-def mean_slopes(law: ScalingLaw, theta: Array, log_x: Array, basis: Array) -> list[Array] | None:
-    """dL/dshape [g, m] for each shape at theta [g, p]; None for a law without a closed form here."""
-    slopes = SLOPES.get(law.basis)
-    return None if slopes is None else slopes(theta, log_x, basis)
+def mean_slopes(law: ScalingLaw, theta: Array, log_x: Array) -> tuple[Array, Array]:
+    """The mean loss [g, m] at theta [g, p]; its derivatives [p, g, m] in closed form or by complex steps."""
+    q = law.n_shapes
+    basis = law.basis(theta[:, :q], log_x).real
+    slopes = np.empty((theta.shape[1], *basis.shape[:2]))
+    slopes[q:] = np.moveaxis(basis, 2, 0)
+    closed = SLOPES.get(law.basis)
+    slopes[:q] = _complex_steps(law, theta, log_x) if closed is None else closed(theta, log_x, basis)
+    return np.matmul(basis, theta[:, q:, None])[..., 0], slopes
+
+
+def _complex_steps(law: ScalingLaw, theta: Array, log_x: Array) -> Array:
+    """Derivatives of the mean [q, g, m] by the shapes, one after the other where a call costs little."""
+    g, m, q = len(theta), log_x.shape[-2], law.n_shapes
+    change = np.empty((q, g, m))
+    at_once = q if g * m <= AT_ONCE and log_x.ndim == 2 else 1
+    for first in range(0, q, at_once):
+        moved = theta[:, :q] + 1j * STEP * np.eye(q)[first : first + at_once, None, :]
+        basis = law.basis(moved.reshape(-1, q), log_x).reshape(at_once, g, m, -1)
+        change[first : first + at_once] = np.matmul(basis, theta[:, q:, None])[..., 0].imag / STEP
+    return change
 
 
 def _power(theta: Array, log_x: Array, basis: Array) -> list[Array]:
     """Of k N^-alpha D^-beta ..., with a floor or without one."""
     term = theta[:, -1:] * basis[..., -1]
-    return [-term * log_x[:, axis] for axis in range(log_x.shape[1])]
+    return [-term * log_x[..., axis] for axis in range(log_x.shape[-1])]
 
 
 def _separable(theta: Array, log_x: Array, basis: Array) -> list[Array]:
-    first = basis.shape[-1] - log_x.shape[1]
-    terms = theta[:, None, -log_x.shape[1] :] * basis[..., first:]
-    return [-terms[..., axis] * log_x[:, axis] for axis in range(log_x.shape[1])]
+    first = basis.shape[-1] - log_x.shape[-1]
+    terms = theta[:, None, -log_x.shape[-1] :] * basis[..., first:]
+    return [-terms[..., axis] * log_x[..., axis] for axis in range(log_x.shape[-1])]
 
 
 def _interaction(theta: Array, log_x: Array, basis: Array) -> list[Array]:
     terms = theta[:, None, -3:] * basis[..., 1:]
-    return [-(terms[..., axis] + terms[..., 2]) * log_x[:, axis] for axis in range(2)]
+    return [-(terms[..., axis] + terms[..., 2]) * log_x[..., axis] for axis in range(2)]
 
 
 def _shifted(theta: Array, log_x: Array, basis: Array) -> list[Array]:
-    alpha, x, x0 = theta[:, :1], np.exp(log_x[:, 0]), np.exp(theta[:, 1:2])
+    alpha, x, x0 = theta[:, :1], np.exp(log_x[..., 0]), np.exp(theta[:, 1:2])
     term = theta[:, -1:] * basis[..., -1]
     return [-term * np.log((x + x0) / (1.0 + x0)), -term * alpha * (x0 / (x + x0) - x0 / (1.0 + x0))]
 
 
 def _m3(theta: Array, log_x: Array, basis: Array) -> list[Array]:
-    alpha, inverse, g = theta[:, :1], np.exp(-log_x[:, 0]), np.exp(theta[:, 1:2])
+    alpha, inverse, g = theta[:, :1], np.exp(-log_x[..., 0]), np.exp(theta[:, 1:2])
     term = theta[:, -1:] * basis[..., -1]
     return [term * np.log((inverse + g) / (1.0 + g)), term * alpha * (g / (inverse + g) - g / (1.0 + g))]
 
 
 def _log_linear(theta: Array, log_x: Array, basis: Array) -> list[Array]:
     k, f = theta[:, -1:], np.exp(theta[:, 1:2])
-    v = (theta[:, :1] - log_x[:, 0]) / f
+    v = (theta[:, :1] - log_x[..., 0]) / f
     return [k * special.expit(v), k * (basis[..., 0] - f * v * special.expit(v))]
 
 
 def _broken(theta: Array, log_x: Array, basis: Array) -> list[Array]:
-    u, term = log_x[:, 0], theta[:, -1:] * basis[..., -1]
+    u, term = log_x[..., 0], theta[:, -1:] * basis[..., -1]
     before, place_of_before, out = theta[:, :1], 0, [-u * term]
     for start in range(1, theta.shape[1] - basis.shape[-1], 3):
         after, place, width = (theta[:, start + i : start + i + 1] for i in range(3))
@@ -84,13 +103,13 @@ def _broken(theta: Array, log_x: Array, basis: Array) -> list[Array]:
 
 def _bounded(theta: Array, log_x: Array, basis: Array) -> list[Array]:
     by_log = (theta[:, -1:] - theta[:, -2:-1]) * basis[..., 0] * basis[..., 1]
-    return [-by_log * (log_x[:, 0] - theta[:, 1:2]), by_log * theta[:, :1]]
+    return [-by_log * (log_x[..., 0] - theta[:, 1:2]), by_log * theta[:, :1]]
 
 
 def _m4(theta: Array, log_x: Array, basis: Array) -> list[Array]:
     power, left, t = np.exp(theta[:, 2:3]), basis[..., 0], basis[..., 1]
     by_log = (theta[:, -1:] - theta[:, -2:-1]) * left * t / (left + power * t)
-    from_middle = log_x[:, 0] - theta[:, 1:2]
+    from_middle = log_x[..., 0] - theta[:, 1:2]
     return [-by_log * from_middle, by_log * theta[:, :1], by_log * power * np.log(np.maximum(left, 1e-300))]
 
 
@@ -120,8 +139,8 @@ def _bounded_sum(theta: Array, log_x: Array, basis: Array) -> list[Array]:
 
 def _of_mixture(n_power: Array, logit: Array, mixed: Array, log_x: Array) -> tuple[Array, Array, Array]:
     """Derivatives of M by both powers and logit r."""
-    first = np.exp(-n_power * log_x[:, 0] - np.logaddexp(0.0, -logit) - mixed)
-    return -log_x[:, 0] * first, -log_x[:, 1] * (1.0 - first), first - special.expit(logit)
+    first = np.exp(-n_power * log_x[..., 0] - np.logaddexp(0.0, -logit) - mixed)
+    return -log_x[..., 0] * first, -log_x[..., 1] * (1.0 - first), first - special.expit(logit)
 
 
 SLOPES: dict[Basis, Slopes] = {
