@@ -28,8 +28,8 @@ N_TASKS = 200
 
 def run(engine: str, sizes: str, seeds: str) -> None:
     """Run the plan on an engine here, in an empty folder, and print its time and its losses by cell."""
+    from mlproject.losses import Silent
     from mlproject.plans import plan_of
-    from mlproject.progress import Silent
     from mlproject.runs import run_plan
     from mlproject.tracking import open_store
 

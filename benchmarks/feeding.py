@@ -32,8 +32,8 @@ from mlproject.features import KEPT, FeatureStore, PixelReader, StreamedImages, 
 from mlproject.features.extraction import RowRequest, complete
 from mlproject.features.prepared import Decoder
 from mlproject.features.table import FeatureTable
+from mlproject.losses import Silent
 from mlproject.models import Preprocess, find_model, find_weights, normalise, prepare
-from mlproject.progress import Silent
 
 N_ROUNDS, WIDTH, BATCH = 3, 1024, 8
 LARGE = Preprocess(resize=256, crop=224)

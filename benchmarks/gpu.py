@@ -35,8 +35,8 @@ from torch.nn import functional
 
 from mlproject import device as devices
 from mlproject.features import Decoder, FeatureStore, PixelReader, StreamedImages, engines, forget
+from mlproject.losses import Silent
 from mlproject.models import find_model, find_weights, load_backbone
-from mlproject.progress import Silent
 from mlproject.recipes.scratch.run import Classifier, measure, smoothed
 from mlproject.recipes.whole_network import sized
 from mlproject.training import Examples, Settings, Task, seeded, train

@@ -23,9 +23,9 @@ import torch
 
 from mlproject.data import load_images
 from mlproject.features import FeatureStore, onnx_engine
+from mlproject.losses import Silent
 from mlproject.models import find_model, find_weights, load_backbone
 from mlproject.multiscale import n_crops
-from mlproject.progress import Silent
 
 SCALES, N_IMAGES, BATCH, N_ROUNDS = (1.0, 2.0), 32, 8, 3
 

@@ -20,8 +20,8 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 import torch
 from torch.nn import functional
 
+from mlproject.losses import Silent
 from mlproject.models import find_model
-from mlproject.progress import Silent
 from mlproject.recipes.scratch.run import Classifier, measure, smoothed
 from mlproject.training import Examples, Settings, Task, seeded, train
 

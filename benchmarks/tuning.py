@@ -91,7 +91,7 @@ class Quiet:
 
 def search(tuner: Any, coordinate: Any, images: Any) -> Any:
     """The result of a whole search, its blocks one after another."""
-    from mlproject.progress import Silent
+    from mlproject.losses import Silent
     from mlproject.tuning import DescentCache, evaluate_block
 
     cache = DescentCache()
@@ -149,7 +149,7 @@ def one_by_one(  # type: ignore[no-untyped-def]
     import torch
     from torch.utils.data import DataLoader, TensorDataset
 
-    from mlproject.progress import Silent
+    from mlproject.losses import Silent
     from mlproject.recipes import build_recipe, probe_examples
 
     cell = coordinate.trial
@@ -190,7 +190,7 @@ def one_by_one(  # type: ignore[no-untyped-def]
 
 def optimum(trials: int, points: int) -> None:
     """Validation loss of the search against the best of a grid over the same space, every length included."""
-    from mlproject.progress import Silent
+    from mlproject.losses import Silent
     from mlproject.tuning.search.storage import open_storage
     from mlproject.tuning.trials import validation_curves
     from mlproject.tuning.tuner import Tuner

@@ -1,4 +1,4 @@
-"""Per-image losses, the outcome of a recipe, the observation of a finished run; and their files.
+"""What a recipe gives: progress, an outcome with per-image losses; the observation of a finished run; files.
 
 Image ids are kept everywhere, so that intervals can be paired over the images that cells share. Losses are
 stored as Parquet, and as CSV for people; further tables as Parquet where they have a row for each image (a
@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,6 +115,33 @@ def _ids_bytes(ids: Sequence[str]) -> bytes:
     if text.count("\n") >= max(1, len(ids)) or "\0" in text:
         return b"\0\0" + json.dumps(ids).encode()
     return text.encode()
+
+
+@runtime_checkable
+class Report(Protocol):
+    """Callback through which a recipe reports its progress; the receiver takes the times."""
+
+    def stage(self, name: str, total: int) -> None:
+        """Begin a stage of ``total`` units: ``features`` (images), ``head`` or ``training`` (epochs)."""
+
+    def advance(self, count: int) -> None:
+        """Count ``count`` more finished units of the current stage."""
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Receive metrics at a training step, by the names that runs log (``train.loss``)."""
+
+
+class Silent:
+    """A callback that ignores everything."""
+
+    def stage(self, name: str, total: int) -> None:
+        """Ignore it."""
+
+    def advance(self, count: int) -> None:
+        """Ignore it."""
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Ignore it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,8 @@ from tiny import RANDOM, Loud, Pictures, build_tiny, tiny_model
 
 from mlproject.errors import BadInput, MLProjectError, WrongUse
 from mlproject.features import FeatureStore, eager_engine, engines, extraction, extraction_cost, forget
+from mlproject.losses import Silent
 from mlproject.models import Preprocess, Weights, normalise, prepare
-from mlproject.progress import Silent
 
 IMAGES = Pictures(list(range(300)))
 

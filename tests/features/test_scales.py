@@ -9,9 +9,9 @@ from tiny import RANDOM, Pictures, picture, tiny_model
 from torch import nn
 
 from mlproject.features import FeatureStore
+from mlproject.losses import Silent
 from mlproject.models import load_backbone, normalise, prepare
 from mlproject.multiscale import forward
-from mlproject.progress import Silent
 
 IMAGES = Pictures(list(range(9)))
 SETS = [(1.0,), (1.0, 2.0), (1.0, 2.0, 3.0)]

@@ -11,8 +11,8 @@ from tests.features.tiny import RANDOM, Pictures, tiny_model
 from mlproject.errors import WrongUse
 from mlproject.features import FeatureStore
 from mlproject.features.engines import N_CHECKED, eager_engine, onnx_engine, relative_distance
+from mlproject.losses import Silent
 from mlproject.models import at_depth, count, find_model, load_backbone
-from mlproject.progress import Silent
 
 VIT = find_model("timm:test_vit")
 RESNET = replace(find_model("resnet18"), side=64)

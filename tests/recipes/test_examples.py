@@ -6,8 +6,8 @@ import torch
 
 from mlproject.errors import BadInput
 from mlproject.features import Decoder, PixelReader, StreamedImages
+from mlproject.losses import Silent
 from mlproject.models import find_model
-from mlproject.progress import Silent
 from mlproject.recipes.whole_network import sized
 from mlproject.training import Examples, train
 from tests.recipes.doubles import Images, network_outcome

@@ -9,8 +9,8 @@ from mlproject.cell import Cell
 from mlproject.data import ImageSet
 from mlproject.features import KEPT, forget
 from mlproject.files import locked
+from mlproject.losses import Silent
 from mlproject.models import find_model, find_weights
-from mlproject.progress import Silent
 from mlproject.recipes import (
     build_recipe,
     extract_together,

@@ -10,9 +10,9 @@ from safetensors.numpy import load_file
 
 from mlproject.errors import WrongUse
 from mlproject.features import unfinished_folder
+from mlproject.losses import Silent
 from mlproject.models import find_model, find_weights, load_backbone
 from mlproject.plans import plan_of
-from mlproject.progress import Silent
 from mlproject.recipes import build_recipe
 from mlproject.runs import cell_run as running
 from mlproject.training import Diverged, train

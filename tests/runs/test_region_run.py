@@ -15,7 +15,7 @@ from pycocotools.coco import COCO
 from mlproject.data import ImageSet, load_images
 from mlproject.errors import MLProjectError
 from mlproject.files import locked
-from mlproject.progress import Silent
+from mlproject.losses import Silent
 from mlproject.regions import find_settings
 from mlproject.regions.finder import RegionFinder
 from mlproject.runs.region_run import RegionRun, file_name, mask_images

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from mlproject.analysis.runs import read_runs
-from mlproject.progress import Silent
+from mlproject.losses import Silent
 from mlproject.tracking import Store, import_cells, open_store
 from tests import processes
 from tests.conftest import NewStore

@@ -20,8 +20,7 @@ import pytest
 
 from mlproject.cli.session import import_into
 from mlproject.errors import BadInput, StoreUnreachable, WrongUse
-from mlproject.losses import write_losses
-from mlproject.progress import Silent
+from mlproject.losses import Silent, write_losses
 from mlproject.tracking import (
     LOSSES_DIGEST,
     PREDICTION_HEAD,

@@ -10,8 +10,8 @@ import pytest
 from mlproject.cli import planned
 from mlproject.cli.progress import Lines
 from mlproject.errors import StoreUnreachable, WrongUse
+from mlproject.losses import Silent
 from mlproject.plans import Plan, plan_of, read_plan
-from mlproject.progress import Silent
 from mlproject.recipes import build_recipe
 from mlproject.report import study_document, study_json, to_csv, to_json
 from mlproject.runs import run_plan

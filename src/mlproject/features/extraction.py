@@ -29,7 +29,7 @@ from mlproject.models import (
 )
 
 if TYPE_CHECKING:
-    from mlproject.progress import Report
+    from mlproject.losses import Report
 else:
     Report = Any
 

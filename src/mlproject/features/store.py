@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mlproject.features.engines import Passes, Runtime
-    from mlproject.progress import Report
+    from mlproject.losses import Report
 else:
     Passes = Report = Runtime = Tensor = Any
 

@@ -34,7 +34,7 @@ from mlproject.training import STRICT, Settings
 
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
-    from mlproject.progress import Report
+    from mlproject.losses import Report
     from mlproject.recipes.probe.run import ProbeExamples, initial_probe_head, probe_examples, solve_ridge
 else:
     ImageSet = Report = Any

@@ -21,7 +21,7 @@ from mlproject.recipes.frozen import FrozenBackbone
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
     from mlproject.features import ExtractionCost
-    from mlproject.progress import Report
+    from mlproject.losses import Report
 else:
     ExtractionCost = ImageSet = Report = Any
 

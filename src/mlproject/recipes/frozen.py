@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from mlproject.data import ImageSet
     from mlproject.features import ExtractionCost, Features
+    from mlproject.losses import Report
     from mlproject.models import Model, Preprocess, Weights
-    from mlproject.progress import Report
 else:
     ExtractionCost = Features = ImageSet = Model = Preprocess = Report = Tensor = Weights = Any
 

@@ -18,8 +18,7 @@ from mlproject.data import ImageSet
 from mlproject.errors import NoRoom, StoreUnreachable, printable
 from mlproject.features import unfinished_folder
 from mlproject.files import temporary_folder, try_locked, write_rows
-from mlproject.losses import PREDICTIONS, Outcome, write_losses, write_table
-from mlproject.progress import Report
+from mlproject.losses import PREDICTIONS, Outcome, Report, write_losses, write_table
 from mlproject.recipes import build_recipe
 from mlproject.runs.kept_results import CellRecord, discard_result, keep_result, kept_path, read_result
 from mlproject.tracking import (

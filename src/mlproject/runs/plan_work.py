@@ -17,8 +17,8 @@ from mlproject.cell import Cell
 from mlproject.engines import Engine
 from mlproject.errors import MLProjectError, is_disk_full, one_line
 from mlproject.files import cache_folder, try_locked
+from mlproject.losses import Report
 from mlproject.plans import Plan
-from mlproject.progress import Report
 from mlproject.recipes import (
     FrozenBackbone,
     NeededFeatures,

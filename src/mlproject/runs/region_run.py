@@ -23,7 +23,7 @@ from mlproject import __version__
 from mlproject.data import ImageSet
 from mlproject.errors import MLProjectError
 from mlproject.files import cache_folder, temporary_folder, try_locked
-from mlproject.progress import Report
+from mlproject.losses import Report
 from mlproject.regions import RegionResult, RegionSettings, RegionStore
 from mlproject.report import (
     N_SHEET,

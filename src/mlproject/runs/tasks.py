@@ -22,8 +22,8 @@ from mlproject.cell import Cell, Knob
 from mlproject.data import ImageSet
 from mlproject.errors import MLProjectError, NoRoom, StoreUnreachable, is_disk_full, one_line
 from mlproject.files import cache_folder
+from mlproject.losses import Report, Silent
 from mlproject.plans import images_for
-from mlproject.progress import Report, Silent
 from mlproject.recipes import FrozenBackbone
 from mlproject.runs.cell_run import CellRun, run_cell
 from mlproject.tracking import Store, open_store, prediction_head

@@ -34,7 +34,7 @@ from mlproject.errors import (
     unknown,
 )
 from mlproject.files import temporary_folder, try_locked
-from mlproject.progress import Report
+from mlproject.losses import Report
 from mlproject.tracking.addresses import database_file
 from mlproject.tracking.artifacts import LOSSES_DIGEST, SUMS_DIGEST, SUSPECT, Artifacts, artifacts_of
 from mlproject.tracking.copies import Copy, artifact_names, copy_artifacts, place_of

@@ -32,7 +32,7 @@ from mlproject.tuning.coordinate import LENGTHS
 
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
-    from mlproject.progress import Report
+    from mlproject.losses import Report
     from mlproject.tuning.tuner import TrialBlock
 else:
     ImageSet = Report = TrialBlock = Any

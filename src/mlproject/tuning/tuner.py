@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from mlproject.cell import Cell, Knob
 from mlproject.errors import MLProjectError, WrongUse
-from mlproject.progress import Report
+from mlproject.losses import Report
 from mlproject.recipes import build_recipe
 from mlproject.tracking import sqlite_path
 from mlproject.tuning.coordinate import Coordinate

@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 
 from mlproject.errors import WrongUse
+from mlproject.losses import Silent
 from mlproject.plans import plan_of
-from mlproject.progress import Silent
 from mlproject.recipes import build_recipe
 from tests.recipes.doubles import QUICK, Images, cell_of, network_outcome
 

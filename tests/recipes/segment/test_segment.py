@@ -10,8 +10,8 @@ import torch
 
 from mlproject.data import UNLABELLED, ImageSet
 from mlproject.errors import BadInput, WrongUse
+from mlproject.losses import Silent
 from mlproject.models import find_model
-from mlproject.progress import Silent
 from mlproject.recipes import build_recipe
 from mlproject.recipes.examples import mapped
 from mlproject.recipes.segment.run import iou

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from mlproject.errors import MLProjectError
-from mlproject.progress import Silent
+from mlproject.losses import Silent
 from mlproject.training import Diverged, Task, evaluate, train
 from mlproject.training.networks.state import snapshot
 from tests import processes

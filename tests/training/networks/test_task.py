@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mlproject.progress import Silent
+from mlproject.losses import Silent
 from mlproject.training import Task, build_augment, seeded, train
 from tests.training.blobs import TASK, blobs, network, settings
 

@@ -58,8 +58,8 @@ from mlproject.training import (
 
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
+    from mlproject.losses import Report
     from mlproject.models import Model
-    from mlproject.progress import Report
     from mlproject.recipes.finetune.knobs import Finetune
 else:
     ImageSet = Model = Report = Finetune = Any

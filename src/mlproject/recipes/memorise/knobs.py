@@ -31,7 +31,7 @@ from mlproject.training import (
 
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
-    from mlproject.progress import Report
+    from mlproject.losses import Report
 else:
     ImageSet = Report = Any
 

@@ -33,7 +33,7 @@ from mlproject.training import (
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
     from mlproject.features import Features
-    from mlproject.progress import Report
+    from mlproject.losses import Report
     from mlproject.recipes.probe.knobs import Probe
 else:
     ImageSet = Features = Report = Probe = Any

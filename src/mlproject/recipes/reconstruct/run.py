@@ -29,7 +29,7 @@ from mlproject.training import (
 
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
-    from mlproject.progress import Report
+    from mlproject.losses import Report
     from mlproject.recipes.reconstruct.knobs import Reconstruct
 else:
     ImageSet = Reconstruct = Report = Any

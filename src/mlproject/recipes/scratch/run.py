@@ -27,8 +27,8 @@ from mlproject.training import CONFIDENCE, PREDICTED, Measure, Task, Values, see
 
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
+    from mlproject.losses import Report
     from mlproject.models import Model
-    from mlproject.progress import Report
     from mlproject.recipes.scratch.knobs import Scratch
 else:
     ImageSet = Model = Report = Scratch = Any

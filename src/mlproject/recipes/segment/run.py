@@ -28,7 +28,7 @@ from mlproject.training import Examples, Task, Values, evaluate, seeded
 
 if TYPE_CHECKING:
     from mlproject.data import ImageSet
-    from mlproject.progress import Report
+    from mlproject.losses import Report
     from mlproject.recipes.segment.knobs import Segment
 else:
     ImageSet = Report = Segment = Any

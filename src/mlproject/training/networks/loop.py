@@ -21,9 +21,8 @@ from torch import Tensor, nn
 from mlproject import device as devices
 from mlproject.device import Device
 from mlproject.errors import MLProjectError
-from mlproject.losses import Split
+from mlproject.losses import Report, Split
 from mlproject.models import fewest_images, set_train_mode
-from mlproject.progress import Report
 from mlproject.training.networks.state import (
     Position,
     Row,
