@@ -156,6 +156,14 @@ def test_rows_of_many_models_are_averaged_to_a_bounded_number_of_cells():
     assert len(average_repeats(read_points(x, x[:, 0] ** -0.3)).log_y) <= 250
 
 
+def test_sizes_of_few_models_are_averaged_sooner_than_those_of_many():
+    models, steps = np.geomspace(1.0, 9.0, 10), np.geomspace(1.0, 99.0, 20)
+    few = np.stack([np.repeat(models, 20), np.tile(steps, 10)], axis=1)
+    many = np.exp(np.random.default_rng(0).uniform(0.0, 8.0, (200, 2)))
+    sizes = [len(average_repeats(read_points(x, x[:, 0] ** -0.3)).log_y) for x in (few, many)]
+    assert sizes == [120, 200]
+
+
 @pytest.fixture(scope="module")
 def clean():
     return assess(*planted("separable", 0.01), laws=("separable",))

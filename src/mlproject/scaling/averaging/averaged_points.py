@@ -21,6 +21,7 @@ MOST_POINTS = 20  # along one axis: denser curves are averaged within equal step
 NOISE_DOF = 2.0  # residuals that the guess of the noise is worth
 NOISE_DOF_JOINT = 4.0  # the same for several axes
 MOST_CELLS = 250  # of a grid; denser grids are averaged model by model within equal steps of ln D
+MOST_OF_FEW = 150  # the same where there are few models, none of which is averaged with another
 STEPS = (6, 12)  # fewest and most of these steps
 AVERAGED_CELLS = 120  # the number of averaged cells at which they are aimed
 MOST_MODELS = 20  # of a dense grid; of more, those of like size count as one
@@ -155,7 +156,7 @@ def thinned(points: Points) -> Points:
     Other points, and those with replicates, come back as they are.
     """
     log_x = np.log(points.x)
-    if points.x.shape[1] == 1 or points.draws is not None or _same_scale(log_x).max() < MOST_CELLS:
+    if points.x.shape[1] == 1 or points.draws is not None or not _is_dense(log_x):
         return points
     group, runs = groups(points), points.runs
     if runs is not None:
@@ -235,14 +236,13 @@ def _same_scale(log_x: Array) -> Index:
 def _groups(log_x: Array) -> Index:
     """The averaged point that every row belongs to, ordered along the axes.
 
-    Grids of more than MOST_CELLS cells are averaged within equal steps of the logarithm of the last axis (the
-    data), model by model, as runs of one model share what the model has of its own; only where there are more
-    than MOST_MODELS models are these averaged too.
+    Grids of more than MOST_CELLS cells (with few models MOST_OF_FEW) are averaged within equal steps of the
+    logarithm of the last axis (the data), model by model, as runs of one model share what the model has of
+    its own; only where there are more than MOST_MODELS models are these averaged too.
     """
-    same = _same_scale(log_x)
     axes = log_x.shape[1]
-    if same.max() < (MOST_POINTS if axes == 1 else MOST_CELLS):
-        return same
+    if not _is_dense(log_x):
+        return _same_scale(log_x)
     if axes == 1:
         return _numbered(_steps(log_x, MOST_POINTS))
     models = _same_scale(log_x[:, :-1])
@@ -250,6 +250,14 @@ def _groups(log_x: Array) -> Index:
         models = _numbered(_steps(log_x[:, :-1], round(MOST_MODELS ** (1.0 / (axes - 1)))))
     steps = int(np.clip(AVERAGED_CELLS // (models.max() + 1), *STEPS))
     return _numbered(np.column_stack([models, _steps(log_x[:, -1:], steps)]))
+
+
+def _is_dense(log_x: Array) -> bool:
+    """Whether points are so many that they are averaged within steps."""
+    most = MOST_POINTS
+    if log_x.shape[1] > 1:
+        most = MOST_CELLS if _same_scale(log_x[:, :-1]).max() >= MOST_MODELS else MOST_OF_FEW
+    return bool(_same_scale(log_x).max() >= most)
 
 
 def _steps(log_x: Array, n: int) -> Index:
