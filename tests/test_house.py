@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 PACKAGE = ROOT / "src" / "mlproject"
 LONGEST_FILE, LONGEST_FUNCTION, LONGEST_README = 300, 40, 150
-MOST_ROOMS, MOST_FILES = 22, 325
+MOST_ROOMS, MOST_FILES = 23, 325
 VAGUE = {"found", "one", "own", "told", "said", "some", "mine"}
 """Names of variables that say nothing about what they hold."""
 NOT_TEXT = {".npz", ".png", ".pdf", ".jpg", ".safetensors"}

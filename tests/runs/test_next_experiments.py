@@ -181,7 +181,7 @@ def test_where_models_are_an_axis_cells_are_chosen_along_both(joint_plan: Plan, 
     assert written == {(new.cell.model, new.size, seed) for new in choice.runs for seed in new.seeds}
     assert not {cell.key for cell in after.cells} & {cell.key for cell in joint_plan.cells}
     assert "6,400,000 parameters" in (tmp_path / "next.toml").read_text()
-    far = replace(aim, params=2e10)  # of a model this much larger, runs of the others tell too little
+    far = replace(aim, params=2e9)  # of a model this much larger, runs of the others tell too little
     with pytest.raises(BadInput, match="no cell within"):
         choose(joint_plan, joint_runs(joint_plan), far)
 
