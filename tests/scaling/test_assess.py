@@ -135,6 +135,15 @@ def test_a_constant_loss_is_flat():
     assert assess(SIZES, losses(k=0.0, floor=1.0, noise=1e-3)).verdict == "flat"
 
 
+def test_a_flat_loss_with_seeds_may_have_a_slope_of_zero_and_stay_what_it_is():
+    x = np.repeat(SIZES, 3)
+    found = assess(x, losses(x, k=0.0, floor=1.3, noise=1e-3, seed=1))
+    assert found.verdict == "flat"
+    assert found.local.holds(0.0)
+    predicted = found.predict([2 * SIZES[-1], 10 * SIZES[-1]])
+    assert np.all((predicted.low < 1.3) & (predicted.high > 1.3))
+
+
 def test_parameters_that_the_data_do_not_pin_down_are_marked():
     found = assess(SIZES[:3], losses(SIZES[:3]), draws=replicates(losses(SIZES[:3])))
     power = found.law("power")

@@ -30,7 +30,7 @@ from mlproject.scaling.averaging.library_use import library_flags, library_use
 from mlproject.scaling.fitting.fit import fit_points
 from mlproject.scaling.fitting.points import Points, read_influence, read_points, unshared_noise
 from mlproject.scaling.fitting.shared_noise import SHOWN
-from mlproject.scaling.fitting.slopes import rises
+from mlproject.scaling.fitting.slopes import average_slopes, is_flat, rises
 from mlproject.scaling.fitting.verdict import (
     FLAT,
     UNIDENTIFIABLE,
@@ -135,12 +135,18 @@ class _Data:
         return Origin.of(points, laws, ranked=ranked, library=self.library)
 
     def _average(self, origins: Sequence[Origin]) -> list[Average]:
-        """Averages, beside the power law where points are too few for a verdict without a library."""
-        few = [o.points.x.shape[1] == 1 and too_few_scales(o.points, LAWS["power"]) for o in origins]
+        """Averages, beside the power law where laws that only fall would decide the intervals."""
         return [
-            averaged.beside(fit_points(averaged.points, LAWS["power"])) if is_few else averaged
-            for averaged, is_few in zip(average_together(origins), few, strict=True)
+            averaged.beside(fit_points(averaged.points, LAWS["power"])) if _is_weak(origin.points) else averaged
+            for averaged, origin in zip(average_together(origins), origins, strict=True)
         ]
+
+
+def _is_weak(points: Points) -> bool:
+    """Whether a curve has too few scales for a verdict without a library, or is flat."""
+    if points.x.shape[1] > 1:
+        return False
+    return bool(too_few_scales(points, LAWS["power"])) or all(map(is_flat, average_slopes(points)))
 
 
 def _selected(data: _Data) -> _Data:
