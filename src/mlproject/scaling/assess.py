@@ -136,9 +136,10 @@ class _Data:
 
     def _average(self, origins: Sequence[Origin]) -> list[Average]:
         """Averages, beside the power law where laws that only fall would decide the intervals."""
+        weak = [_is_weak(origin.points) for origin in origins]
         return [
-            averaged.beside(fit_points(averaged.points, LAWS["power"])) if _is_weak(origin.points) else averaged
-            for averaged, origin in zip(average_together(origins), origins, strict=True)
+            averaged.beside(fit_points(averaged.points, LAWS["power"])) if is_weak else averaged
+            for averaged, is_weak in zip(average_together(origins), weak, strict=True)
         ]
 
 

@@ -49,9 +49,9 @@ class Average:
     """Laws with their weights, and predictions that allow for a discrepancy of all of them.
 
     Points of too few scales for a verdict leave so few degrees of freedom that the priors of laws would
-    decide the intervals, and those of a flat curve would hold no slope of 0, as laws fall. They then hold the interval of the power law as well (``least``, see ``beside``),
-    and the exponents are not identified. ``usual`` is the average without a library, where the priors of the
-    laws are from one.
+    decide the intervals, and those of a flat curve would hold no slope of 0, as laws fall. They then hold the
+    interval of the power law as well (``least``, see ``beside``), and the exponents are not identified.
+    ``usual`` is the average without a library, where the priors of the laws are from one.
     """
 
     standings: Mapping[str, Standing]
