@@ -7,7 +7,7 @@ import pytest
 
 from mlproject.analysis import Design, FinishedRun, next_batch, predict_targets, read_until
 from mlproject.errors import WrongUse
-from tests.studies import cell, observe
+from tests.studies import cell, observe, planted
 
 
 @pytest.mark.parametrize(
@@ -87,3 +87,12 @@ def test_evaluation_images_are_not_blamed_for_more_than_their_mean_leaves():
     (target,) = set(predict_targets(runs, aim, n_draws=50).values())
     standard_error = losses.std() / losses.mean() / math.sqrt(50)
     assert target.of_images == pytest.approx(2 * 1.96 * standard_error)
+
+
+def test_a_flat_curve_of_enough_scales_can_be_narrow_enough():
+    aim = read_until("width <= 0.1 at 3200 images").aim(10_000)
+    runs = [planted(cell(size=s, seed=i), n=40, alpha=0.0, floor=0.0, k=1.0, noise=0.002)
+            for s in (100, 200, 400, 800, 1600) for i in range(2)]  # fmt: skip
+    (target,) = set(predict_targets(runs, aim, n_draws=50).values())
+    assert not target.few
+    assert target.width < 1.0

@@ -26,7 +26,7 @@ from mlproject.analysis.design import Aim
 from mlproject.analysis.grids import make_grids
 from mlproject.analysis.runs import EvaluatedRun, ImagePool, image_pools, read_runs
 from mlproject.losses import Observation
-from mlproject.scaling import Assessment, Estimate
+from mlproject.scaling import FLAT, Assessment, Estimate
 
 Z95 = 1.96
 """Standard deviations from the middle of a normal distribution to the limits of its 95 % interval."""
@@ -126,6 +126,7 @@ def _predicted(assessment: Assessment, aim: Aim, name: str, of_images: float) ->
     if prediction is None:
         return None
     mean, low, high = (float(ends[0]) for ends in (prediction.mean, prediction.low, prediction.high))
-    few = assessment.average is not None and assessment.average.least is not None
+    average = assessment.average
+    few = average is not None and average.least is not None and assessment.verdict != FLAT
     ends = {"mean": mean, "low": low, "high": high}
     return PredictedTarget(name=name, **ends, floor=assessment.floor, few=few, of_images=of_images)
