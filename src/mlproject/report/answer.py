@@ -6,13 +6,13 @@ Curves are answered here, axis by axis; joint laws, arms, image scales, regions 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mlproject.analysis import AXES, HORIZONS, Axis, Curve, Study
 from mlproject.report.comparison_answers import comparison_answers
 from mlproject.report.document import Answer
-from mlproject.report.formats import interval, listed, number, percent_range, sentence
+from mlproject.report.formats import interval, listed, number, percent, sentence
 from mlproject.report.prior_section import prior_answer
 from mlproject.scaling import Assessment, Estimate, interval_text, scale_text
 
@@ -37,8 +37,17 @@ class AnsweredCurve:
     @property
     def slope(self) -> Estimate | None:
         """The exponent at the largest scale over all laws; of a rising loss, that of the power law."""
+        return self.assessment.local or self._average_slope
+
+    @property
+    def fell(self) -> bool:
+        """Whether the loss fell on average between the smallest and the largest scale."""
+        return self._average_slope is not None and self._average_slope.low > 0.0
+
+    @property
+    def _average_slope(self) -> Estimate | None:
         power = self.assessment.law("power")
-        return self.assessment.local or (power.parameters.get("alpha") if power is not None else None)
+        return None if power is None else power.parameters.get("alpha")
 
     @property
     def way(self) -> str:
@@ -85,6 +94,10 @@ def _headline(along: Sequence[tuple[Axis, Sequence[AnsweredCurve]]]) -> Iterator
         n, falling = len(ways), ways.count(FALLS)
         if falling:
             clauses.append(f"{axis.more} help" + ("" if falling == n else f" in {falling} of {n} curves"))
+        elif ways.count(UNKNOWN) == n and all(item.fell for item in _without_controls(curves)):
+            clauses.append(
+                f"{axis.more} lowered the loss so far; whether the next scale helps cannot be concluded"
+            )
         elif ways.count(UNKNOWN) == n:
             clauses.append(f"whether {axis.more} help cannot be concluded")
         else:
@@ -118,10 +131,11 @@ def _result(axis: Axis, curves: Sequence[AnsweredCurve]) -> str:
     text = f"From {ends[0]} to {ends[1]} {axis.unit} the {split} {kind} of {_names(curves)} {way}"
     if way != FLAT:
         laws = "under the power law" if way == RISES else "over all laws"
-        text += f", at the largest scale as {axis.symbol}^-α with α = {_slopes(curves)} {laws}"
-    removed = [item.assessment.removed_by_doubling for item in curves]
+        slopes = _each_or_ends((item.slope for item in curves), interval)
+        text += f", at the largest scale as {axis.symbol}^-α with α = {slopes} {laws}"
     if way == FALLS:
-        text += f": there each doubling removes {percent_range([e.value for e in removed if e is not None])}"
+        removed = _each_or_ends((item.assessment.removed_by_doubling for item in curves), percent)
+        text += f": there each doubling removes {removed}"
     return f"{text}."
 
 
@@ -204,14 +218,16 @@ def _expected(axis: Axis, curves: Sequence[AnsweredCurve]) -> Iterator[str]:
         losses.setdefault(_next(axis, item), []).append(f"{interval_text(*_new_run(item))} ({item.name})")
     for at, texts in losses.items():
         yield f"At {at} expect a loss of {listed(texts)}; the intervals are those of a new run."
-    unknown: dict[str, list[AnsweredCurve]] = {}
-    for item in main:
-        if _is_open(item):
-            unknown.setdefault(_next(axis, item), []).append(item)
-    for at, items in unknown.items():
+    limits: dict[str, list[str]] = {}
+    for item in [item for item in main if _is_open(item)][:MOST_NAMED]:
+        _, low, high = _new_run(item)
+        limits.setdefault(_next(axis, item), []).append(
+            f"[{number(low, 2)}, {number(high, 2)}] ({item.name})"
+        )
+    for at, texts in limits.items():
         yield (
-            f"The loss of {_names(items)} at {at} cannot be predicted: the 95 % interval of a new run spans "
-            f"more than a factor of {WIDE:g}."
+            f"The loss at {at} is open: 95 % of new runs lie in {listed(texts)}, more than a factor "
+            f"of {WIDE:g} wide."
         )
 
 
@@ -254,10 +270,10 @@ def _names(curves: Sequence[AnsweredCurve]) -> str:
     return listed(names) if len(names) <= MOST_NAMED else f"{len(names)} curves"
 
 
-def _slopes(curves: Sequence[AnsweredCurve]) -> str:
-    """Local exponents in the order of the curves' names, or the extremes of many."""
-    slopes = [item.slope for item in curves if item.slope is not None]
-    if len(slopes) <= MOST_NAMED:
-        return listed([interval(slope) for slope in slopes])
-    slopes.sort(key=lambda slope: slope.value)
-    return f"{interval(slopes[0])} to {interval(slopes[-1])}"
+def _each_or_ends(estimates: Iterable[Estimate | None], write: Callable[[Estimate], str]) -> str:
+    """Estimates in the order of the curves' names, or the extremes of many."""
+    known = [estimate for estimate in estimates if estimate is not None]
+    if len(known) <= MOST_NAMED:
+        return listed([write(estimate) for estimate in known])
+    known.sort(key=lambda estimate: estimate.value)
+    return f"{write(known[0])} to {write(known[-1])}"

@@ -150,10 +150,9 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def percent_range(shares: Sequence[float]) -> str:
-    """``11 %``, or ``11 to 13 %``."""
-    ends = dict.fromkeys(f"{100 * share:.2g}" for share in (min(shares), max(shares)))
-    return f"{' to '.join(ends)} %"
+def percent(share: Interval) -> str:
+    """``11 [8, 13] %``."""
+    return f"{interval_text(100 * share.value, 100 * share.low, 100 * share.high)} %"
 
 
 def range_text(low: int, high: int) -> str:

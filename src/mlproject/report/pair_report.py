@@ -181,11 +181,11 @@ def _result(comparison: PairComparison) -> Iterator[str]:
             f"difference {signed_interval(item.difference.difference)}: "
             f"{_named(item.difference.verdict, comparison.names)}."
         )
+    differing = [f"{name} ({a}; {b})" for name, (a, b) in comparison.differing.items()]
+    yield f"They differ in {', '.join(differing)}; {ALL}." if differing else f"{ALL.capitalize()}."
 
 
 def _doubts(comparison: PairComparison) -> Iterator[str]:
-    differing = [f"{name} ({a}; {b})" for name, (a, b) in comparison.differing.items()]
-    yield f"They differ in {', '.join(differing)}; {ALL}." if differing else f"{ALL.capitalize()}."
     undecided = [setting for setting in comparison.settings if setting.loss.verdict not in LOWER]
     if undecided:
         n_all = len(comparison.settings)
