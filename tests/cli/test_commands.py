@@ -232,7 +232,7 @@ def test_a_password_that_mlflow_run_has_logged_is_refused_with_what_to_do(
         (["compare", "z", "y", "--experiment=Default"], 2, "no finished cell, fit, model or plan is named"),
         (["compare", "zzz"], 2, "Missing argument 'second'"),
         (["aggregate", "--experiment=Default"], 3, "nothing to aggregate"),
-        (["report", "--experiment=Default"], 2, "no finished cell, fit or plan is named 'latest'"),
+        (["report", "--experiment=Default"], 2, "there is no finished fit yet: `"),
         (["report", "abc", "--experiment=Default"], 2, "no finished cell, fit or plan is named 'abc'"),
         (["report", "good.toml", "--experiment=Default"], 2, "no finished cell, fit or plan is named"),
         (["report", "missing.toml", "--experiment=Default"], 2, "no plan at missing.toml"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
 import math
+import sqlite3
 from types import SimpleNamespace
 
 import pytest
@@ -197,6 +199,20 @@ def test_colours_of_our_own_and_bars_are_kept_on_a_terminal():
     terminal.push_render_hook(_Escaping())
     terminal.print(Text.assemble(("done", "green"), " \x1b[31mred"))
     assert file.getvalue() == "\x1b[32mdone\x1b[0m \\x1b[31mred\n"
+
+
+def test_a_store_that_is_being_written_to_is_busy_and_not_bad(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "BUSY_SECONDS", 0.1)
+    path = tmp_path / "mlflow.db"
+    with contextlib.closing(sqlite3.connect(path)) as writer:
+        writer.execute("create table runs (id)")
+        writer.commit()
+        writer.execute("begin exclusive")
+        works, _, detail = doctor._integrity(path)
+        assert works is None
+        assert "another process is writing to it" in detail
+        writer.rollback()
+        assert doctor._integrity(path) == (True, "store file", f"{path}: integrity ok")
 
 
 def test_doctor_prints_paths_as_they_are(capsys, monkeypatch):

@@ -24,6 +24,12 @@ from mlproject.errors import WrongUse
             "dask:http://127.0.0.1:1",
             "engine dask needs an address such as tcp://HOST:8786 or tls://…, not 'http://127.0.0.1:1'",
         ),
+        ("dask:foo", "engine dask needs an address such as tcp://HOST:8786 or tls://…, not 'foo'"),
+        ("dask:foo:x", "engine dask needs an address such as tcp://HOST:8786 or tls://…, not 'foo:x'"),
+        (
+            "dask:tcp://foo:99999",
+            "engine dask needs an address such as tcp://HOST:8786 or tls://…, not 'tcp://foo:99999'",
+        ),
     ],
 )
 def test_a_name_that_is_no_engine_is_refused_in_one_line(text: str, said: str) -> None:

@@ -120,7 +120,7 @@ def test_a_call_is_repeated_until_the_store_answers_and_two_lines_say_so(
 def test_after_a_minute_the_store_is_unreachable_and_is_not_waited_for_again(clock: Clock) -> None:
     store = Busy(clock, until=1000)
     client = PatientClient(store, SQLITE)
-    with pytest.raises(StoreUnreachable, match="database is locked"):
+    with pytest.raises(StoreUnreachable, match="is busy: another process is writing"):
         client.log_batch("r")
     assert clock.now == PATIENCE_SECONDS
     with pytest.raises(StoreUnreachable):

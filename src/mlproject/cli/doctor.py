@@ -24,6 +24,8 @@ ROOM = 1 << 30
 PACKAGES = ("torch", "torchvision", "timm", "mlflow", "onnxruntime", "numpy", "opencv-python-headless")
 MARKS = {True: ("ok  ", "green"), None: ("note", "yellow"), False: ("bad ", "red")}
 
+BUSY_SECONDS = 5.0
+"""How long a store that another process writes to is waited for."""
 Finding = tuple[bool | None, str, str]
 """Whether it works (None: with limits), what it is, and the detail."""
 
@@ -138,8 +140,16 @@ def _store() -> Iterator[Finding]:
 
 def _integrity(path: Path) -> Finding:
     try:
-        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+        with contextlib.closing(
+            sqlite3.connect(f"{path.as_uri()}?mode=ro", timeout=BUSY_SECONDS, uri=True)
+        ) as connection:
             verdict = str(connection.execute("pragma integrity_check").fetchone()[0])
     except sqlite3.Error as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+            return (
+                None,
+                "store file",
+                f"{path}: another process is writing to it; ask again when that has ended",
+            )
         verdict = str(error)
     return verdict == "ok", "store file", f"{path}: integrity {verdict}"

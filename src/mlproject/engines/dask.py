@@ -38,7 +38,7 @@ LOGGERS = ("distributed", "distributed.client")
 UNREADABLE = "deserialization of the task graph"
 """In the message on a task whose function a scheduler cannot import."""
 INSTALL = "python -m pip install --editable '.[engines]'"
-SCHEMES = ("tcp", "tls", "ws", "wss", "ucx", "inproc")
+SCHEMES = ("tcp", "tls", "ws", "wss", "ucx")
 T = TypeVar("T")
 
 
@@ -52,8 +52,9 @@ def check_cluster(kind: str, rest: str) -> JobTable | PodTable | None:
         install = INSTALL.replace("engines", "engines,kubernetes") if kind == "kubernetes" else INSTALL
         raise WrongUse(f"engine {kind} needs {needs}, which is not installed; from the repository: {install}")
     if kind == "dask":
-        scheme, there, _ = rest.partition("://")
-        if there and scheme not in SCHEMES:
+        scheme, there, place = rest.rpartition("://")
+        port = place.rpartition(":")[2] if ":" in place else ""
+        if (there and scheme not in SCHEMES) or not (port.isdecimal() and 0 < int(port) < 1 << 16):
             raise WrongUse(f"engine dask needs an address such as tcp://HOST:8786 or tls://…, not {rest!r}")
         return None
     path = Path(rest)

@@ -78,7 +78,10 @@ def find_runs(
 
 def _nothing_named(store: Store, name: str, models: bool) -> str:
     """The message on a name of nothing, with the names that come close."""
-    known = {LATEST}
+    if name == LATEST:
+        fits, lists = (command("mlproject", word) for word in ("aggregate", "ls"))
+        return f"there is no finished fit yet: `{fits}` fits what is finished, `{lists}` lists the cells"
+    known: set[str] = set()
     for run in store.search(f"tags.kind = 'cell' and attributes.status = '{FINISHED}'"):
         known.add(run.data.tags.get("sweep", ""))
         known.update([run.data.params.get("cell.model", "")] if models else [])

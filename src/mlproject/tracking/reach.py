@@ -142,6 +142,10 @@ def store_problem(uri: str, error: Exception, clause: str = "") -> MLProjectErro
         return NoRoom(f"no room in the tracking store {where}; free some space")
     if clause and getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE":
         return WrongUse(masked(f"MLflow refuses this: {one_line(error)}"))
+    if "database is locked" in str(error):
+        return StoreUnreachable(
+            f"tracking store {where} is busy: another process is writing to it; try again"
+        )
     if "Max retries exceeded" in str(error):
         return StoreUnreachable(
             f"no tracking server answers at {where}; start it, or set MLFLOW_TRACKING_URI"

@@ -250,7 +250,7 @@ class Images {
       rows.push([guess < 0 ? classes[labels[i]] : guess === labels[i] ? `${classes[labels[i]]}, predicted so` : `${classes[labels[i]]}, predicted ${classes[guess]}`,
         guess < 0 ? "" : guess === labels[i] ? "right-class" : "wrong"]);
     }
-    rows.push([`loss ${digits(s.last[i])}` + (s.exponent && s.exponent[i] !== null ? ` · exponent ${digits(s.exponent[i])} ± ${digits(s.half[i])}, q ${digits(s.q[i])}` : ""), ""]);
+    rows.push([`loss ${digits(s.last[i])}` + (s.exponent && s.exponent[i] !== null ? ` · exponent ${digits(s.exponent[i])} ± ${digits(s.half[i])} (95 %), q ${digits(s.q[i])}` : ""), ""]);
     if (s.outcome && s.outcome[i] >= 0) rows.push([this.data.outcomes[s.outcome[i]] + (s.worse && s.worse.includes(i) ? ", worse beyond seeds" : "")
       + (s.chance && s.chance[i] !== null ? ` · chance at the next size ${percent(s.chance[i])}` : ""), ""]);
     if (disagreement && disagreement[i] !== null) rows.push([`disagreement ${digits(disagreement[i])} points`, ""]);

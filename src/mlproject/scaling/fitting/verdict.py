@@ -90,7 +90,7 @@ def too_few_scales(points: Points, law: ScalingLaw, noise: Noise | None = None) 
         return ""
     more = "one more scale" if needed - n == 1 else f"{needed - n} more scales"
     where = "" if law.axes > 1 else f", best above {scale_text(points.x.max())}"
-    single = (len(points.y) - n_parameters if noise is None else noise.dof) == 1
+    single = n >= n_parameters and (len(points.y) - n_parameters if noise is None else noise.dof) == 1
     last = " (one degree of freedom is left: t = 12.7)" if single else ""
     there = "1 scale" if n == 1 else f"{n} scales"
     text = f"{there} for the {n_parameters} parameters of {law.name}, at least {needed} needed"
