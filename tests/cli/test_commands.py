@@ -656,3 +656,12 @@ def test_shells_can_complete_verbs_and_options() -> None:
     script = python("-m", "mlproject", _MLPROJECT_COMPLETE="source_bash")
     assert script.returncode == 0, script.stderr
     assert "complete" in script.stdout
+
+
+def test_options_may_be_written_with_underscores_as_mlflow_passes_them_on(tmp_path: Path) -> None:
+    (tmp_path / "points.csv").write_text("x,y\n" + "".join(f"{10 * 2**i},{2.0**-i}\n" for i in range(6)))
+    (tmp_path / "at.csv").write_text("x\n640\n")
+    points = ["fit", str(tmp_path / "points.csv"), "--x", "x", "--y", "y"]
+    done = python("-m", "mlproject", *points, "--predict_at", str(tmp_path / "at.csv"))
+    assert done.returncode == 0, done.stderr
+    assert "640" in done.stdout

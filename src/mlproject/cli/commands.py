@@ -10,6 +10,8 @@ import typer
 
 app = typer.Typer(
     no_args_is_help=True,
+    # MLflow passes its parameters on by names that cannot have a hyphen: -P predict_at=at.csv.
+    context_settings={"token_normalize_func": lambda name: name.replace("_", "-")},
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     help="A laboratory for vision scaling laws: run cells, sweep plans, fit exponents.",
