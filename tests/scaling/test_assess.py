@@ -93,12 +93,12 @@ def test_the_irreducible_loss_over_all_laws_is_a_limit_where_a_law_without_one_h
     assert power.floor.high < power.points.y.min()
 
 
-def test_a_limit_of_the_irreducible_loss_above_the_data_is_not_stated():
+def test_a_limit_of_the_irreducible_loss_is_at_most_that_of_the_loss_far_beyond_the_data():
     """A loss that starts at its ceiling: laws that cannot bend so leave the floor without a limit."""
     sizes = 10.0 * 2.0 ** np.arange(9)
     found = assess(sizes, [2.302, 2.300, 2.29, 2.22, 1.98, 1.62, 1.30, 1.04, 0.84])
-    assert found.floor.high == pytest.approx(found.predict(sizes[-1:]).high[0], rel=1e-9)
-    assert "over all laws; any floor below the data fits" in found.reason
+    assert found.floor.high == pytest.approx(found.predict(10 * sizes[-1:]).high[0], rel=1e-9)
+    assert "over all laws; no floor above 0.734 fits" in found.reason
 
 
 def test_a_loss_that_has_reached_its_floor_fell_and_levels_off():

@@ -42,6 +42,7 @@ from mlproject.scaling.laws.library import Library
 
 RISING = ("power",)
 SAMPLES = 1000  # of the parameters of one law
+FAR = 10.0  # times the largest scale: what a loss is below there, its limit is below too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,11 +95,11 @@ class Average:
     def irreducible_loss(self) -> Estimate:
         """The loss at infinite scale of the only axis, over all laws; 0 is its limit under a power law.
 
-        At most the loss at the largest scale: a law's own floor may lie above it where the law departs from
-        the data.
+        At most the loss predicted far beyond the largest scale: a law's own floor may lie above it where the
+        law departs from the data.
         """
         floor = irreducible_loss(self.posteriors, self.weights, self.points)
-        reached = self.predict(self.points.x.max(axis=0))
+        reached = self.predict(FAR * self.points.x.max(axis=0))
         most = Estimate(value=float(reached.mean[0]), low=float(reached.low[0]), high=float(reached.high[0]))
         ends = {key: min(getattr(floor, key), getattr(most, key)) for key in ("value", "low", "high")}
         floor = replace(floor, **ends)
