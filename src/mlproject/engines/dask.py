@@ -38,7 +38,7 @@ LOGGERS = ("distributed", "distributed.client")
 UNREADABLE = "deserialization of the task graph"
 """In the message on a task whose function a scheduler cannot import."""
 INSTALL = "python -m pip install --editable '.[engines]'"
-SCHEMES = ("tcp", "tls", "ws", "wss", "ucx")
+SCHEMES = ("tcp", "tls", "ws", "wss", "ucx", "inproc")
 T = TypeVar("T")
 
 
@@ -54,7 +54,8 @@ def check_cluster(kind: str, rest: str) -> JobTable | PodTable | None:
     if kind == "dask":
         scheme, there, place = rest.rpartition("://")
         port = place.rpartition(":")[2] if ":" in place else ""
-        if (there and scheme not in SCHEMES) or not (port.isdecimal() and 0 < int(port) < 1 << 16):
+        has_port = port.isdecimal() and 0 < int(port) < 1 << 16
+        if (there and scheme not in SCHEMES) or not (has_port or scheme == "inproc"):
             raise WrongUse(f"engine dask needs an address such as tcp://HOST:8786 or tls://…, not {rest!r}")
         return None
     path = Path(rest)

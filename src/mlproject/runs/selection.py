@@ -81,7 +81,7 @@ def _nothing_named(store: Store, name: str, models: bool) -> str:
     if name == LATEST:
         fits, lists = (command("mlproject", word) for word in ("aggregate", "ls"))
         return f"there is no finished fit yet: `{fits}` fits what is finished, `{lists}` lists the cells"
-    known: set[str] = set()
+    known = {LATEST}
     for run in store.search(f"tags.kind = 'cell' and attributes.status = '{FINISHED}'"):
         known.add(run.data.tags.get("sweep", ""))
         known.update([run.data.params.get("cell.model", "")] if models else [])
