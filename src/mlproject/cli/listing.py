@@ -116,14 +116,14 @@ def print_one(store: Store, name: str, experiment: str) -> None:
 
 
 def _print_other(store: Store, name: str, experiment: str) -> None:
-    """A prediction, a fit, or a plan's newest fit. Raises: WrongUse where there is none of that name."""
+    """A fit, a plan's newest fit, or a prediction. Raises: WrongUse where there is none of that name."""
     from mlproject.cli.predict import print_prediction
     from mlproject.runs import find_fit, find_prediction, find_runs
 
-    if (prediction := find_prediction(store, name)) is not None:
-        return print_prediction(prediction, store)
     if (fit := find_fit(store, name)) is not None:
         return _print_fit(store, fit)
+    if (prediction := find_prediction(store, name)) is not None:
+        return print_prediction(prediction, store)
     runs = find_runs(store, name)
     lists, fits = (command("mlproject", word, *_option(experiment)) for word in ("ls", "aggregate"))
     raise WrongUse(

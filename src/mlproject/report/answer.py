@@ -213,26 +213,29 @@ def _expected(axis: Axis, curves: Sequence[AnsweredCurve]) -> Iterator[str]:
     known = [item for item in main if not _is_open(item)]
     if len(known) > MOST_NAMED:
         known = [min(known, key=lambda item: _new_run(item)[0])]
-    losses: dict[str, list[str]] = {}
-    for item in known:
-        losses.setdefault(_next(axis, item), []).append(f"{interval_text(*_new_run(item))} ({item.name})")
-    for at, texts in losses.items():
+    for at, texts in _at_next_scale(axis, known, interval_text).items():
         yield f"At {at} expect a loss of {listed(texts)}; the intervals are those of a new run."
-    limits: dict[str, list[str]] = {}
-    for item in [item for item in main if _is_open(item)][:MOST_NAMED]:
-        _, low, high = _new_run(item)
-        limits.setdefault(_next(axis, item), []).append(
-            f"[{number(low, 2)}, {number(high, 2)}] ({item.name})"
-        )
-    for at, texts in limits.items():
+    unknown = [item for item in main if _is_open(item)][:MOST_NAMED]
+    for at, texts in _at_next_scale(axis, unknown, _limits).items():
         yield (
             f"The loss at {at} is open: 95 % of new runs lie in {listed(texts)}, more than a factor "
             f"of {WIDE:g} wide."
         )
 
 
-def _next(axis: Axis, item: AnsweredCurve) -> str:
-    return f"{scale_text(HORIZONS[0] * float(item.curve.x[-1]))} {axis.unit}"
+def _at_next_scale(
+    axis: Axis, curves: Sequence[AnsweredCurve], write: Callable[[float, float, float], str]
+) -> dict[str, list[str]]:
+    """The losses of new runs with the names of their curves, by the next scale."""
+    texts: dict[str, list[str]] = {}
+    for item in curves:
+        at = f"{scale_text(HORIZONS[0] * float(item.curve.x[-1]))} {axis.unit}"
+        texts.setdefault(at, []).append(f"{write(*_new_run(item))} ({item.name})")
+    return texts
+
+
+def _limits(_: float, low: float, high: float) -> str:
+    return f"[{number(low, 2)}, {number(high, 2)}]"
 
 
 def _new_run(item: AnsweredCurve) -> tuple[float, float, float]:
